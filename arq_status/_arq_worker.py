@@ -1,0 +1,91 @@
+"""What arq's worker goes by: as it runs, for its arguments may override the settings."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from arq.constants import default_queue_name
+from arq.utils import to_seconds
+from arq.worker import Worker
+
+#: Arq's, for its own default job timeout.
+_DEFAULT_IN_PROGRESS_MS = 310_000
+
+
+class ArqWorker:
+    """The worker that runs us, or the settings for as long as it is not known."""
+
+    def __init__(self, settings: Mapping[str, Any], redis: Any) -> None:
+        self._settings = settings
+        self._redis = redis
+        self._worker: Worker | None = None
+        self.meet(asyncio.current_task())
+
+    def meet(self, task: "asyncio.Task[Any] | None") -> None:
+        """Learn the worker from a task that it runs: arq hands its hooks none."""
+        frame = getattr(task.get_coro(), "cr_frame", None) if task is not None else None
+        worker = frame.f_locals.get("self") if frame is not None else None
+        if isinstance(worker, Worker):
+            self._worker = worker
+
+    @property
+    def queue(self) -> str:
+        """The queue it takes jobs from."""
+        name: str | None = self._get("queue_name", None)
+        return name or getattr(self._redis, "default_queue_name", None) or default_queue_name
+
+    @property
+    def in_progress_ms(self) -> int:
+        """After how many ms the in-progress keys that it sets expire."""
+        if self._worker is not None:
+            return int(self._worker.in_progress_timeout_s * 1000)
+        return _DEFAULT_IN_PROGRESS_MS
+
+    @property
+    def retries(self) -> bool:
+        """Whether it runs a job again after Retry and cancellation."""
+        return bool(self._get("retry_jobs", True))
+
+    def complaint_about(self, returned: object) -> Exception | None:
+        """What arq will find wrong with what a job returned: it fails one whose repr raises."""
+        if self._get("log_results", True):
+            try:
+                repr(returned)
+            except Exception as error:
+                return error
+        return None
+
+    def is_aborting(self, job_id: str) -> bool:
+        """Whether ``Job.abort`` is what cancelled the job."""
+        return self._worker is not None and job_id in self._worker.aborting_tasks
+
+    def timeout(self, function: str | None) -> float | None:
+        """Seconds that a job of the function may run."""
+        own = self._of_function(function, "timeout_s")
+        if own is not None:
+            return float(own)
+        if self._worker is not None:
+            return self._worker.job_timeout_s
+        seconds: float | None = to_seconds(self._settings.get("job_timeout", 300))
+        return seconds
+
+    def keeps_result(self, function: str | None) -> bool:
+        """Whether it stores what a job of the function returns."""
+        forever = self._of_function(function, "keep_result_forever")
+        if forever is None:
+            forever = self._get("keep_result_forever", False)
+        seconds = self._of_function(function, "keep_result_s")
+        if seconds is None and self._worker is not None:
+            seconds = self._worker.keep_result_s
+        if seconds is None:
+            seconds = to_seconds(self._settings.get("keep_result", 3600))
+        return bool(forever) or seconds > 0
+
+    def _of_function(self, function: str | None, name: str) -> Any:
+        known = self._worker.functions.get(function or "") if self._worker is not None else None
+        return getattr(known, name, None)
+
+    def _get(self, name: str, default: Any) -> Any:
+        if self._worker is not None:
+            return getattr(self._worker, name)
+        return self._settings.get(name, default)

@@ -1,0 +1,336 @@
+"""``StatusClient``: asks about jobs, and tells about them from outside."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self
+from weakref import WeakKeyDictionary
+
+from arq.connections import RedisSettings
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from arq_status._connection import RedisLike, beside, close, connect
+from arq_status._listing import Query, count, page_of
+from arq_status._options import Expires, expires_ms
+from arq_status._record import BUILT_IN, JobRecord, Page, build_record, decode_data
+from arq_status._run import encode_fields
+from arq_status._store import Store
+from arq_status._truth import Facts, Status, decide
+
+#: Seconds between sweeps of the indexes by a client that lists or counts.
+_SWEEP_INTERVAL = 20.0
+
+
+class StatusClient:
+    """Asks Redis what arq's jobs are doing.
+
+    Args:
+        redis: an ``ArqRedis`` or ``redis.asyncio.Redis``, arq's ``RedisSettings`` or a DSN; by
+            default a Redis on localhost. What the client opens itself ``aclose`` closes.
+        queues: the queues in which it looks for live jobs; by default arq's own and all that a
+            tracked worker has announced.
+        expires: how long a job that ended without a record is shown: seconds or a ``timedelta``.
+        job_deserializer: that of the workers, where it is not arq's default. It is called with
+            what is stored in Redis; without it nothing is, and nothing is unpickled.
+
+    Raises:
+        ValueError: ``expires`` is not positive, or the DSN cannot be read.
+        TypeError: ``redis`` is none of these.
+
+    Its queries raise redis-py's own exceptions where Redis cannot be reached.
+    """
+
+    def __init__(
+        self,
+        redis: RedisLike | None = None,
+        *,
+        queues: Sequence[str] | None = None,
+        expires: Expires = 1800,
+        job_deserializer: Callable[[bytes], Any] | None = None,
+    ) -> None:
+        if not isinstance(redis, Redis | RedisSettings | str | None):
+            raise TypeError(
+                f"redis must be a client, RedisSettings or a DSN, not {type(redis).__name__}"
+            )
+        if isinstance(redis, str):
+            Redis.from_url(redis)  # a DSN that cannot be read is told now
+        self._redis = redis
+        self._queues = None if queues is None else list(queues)
+        self._expires = expires_ms(expires)
+        self._deserializer = job_deserializer
+        # connections belong to the event loop in which they were opened
+        self._stores: WeakKeyDictionary[asyncio.AbstractEventLoop, Store] = WeakKeyDictionary()
+        self._given_loop: object = None
+        self._swept = 0.0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections that this client opened in the running event loop."""
+        store = self._stores.pop(asyncio.get_running_loop(), None)
+        if store is not None and store.redis is not self._redis:
+            await close(store.redis)
+
+    # one job
+
+    async def status(self, job_id: str) -> Status | None:
+        """What the job is doing; ``None`` if it is unknown or expired."""
+        facts = await self._facts(job_id)
+        return None if facts is None else decide(facts)
+
+    async def is_deferred(self, job_id: str) -> bool:
+        """Whether it is in the queue and due later."""
+        return await self.status(job_id) is Status.DEFERRED
+
+    async def is_queued(self, job_id: str) -> bool:
+        """Whether it is in the queue and due."""
+        return await self.status(job_id) is Status.QUEUED
+
+    async def is_working(self, job_id: str) -> bool:
+        """Whether a worker runs it."""
+        return await self.status(job_id) is Status.WORKING
+
+    async def is_retrying(self, job_id: str) -> bool:
+        """Whether it waits for its next try."""
+        return await self.status(job_id) is Status.RETRYING
+
+    async def is_complete(self, job_id: str) -> bool:
+        """Whether it returned."""
+        return await self.status(job_id) is Status.COMPLETE
+
+    async def is_failed(self, job_id: str) -> bool:
+        """Whether it raised, timed out or could not be run."""
+        return await self.status(job_id) is Status.FAILED
+
+    async def is_stopped(self, job_id: str) -> bool:
+        """Whether it was stopped, cancelled or aborted."""
+        return await self.status(job_id) is Status.STOPPED
+
+    async def is_interrupted(self, job_id: str) -> bool:
+        """Whether its worker died or was shut down in the middle of it."""
+        return await self.status(job_id) is Status.INTERRUPTED
+
+    async def job(self, job_id: str) -> JobRecord | None:
+        """All that is known of the job at this moment; ``None`` if it is unknown or expired."""
+        return (await self.jobs([job_id]))[0]
+
+    async def jobs(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
+        """The same for many jobs, in their order."""
+        known = list(dict.fromkeys(job_id for job_id in job_ids if _is_id(job_id)))
+        records: dict[str, JobRecord | None] = {}
+        if known:
+            store = await self._store()
+            for facts, fields in await store.facts(known, with_data=True):
+                records[facts.job_id] = build_record(facts, decode_data(fields))
+        return [records.get(job_id) if _is_id(job_id) else None for job_id in job_ids]
+
+    async def get_all(self, job_id: str) -> dict[str, Any]:
+        """The fields of ``JobRecord`` and the job's own data in one dict; empty if unknown."""
+        record = await self.job(job_id)
+        if record is None:
+            return {}
+        return {name: getattr(record, name) for name in _PLAIN} | dict(record.data)
+
+    async def get(self, job_id: str, name: str) -> Any:
+        """One field, built in or of the job's own data; ``None`` if there is none."""
+        record = await self.job(job_id)
+        if record is None:
+            return None
+        return getattr(record, name) if name in BUILT_IN else record.data.get(name)
+
+    async def at(self, job_id: str) -> float | None:
+        """How far it got, of ``total``."""
+        record = await self.job(job_id)
+        return None if record is None else record.at
+
+    async def total(self, job_id: str) -> float | None:
+        """How far it has to go."""
+        record = await self.job(job_id)
+        return None if record is None else record.total
+
+    async def message(self, job_id: str) -> str | None:
+        """Its last message."""
+        record = await self.job(job_id)
+        return None if record is None else record.message
+
+    async def pct_complete(self, job_id: str) -> int | None:
+        """How far it got, 0 to 100."""
+        record = await self.job(job_id)
+        return None if record is None else record.pct_complete
+
+    async def enqueued_at(self, job_id: str) -> datetime | None:
+        """When it was enqueued."""
+        record = await self.job(job_id)
+        return None if record is None else record.enqueued_at
+
+    async def started_at(self, job_id: str) -> datetime | None:
+        """When its last try began."""
+        record = await self.job(job_id)
+        return None if record is None else record.started_at
+
+    async def updated_at(self, job_id: str) -> datetime | None:
+        """When something of it last changed."""
+        record = await self.job(job_id)
+        return None if record is None else record.updated_at
+
+    async def ended_at(self, job_id: str) -> datetime | None:
+        """When it ended for good."""
+        record = await self.job(job_id)
+        return None if record is None else record.ended_at
+
+    async def elapsed(self, job_id: str) -> timedelta | None:
+        """How long its last try has been running or ran."""
+        record = await self.job(job_id)
+        return None if record is None else record.elapsed
+
+    async def eta(self, job_id: str) -> timedelta | None:
+        """How much longer it runs at the present pace."""
+        record = await self.job(job_id)
+        return None if record is None else record.eta
+
+    # many jobs
+
+    async def list_jobs(
+        self,
+        status: Status | str | None = None,
+        function: str | None = None,
+        search: str | None = None,
+        sort: str = "updated_at",
+        descending: bool = True,
+        page: int = 1,
+        per_page: int = 25,
+    ) -> Page:
+        """A page of the live jobs of the client's queues and of the ended jobs.
+
+        Args:
+            status: only jobs of this status.
+            function: only jobs of the function with this name.
+            search: only the job with this id, or jobs with this in their function's name.
+            sort: ``updated_at enqueued_at started_at ended_at function status progress message
+                args elapsed eta``; jobs without a value come last.
+            descending: the highest or newest first.
+            page: counted from 1.
+            per_page: 1 to 500.
+
+        Raises:
+            ValueError: the status or sort is unknown, or a number is out of its bounds.
+        """
+        query = Query(
+            status=_as_status(status),
+            function=function,
+            search=search,
+            sort=sort,
+            descending=descending,
+            page=page,
+            per_page=per_page,
+        )
+        store = await self._store()
+        await self._sweep(store)
+        return await page_of(store, query)
+
+    async def counts(self) -> dict[Status, int]:
+        """How many jobs there are of each status."""
+        store = await self._store()
+        await self._sweep(store)
+        return await count(store)
+
+    # from outside
+
+    async def delete(self, job_id: str) -> int:
+        """Forget what was tracked of the job; 1 where it was known, else 0.
+
+        A live job goes on, and what it reports from here on is tracked.
+        """
+        facts = await self._facts(job_id)
+        if facts is None or decide(facts) is None:
+            return 0
+        await (await self._store()).delete(facts)
+        return 1
+
+    async def store(self, job_id: str, /, **fields: Any) -> bool:
+        """Set fields of the job's data from outside it; False for an unknown job.
+
+        Raises:
+            TypeError: JSON cannot hold a value.
+            ValueError: a name is that of a built-in field, or a value takes more than 64 KiB.
+        """
+        encoded = encode_fields(fields)
+        facts = await self._facts(job_id)
+        return facts is not None and await (await self._store()).store(facts, encoded)
+
+    # behind the scenes
+
+    async def _facts(self, job_id: str) -> Facts | None:
+        if not _is_id(job_id):
+            return None
+        [(facts, _)] = await (await self._store()).facts([job_id])
+        return facts
+
+    async def _store(self) -> Store:
+        loop = asyncio.get_running_loop()
+        store = self._stores.get(loop)
+        if store is None:
+            for gone in [it for it in self._stores if it.is_closed()]:
+                # nothing can be closed properly in there any more
+                del self._stores[gone]
+            redis = await self._client_for(loop)
+            fresh = Store(
+                redis,
+                queues=self._queues,
+                expires=self._expires,
+                deserializer=self._deserializer,
+            )
+            # another task may have been first while this one connected
+            store = self._stores.setdefault(loop, fresh)
+            if store is not fresh and redis is not self._redis:
+                await close(redis)
+        return store
+
+    async def _client_for(self, loop: asyncio.AbstractEventLoop) -> Redis:
+        if not isinstance(self._redis, Redis):
+            return await connect(self._redis)
+        if self._given_loop is None:
+            self._given_loop = loop
+        return self._redis if self._given_loop is loop else beside(self._redis)
+
+    async def _sweep(self, store: Store) -> None:
+        if monotonic() - self._swept > _SWEEP_INTERVAL:
+            self._swept = monotonic()
+            # a replica takes no writes, and shows nothing that has expired all the same
+            with suppress(ResponseError):
+                await store.sweep()
+
+
+_PLAIN = sorted(BUILT_IN - {"data"})
+
+
+def _is_id(job_id: object) -> bool:
+    if not isinstance(job_id, str) or not job_id:
+        return False
+    try:
+        job_id.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _as_status(status: Status | str | None) -> Status | None:
+    if status is None:
+        return None
+    try:
+        return Status(status)
+    except ValueError:
+        raise ValueError(f"unknown status {status!r}: one of {', '.join(Status)}") from None

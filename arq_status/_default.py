@@ -1,0 +1,178 @@
+"""The default client, and its queries as functions of the package."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from arq_status._client import StatusClient
+from arq_status._connection import RedisLike
+from arq_status._options import Expires
+from arq_status._record import JobRecord, Page
+from arq_status._truth import Status
+
+_client = StatusClient()
+
+
+def configure(
+    redis: RedisLike | None = None,
+    *,
+    queues: Sequence[str] | None = None,
+    expires: Expires = 1800,
+    job_deserializer: Callable[[bytes], Any] | None = None,
+) -> StatusClient:
+    """Say which Redis the functions of this package ask; the arguments of ``StatusClient``.
+
+    Returns:
+        The default client, for ``aclose``.
+    """
+    global _client  # noqa: PLW0603 - one default client is what this module is for
+    _client = StatusClient(redis, queues=queues, expires=expires, job_deserializer=job_deserializer)
+    return _client
+
+
+async def status(job_id: str) -> Status | None:
+    """What the job is doing; ``None`` if it is unknown or expired."""
+    return await _client.status(job_id)
+
+
+async def is_deferred(job_id: str) -> bool:
+    """Whether the job is in the queue and due later."""
+    return await _client.is_deferred(job_id)
+
+
+async def is_queued(job_id: str) -> bool:
+    """Whether the job is in the queue and due."""
+    return await _client.is_queued(job_id)
+
+
+async def is_working(job_id: str) -> bool:
+    """Whether a worker runs the job."""
+    return await _client.is_working(job_id)
+
+
+async def is_retrying(job_id: str) -> bool:
+    """Whether the job waits for its next try."""
+    return await _client.is_retrying(job_id)
+
+
+async def is_complete(job_id: str) -> bool:
+    """Whether the job returned."""
+    return await _client.is_complete(job_id)
+
+
+async def is_failed(job_id: str) -> bool:
+    """Whether the job raised, timed out or could not be run."""
+    return await _client.is_failed(job_id)
+
+
+async def is_stopped(job_id: str) -> bool:
+    """Whether the job was stopped, cancelled or aborted."""
+    return await _client.is_stopped(job_id)
+
+
+async def is_interrupted(job_id: str) -> bool:
+    """Whether the job's worker died or was shut down in the middle of it."""
+    return await _client.is_interrupted(job_id)
+
+
+async def job(job_id: str) -> JobRecord | None:
+    """All that is known of the job at this moment; ``None`` if it is unknown or expired."""
+    return await _client.job(job_id)
+
+
+async def jobs(job_ids: Sequence[str]) -> list[JobRecord | None]:
+    """The same for many jobs, in their order."""
+    return await _client.jobs(job_ids)
+
+
+async def get_all(job_id: str) -> dict[str, Any]:
+    """The fields of ``JobRecord`` and the job's own data in one dict; empty if unknown."""
+    return await _client.get_all(job_id)
+
+
+async def get(job_id: str, name: str) -> Any:
+    """One field, built in or of the job's own data; ``None`` if there is none."""
+    return await _client.get(job_id, name)
+
+
+async def at(job_id: str) -> float | None:
+    """How far the job got, of ``total``."""
+    return await _client.at(job_id)
+
+
+async def total(job_id: str) -> float | None:
+    """How far the job has to go."""
+    return await _client.total(job_id)
+
+
+async def message(job_id: str) -> str | None:
+    """The job's last message."""
+    return await _client.message(job_id)
+
+
+async def pct_complete(job_id: str) -> int | None:
+    """How far the job got, 0 to 100."""
+    return await _client.pct_complete(job_id)
+
+
+async def enqueued_at(job_id: str) -> datetime | None:
+    """When the job was enqueued."""
+    return await _client.enqueued_at(job_id)
+
+
+async def started_at(job_id: str) -> datetime | None:
+    """When the job's last try began."""
+    return await _client.started_at(job_id)
+
+
+async def updated_at(job_id: str) -> datetime | None:
+    """When something of the job last changed."""
+    return await _client.updated_at(job_id)
+
+
+async def ended_at(job_id: str) -> datetime | None:
+    """When the job ended for good."""
+    return await _client.ended_at(job_id)
+
+
+async def elapsed(job_id: str) -> timedelta | None:
+    """How long the job's last try has been running or ran."""
+    return await _client.elapsed(job_id)
+
+
+async def eta(job_id: str) -> timedelta | None:
+    """How much longer the job runs at the present pace."""
+    return await _client.eta(job_id)
+
+
+async def list_jobs(
+    status: Status | str | None = None,
+    function: str | None = None,
+    search: str | None = None,
+    sort: str = "updated_at",
+    descending: bool = True,
+    page: int = 1,
+    per_page: int = 25,
+) -> Page:
+    """A page of the jobs; the arguments of ``StatusClient.list_jobs``."""
+    return await _client.list_jobs(status, function, search, sort, descending, page, per_page)
+
+
+async def counts() -> dict[Status, int]:
+    """How many jobs there are of each status."""
+    return await _client.counts()
+
+
+async def delete(job_id: str) -> int:
+    """Forget what was tracked of the job; 1 where it was known, else 0."""
+    return await _client.delete(job_id)
+
+
+async def store(job_id: str, /, **fields: Any) -> bool:
+    """Set fields of the job's data from outside it; False for an unknown job.
+
+    Raises:
+        TypeError: JSON cannot hold a value.
+        ValueError: a name is that of a built-in field, or a value takes more than 64 KiB.
+    """
+    return await _client.store(job_id, **fields)

@@ -1,0 +1,118 @@
+"""A worker's sign of life, from a thread of its own: an event loop that a job blocks sends none."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Coroutine, Mapping
+from random import random
+from time import monotonic
+from typing import Any
+
+from redis.asyncio import Redis
+
+from arq_status._connection import close, for_background
+from arq_status._options import FunctionOptions
+from arq_status._run import Outbox
+from arq_status._settle import take_census
+from arq_status._store import Store
+from arq_status._writer import TROUBLE, Writer, deliver
+
+logger = logging.getLogger("arq_status")
+
+#: Seconds between heartbeats, and between looks at whether the event loop still writes.
+_INTERVAL = 2.0
+_LOOK = 0.15
+#: Seconds between looks at what has expired and at what dead workers left behind.
+_TIDYING = 30.0
+#: Jobs that such a look takes in at most.
+_TIDIED = 1_000
+_BITES = 100
+
+
+class Heartbeat:
+    """Sends heartbeats, and for a blocked event loop what its jobs reported."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        worker: str,
+        queue: str,
+        in_progress_ms: int,
+        options: Mapping[str, FunctionOptions],
+        writer: Writer,
+        outbox: Outbox,
+    ) -> None:
+        self._beside = redis
+        self._worker = worker
+        self._queue = queue
+        self._in_progress_ms = in_progress_ms
+        self._options = options
+        self._writer = writer
+        self._outbox = outbox
+        self._tried = asyncio.Event()
+        self._home = asyncio.get_running_loop()
+        self._leaving = threading.Event()
+        self._failing = False
+        self._thread = threading.Thread(target=self._run, name="arq-status heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    async def wait_announced(self, patience: float) -> None:
+        """Wait until Redis knows the worker, though not for ever."""
+        waiting = self._home.create_task(self._tried.wait())
+        await asyncio.wait((waiting,), timeout=patience)
+        waiting.cancel()
+
+    async def stop(self) -> None:
+        """Take leave and end the thread."""
+        self._leaving.set()
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        asyncio.run(self._beat_until_leaving())
+
+    async def _beat_until_leaving(self) -> None:
+        redis = for_background(self._beside)
+        store = Store(redis)
+        due, batches = 0.0, -1
+        # not at once: workers that start together need not all do it
+        tidying_due = monotonic() + _TIDYING * random()  # noqa: S311
+        try:
+            while not self._leaving.is_set():
+                if monotonic() >= due:
+                    due = monotonic() + _INTERVAL
+                    await self._try(self._beat(store))
+                    self._home.call_soon_threadsafe(self._tried.set)
+                if self._writer.batches == batches and self._outbox and not self._writer.sending:
+                    await self._try(deliver(store, self._outbox, progress=True))
+                batches = self._writer.batches
+                if monotonic() >= tidying_due:
+                    tidying_due = monotonic() + _TIDYING
+                    await self._try(_tidy(store))
+                await asyncio.sleep(_LOOK)
+            await self._try(store.leave(self._worker))
+        finally:
+            await close(redis)
+
+    async def _beat(self, store: Store) -> None:
+        await store.beat(self._worker, self._queue, self._in_progress_ms, self._options)
+
+    async def _try(self, attempt: Coroutine[Any, Any, object]) -> None:
+        try:
+            await attempt
+        except TROUBLE as error:
+            if not self._failing:
+                logger.warning("no heartbeat of worker %s: %r", self._worker, error)
+            self._failing = True
+        else:
+            self._failing = False
+
+
+async def _tidy(store: Store) -> None:
+    await take_census(store, _TIDIED)
+    # in bites, and not so many that the next heartbeat is late
+    for _ in range(_BITES):
+        if not await store.sweep():
+            break

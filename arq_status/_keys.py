@@ -1,0 +1,66 @@
+"""Every key of ours in Redis. The version in the prefix is that of the format behind it."""
+
+from arq import constants as arq
+
+PREFIX = "arq-status:1:"
+
+#: string, JSON: the tracking record of a job (see ``_track``)
+TRACK = PREFIX + "job:"
+#: hash, field name -> JSON: what the job or others stored
+DATA = PREFIX + "data:"
+#: sorted set, worker -> time of its last heartbeat in ms, by the server's clock
+WORKERS = PREFIX + "workers"
+#: string, JSON: what a worker says of itself
+WORKER = PREFIX + "worker:"
+#: hash, function name -> JSON: the options that tracked workers announced
+FUNCTIONS = PREFIX + "functions"
+#: string: changes whenever FUNCTIONS does
+FUNCTIONS_VERSION = PREFIX + "functions:version"
+#: set: the queues that tracked workers announced
+QUEUES = PREFIX + "queues"
+
+#: sorted set per worker, job id -> start in ms
+RUNNING = PREFIX + "running:"
+#: sorted set per queue, job id -> ms: jobs that wait for a try and have a record
+#: (``waiting`` with data from outside, ``retrying``, ``interrupted``)
+PENDING = PREFIX + "pending:"
+#: sorted set per status and expiry, job id -> end in ms: in the order of end and of expiry at once
+ENDED = PREFIX + "ended:"
+#: set: the names behind ENDED that are in use, "<status>:<expiry in ms>"
+ENDED_SETS = PREFIX + "ended"
+
+#: hash, job id -> its run: running jobs that were asked to stop
+STOPS = PREFIX + "stops"
+
+#: pub/sub; Redis knows no databases there, so the number is part of the name
+CHANGES = PREFIX + "changes:"
+
+
+def changes(database: int) -> str:
+    """The channel that tells which jobs of a database changed."""
+    return f"{CHANGES}{database}"
+
+
+def lua_prelude() -> str:
+    """The same names, and arq's, for the scripts, which have no other place for them."""
+    names = {
+        "track": TRACK,
+        "data": DATA,
+        "workers": WORKERS,
+        "worker": WORKER,
+        "functions": FUNCTIONS,
+        "functions_version": FUNCTIONS_VERSION,
+        "queues": QUEUES,
+        "running": RUNNING,
+        "pending": PENDING,
+        "ended": ENDED,
+        "ended_sets": ENDED_SETS,
+        "stops": STOPS,
+        "arq_queue": arq.default_queue_name,
+        "arq_job": arq.job_key_prefix,
+        "arq_in_progress": arq.in_progress_key_prefix,
+        "arq_result": arq.result_key_prefix,
+        "arq_retry": arq.retry_key_prefix,
+    }
+    fields = ", ".join(f"{name} = '{key}'" for name, key in names.items())
+    return f"local K = {{{fields}}}\n"

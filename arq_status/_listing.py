@@ -1,0 +1,227 @@
+"""Lists and counts, answered from the indexes."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from arq_status import _keys
+from arq_status._record import JobRecord, Page, build_record, decode_data
+from arq_status._settle import take_census
+from arq_status._store import Census, Source, Store
+from arq_status._text import clean
+from arq_status._truth import ENDED, Facts, Status, decide
+
+#: How many jobs a list covers where no index answers.
+NEWEST = 10_000
+
+_SORTS: Mapping[str, Callable[[JobRecord], Any]] = {
+    "updated_at": lambda record: record.updated_at,
+    "enqueued_at": lambda record: record.enqueued_at,
+    "started_at": lambda record: record.started_at,
+    "ended_at": lambda record: record.ended_at,
+    "function": lambda record: record.function,
+    "status": lambda record: record.status.value,
+    "progress": lambda record: record.pct_complete,
+    "message": lambda record: record.message,
+    "args": lambda record: record.args or None,
+    "elapsed": lambda record: record.elapsed,
+    "eta": lambda record: record.eta,
+}
+SORTS = tuple(_SORTS)
+MOST_PER_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """Which jobs a list shows, and in which order.
+
+    Raises:
+        ValueError: the status or the sort is unknown, or a number is out of its bounds.
+    """
+
+    status: Status | None = None
+    function: str | None = None
+    search: str | None = None
+    sort: str = "updated_at"
+    descending: bool = True
+    page: int = 1
+    per_page: int = 25
+
+    def __post_init__(self) -> None:
+        if self.status is not None and self.status not in list(Status):
+            raise ValueError(f"unknown status {self.status!r}: one of {', '.join(Status)}")
+        if self.sort not in SORTS:
+            raise ValueError(f"unknown sort {self.sort!r}: one of {', '.join(SORTS)}")
+        if type(self.page) is not int or self.page < 1:
+            raise ValueError(f"page must be 1 or more, not {self.page!r}")
+        if type(self.per_page) is not int or not 1 <= self.per_page <= MOST_PER_PAGE:
+            raise ValueError(f"per_page must be 1 to {MOST_PER_PAGE}, not {self.per_page!r}")
+
+    @property
+    def is_indexed(self) -> bool:
+        """Whether the indexes answer it alone."""
+        return self.function is None and not self.search and self.sort == "updated_at"
+
+    def matches(self, record: JobRecord) -> bool:
+        """Whether a job belongs in the list."""
+        if self.status is not None and record.status is not self.status:
+            return False
+        if self.function is not None and record.function != self.function:
+            return False
+        if not self.search or record.job_id == self.search:
+            return True
+        return self.search.casefold() in (record.function or "").casefold()
+
+
+async def count(store: Store) -> dict[Status, int]:
+    """How many jobs there are of each status."""
+    census = await take_census(store, NEWEST)
+    counts = dict.fromkeys(Status, 0)
+    for ended in census.ended:
+        if ended.status in counts:
+            counts[Status(ended.status)] += ended.jobs - len(ended.again)
+    for queue in census.queues:
+        counts[Status.QUEUED] += queue.due
+        counts[Status.DEFERRED] += queue.jobs - queue.due
+    unclear = []
+    for special in census.specials:
+        if special.due is not None:
+            counts[Status.QUEUED if special.due <= census.now else Status.DEFERRED] -= 1
+        if special.kind == "running" and special.live:
+            counts[Status.WORKING] += 1
+        else:
+            unclear.append(special.job_id)
+    for facts, _ in await store.facts(unclear, short=True):
+        if (status := decide(facts)) is not None:
+            counts[status] += 1
+    return {status: max(0, number) for status, number in counts.items()}
+
+
+async def page_of(store: Store, query: Query) -> Page:
+    """The page of the list that a query asks for."""
+    candidates = await _find_candidates(store, query)
+    if query.is_indexed:
+        return await _indexed_page(store, query, candidates)
+    return await _searched_page(store, query, candidates)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidates:
+    """The jobs of the chosen status: parts of indexes, and jobs that no index has in order."""
+
+    sources: list[Source]
+    #: ids and times of their last update in ms; -1 for jobs of another status
+    merged: dict[str, int]
+    total: int
+    truncated: bool
+
+
+async def _find_candidates(store: Store, query: Query) -> _Candidates:
+    census = await take_census(store, NEWEST)
+    merged = dict.fromkeys((special.job_id for special in census.specials), -1)
+    later: dict[str, int] = {}
+    deferred = 0
+    if query.status in (None, Status.DEFERRED):
+        later = await store.due_later([queue.name for queue in census.queues], NEWEST)
+        deferred = sum(queue.jobs - queue.due for queue in census.queues)
+        merged.update(dict.fromkeys(later, -1))
+    for facts, _ in await store.facts(list(merged), short=True):
+        if (updated := _time_in_list(facts, query.status)) is not None:
+            merged[facts.job_id] = updated
+    sources, indexed = _sources(census, query.status)
+    return _Candidates(
+        sources,
+        merged,
+        indexed + sum(updated >= 0 for updated in merged.values()),
+        deferred > len(later) + sum(1 for it in census.specials if (it.due or 0) > census.now),
+    )
+
+
+def _time_in_list(facts: Facts, status: Status | None) -> int | None:
+    record = build_record(facts)
+    if record is None or status not in (None, record.status):
+        return None
+    return 0 if record.updated_at is None else round(record.updated_at.timestamp() * 1000)
+
+
+def _sources(census: Census, status: Status | None) -> tuple[list[Source], int]:
+    """The parts of the indexes that hold jobs of a status, and how many jobs that is."""
+    sources, jobs = [], 0
+    if status in (None, Status.QUEUED):
+        for queue in census.queues:
+            skipped = [
+                special.due
+                for special in census.specials
+                if special.queue == queue.name
+                and special.due is not None
+                and special.due <= census.now
+            ]
+            jobs += max(0, queue.due - len(skipped))
+            sources.append(Source(queue.name, "-inf", str(census.now), skipped))
+    for ended in census.ended:
+        if ended.status in ENDED and status in (None, ended.status):
+            oldest = str(census.now - ended.expires + 1)
+            sources.append(Source(_keys.ENDED + ended.name, oldest, "+inf", ended.again))
+            jobs += ended.jobs - len(ended.again)
+    return sources, jobs
+
+
+async def _indexed_page(store: Store, query: Query, candidates: _Candidates) -> Page:
+    total = candidates.total
+    offset = (query.page - 1) * query.per_page
+    number = max(0, min(query.per_page, total - offset))
+    if not query.descending:
+        offset = total - offset - number
+    job_ids: list[str] = []
+    if number:
+        job_ids = await store.newest(candidates.sources, candidates.merged, offset, number)
+    records = [record for record in await read(store, job_ids) if query.matches(record)]
+    return _page(query, _sorted(records, query), total, candidates.truncated)
+
+
+async def _searched_page(store: Store, query: Query, candidates: _Candidates) -> Page:
+    newest = await store.newest(candidates.sources, candidates.merged, 0, NEWEST)
+    if query.search and query.search not in newest and clean(query.search) == query.search:
+        newest.append(query.search)
+    found = await store.facts(newest, short=True)
+    built = (build_record(facts) for facts, _ in found)
+    matches = _sorted((it for it in built if it is not None and query.matches(it)), query)
+    offset = (query.page - 1) * query.per_page
+    shown = [record.job_id for record in matches[offset : offset + query.per_page]]
+    records = [record for record in await read(store, shown) if query.matches(record)]
+    truncated = candidates.truncated or candidates.total > NEWEST
+    return _page(query, records, len(matches), truncated)
+
+
+async def read(store: Store, job_ids: list[str]) -> list[JobRecord]:
+    """The jobs with these ids that are known, in their order."""
+    found = await store.facts(job_ids, with_data=True)
+    records = (build_record(facts, decode_data(fields)) for facts, fields in found)
+    return [record for record in records if record is not None]
+
+
+def _sorted(records: Iterable[JobRecord], query: Query) -> list[JobRecord]:
+    """In the order asked for, those without a value last, and else the newest first."""
+    key = _SORTS[query.sort]
+    newest = sorted(
+        records, key=_newest_key, reverse=query.descending or query.sort != "updated_at"
+    )
+    known = [record for record in newest if key(record) is not None]
+    known.sort(key=key, reverse=query.descending)
+    return known + [record for record in newest if key(record) is None]
+
+
+def _newest_key(record: JobRecord) -> tuple[float, str]:
+    updated: datetime | None = record.updated_at
+    return (updated.timestamp() if updated else 0.0, record.job_id)
+
+
+def _page(query: Query, items: list[JobRecord], total: int, truncated: bool) -> Page:
+    return Page(
+        items=items,
+        total=total,
+        page=query.page,
+        per_page=query.per_page,
+        truncated=truncated,
+    )

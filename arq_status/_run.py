@@ -1,0 +1,243 @@
+"""One try of a job as its worker sees it: what it reported, and what of it is not yet in Redis."""
+
+import json
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from numbers import Integral, Real
+from typing import Any
+
+from arq.utils import timestamp_ms
+
+from arq_status._errors import JobStopped
+from arq_status._record import BUILT_IN
+from arq_status._store import Row
+from arq_status._text import clean, shorten
+from arq_status._track import Track
+
+#: Characters of a message that are kept.
+MESSAGE_LIMIT = 2_000
+#: Bytes that a stored field may take, encoded.
+FIELD_LIMIT = 65_536
+_LARGEST = 1e300
+
+
+class Run:
+    """A try of a job: its record, and how much of it is written.
+
+    The job's thread or event loop changes it, the writer takes rows from it; neither waits for
+    the other. A change marks the run before the writer looks, so that none is lost.
+    """
+
+    __slots__ = (
+        "_marked", "_outbox", "_total_given",
+        "begun", "closed", "fields", "job_id", "reported", "stopping", "track", "unsent",
+    )  # fmt: skip
+
+    def __init__(self, job_id: str, track: Track, outbox: "Outbox | None") -> None:
+        self.job_id = job_id
+        self.track = track
+        #: its first row is in Redis
+        self.begun = False
+        #: it has ended: later progress is none
+        self.closed = False
+        #: it said something of its own
+        self.reported = False
+        #: what this try stored, encoded
+        self.fields: dict[str, str] = {}
+        #: the names of the stored fields that are not known to be in Redis
+        self.unsent: dict[str, None] = {}
+        #: it was asked to stop
+        self.stopping = False
+        self._outbox = outbox
+        self._marked = False
+        self._total_given = False
+
+    @property
+    def tracked(self) -> bool:
+        """Whether anything of it is written."""
+        return self._outbox is not None
+
+    def at(self, at: float, message: str | None) -> None:
+        """Set how far the job is."""
+        if type(at) is not int or not 0 <= at <= _LARGEST:
+            at = amount(at, "at")
+        if message is not None:
+            self._say(message)
+        if not self.closed:
+            self.track.at = at
+        self.mark()
+
+    def advance(self, step: float, message: str | None) -> None:
+        """Set how much further the job is."""
+        self.at(self.track.at + amount(step, "step"), message)
+
+    def total(self, total: float) -> None:
+        """Set how far the job has to go."""
+        total = amount(total, "total")
+        if not self.closed:
+            self.track.total = total
+        self._total_given = True
+        self.mark()
+
+    def start_over(self, iterable: object, message: str | None, total: float | None) -> None:
+        """Begin to count the items of an iterable."""
+        if total is None:
+            try:
+                total = len(iterable)  # type: ignore[arg-type]
+            except TypeError:
+                total = self.track.total if self._total_given else 0
+        self.total(total)
+        self.at(0, message)
+
+    def raise_if_stopping(self) -> None:
+        """Raise ``JobStopped`` where the job was asked to stop."""
+        if self.stopping:
+            raise JobStopped("stopped")
+
+    def store(self, fields: Mapping[str, Any]) -> None:
+        """Set fields."""
+        encoded = encode_fields(fields)
+        self.fields.update(encoded)
+        self.unsent.update(dict.fromkeys(encoded))
+        self.mark()
+        if self.closed:
+            # data may still come from ``after_job_end``, unlike progress
+            self.mark_urgent()
+
+    def mark(self) -> None:
+        """Have what changed written with the next batch."""
+        if not self._marked and self._outbox is not None and not self.closed:
+            self._marked = self.reported = True
+            self._outbox.progress.append(self)
+            self._outbox.notify()
+
+    def mark_urgent(self) -> None:
+        """Have it written even if it is closed, and not only as often as progress is."""
+        if self._outbox is not None:
+            self._outbox.urgent.append(self)
+            self._outbox.notify()
+
+    def take(self) -> Row:
+        """What is to be written now."""
+        self._marked = False
+        track = self.track
+        track.version += 1
+        if track.ended is None:
+            track.updated = timestamp_ms()
+        return Row(
+            self.job_id,
+            not self.begun,
+            track.encode(),
+            {name: self.fields[name] for name in self.unsent.copy()},
+        )
+
+    def settle(self, fields: Mapping[str, str]) -> None:
+        """Note that these fields need not be written any more, but for what was set since.
+
+        Until then every row has them: rows may overtake each other, and the newest one counts.
+        """
+        for name, text in fields.items():
+            if self.fields[name] is text:
+                self.unsent.pop(name, None)
+
+    def lose_mark(self) -> None:
+        """Note that it is not to be written after all; it is again with what it says next."""
+        self._marked = False
+
+    def _say(self, message: str) -> None:
+        if message is self.track.message:
+            return
+        if not isinstance(message, str):
+            raise TypeError(f"message must be a str, not {type(message).__name__}")
+        if not self.closed:
+            self.track.message = shorten(message, MESSAGE_LIMIT)
+
+
+class Outbox:
+    """The runs with something to write. Appending and taking are safe from any thread."""
+
+    def __init__(self) -> None:
+        self.progress: deque[Run] = deque()
+        self.urgent: deque[Run] = deque()
+        self.notify: Any = _nothing
+
+    def __bool__(self) -> bool:
+        return bool(self.urgent or self.progress)
+
+    def take(self, most: int, *, progress: bool) -> dict[int, tuple[Run, Row]]:
+        """Take the rows of up to so many runs, those that only made progress if asked to."""
+        taken: dict[int, tuple[Run, Row]] = {}
+        for queue in (self.urgent, self.progress) if progress else (self.urgent,):
+            while len(taken) < most:
+                try:
+                    run = queue.popleft()
+                except IndexError:
+                    break
+                if id(run) not in taken:
+                    taken[id(run)] = run, run.take()
+        return taken
+
+    def give_back(self, taken: Iterable[tuple[Run, Row]]) -> None:
+        """Put back what could not be sent; it is taken again as it stands then."""
+        self.urgent.extend(run for run, _ in taken)
+
+    def shrink(self, most: int) -> int:
+        """Drop the oldest runs beyond so many; how many that were."""
+        dropped = 0
+        while self.size > most:
+            (self.urgent or self.progress).popleft().lose_mark()
+            dropped += 1
+        return dropped
+
+    @property
+    def size(self) -> int:
+        """How many runs have something to write."""
+        return len(self.urgent) + len(self.progress)
+
+
+def _nothing() -> None:
+    """What an outbox without a writer tells."""
+
+
+def amount(value: object, name: str) -> float:
+    """A progress number.
+
+    Raises:
+        TypeError: it is not a number.
+        ValueError: it is negative, infinite, not a number in the other sense, or beyond 1e300.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real | Decimal):
+        raise TypeError(f"{name} must be a number, not {type(value).__name__}")
+    number: float
+    try:
+        number = int(value) if isinstance(value, Integral) else float(value)
+    except (OverflowError, ValueError):
+        number = math.inf
+    if not 0 <= number <= _LARGEST:
+        raise ValueError(f"{name} must be finite and not negative, not {value!r}")
+    return number
+
+
+def encode_fields(fields: Mapping[str, Any]) -> dict[str, str]:
+    """Stored fields as JSON texts.
+
+    Raises:
+        TypeError: JSON cannot hold a value.
+        ValueError: a name is that of a built-in field, or a value takes more than 64 KiB.
+    """
+    return {clean(name): _encode_field(name, value) for name, value in fields.items()}
+
+
+def _encode_field(name: str, value: object) -> str:
+    if name in BUILT_IN:
+        raise ValueError(f"{name!r} is a built-in field and cannot be stored")
+    try:
+        text = clean(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"field {name!r} cannot be stored as JSON: {error}") from error
+    size = len(text.encode())
+    if size > FIELD_LIMIT:
+        raise ValueError(f"field {name!r} takes {size} bytes as JSON, more than {FIELD_LIMIT}")
+    return text

@@ -1,0 +1,48 @@
+"""The Lua scripts, and running them."""
+
+import hashlib
+from importlib.resources import files
+from typing import Any
+
+from redis.exceptions import NoScriptError
+
+from arq_status._keys import lua_prelude
+
+
+class Script:
+    """A script of ``arq_status/lua``: read when it is first used, sent by its digest."""
+
+    __slots__ = ("_digest", "_name", "_source")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._source = ""
+        self._digest = ""
+
+    async def __call__(self, redis: Any, *args: str | int) -> Any:
+        """Run it; bytes come back as bytes, whatever the client decodes otherwise."""
+        if not self._source:
+            self._load()
+        try:
+            return await redis.execute_command("EVALSHA", self._digest, 0, *args, NEVER_DECODE=True)
+        except NoScriptError:
+            return await redis.execute_command("EVAL", self._source, 0, *args, NEVER_DECODE=True)
+
+    def _load(self) -> None:
+        folder = files("arq_status") / "lua"
+        common = (folder / "common.lua").read_text()
+        self._source = lua_prelude() + common + (folder / f"{self._name}.lua").read_text()
+        self._digest = hashlib.sha1(self._source.encode(), usedforsecurity=False).hexdigest()
+
+
+beat = Script("beat")
+census = Script("census")
+delete = Script("delete")
+facts = Script("facts")
+front = Script("front")
+later = Script("later")
+leave = Script("leave")
+page = Script("page")
+store = Script("store")
+sweep = Script("sweep")
+write = Script("write")

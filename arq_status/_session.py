@@ -1,0 +1,259 @@
+"""One running worker: its jobs' trackers, its writer, its heartbeat."""
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Coroutine, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, TypeVar
+
+from arq.utils import timestamp_ms, to_unix_ms
+
+from arq_status._arq_worker import ArqWorker
+from arq_status._connection import close, for_background
+from arq_status._heartbeat import Heartbeat
+from arq_status._options import FunctionOptions
+from arq_status._outcome import Circumstances, Outcome, judge
+from arq_status._run import Outbox, Run
+from arq_status._store import Store
+from arq_status._text import clean, render_args, shorten
+from arq_status._track import State, Track
+from arq_status._tracker import JobTracker, current
+from arq_status._writer import TROUBLE, Writer
+
+#: Seconds that the start of a job waits for its record at most.
+_START_PATIENCE = 0.1
+#: Seconds that a worker's start and a retry wait for Redis at most.
+_PATIENCE = 1.0
+_NAME_LIMIT = 300
+_UNKNOWN = "<unknown>"
+
+logger = logging.getLogger("arq_status")
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Attempt:
+    """A try of a job on its way through arq."""
+
+    run: Run
+    function: str | None
+    #: the task in which arq runs hooks and serializer; the job has one of its own
+    task: "asyncio.Task[Any] | None"
+    began: float
+    #: what the job raised, or what arq will find wrong with what it returned
+    raised: BaseException | None = None
+    #: it was cancelled from outside, and by ``Job.abort``
+    cancelled: bool = False
+    aborted: bool = False
+    #: what arq stores as its result
+    result: Mapping[str, Any] | None = None
+
+
+#: The try of the job, in the task in which arq runs its hooks and in the job's own.
+attempt_var: ContextVar[Attempt | None] = ContextVar("arq_status_attempt", default=None)
+#: What the deserializer read last: the job that the next ``on_job_start`` is about.
+payload_var: ContextVar[Mapping[str, Any] | None] = ContextVar("arq_status_payload", default=None)
+
+
+class Session:
+    """What a worker keeps for tracking while it runs."""
+
+    def __init__(
+        self,
+        redis: Any,
+        settings: Mapping[str, Any],
+        options: Mapping[str, FunctionOptions],
+        default: FunctionOptions,
+    ) -> None:
+        self._options = options
+        self._default = default
+        self._outbox = Outbox()
+        self._redis = for_background(redis)
+        self._store = Store(self._redis)
+        self._writer = Writer(self._store, self._outbox)
+        self._endings: set[asyncio.Task[None]] = set()
+        self.worker = ArqWorker(settings, redis)
+        #: new at every start, for a container's host and process id are not
+        self.name = clean(f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}")
+        self._heartbeat = Heartbeat(
+            redis,
+            self.name,
+            self.worker.queue,
+            self.worker.in_progress_ms,
+            options,
+            self._writer,
+            self._outbox,
+        )
+
+    async def open(self) -> None:
+        """Announce the worker, without waiting long for it."""
+        self._heartbeat.start()
+        await self._heartbeat.wait_announced(_PATIENCE)
+
+    async def close(self) -> None:
+        """Write what is pending and take leave."""
+        if self._endings:
+            await asyncio.wait(self._endings, timeout=_PATIENCE)
+        await self._writer.close()
+        await self._heartbeat.stop()
+        await close(self._redis)
+
+    def options_of(self, function: str | None) -> FunctionOptions:
+        """The options of a function, also of one that this worker does not know."""
+        return self._options.get(function or "", self._default)
+
+    async def begin(self, ctx: dict[str, Any]) -> None:
+        """A try begins: give it its tracker, one that writes nothing if ours fails."""
+        try:
+            await self._begin(ctx)
+        except Exception:
+            logger.exception("job %s is not tracked", ctx["job_id"])
+            untracked = Track(run=0, job_try=ctx["job_try"])
+            ctx["status"] = JobTracker(Run(ctx["job_id"], untracked, None))
+
+    async def _begin(self, ctx: dict[str, Any]) -> None:
+        task = asyncio.current_task()
+        self.worker.meet(task)
+        payload = payload_var.get() or {}
+        run = await self._new_run(ctx, payload)
+        attempt_var.set(Attempt(run, payload.get("f"), task, monotonic()))
+        tracker = JobTracker(run, self._writer, self._store) if run.tracked else JobTracker(run)
+        ctx["status"] = tracker
+        current.set(tracker)
+        if run.tracked and self._writer.idle:
+            # before the job's first line, which may block this loop or end this process
+            await _uncut(self._writer.flush(run, _START_PATIENCE), again=True)
+        else:
+            run.mark_urgent()
+
+    async def _new_run(self, ctx: Mapping[str, Any], payload: Mapping[str, Any]) -> Run:
+        function, job_id, job_try = payload.get("f"), ctx["job_id"], ctx["job_try"]
+        options = self.options_of(function)
+        now = timestamp_ms()
+        track = Track(
+            run=to_unix_ms(ctx["enqueue_time"]),
+            job_try=job_try,
+            function=None if function is None else shorten(str(function), _NAME_LIMIT),
+            args=_args(payload, options),
+            queue=self.worker.queue,
+            started=now,
+            updated=now,
+            worker=self.name,
+            expires=options.expires,
+        )
+        if not options.track:
+            return Run(job_id, track, None)
+        if job_try > 1:
+            earlier = await _uncut(self._earlier(job_id, track.run), again=True)
+            if earlier is not None:
+                track.message, track.total = earlier.message, earlier.total
+        return Run(job_id, track, self._outbox)
+
+    async def _earlier(self, job_id: str, run: int) -> Track | None:
+        """The record of an earlier try of the run; of any run where arq does not know which."""
+        try:
+            earlier = await asyncio.wait_for(self._store.track(job_id), _PATIENCE)
+        except TROUBLE:
+            return None
+        if earlier is None or earlier.ended is not None or earlier.state is State.DELETED:
+            return None
+        return earlier if run in (0, earlier.run) or earlier.run == 0 else None
+
+    async def end(self) -> None:
+        """A try has ended: record it before arq forgets the job."""
+        try:
+            await self._end()
+        except Exception:
+            logger.exception("the end of a job is not tracked")
+
+    async def _end(self) -> None:
+        attempt = attempt_var.get()
+        if attempt is None or not attempt.run.tracked:
+            return
+        run, result = attempt.run, attempt.result
+        outcome = judge(attempt.raised, result, self._circumstances(attempt))
+        _close(run, outcome, result)
+        if outcome.state is State.COMPLETE and result is not None and not run.reported:
+            # until the next batch arq's own result tells as much
+            run.mark_urgent()
+            return
+        # in a shutdown as well: the job has ended all the same, and arq is to book that
+        await _uncut(self._writer.flush(run), again=False)
+
+    def _circumstances(self, attempt: Attempt) -> Circumstances:
+        return Circumstances(
+            retry_jobs=self.worker.retries,
+            aborted=attempt.aborted,
+            shutdown=attempt.task is not None and attempt.task.cancelling() > 0,
+            cancelled=attempt.cancelled,
+            seconds=round(monotonic() - attempt.began, 1),
+            timeout=self.worker.timeout(attempt.function),
+        )
+
+    def end_without_hook(self, result: Mapping[str, Any]) -> None:
+        """Arq gave a job up without starting it: it expired, has no tries left, is unknown..."""
+        function = None if result.get("f") == _UNKNOWN else result.get("f")
+        if self.options_of(function).track:
+            ending = asyncio.get_running_loop().create_task(self._give_up(function, result))
+            self._endings.add(ending)
+            ending.add_done_callback(self._endings.discard)
+
+    async def _give_up(self, function: str | None, result: Mapping[str, Any]) -> None:
+        try:
+            await self._record_end(function, result)
+        except Exception:
+            logger.exception("the end of a job is not tracked")
+
+    async def _record_end(self, function: str | None, result: Mapping[str, Any]) -> None:
+        job_id, run = result["id"], result.get("et") or 0
+        options = self.options_of(function)
+        track = await self._earlier(job_id, run)
+        if track is None:
+            track = Track(run=run, job_try=0)
+        if not track.function and function is not None:
+            track.function, track.args = clean(function), _args(result, options)
+        track.job_try = result.get("t") or track.job_try
+        track.queue, track.expires = self.worker.queue, options.expires
+        ending = Run(job_id, track, self._outbox)
+        _close(ending, judge(None, result, Circumstances()), result)
+        # with no tick between arq's end and ours, though nobody waits for it
+        await self._writer.flush(ending, 0)
+
+
+async def _uncut(work: Coroutine[Any, Any, T], *, again: bool) -> T:
+    """Await the work to its end, also where a shutdown cancels this task.
+
+    It is cancelled ``again`` when it awaits next: arq heeds that once the job runs, while before
+    it would end the whole worker and leave the job's in-progress key behind.
+    """
+    working, task, cut = asyncio.ensure_future(work), asyncio.current_task(), False
+    while not working.done():
+        try:
+            await asyncio.wait((working,))
+        except asyncio.CancelledError:
+            cut = True
+    if cut and again and task is not None:
+        task.uncancel()
+        asyncio.get_running_loop().call_soon(task.cancel)
+    return working.result()
+
+
+def _args(payload: Mapping[str, Any], options: FunctionOptions) -> str:
+    if not options.record_args:
+        return ""
+    return render_args(payload.get("a") or (), payload.get("k") or {})
+
+
+def _close(run: Run, outcome: Outcome, result: Mapping[str, Any] | None) -> None:
+    """Put the outcome into the record, which takes no progress from here on."""
+    run.closed = True
+    track = run.track
+    track.state, track.error = outcome.state, outcome.error
+    track.updated = (result or {}).get("ft") or timestamp_ms()
+    track.ended = track.updated if outcome.final else None

@@ -1,0 +1,141 @@
+"""The tracking record of a job as it stands in Redis: one JSON text, written by one worker."""
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+from arq.constants import default_queue_name
+
+#: Milliseconds that an ended job's record lives when nobody says otherwise.
+DEFAULT_EXPIRES_MS = 1_800_000
+#: What ``total`` is until the job says otherwise.
+DEFAULT_TOTAL = 100
+
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+class State(StrEnum):
+    """What the tracking record says of a job; the status also heeds arq's own keys."""
+
+    #: not begun, but something was stored for it from outside
+    WAITING = "waiting"
+    WORKING = "working"
+    #: the try ended with Retry
+    RETRYING = "retrying"
+    COMPLETE = "complete"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    #: with an end: for good; without: cut off by a shutdown, arq runs it again
+    INTERRUPTED = "interrupted"
+    #: the tracking data was deleted: late writes of that run are refused
+    DELETED = "deleted"
+
+
+@dataclass(slots=True, kw_only=True)
+class Track:
+    """The tracking record. Times are epoch milliseconds, ``None`` where not known."""
+
+    #: when the run was enqueued; tells the runs of one job id apart, 0 where it is not known
+    run: int
+    job_try: int
+    #: grows with every write of a try, so that an older one never overwrites a newer one
+    version: int = 0
+    state: State = State.WORKING
+    function: str | None = None
+    args: str = ""
+    queue: str = default_queue_name
+    started: int | None = None
+    updated: int = 0
+    ended: int | None = None
+    at: float = 0
+    total: float = DEFAULT_TOTAL
+    message: str | None = None
+    error: str | None = None
+    #: HOST:PID:RANDOM, new at every process start
+    worker: str | None = None
+    expires: int = DEFAULT_EXPIRES_MS
+
+    def encode(self) -> str:  # noqa: C901 - one line a field, and called for every write
+        """The JSON text; defaults are left out and times are relative to ``run``."""
+        run = self.run
+        fields: dict[str, Any] = {"r": run, "n": self.job_try, "v": self.version, "s": self.state}
+        if self.function is not None:
+            fields["f"] = self.function
+        if self.args:
+            fields["a"] = self.args
+        if self.queue != default_queue_name:
+            fields["q"] = self.queue
+        if self.started is not None:
+            fields["b"] = self.started - run
+        fields["u"] = self.updated - run
+        if self.ended is not None:
+            fields["e"] = self.ended - run
+        if self.at:
+            fields["p"] = self.at
+        if self.total != DEFAULT_TOTAL:
+            fields["t"] = self.total
+        if self.message is not None:
+            fields["m"] = self.message
+        if self.error is not None:
+            fields["x"] = self.error
+        if self.worker is not None:
+            fields["w"] = self.worker
+        fields["z"] = self.expires
+        return _encode(fields)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Self | None:
+        """Read a record, damaged ones as far as they can be read; ``None`` if not at all."""
+        try:
+            fields = json.loads(raw)
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(fields, dict):
+            return None
+        try:
+            state = State(fields.get("s", ""))
+        except ValueError:
+            return None
+        run = _time(fields.get("r")) or 0
+        return cls(
+            run=run,
+            job_try=_time(fields.get("n")) or 1,
+            version=_time(fields.get("v")) or 0,
+            state=state,
+            function=_text(fields.get("f")),
+            args=_text(fields.get("a")) or "",
+            queue=_text(fields.get("q")) or default_queue_name,
+            started=_since(run, fields.get("b")),
+            updated=_since(run, fields.get("u")) or run,
+            ended=_since(run, fields.get("e")),
+            at=_amount(fields.get("p"), 0),
+            total=_amount(fields.get("t"), DEFAULT_TOTAL),
+            message=_text(fields.get("m")),
+            error=_text(fields.get("x")),
+            worker=_text(fields.get("w")),
+            expires=_time(fields.get("z")) or DEFAULT_EXPIRES_MS,
+        )
+
+
+#: Year 5138 in ms: what is beyond is damage, and ``datetime`` could not show it.
+_LAST_TIME = 10**14
+
+
+def _time(value: object) -> int | None:
+    return value if type(value) is int and 0 <= value < _LAST_TIME else None
+
+
+def _since(run: int, value: object) -> int | None:
+    return _time(run + value) if type(value) is int else None
+
+
+def _amount(value: object, default: float) -> float:
+    if type(value) is int or type(value) is float:
+        # NaN and the infinities fail the comparison as well
+        return value if 0 <= value <= 1e300 else default
+    return default
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

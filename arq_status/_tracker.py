@@ -1,0 +1,243 @@
+"""What a job holds to say how far it is."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Iterator
+from contextlib import suppress
+from contextvars import ContextVar
+from time import monotonic
+from typing import Any, TypeVar
+
+from arq_status._run import Run
+from arq_status._store import Store
+from arq_status._text import clean
+from arq_status._writer import TROUBLE, Writer
+
+T = TypeVar("T")
+
+#: Seconds for which a tight loop of progress calls keeps the event loop: short enough for a round
+#: trip to Redis, which takes several turns of the loop, to fit into a fraction of a second.
+_SLICE = 0.005
+
+current: ContextVar["JobTracker"] = ContextVar("arq_status_tracker")
+
+
+def current_tracker() -> "JobTracker":
+    """The tracker of the running job, in it and in the tasks and ``asyncio.to_thread`` calls below.
+
+    Raises:
+        LookupError: no job is running here.
+    """
+    try:
+        return current.get()
+    except LookupError:
+        raise LookupError(
+            "there is no running arq job here, or its worker is not tracked"
+        ) from None
+
+
+class JobTracker:
+    """Says how far the job is: ``ctx["status"]`` in a job and its hooks.
+
+    Calls change memory only; batches go to Redis several times a second, and the last values are
+    there when the job has ended. They never raise for want of Redis.
+    """
+
+    def __init__(self, run: Run, writer: Writer | None = None, store: Store | None = None) -> None:
+        self._run = run
+        self._writer = writer
+        self._store = store
+        self._yielded = monotonic()
+        self._sync: SyncTracker | None = None
+        #: where the writer runs; a tracker without one needs none
+        self.loop = asyncio.get_running_loop() if writer is not None else None
+
+    @property
+    def job_id(self) -> str:
+        """Arq's id of the job."""
+        return self._run.job_id
+
+    @property
+    def job_try(self) -> int:
+        """Which try this is, counted from 1."""
+        return self._run.track.job_try
+
+    @property
+    def sync(self) -> "SyncTracker":
+        """The same calls without await, for code in a thread."""
+        if self._sync is None:
+            self._sync = SyncTracker(self, self._run)
+        return self._sync
+
+    async def total(self, total: float) -> None:
+        """Set how far the job has to go; 100 by default, 0 where nobody knows.
+
+        Raises:
+            TypeError: it is not a number.
+            ValueError: it is negative or not finite.
+        """
+        self._run.total(total)
+        await self._rest()
+
+    async def at(self, at: float, message: str | None = None) -> None:
+        """Set how far the job is, of the total; without a message the last one stays.
+
+        Raises:
+            JobStopped: the job was asked to stop.
+            TypeError: ``at`` is not a number, or the message not a text.
+            ValueError: ``at`` is negative or not finite.
+        """
+        self._run.at(at, message)
+        if self._run.stopping or monotonic() - self._yielded > _SLICE:
+            await self._rest()
+
+    async def advance(self, step: float = 1, message: str | None = None) -> None:
+        """Go so much further.
+
+        Raises:
+            JobStopped, TypeError, ValueError: as ``at``.
+        """
+        self._run.advance(step, message)
+        if self._run.stopping or monotonic() - self._yielded > _SLICE:
+            await self._rest()
+
+    async def store(self, **fields: Any) -> None:
+        """Set fields of the job's data, each to any JSON value of up to 64 KiB.
+
+        Raises:
+            TypeError: JSON cannot hold a value.
+            ValueError: a name is that of a built-in field, or a value is too large.
+        """
+        self._run.store(fields)
+        await self._rest()
+
+    async def retrieve(self, name: str, default: Any = None) -> Any:
+        """A field of the job's data, whoever stored it; the default where there is none.
+
+        While Redis is away it is what this try stored itself.
+        """
+        run, name = self._run, clean(name)
+        raw: str | bytes | None = run.fields.get(name)
+        if name not in run.unsent and self._store is not None:
+            with suppress(*TROUBLE):
+                raw = await asyncio.wait_for(self._store.field(run.job_id, name), 5)
+        try:
+            return default if raw is None else json.loads(raw)
+        except (ValueError, RecursionError):
+            return default
+
+    async def track(
+        self,
+        iterable: Iterable[T] | AsyncIterable[T],
+        message: str | None = None,
+        *,
+        total: float | None = None,
+    ) -> AsyncIterator[T]:
+        """Iterate, and count every item when it is done with.
+
+        Starts again from 0. Without ``total`` it is the length of the iterable, and 0 where that
+        is not known and the job has not set one.
+
+        Raises:
+            JobStopped, TypeError, ValueError: as ``at``.
+        """
+        self._run.start_over(iterable, message, total)
+        if isinstance(iterable, AsyncIterable):
+            async for item in iterable:
+                yield item
+                await self.advance()
+        else:
+            for item in iterable:
+                yield item
+                await self.advance()
+
+    async def checkpoint(self) -> None:
+        """Let the event loop run, and end here if the job was asked to stop.
+
+        Raises:
+            JobStopped: the job was asked to stop.
+        """
+        await self._rest()
+
+    async def flush(self) -> None:
+        """Wait until everything said so far is in Redis, though not for ever if it is away."""
+        if self._writer is not None:
+            await self._writer.flush(self._run)
+
+    async def _rest(self) -> None:
+        self._run.raise_if_stopping()
+        now = monotonic()
+        if now - self._yielded > _SLICE:
+            await asyncio.sleep(0)
+            self._yielded = monotonic()
+            self._run.raise_if_stopping()
+
+
+class SyncTracker:
+    """``JobTracker`` for code in a thread: the same calls without await."""
+
+    def __init__(self, tracker: JobTracker, run: Run) -> None:
+        self._tracker = tracker
+        self._run = run
+
+    @property
+    def job_id(self) -> str:
+        """Arq's id of the job."""
+        return self._run.job_id
+
+    @property
+    def job_try(self) -> int:
+        """Which try this is, counted from 1."""
+        return self._run.track.job_try
+
+    def total(self, total: float) -> None:
+        """``JobTracker.total``."""
+        self._run.total(total)
+        self._run.raise_if_stopping()
+
+    def at(self, at: float, message: str | None = None) -> None:
+        """``JobTracker.at``."""
+        self._run.at(at, message)
+        self._run.raise_if_stopping()
+
+    def advance(self, step: float = 1, message: str | None = None) -> None:
+        """``JobTracker.advance``."""
+        self._run.advance(step, message)
+        self._run.raise_if_stopping()
+
+    def store(self, **fields: Any) -> None:
+        """``JobTracker.store``."""
+        self._run.store(fields)
+        self._run.raise_if_stopping()
+
+    def retrieve(self, name: str, default: Any = None) -> Any:
+        """``JobTracker.retrieve``."""
+        return self._wait_for(self._tracker.retrieve(name, default))
+
+    def track(
+        self, iterable: Iterable[T], message: str | None = None, *, total: float | None = None
+    ) -> Iterator[T]:
+        """``JobTracker.track``, for a sync iterable."""
+        self._run.start_over(iterable, message, total)
+        for item in iterable:
+            yield item
+            self.advance()
+
+    def checkpoint(self) -> None:
+        """``JobTracker.checkpoint``."""
+        self._run.raise_if_stopping()
+
+    def flush(self) -> None:
+        """``JobTracker.flush``."""
+        self._wait_for(self._tracker.flush())
+
+    def _wait_for(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            loop = self._tracker.loop
+            if loop is None:
+                return asyncio.run(coroutine)
+            return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+        coroutine.close()
+        raise RuntimeError("where an event loop runs use await, not sync")

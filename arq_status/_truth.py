@@ -1,0 +1,203 @@
+"""The truth table: what a job's status is, from arq's own keys and our record together.
+
+Live: the job's payload exists or its id is in a queue. A record counts only for its own run. First
+match wins.
+
+==== =========== ============================================== =============== =============
+live in progress the record says                                arq's result    status
+==== =========== ============================================== =============== =============
+yes  yes         its worker is alive, or nothing yet                            working
+yes  yes         its worker is dead (*)                                         interrupted
+yes  no          this try ended with Retry                                      retrying
+yes  no          started and never ended, or cut off                            interrupted
+yes  no          anything else; due later                                       deferred
+yes  no          anything else; due now, or in no known queue                   queued
+no   any         ended                                          none, same run  as recorded
+no   any         not ended, nothing, another run                success, unread complete
+no   any         the same                                       cancelled       stopped
+no   any         the same                                       other failure   failed
+no   any         waiting or retrying                            none            failed
+no   any         working, or cut off                            none            interrupted
+no   any         nothing                                        none, expired   None
+==== =========== ============================================== =============== =============
+
+In progress means that arq's key tells of a try that is still running. A key that outlived the
+recorded end of an earlier run or of a try that arq will repeat (a cron job keeps its key for 60 s)
+is none. Between the recorded end of a job and arq's own it still counts: arq decides.
+(*) Or the record says nothing, and the try began just when a worker of its queue died.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from arq_status._payload import JobPayload, Outcome, ResultPayload
+from arq_status._track import State, Track
+
+
+class Status(StrEnum):
+    """What a job is doing."""
+
+    #: in the queue, due later
+    DEFERRED = "deferred"
+    #: in the queue, due now
+    QUEUED = "queued"
+    #: a worker runs it
+    WORKING = "working"
+    #: its last try ended with ``Retry``; in the queue for the next
+    RETRYING = "retrying"
+    #: it returned
+    COMPLETE = "complete"
+    #: it raised, timed out, had no tries left or could not be run
+    FAILED = "failed"
+    #: stopped, cancelled or aborted
+    STOPPED = "stopped"
+    #: its worker died or was shut down in the middle of it
+    INTERRUPTED = "interrupted"
+
+
+ENDED = (Status.COMPLETE, Status.FAILED, Status.STOPPED, Status.INTERRUPTED)
+
+_BY_OUTCOME = {
+    Outcome.SUCCESS: Status.COMPLETE,
+    Outcome.UNREADABLE: Status.COMPLETE,
+    Outcome.CANCELLED: Status.STOPPED,
+    Outcome.FAILURE: Status.FAILED,
+}
+_BY_STATE = {
+    State.COMPLETE: Status.COMPLETE,
+    State.FAILED: Status.FAILED,
+    State.STOPPED: Status.STOPPED,
+    State.INTERRUPTED: Status.INTERRUPTED,
+}
+
+
+#: A worker may have begun a job so many ms before its last heartbeat, and so many after it, and
+#: been killed before any record of the job was written.
+_UNWRITTEN_BEFORE, _UNWRITTEN_AFTER = 1_000, 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class DeadWorker:
+    """A worker that ended without taking leave."""
+
+    name: str
+    queue: str
+    #: its last heartbeat, by the server's clock
+    last_beat: int
+    #: what arq sets an in-progress key to expire after, in ms
+    in_progress_ms: int
+
+    def may_have_begun(self, queue: str | None, now: int, expires_in: int) -> bool:
+        """Whether it is the one that set an in-progress key that expires in so many ms.
+
+        Of a living worker's jobs a record is written within a fraction of a second.
+        """
+        begun = now - (self.in_progress_ms - expires_in)
+        since_beat = begun - self.last_beat
+        return queue == self.queue and -_UNWRITTEN_BEFORE <= since_beat <= _UNWRITTEN_AFTER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What was read about a job at one moment. Times are epoch milliseconds."""
+
+    job_id: str
+    now: int
+    #: arq's payload; ``None`` where the key does not exist
+    payload: JobPayload | None = None
+    #: the queue that holds the id, and when it is due there
+    queue: str | None = None
+    due: int | None = None
+    #: arq's in-progress key exists
+    ongoing: bool = False
+    #: arq's count of the tries begun, read where a try is in progress
+    tries: int | None = None
+    track: Track | None = None
+    #: whether the worker that the record names still sends heartbeats
+    worker_alive: bool = False
+    #: the dead worker that began a try of which no record tells
+    lost_worker: str | None = None
+    #: arq's result, unless it is that of the run whose end the record tells
+    result: ResultPayload | None = None
+    #: how long an ended job that left no record is shown
+    expires: int = 0
+
+    @property
+    def live(self) -> bool:
+        """Arq will run the job, or runs it."""
+        return self.payload is not None or self.queue is not None
+
+    @property
+    def own_track(self) -> Track | None:
+        """The record, if it tells of the run that arq's keys tell of."""
+        track = self.track
+        if track is None or track.state is State.DELETED:
+            return None
+        if self.live:
+            run = self.payload.enqueued_ms if self.payload else None
+        else:
+            run = self.result.enqueued_ms if self.result else None
+        # arq knows no enqueue time of a job whose payload expired; and neither is a run itself
+        return track if not run or not track.run or run == track.run else None
+
+
+def decide(facts: Facts) -> Status | None:
+    """The status by the truth table; ``None`` for a job that nothing is known of."""
+    return _live_status(facts) if facts.live else _gone_status(facts)
+
+
+def _live_status(facts: Facts) -> Status:
+    track = facts.own_track
+    if facts.ongoing and not _outlived(facts):
+        recorded = track is not None and track.state is not State.WAITING
+        if not recorded or _next_try_begun(facts, track):
+            return Status.WORKING if facts.lost_worker is None else Status.INTERRUPTED
+        return Status.WORKING if facts.worker_alive else Status.INTERRUPTED
+    if track is not None and track.ended is None:
+        if track.state is State.RETRYING:
+            return Status.RETRYING
+        if track.state in (State.WORKING, State.INTERRUPTED):
+            return Status.INTERRUPTED
+    return Status.DEFERRED if facts.due is not None and facts.due > facts.now else Status.QUEUED
+
+
+def _outlived(facts: Facts) -> bool:
+    """Whether the in-progress key is left from a try whose end is recorded."""
+    track = facts.track
+    if track is None:
+        return False
+    if facts.own_track is None or track.state is State.WAITING:
+        # arq forgets how many tries a run had when it ends: a count is that of the present run
+        return not facts.tries
+    if track.state is State.RETRYING or (track.state is State.INTERRUPTED and not track.ended):
+        return not _next_try_begun(facts, track)
+    return False
+
+
+def _next_try_begun(facts: Facts, track: Track | None) -> bool:
+    return track is not None and facts.tries is not None and facts.tries > track.job_try
+
+
+def _gone_status(facts: Facts) -> Status | None:
+    track, result = facts.own_track, facts.result
+    if track is not None and track.ended is not None:
+        return _BY_STATE.get(track.state)
+    if result is not None:
+        return None if _is_forgotten(facts, result) else _BY_OUTCOME[result.outcome]
+    if track is None:
+        return None
+    if track.state in (State.WAITING, State.RETRYING):
+        return Status.FAILED
+    return Status.INTERRUPTED
+
+
+def _is_forgotten(facts: Facts, result: ResultPayload) -> bool:
+    """Whether a job that is known from arq's result alone has expired or was deleted."""
+    track = facts.track
+    if (
+        track is not None
+        and track.state is State.DELETED
+        and (not result.enqueued_ms or result.enqueued_ms <= track.run)
+    ):
+        return True
+    return result.finished_ms is not None and result.finished_ms + facts.expires <= facts.now

@@ -1,0 +1,189 @@
+"""The one task of a worker that sends what its jobs reported."""
+
+import asyncio
+import logging
+import threading
+from time import monotonic
+
+from redis.exceptions import RedisError, ResponseError
+
+from arq_status._run import Outbox, Run
+from arq_status._store import Row, Store
+
+logger = logging.getLogger("arq_status")
+
+#: Seconds between batches of progress, so that no job is written more than ten times a second.
+TICK = 0.1
+#: Rows in a batch, so that none holds Redis up.
+BATCH = 250
+#: Seconds that a job's end waits at most for Redis to come back.
+PATIENCE = 5.0
+#: Runs that are kept while Redis is away.
+CAPACITY = 10_000
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+TROUBLE = (RedisError, OSError, asyncio.TimeoutError)
+
+
+class Writer:
+    """Sends the outbox: progress every tick, what somebody waits for at once, all in one batch."""
+
+    def __init__(self, store: Store, outbox: Outbox) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._event = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._waiters: list[asyncio.Future[None]] = []
+        self._ticked = 0.0
+        self._closing = False
+        self._pause = 0.0
+        #: grows with every batch; with ``sending`` it shows another thread a blocked loop
+        self.batches = 0
+        self.sending = False
+        outbox.notify = self.notify
+        self._task = self._loop.create_task(self._work(), name="arq-status writer")
+
+    @property
+    def idle(self) -> bool:
+        """Whether a write would go out at once, and not with the next tick's batch."""
+        return not self.sending and monotonic() - self._ticked > TICK
+
+    def notify(self) -> None:
+        """Have the outbox sent with the next tick. For any thread."""
+        if self._event.is_set():
+            return
+        if threading.get_ident() == self._thread:
+            self._event.set()
+        else:
+            self._loop.call_soon_threadsafe(self._event.set)
+
+    async def flush(self, run: Run, patience: float = PATIENCE) -> None:
+        """Have a run written now and wait for it, though not for ever."""
+        run.mark_urgent()
+        waiter = self._loop.create_future()
+        self._waiters.append(waiter)
+        self._hurry.set()
+        self._event.set()
+        await asyncio.wait((waiter,), timeout=patience)
+
+    async def close(self) -> None:
+        """Send what is pending, for at most as long as a job's end would wait, and end."""
+        self._closing = True
+        self._hurry.set()
+        self._event.set()
+        done, _ = await asyncio.wait((self._task,), timeout=PATIENCE)
+        if not done:
+            logger.warning("Redis is away: dropping the tracking of %d jobs", self._outbox.size)
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+
+    async def _work(self) -> None:
+        while not (self._closing and not self._outbox):
+            await self._event.wait()
+            await self._wait_for_tick()
+            self._event.clear()
+            self._hurry.clear()
+            self.sending = True
+            await self._send()
+            self.sending = False
+            if self._outbox:
+                self._event.set()
+        self._release(self._waiters)
+
+    async def _wait_for_tick(self) -> None:
+        remaining = self._ticked + TICK - monotonic()
+        if remaining > 0 and not self._hurry.is_set():
+            hurry = self._loop.create_task(self._hurry.wait())
+            await asyncio.wait((hurry,), timeout=remaining)
+            hurry.cancel()
+
+    async def _send(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        progress = self._closing or monotonic() - self._ticked >= TICK
+        if progress:
+            self._ticked = monotonic()
+        try:
+            while await deliver(self._store, self._outbox, progress=progress) == BATCH:
+                pass
+        except TROUBLE as error:
+            await self._despair(waiters, error)
+            return
+        self.batches += 1
+        if self._pause:
+            logger.info("Redis is back: tracking goes on")
+            self._pause = 0.0
+        self._release(waiters)
+
+    async def _despair(self, waiters: list["asyncio.Future[None]"], error: BaseException) -> None:
+        """Keep what could not be sent, for a while."""
+        if not self._pause:
+            logger.warning("tracking waits for Redis: %r", error)
+        if dropped := self._outbox.shrink(CAPACITY):
+            logger.warning("Redis is away: dropped the tracking of %d jobs", dropped)
+        if isinstance(error, ResponseError):
+            # it answers, but takes no writes: that may last, and no job is to wait for it
+            self._release(waiters)
+        else:
+            self._waiters = waiters + self._waiters
+        self._pause = min(max(self._pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
+        await asyncio.sleep(self._pause)
+
+    @staticmethod
+    def _release(waiters: list["asyncio.Future[None]"]) -> None:
+        for waiter in waiters:
+            waiter.set_result(None)
+
+
+async def deliver(store: Store, outbox: Outbox, *, progress: bool) -> int:
+    """Send one batch; how many rows it had. What is not sent stays in the outbox.
+
+    Raises:
+        RedisError, OSError: Redis is away or takes no writes.
+    """
+    taken = list(outbox.take(BATCH, progress=progress).values())
+    if not taken:
+        return 0
+    try:
+        stopping = await store.write([row for _, row in taken])
+    except (ResponseError, UnicodeError) as error:
+        await _deliver_singly(store, outbox, taken, error)
+    except BaseException:
+        outbox.give_back(taken)
+        raise
+    else:
+        _note_written(taken, stopping)
+    return len(taken)
+
+
+async def _deliver_singly(
+    store: Store, outbox: Outbox, taken: list[tuple[Run, Row]], error: Exception
+) -> None:
+    """Find out whether one row spoils the batch or Redis takes no writes at all."""
+    refused: list[tuple[Run, Row]] = []
+    for position, (run, row) in enumerate(taken):
+        try:
+            stopping = await store.write([row])
+        except (ResponseError, UnicodeError) as refusal:
+            refused.append((run, row))
+            error = refusal
+        except BaseException:
+            outbox.give_back(refused + taken[position:])
+            raise
+        else:
+            _note_written([(run, row)], stopping)
+    if len(refused) < len(taken) or isinstance(error, UnicodeError):
+        for run, row in refused:
+            run.settle(row.fields)
+            logger.warning("dropped the tracking of job %r: %r", row.job_id, error)
+    else:
+        outbox.give_back(refused)
+        raise error
+
+
+def _note_written(taken: list[tuple[Run, Row]], stopping: set[str]) -> None:
+    for run, row in taken:
+        run.begun = True
+        run.settle(row.fields)
+        if run.job_id in stopping:
+            run.stopping = True

@@ -1,0 +1,16 @@
+-- A worker's heartbeat, and what it announces when nobody knows it yet.
+-- ARGV: worker, ms that its description lives, description, queue, options version, function, options, ...
+local known = redis.call('PEXPIRE', K.worker .. ARGV[1], ARGV[2]) == 1
+write('ZADD', K.workers, now_ms(), ARGV[1])
+if known then return 0 end
+redis.call('SET', K.worker .. ARGV[1], ARGV[3], 'PX', ARGV[2])
+write('SADD', K.queues, ARGV[4])
+local changed = false
+for i = 6, #ARGV, 2 do
+  if read('HGET', K.functions, ARGV[i]) ~= ARGV[i + 1] then
+    write('HSET', K.functions, ARGV[i], ARGV[i + 1])
+    changed = true
+  end
+end
+if changed then redis.call('SET', K.functions_version, ARGV[5]) end
+return 1

@@ -1,0 +1,98 @@
+-- Shared by the scripts: K (the keys) stands before this.
+
+local function decoded(raw)
+  if type(raw) ~= 'string' then return nil end
+  local ok, value = pcall(cjson.decode, raw)
+  if ok and type(value) == 'table' then return value end
+  return nil
+end
+
+local function number(value)
+  -- beyond are only damaged ones: infinities, NaN
+  return type(value) == 'number' and math.abs(value) < 1e15 and value or 0
+end
+
+local function text(value, default)
+  return type(value) == 'string' and value or default
+end
+
+-- A read that takes a key of the wrong type for a missing one.
+local function read(...)
+  local reply = redis.pcall(...)
+  if type(reply) == 'table' and reply.err then return false end
+  return reply
+end
+
+-- A write that replaces a key of the wrong type.
+local function write(command, key, ...)
+  local reply = redis.pcall(command, key, ...)
+  if type(reply) == 'table' and reply.err then
+    if not string.find(reply.err, 'WRONGTYPE', 1, true) then error(reply.err, 0) end
+    redis.call('DEL', key)
+    return redis.call(command, key, ...)
+  end
+  return reply
+end
+
+local function has_ended(record)
+  return type(record.e) == 'number'
+end
+
+-- The index in which a record's job stands: by state, and where in it.
+local function index_of(record)
+  if record.s == 'deleted' then return nil end
+  if has_ended(record) then return K.ended .. tostring(record.s) .. ':' .. string.format('%.0f', number(record.z)) end
+  if record.s == 'working' then return K.running .. text(record.w, '') end
+  return K.pending .. text(record.q, K.arq_queue)
+end
+
+local function track_of(id)
+  return decoded(read('GET', K.track .. id))
+end
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- The workers that died last and took no leave: {name, last heartbeat, description, ...}
+local function dead_workers(silent_since)
+  local found = {}
+  local dead = read('ZREVRANGEBYSCORE', K.workers, silent_since, '-inf', 'WITHSCORES', 'LIMIT', 0, 100) or {}
+  for i = 1, #dead, 2 do
+    local description = read('GET', K.worker .. dead[i])
+    if description then
+      for _, part in ipairs({dead[i], dead[i + 1], description}) do found[#found + 1] = part end
+    end
+  end
+  return found
+end
+
+local function queues_of(given)
+  if #given > 0 then return given end
+  local queues, seen = {K.arq_queue}, {[K.arq_queue] = true}
+  for _, queue in ipairs(read('SMEMBERS', K.queues) or {}) do
+    if not seen[queue] then
+      seen[queue] = true
+      queues[#queues + 1] = queue
+    end
+  end
+  return queues
+end
+
+-- The queue that holds the job and its score there.
+local function queued(id, queues)
+  for _, queue in ipairs(queues) do
+    local score = read('ZSCORE', queue, id)
+    if score then return queue, score end
+  end
+  return false, false
+end
+
+local function is_live(id, queues)
+  return redis.call('EXISTS', K.arq_job .. id) == 1 or queued(id, queues) ~= false
+end
+
+local function publish(channel, ids)
+  if #ids > 0 then redis.call('PUBLISH', channel, cjson.encode(ids)) end
+end

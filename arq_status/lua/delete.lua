@@ -1,0 +1,17 @@
+-- Forgets what was tracked of a job.
+-- ARGV: channel, id, tombstone (JSON text), ms that it stands, queues...
+local id = ARGV[2]
+local queues = {}
+for i = 5, #ARGV do queues[#queues + 1] = ARGV[i] end
+local old = track_of(id)
+if old then
+  local index = index_of(old)
+  if index then read('ZREM', index, id) end
+end
+redis.call('DEL', K.track .. id, K.data .. id)
+-- A live job's next write starts its record anew; an ended one's late write must not.
+if not is_live(id, queues_of(queues)) then
+  redis.call('SET', K.track .. id, ARGV[3], 'PX', ARGV[4])
+end
+publish(ARGV[1], {id})
+return 1

@@ -1,0 +1,2 @@
+-- The jobs of a queue that are due first. ARGV: queue, most jobs
+return read('ZRANGE', ARGV[1], 0, tonumber(ARGV[2]) - 1) or {}

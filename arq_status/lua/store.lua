@@ -1,0 +1,26 @@
+-- Fields from outside the job.
+-- ARGV: channel, id, record of a job that waits (JSON text), fields [name, JSON text, ...], queues...
+-- Answers 1, or 0 where there is neither a live job nor a record.
+local id, waiting = ARGV[2], cjson.decode(ARGV[3])
+local queues = {}
+for i = 5, #ARGV do queues[#queues + 1] = ARGV[i] end
+local old = track_of(id)
+local known = old and old.s ~= 'deleted'
+    and (number(old.r) == waiting.r or number(old.r) == 0 or waiting.r == 0)
+
+if not known then
+  if not is_live(id, queues_of(queues)) then return 0 end
+  if old then
+    local before = index_of(old)
+    if before then read('ZREM', before, id) end
+  end
+  redis.call('DEL', K.data .. id)
+  write('ZADD', index_of(waiting), string.format('%.0f', waiting.r + waiting.u), id)
+  redis.call('SET', K.track .. id, ARGV[3])
+end
+local fields = cjson.decode(ARGV[4])
+for i = 1, #fields, 2 do write('HSET', K.data .. id, fields[i], fields[i + 1]) end
+local expires = redis.call('PTTL', K.track .. id)
+if expires >= 0 then redis.call('PEXPIRE', K.data .. id, expires) end
+publish(ARGV[1], {id})
+return 1

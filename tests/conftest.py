@@ -1,0 +1,147 @@
+"""Fixtures: a Redis, arq's pool, a client and arq workers that run as arq runs them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from time import monotonic
+from typing import Any
+
+import pytest
+from arq import create_pool, func
+from arq.connections import ArqRedis, RedisSettings
+from arq.worker import Worker, create_worker
+
+import arq_status
+from arq_status import StatusClient
+from tests.server import running_server
+
+StartWorker = Callable[..., Awaitable[Worker]]
+RunBurst = Callable[..., Awaitable[Worker]]
+RunJob = Callable[..., Awaitable[arq_status.JobRecord]]
+
+
+@pytest.fixture(scope="session")
+def dsn() -> Iterator[str]:
+    """The DSN of the Redis under test."""
+    with running_server() as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def redis_settings(dsn: str) -> RedisSettings:
+    """The same as arq's settings."""
+    return RedisSettings.from_dsn(dsn)
+
+
+@pytest.fixture
+async def pool(redis_settings: RedisSettings) -> AsyncIterator[ArqRedis]:
+    """Arq's pool on an empty database."""
+    pool = await create_pool(redis_settings)
+    await pool.flushdb()
+    yield pool
+    await pool.aclose()
+
+
+@pytest.fixture
+async def client(pool: ArqRedis) -> StatusClient:
+    """A client on the same database, which is the default client as well."""
+    return arq_status.configure(pool)
+
+
+@pytest.fixture
+async def start_worker(pool: ArqRedis, redis_settings: RedisSettings) -> AsyncIterator[StartWorker]:
+    """Starts workers in this event loop as ``arq`` would: of settings, with arguments over them."""
+    running: list[tuple[Worker, asyncio.Task[None]]] = []
+
+    async def start(settings: Any, **overrides: Any) -> Worker:
+        arguments = {
+            "redis_settings": redis_settings,
+            "poll_delay": 0.02,
+            "handle_signals": False,
+            **overrides,
+        }
+        worker = create_worker(settings, **arguments)
+        task = asyncio.create_task(worker.async_run())
+        running.append((worker, task))
+        await until(lambda: "redis" in worker.ctx or task.done())
+        return worker
+
+    yield start
+    for worker, task in running:
+        await stop_worker(worker, task)
+
+
+@pytest.fixture
+def run_burst(pool: ArqRedis, redis_settings: RedisSettings) -> RunBurst:
+    """Runs a worker until its queue is empty and shuts it down, as ``arq --burst`` does."""
+
+    async def run(settings: Any, **overrides: Any) -> Worker:
+        arguments = {
+            "redis_settings": redis_settings,
+            "poll_delay": 0.02,
+            "handle_signals": False,
+            "burst": True,
+            **overrides,
+        }
+        worker = create_worker(settings, **arguments)
+        try:
+            await worker.async_run()
+        finally:
+            await worker.close()
+        return worker
+
+    return run
+
+
+@pytest.fixture
+def run_job(pool: ArqRedis, client: StatusClient, run_burst: RunBurst) -> RunJob:
+    """Runs a function as the job "job" to its end, tracked; the record of it."""
+
+    async def run(function: Any, *args: Any, **settings: Any) -> arq_status.JobRecord:
+        await pool.enqueue_job("job", *args, _job_id="job")
+        functions = [func(function, name="job")]
+        await run_burst(arq_status.track_status({"functions": functions, **settings}))
+        record = await client.job("job")
+        assert record is not None
+        return record
+
+    return run
+
+
+async def stop_worker(worker: Worker, task: "asyncio.Task[None]") -> None:
+    """End a worker as a signal would, but between two of its polls.
+
+    Arq leaves connections open when it is cancelled in the middle of a command.
+    """
+    worker.max_burst_jobs, worker.max_jobs, worker.burst = 0, 0, True
+    cancelled: set[asyncio.Task[Any]] = set()
+    while not task.done():
+        for job in set(worker.tasks.values()) - cancelled:
+            job.cancel()
+            cancelled.add(job)
+        await asyncio.wait((task,), timeout=0.05)
+    await worker.close()
+
+
+async def until(condition: Callable[[], Any], seconds: float = 10) -> Any:
+    """Wait until a condition, a function or coroutine function, holds; what it returned."""
+    deadline = monotonic() + seconds
+    while True:
+        holds = condition()
+        if asyncio.iscoroutine(holds):
+            holds = await holds
+        if holds:
+            return holds
+        if monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s")
+        await asyncio.sleep(0.005)
+
+
+async def ended(client: StatusClient, job_id: str, seconds: float = 10) -> arq_status.JobRecord:
+    """The record of a job when it has ended."""
+
+    async def record() -> arq_status.JobRecord | None:
+        record = await client.job(job_id)
+        return record if record is not None and record.ended_at is not None else None
+
+    found: arq_status.JobRecord = await until(record, seconds)
+    return found

@@ -1,0 +1,109 @@
+"""Jobs of every kind, and settings for workers in processes of their own."""
+
+import asyncio
+import json
+import os
+import signal
+from time import monotonic, sleep
+from typing import Any, NoReturn
+
+from arq import Retry
+from arq.connections import RedisSettings
+
+from arq_status import status_options, track_status
+
+
+class Unprintable:
+    """A value that pickles, but has no repr."""
+
+    def __repr__(self) -> NoReturn:
+        raise RuntimeError("no repr")
+
+
+async def add(ctx: dict[str, Any], a: int, b: int) -> int:
+    return a + b
+
+
+async def give(ctx: dict[str, Any], what: str) -> object:
+    """Return what arq cannot store or print."""
+    return {"lambda": lambda: None, "unprintable": Unprintable()}[what]
+
+
+async def fail(ctx: dict[str, Any]) -> None:
+    raise ValueError("no vino")
+
+
+async def retry(ctx: dict[str, Any], until: int, defer: float = 0) -> int:
+    """End with Retry before the given try."""
+    if ctx["job_try"] < until:
+        raise Retry(defer=defer)
+    return until
+
+
+async def cancel_itself(ctx: dict[str, Any], until: int) -> None:
+    """Raise the error of a cancelled task before the given try."""
+    if ctx["job_try"] < until:
+        raise asyncio.CancelledError
+
+
+async def wait(ctx: dict[str, Any], seconds: float = 3600) -> None:
+    await asyncio.sleep(seconds)
+
+
+async def wait_once(ctx: dict[str, Any], seconds: float = 3600) -> None:
+    """Wait in the first try; the others return."""
+    if ctx["job_try"] == 1:
+        await asyncio.sleep(seconds)
+
+
+async def block_once(ctx: dict[str, Any], seconds: float = 60) -> None:
+    """Block the event loop from the first line on, in the first try."""
+    if ctx["job_try"] == 1:
+        sleep(seconds)
+
+
+async def spin_once(ctx: dict[str, Any], seconds: float = 60) -> None:
+    """Keep the processor busy from the first line on, in the first try."""
+    until = monotonic() + seconds
+    while ctx["job_try"] == 1 and monotonic() < until:
+        pass
+
+
+async def die_once(ctx: dict[str, Any]) -> None:
+    """End its process with the first line, as the kernel does for want of memory."""
+    if ctx["job_try"] == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def enqueue(ctx: dict[str, Any], job_id: str, function: str, *args: Any) -> None:
+    """Enqueue another job."""
+    await ctx["redis"].enqueue_job(function, *args, _job_id=job_id)
+
+
+@status_options(track=False)
+async def untracked(ctx: dict[str, Any], until: int = 1, seconds: float = 0) -> None:
+    """A job without a record: waits, and ends with Retry before the given try."""
+    await asyncio.sleep(seconds)
+    if ctx["job_try"] < until:
+        raise Retry(defer=60)
+
+
+FUNCTIONS = [
+    add, give, fail, retry, cancel_itself, wait, wait_once, block_once, spin_once, die_once,
+    enqueue, untracked,
+]  # fmt: skip
+
+
+class Plain:
+    """Settings of a worker process: Redis and all that differs come by environment."""
+
+    functions = FUNCTIONS
+    redis_settings = RedisSettings.from_dsn(os.environ.get("WORKER_REDIS", "redis://localhost"))
+    poll_delay = 0.02
+
+
+for _name, _value in json.loads(os.environ.get("WORKER_SETTINGS", "{}")).items():
+    setattr(Plain, _name, _value)
+
+#: The same, tracked.
+Settings: type = track_status(type("Settings", (), dict(vars(Plain))))

@@ -1,0 +1,97 @@
+"""Arq workers in processes of their own, that a test may kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import until
+
+ROOT = Path(__file__).parents[1]
+
+
+class WorkerProcess:
+    """A process that runs ``arq``, in a process group of its own."""
+
+    def __init__(self, dsn: str, log: Path, *, tracked: bool = True, **settings: Any) -> None:
+        self._dsn = dsn
+        self._log = log
+        self._module = f"tests.jobs.{'Settings' if tracked else 'Plain'}"
+        self._settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it; it takes a moment until it works."""
+        environment = {
+            **os.environ,
+            "WORKER_REDIS": self._dsn,
+            "WORKER_SETTINGS": json.dumps(self._settings),
+        }
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "arq", self._module],
+                cwd=ROOT,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def log(self) -> str:
+        """What it has printed."""
+        return self._log.read_text()
+
+    async def started(self) -> None:
+        """Wait until it takes jobs."""
+
+        def listens() -> bool:
+            assert self.runs, self.log
+            return "Starting worker" in self.log
+
+        await until(listens, 20)
+
+    def send(self, sign: signal.Signals) -> None:
+        """Send its group a signal."""
+        if self.runs:
+            os.killpg(self.pid, sign)
+
+    async def gone(self, seconds: float = 20) -> None:
+        """Wait until it has ended."""
+        await until(lambda: not self.runs, seconds)
+
+    async def kill(self, sign: signal.Signals = signal.SIGKILL) -> None:
+        """End it by a signal and wait until it has ended."""
+        self.send(sign)
+        await self.gone()
+
+
+@asynccontextmanager
+async def worker_process(
+    dsn: str, folder: Path, *, tracked: bool = True, **settings: Any
+) -> AsyncIterator[WorkerProcess]:
+    """A running worker process; it is killed at the end if it has not ended."""
+    log = folder / f"worker-{len(list(folder.iterdir()))}.log"
+    worker = WorkerProcess(dsn, log, tracked=tracked, **settings)
+    worker.start()
+    try:
+        await worker.started()
+        yield worker
+    finally:
+        await worker.kill()

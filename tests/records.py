@@ -1,0 +1,124 @@
+"""Jobs put straight into Redis, for tests in which no worker is needed."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from arq.constants import default_queue_name
+from arq.jobs import serialize_job, serialize_result
+from arq.utils import timestamp_ms
+from redis.asyncio import Redis
+
+from arq_status import _keys
+from arq_status._options import FunctionOptions
+from arq_status._store import Row, Store
+from arq_status._track import State, Track
+
+#: Ours that stays when no job is left: what workers announce of themselves.
+ANNOUNCED = ("workers", "worker:", "functions", "functions:version", "queues")
+HOUR = 3_600_000
+
+
+async def write_record(
+    redis: Redis,
+    job_id: str,
+    state: State = State.WORKING,
+    *,
+    first: bool = True,
+    fields: Mapping[str, Any] | None = None,
+    **values: Any,
+) -> Track:
+    """Write a tracking record as a worker would: of a job that began now unless told otherwise."""
+    run = values.pop("run", None) or values.get("ended") or timestamp_ms()
+    values.setdefault("started", run)
+    values.setdefault("updated", values.get("ended") or run)
+    track = Track(run=run, state=state, **{"job_try": 1, "version": 1, "function": "f", **values})
+    if track.worker is not None:
+        # one that sends no heartbeat
+        await redis.zadd(_keys.WORKERS, {track.worker: 0}, nx=True)
+    encoded = {name: json.dumps(value) for name, value in (fields or {}).items()}
+    await Store(redis).write([Row(job_id, first, track.encode(), encoded)])
+    return track
+
+
+async def write_end(
+    redis: Redis, job_id: str, state: State = State.COMPLETE, **values: Any
+) -> Track:
+    """Write the record of a job that ended now unless told otherwise."""
+    return await write_record(redis, job_id, state, **{"ended": timestamp_ms(), **values})
+
+
+async def put_job(
+    redis: Redis,
+    job_id: str,
+    *args: Any,
+    function: str = "f",
+    enqueued: int | None = None,
+    due: int | None = None,
+    queue: str = default_queue_name,
+) -> int:
+    """Put a job into its queue as arq does, at a time of choice; when it was enqueued."""
+    enqueued = enqueued or timestamp_ms()
+    await redis.psetex(
+        f"arq:job:{job_id}", 24 * HOUR, serialize_job(function, args, {}, None, enqueued)
+    )
+    await redis.zadd(queue, {job_id: due or enqueued})
+    return enqueued
+
+
+async def put_result(
+    redis: Redis,
+    job_id: str,
+    outcome: Any = None,
+    *,
+    success: bool = True,
+    enqueued: int | None = None,
+    finished: int | None = None,
+    function: str = "f",
+    keep_ms: int = HOUR,
+) -> int:
+    """Store a result as arq does; when it was enqueued."""
+    finished = finished or timestamp_ms()
+    enqueued = enqueued or finished
+    raw = serialize_result(
+        function,
+        (1,),
+        {},
+        1,
+        enqueued,
+        success,
+        outcome,
+        enqueued,
+        finished,
+        "",
+        "arq:queue",
+        job_id,
+    )
+    assert raw is not None
+    await redis.psetex(f"arq:result:{job_id}", keep_ms, raw)
+    return enqueued
+
+
+async def begin(redis: Redis, job_id: str) -> None:
+    """Do what arq does when it begins a try."""
+    await redis.psetex(f"arq:in-progress:{job_id}", HOUR, b"1")
+    await redis.incr(f"arq:retry:{job_id}")
+
+
+async def beat(
+    redis: Redis, worker: str, functions: Mapping[str, FunctionOptions] | None = None
+) -> None:
+    """Tell that a worker lives."""
+    await Store(redis).beat(worker, default_queue_name, HOUR, functions or {})
+
+
+async def own_keys(redis: Redis) -> set[str]:
+    """Our keys, without the prefix and without what workers announce."""
+    keys = [key.decode().removeprefix("arq-status:1:") for key in await redis.keys("arq-status:*")]
+    return {key for key in keys if key not in ANNOUNCED and not key.startswith("worker:")}
+
+
+async def calls(redis: Redis) -> dict[str, int]:
+    """How often each command was called since ``CONFIG RESETSTAT``."""
+    stats = await redis.info("commandstats")
+    return {name.removeprefix("cmdstat_"): value["calls"] for name, value in stats.items()}

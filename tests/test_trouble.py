@@ -1,0 +1,191 @@
+"""Redis in trouble: no job fails for tracking, no worker ends, and what was pending arrives."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from arq import create_pool
+from arq.connections import ArqRedis, RedisSettings
+from arq.worker import Worker, create_worker
+from redis.asyncio import Redis
+
+from arq_status import JobTracker, Status, StatusClient, track_status
+from arq_status._run import Outbox, Run
+from arq_status._store import Store
+from arq_status._track import State, Track
+from arq_status._writer import Writer
+from tests.conftest import ended, until
+from tests.server import Server
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A server of the test's own, to be hurt."""
+    server = Server(tmp_path)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def admin(server: Server) -> AsyncIterator[Redis]:
+    """A connection to it for what administrators do."""
+    async with Redis(port=server.port) as redis:
+        yield redis
+
+
+@pytest.fixture
+async def own_pool(server: Server) -> AsyncIterator[ArqRedis]:
+    """Arq's pool on it."""
+    pool = await create_pool(RedisSettings(port=server.port))
+    yield pool
+    await pool.aclose()
+
+
+released = asyncio.Event()
+
+
+async def long_job(ctx: dict[str, Any]) -> str:
+    """Report until the test has done its worst."""
+    status: JobTracker = ctx["status"]
+    step = 0
+    while not released.is_set():
+        step += 1
+        await status.at(step, f"step {step}")
+        await status.store(step=step)
+        await asyncio.sleep(0.01)
+    return "done"
+
+
+@pytest.fixture
+async def worker(server: Server, own_pool: ArqRedis) -> AsyncIterator[Worker]:
+    """A tracked worker on it that runs the job "long"."""
+    global released  # noqa: PLW0603 - an event belongs to one event loop
+    released = asyncio.Event()
+    worker = create_worker(
+        track_status({"functions": [long_job]}),
+        redis_settings=RedisSettings(port=server.port),
+        # a poll in the middle of the trouble would end arq itself
+        poll_delay=3600,
+        handle_signals=False,
+    )
+    await own_pool.enqueue_job("long_job", _job_id="long")
+    task = asyncio.create_task(worker.async_run())
+    await until(lambda: worker.tasks)
+    yield worker
+    worker.max_burst_jobs, worker.burst = 0, True
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await worker.close()
+
+
+async def test_pause(admin: Redis, own_pool: ArqRedis, worker: Worker) -> None:
+    """While Redis does not answer for two seconds the job runs on; what it said then arrives."""
+    client = StatusClient(own_pool)
+    await until(lambda: client.at("long"))
+    await admin.client_pause(2000)
+    before = await client.at("long")  # answered after the pause
+    assert before is not None
+    await until(lambda: _is_beyond(client, before + 20))
+    released.set()
+    assert (await ended(client, "long")).status is Status.COMPLETE
+
+
+async def _is_beyond(client: StatusClient, at: float) -> bool:
+    return (await client.at("long") or 0) > at
+
+
+async def test_connections_killed_over_and_over(
+    admin: Redis, server: Server, own_pool: ArqRedis, worker: Worker
+) -> None:
+    """With all connections killed every 200 ms the job's end is complete and in its record."""
+    async with StatusClient(f"redis://127.0.0.1:{server.port}") as client:
+        await until(lambda: client.at("long"))
+        for _ in range(8):
+            await admin.client_kill_filter(_type="normal", skipme=True)
+            await asyncio.sleep(0.2)
+        released.set()
+    async with StatusClient(f"redis://127.0.0.1:{server.port}") as client:
+        record = await ended(client, "long")
+    assert record.status is Status.COMPLETE
+    assert record.data["step"] == record.at
+
+
+async def test_restart_with_nothing(
+    server: Server, worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that comes back empty soon knows the running job and its worker again."""
+    caplog.set_level(logging.INFO, "arq_status")
+    async with StatusClient(server.dsn) as client:
+        await until(lambda: client.at("long"))
+    server.stop(signal.SIGKILL)
+    await until(lambda: "tracking waits for Redis" in caplog.text)
+    await asyncio.sleep(0.5)
+    server.start()
+    async with Redis(port=server.port) as redis:
+        await until(lambda: redis.exists("arq-status:1:job:long"))
+        await until(lambda: redis.zcard("arq-status:1:workers"))
+        await until(lambda: redis.sismember("arq-status:1:queues", "arq:queue"))
+    warnings = [it for it in caplog.records if "tracking waits" in it.message]
+    assert len(warnings) == 1
+
+
+async def test_no_memory(
+    admin: Redis, own_pool: ArqRedis, worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A Redis that takes no writes keeps nothing up, and is told of once; then all arrives."""
+    client = StatusClient(own_pool)
+    await until(lambda: client.at("long"))
+    await admin.config_set("maxmemory-policy", "noeviction")
+    await admin.config_set("maxmemory", 1)
+    await until(lambda: "tracking waits for Redis" in caplog.text)
+    before = await client.at("long")
+    assert before is not None
+    await admin.config_set("maxmemory", 0)
+    await until(lambda: _is_beyond(client, before))
+    released.set()
+    assert (await ended(client, "long")).status is Status.COMPLETE
+    assert caplog.text.count("tracking waits for Redis") == 1
+
+
+async def test_read_only(server: Server, tmp_path: Path) -> None:
+    """A replica tells what its primary does, though a list can put nothing right there."""
+    (tmp_path / "replica").mkdir()
+    async with Redis(port=server.port) as primary:
+        store = Store(primary)
+        lost = Track(run=5, job_try=1, state=State.WORKING, function="f", worker="gone:1:x")
+        run = Run("lost", lost, None)
+        await store.write([run.take()])
+        replica = Server(tmp_path / "replica", "--replicaof", "127.0.0.1", str(server.port))
+        replica.start()
+        try:
+            async with StatusClient(replica.dsn) as client, Redis(port=replica.port) as redis:
+                await until(lambda: redis.exists("arq-status:1:job:lost"))
+                assert await client.status("lost") is Status.INTERRUPTED
+                assert [it.job_id for it in (await client.list_jobs()).items] == ["lost"]
+                assert (await client.counts())[Status.INTERRUPTED] == 1
+        finally:
+            replica.stop()
+
+
+async def test_what_is_dropped_is_bounded(
+    server: Server, own_pool: ArqRedis, caplog: pytest.LogCaptureFixture, monkeypatch: Any
+) -> None:
+    """While Redis is away only so many ended jobs are kept, and dropping is told of once a time."""
+    monkeypatch.setattr("arq_status._writer.CAPACITY", 10)
+    outbox = Outbox()
+    writer = Writer(Store(own_pool), outbox)
+    server.stop(signal.SIGKILL)
+    for number in range(50):
+        Run(str(number), Track(run=1, job_try=1, ended=2), outbox).mark_urgent()
+    writer.notify()
+    await until(lambda: outbox.size == 10)
+    await until(lambda: "dropped the tracking of 40 jobs" in caplog.text)
+    server.start()
+    await writer.close()
+    async with Redis(port=server.port) as redis:
+        assert len(await redis.keys("arq-status:1:job:*")) == 10

@@ -1,0 +1,208 @@
+"""What expires from the indexes, and what is put right there."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from arq.connections import ArqRedis
+from arq.utils import timestamp_ms
+from arq.worker import func
+
+from arq_status import Status, StatusClient, track_status
+from arq_status._heartbeat import _tidy
+from arq_status._listing import Query
+from arq_status._store import Store
+from arq_status._track import State, Track
+from tests.conftest import StartWorker, ended, until
+from tests.records import HOUR, beat, begin, own_keys, put_job, put_result, write_end, write_record
+
+
+async def test_expired_jobs_leave_the_indexes(pool: ArqRedis, client: StatusClient) -> None:
+    """They are in no list at once, and a client or a worker sweeps them out."""
+    now = timestamp_ms()
+    for number in range(30):
+        await write_end(pool, str(number), ended=now - HOUR, expires=HOUR - 1 + number // 15 * HOUR)
+    page = await client.list_jobs()
+    assert page.total == 15
+    store = Store(pool)
+    await write_end(pool, "short", expires=1)
+    await until(lambda: _is_gone(pool, "short"))
+    while await store.sweep(4):
+        pass
+    await _tidy(store)
+    assert await pool.keys("arq-status:1:ended:*") == [
+        f"arq-status:1:ended:complete:{2 * HOUR - 1}".encode()
+    ]
+
+
+async def _is_gone(pool: ArqRedis, job_id: str) -> bool:
+    return not await pool.exists(f"arq-status:1:job:{job_id}")
+
+
+@pytest.mark.parametrize("expires", [1, 1.0, timedelta(seconds=1)])
+async def test_expiry(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker, expires: Any
+) -> None:
+    """A second after its end a job is unknown, though arq keeps its result; no key is left."""
+
+    async def work(ctx: dict[str, Any]) -> None:
+        await ctx["status"].store(vino="veritas")
+        await ctx["status"].flush()
+        assert await pool.ttl("arq-status:1:job:job") == -1
+        assert await pool.ttl("arq-status:1:data:job") == -1
+        assert await client.store("job", more=1)
+        assert await pool.ttl("arq-status:1:data:job") == -1
+
+    settings = {"functions": [func(work, name="work")]}
+    await start_worker(track_status(expires=expires)(settings))
+    await pool.enqueue_job("work", _job_id="job")
+    record = await ended(client, "job")
+    assert record.error is None
+    assert record.ended_at is not None
+    assert record.expires_at == record.ended_at + timedelta(seconds=1)
+    await until(lambda: _is_unknown(client, "job"))
+    assert await pool.exists("arq:result:job")
+    await Store(pool).sweep()
+    assert await own_keys(pool) == set()
+
+
+async def _is_unknown(client: StatusClient, job_id: str) -> bool:
+    return await client.status(job_id) is None
+
+
+async def test_results_without_a_record_expire_as_well(
+    pool: ArqRedis, client: StatusClient
+) -> None:
+    """By what their function's workers announced, else by what the client was told."""
+    await put_result(pool, "old", finished=timestamp_ms() - HOUR)
+    await put_result(pool, "new")
+    assert await client.status("old") is None
+    assert await client.status("new") is Status.COMPLETE
+    assert await StatusClient(pool, expires=7200).status("old") is Status.COMPLETE
+
+
+async def test_jobs_of_a_dead_worker(pool: ArqRedis, client: StatusClient) -> None:
+    """Those that are gone are ended by the next list; one that arq will run again is not."""
+    await write_record(pool, "gone", worker="host:1:dead", message="half way")
+    enqueued = await put_job(pool, "live")
+    await begin(pool, "live")
+    await write_record(pool, "live", run=enqueued, worker="host:1:dead")
+    assert await pool.ttl("arq-status:1:job:gone") == -1
+    page = await client.list_jobs()
+    by_id = {record.job_id: record for record in page.items}
+    assert {record.status for record in page.items} == {Status.INTERRUPTED}
+    assert by_id["gone"].error == "worker host:1 stopped responding"
+    assert by_id["gone"].message == "half way"
+    assert by_id["gone"].ended_at is not None
+    assert by_id["live"].ended_at is None
+    assert await pool.ttl("arq-status:1:job:gone") > 0
+    assert await pool.ttl("arq-status:1:job:live") == -1
+
+
+async def test_jobs_that_arq_dropped(pool: ArqRedis, client: StatusClient) -> None:
+    """A job that waited for a try and is in no queue any more failed, and is ended by a count."""
+    await write_record(pool, "retrying", State.RETRYING)
+    await write_record(pool, "waiting", State.WAITING)
+    await write_record(pool, "other run", State.RETRYING)
+    await put_result(pool, "other run", enqueued=5)
+    await write_record(pool, "booked", worker="host:1:live")
+    await beat(pool, "host:1:live")
+    await put_result(pool, "booked", enqueued=timestamp_ms())
+    assert (await client.counts())[Status.FAILED] == 2
+    assert await client.get("retrying", "error") == "taken out of its queue before it ran"
+    assert await client.status("other run") is Status.COMPLETE
+    pending = await pool.zrange("arq-status:1:pending:arq:queue", 0, -1)
+    assert pending == []
+
+
+async def test_a_job_that_killed_its_worker_before_it_was_recorded(
+    pool: ArqRedis, client: StatusClient
+) -> None:
+    """It reads interrupted from the time arq began it, and lists learn of it."""
+    await put_job(pool, "lost", 1, function="import_rows")
+    await put_job(pool, "waits")
+    await beat(pool, "host:1:dead")
+    await begin(pool, "lost")
+    assert await client.status("lost") is Status.WORKING
+    dead_since = await pool.zscore("arq-status:1:workers", "host:1:dead")
+    assert dead_since is not None
+    # twelve seconds go by
+    await pool.zincrby("arq-status:1:workers", -12_000, "host:1:dead")
+    await pool.pexpire("arq:in-progress:lost", HOUR - 12_000)
+    record = await client.job("lost")
+    assert record is not None
+    assert record.status is Status.INTERRUPTED
+    assert record.error == "worker host:1 stopped responding"
+    assert await client.status("waits") is Status.QUEUED
+    page = await client.list_jobs(status=Status.INTERRUPTED)
+    assert [(it.job_id, it.function, it.args) for it in page.items] == [
+        ("lost", "import_rows", "1")
+    ]
+    counts = await client.counts()
+    assert (counts[Status.INTERRUPTED], counts[Status.QUEUED]) == (1, 1)
+
+
+@pytest.mark.parametrize("raw", [b"{", b"[]", b'{"queue":1}', b'{"queue":"q","in_progress_ms":[]}'])
+async def test_a_damaged_description_of_a_dead_worker(
+    pool: ArqRedis, client: StatusClient, raw: bytes
+) -> None:
+    """It tells nothing, and hurts nothing."""
+    await put_job(pool, "job")
+    await begin(pool, "job")
+    await pool.zadd("arq-status:1:workers", {"host:1:dead": 5})
+    await pool.set("arq-status:1:worker:host:1:dead", raw)
+    assert await client.status("job") is Status.WORKING
+    assert (await client.counts())[Status.QUEUED] == 1
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"{", b"[]", b"{}", b'{"s":"dancing"}', b'"x"', b"\xff", b"[" * 100_000]
+)
+def test_records_that_are_none(raw: bytes) -> None:
+    """What is no record reads as none."""
+    assert Track.decode(raw) is None
+
+
+def test_a_record_with_nothing_right() -> None:
+    """Fields of wrong types read as if they were not there."""
+    track = Track.decode(b'{"s":"working","r":-1,"n":"x","p":1e999,"t":"x","m":5,"e":"x","b":[]}')
+    assert track == Track(run=0, job_try=1, state=State.WORKING, updated=0)
+
+
+async def test_the_try_after_a_retry_that_was_lost(pool: ArqRedis, client: StatusClient) -> None:
+    """A worker that died as it began a later try is named, and not one that died before."""
+    enqueued = await put_job(pool, "lost")
+    await write_record(pool, "lost", State.RETRYING, run=enqueued)
+    await begin(pool, "lost")
+    await begin(pool, "lost")
+    for worker in ("host:1:dead", "host:2:long"):
+        await beat(pool, worker)
+    await pool.zincrby("arq-status:1:workers", -12_000, "host:1:dead")
+    await pool.zincrby("arq-status:1:workers", -60_000, "host:2:long")
+    await pool.pexpire("arq:in-progress:lost", HOUR - 12_000)
+    record = await client.job("lost")
+    assert record is not None
+    assert record.status is Status.INTERRUPTED
+    assert record.error == "worker host:1 stopped responding"
+    await begin(pool, "lost")
+    assert await client.status("lost") is Status.WORKING
+
+
+async def test_a_set_of_no_status(pool: ArqRedis, client: StatusClient) -> None:
+    """What stands among the indexes and is none is in no count."""
+    await pool.zadd("arq-status:1:ended:dancing:60000", {"job": timestamp_ms()})
+    await Store(pool).redis.sadd("arq-status:1:ended", "dancing:60000")
+    assert sum((await client.counts()).values()) == 0
+    with pytest.raises(ValueError, match="unknown status 'dancing'"):
+        Query(status="dancing")  # type: ignore[arg-type]
+
+
+async def test_much_that_expired(pool: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is swept in bites, so many at a time, that neither Redis nor a heartbeat waits."""
+    await pool.zadd("arq-status:1:ended:failed:1", {str(number): 5 for number in range(2_500)})
+    await Store(pool).redis.sadd("arq-status:1:ended", "failed:1")
+    monkeypatch.setattr("arq_status._heartbeat._BITES", 2)
+    await _tidy(Store(pool))
+    assert await pool.zcard("arq-status:1:ended:failed:1") == 500
+    await _tidy(Store(pool))
+    assert await own_keys(pool) == set()

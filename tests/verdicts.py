@@ -1,0 +1,123 @@
+"""What arq itself says of a job, and whether all queries of ours agree about it."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from typing import Any
+
+from arq.connections import ArqRedis
+from arq.constants import default_queue_name, in_progress_key_prefix
+from arq.jobs import Job
+
+from arq_status import Status, StatusClient
+
+#: The statuses at which a query finds the job in every list at once; others may lag 0.2 s.
+PROMPT = {Status.FAILED, Status.STOPPED, Status.INTERRUPTED}
+#: What may follow a status as long as the id is not used again. A reader may miss what is short.
+FOLLOWERS: Mapping[Status | None, set[Status | None]] = {
+    None: {*Status},
+    Status.DEFERRED: {*Status} - {Status.DEFERRED},
+    Status.QUEUED: {*Status} - {Status.DEFERRED},
+    Status.WORKING: {*Status} - {Status.DEFERRED, Status.QUEUED},
+    Status.RETRYING: {*Status} - {Status.DEFERRED, Status.QUEUED},
+    Status.INTERRUPTED: {*Status} - {Status.DEFERRED, Status.QUEUED},
+    Status.COMPLETE: set(),
+    Status.FAILED: set(),
+    Status.STOPPED: set(),
+}
+
+
+async def verdict(
+    pool: ArqRedis,
+    job_id: str,
+    queue: str = default_queue_name,
+    deserializer: Callable[[bytes], Any] | None = None,
+) -> str:
+    """How arq says that a job ended; where it has not, or arq kept nothing, arq's own status."""
+    job = Job(job_id, pool, queue, deserializer)
+    result = await job.result_info()
+    if result is None:
+        status = (await job.status()).value
+        kept = 0 < await pool.pttl(in_progress_key_prefix + job_id) <= 60_000
+        return f"{status}, key kept" if kept else status
+    if result.success:
+        return "success"
+    if isinstance(result.result, asyncio.CancelledError):
+        return "cancelled"
+    return f"failure: {result.result!r}"
+
+
+async def disagreements(client: StatusClient, statuses: Mapping[str, Status]) -> list[str]:
+    """Where status, job, list and counts differ from what the jobs of a database should be."""
+    wrong = []
+    for job_id, status in statuses.items():
+        record = await client.job(job_id)
+        answers = {
+            "status": await client.status(job_id),
+            "job": record and record.status,
+            "predicates": await predicates(client, job_id),
+        }
+        expected = {"status": status, "job": status, "predicates": [status]}
+        wrong += [
+            f"{name} of {job_id}: {answer}, not {status}"
+            for name, answer in answers.items()
+            if answer != expected[name]
+        ]
+    listed = await client.list_jobs(per_page=500)
+    found = {record.job_id: record.status for record in listed.items}
+    if found != dict(statuses) or listed.total != len(statuses):
+        wrong.append(f"list: {found}, total {listed.total}")
+    for status in Status:
+        page = await client.list_jobs(status=status, per_page=500)
+        ids = sorted(record.job_id for record in page.items)
+        if ids != sorted(it for it in statuses if statuses[it] is status):
+            wrong.append(f"list of {status}: {ids}, total {page.total}")
+    counts = {status: number for status, number in (await client.counts()).items() if number}
+    if counts != Counter(statuses.values()):
+        wrong.append(f"counts: {counts}")
+    return wrong
+
+
+async def predicates(client: StatusClient, job_id: str) -> list[Status]:
+    """The statuses of which a predicate says yes."""
+    return [it for it in Status if await getattr(client, f"is_{it}")(job_id)]
+
+
+async def assert_agreement(client: StatusClient, statuses: Mapping[str, Status]) -> None:
+    """Every query tells these statuses of the jobs of a database, after the lag it may have."""
+    prompt = set(statuses.values()) <= PROMPT
+    for _ in range(1 if prompt else 25):
+        wrong = await disagreements(client, statuses)
+        if not wrong:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("\n".join(wrong))
+
+
+@asynccontextmanager
+async def watched(
+    client: StatusClient, job_id: str, *, recorded: bool = True
+) -> AsyncIterator[list[Status | None]]:
+    """The statuses of a job while this lasts, and that none follows which may not.
+
+    A job without a record is in its queue again after a try, and gone after its end.
+    """
+    seen: list[Status | None] = [await client.status(job_id)]
+
+    async def look() -> None:
+        while True:
+            status = await client.status(job_id)
+            if status is not seen[-1]:
+                seen.append(status)
+            await asyncio.sleep(0.002)
+
+    looking = asyncio.create_task(look())
+    try:
+        yield seen
+    finally:
+        looking.cancel()
+        await asyncio.wait((looking,))
+    if recorded:
+        assert all(after in FOLLOWERS[before] for before, after in pairwise(seen)), seen
