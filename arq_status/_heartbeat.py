@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from random import random
 from time import monotonic
 from typing import Any
@@ -50,6 +51,8 @@ class Heartbeat:
         self._writer = writer
         self._outbox = outbox
         self._tried = asyncio.Event()
+        #: when the event loop was last known to run
+        self._heard = monotonic()
         self._home = asyncio.get_running_loop()
         self._leaving = threading.Event()
         self._failing = False
@@ -80,11 +83,13 @@ class Heartbeat:
         # not at once: workers that start together need not all do it
         tidying_due = monotonic() + _TIDYING * random()  # noqa: S311
         try:
-            while not self._leaving.is_set():
+            # an event loop that was closed on the way takes no callbacks any more
+            while not self._leaving.is_set() and not self._home.is_closed():
+                self._ask(self._hear)
                 if monotonic() >= due:
                     due = monotonic() + _INTERVAL
                     await self._try(self._beat(store))
-                    self._home.call_soon_threadsafe(self._tried.set)
+                    self._ask(self._tried.set)
                 if self._writer.batches == batches and self._outbox and not self._writer.sending:
                     await self._try(deliver(store, self._outbox, progress=True))
                 batches = self._writer.batches
@@ -96,8 +101,16 @@ class Heartbeat:
         finally:
             await close(redis)
 
+    def _ask(self, callback: Callable[[], None]) -> None:
+        with suppress(RuntimeError):
+            self._home.call_soon_threadsafe(callback)
+
+    def _hear(self) -> None:
+        self._heard = monotonic()
+
     async def _beat(self, store: Store) -> None:
-        await store.beat(self._worker, self._queue, self._in_progress_ms, self._options)
+        blocked_ms = round((monotonic() - self._heard) * 1000)
+        await store.beat(self._worker, self._queue, self._in_progress_ms, self._options, blocked_ms)
 
     async def _try(self, attempt: Coroutine[Any, Any, object]) -> None:
         try:
