@@ -1,6 +1,7 @@
 """Fixtures: a Redis, arq's pool, a client and arq workers that run as arq runs them."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from time import monotonic
 from typing import Any
@@ -17,6 +18,20 @@ from tests.server import running_server
 StartWorker = Callable[..., Awaitable[Worker]]
 RunBurst = Callable[..., Awaitable[Worker]]
 RunJob = Callable[..., Awaitable[arq_status.JobRecord]]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """How many processes run the tests: many of them wait, but some measure how long.
+
+    Each has a Redis of its own; what a Redis that is given counts is of one process alone.
+    """
+    return 0 if os.environ.get("REDIS_URL") else max(2, min(os.cpu_count() or 1, 8))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What waits for long begins first, so that the other processes have enough to do beside."""
+    items.sort(key=lambda item: item.get_closest_marker("first") is None)
 
 
 @pytest.fixture(scope="session")

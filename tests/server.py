@@ -49,12 +49,13 @@ class Server:
         with Redis(port=self.port) as redis:
             while True:
                 try:
-                    redis.ping()
-                    return
+                    pid = redis.info("server")["process_id"]
+                    break
                 except RedisConnectionError:
                     if time.monotonic() > deadline or self._process.poll() is not None:
                         raise
                     time.sleep(0.01)
+        assert pid == self._process.pid, f"another server took port {self.port}"
 
     def stop(self, sign: signal.Signals = signal.SIGTERM) -> None:
         """End it and wait until it is gone."""
