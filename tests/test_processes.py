@@ -231,8 +231,10 @@ async def test_a_job_that_arq_lost_is_ended_by_the_next_list(
 # blocked
 
 
-@pytest.mark.first
-@pytest.mark.parametrize(("function", "seconds"), [("block_once", 60), ("spin_once", 20)])
+@pytest.mark.parametrize(
+    ("function", "seconds"),
+    [pytest.param("block_once", 60, marks=pytest.mark.first), ("spin_once", 20)],
+)
 async def test_a_blocked_worker_is_not_dead(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path, function: str, seconds: float
 ) -> None:
