@@ -20,8 +20,10 @@ from arq_status._writer import TROUBLE, Writer, deliver
 
 logger = logging.getLogger("arq_status")
 
-#: Seconds between heartbeats, and between looks at whether the event loop still writes.
+#: Seconds between heartbeats, before the next one where Redis is away, so that the worker does not
+#: pass for dead when it is back, and between looks at whether the event loop still writes.
 _INTERVAL = 2.0
+_RETRY = 0.3
 _LOOK = 0.15
 #: Seconds between looks at what has expired and at what dead workers left behind.
 _TIDYING = 30.0
@@ -87,8 +89,8 @@ class Heartbeat:
             while not self._leaving.is_set() and not self._home.is_closed():
                 self._ask(self._hear)
                 if monotonic() >= due:
-                    due = monotonic() + _INTERVAL
                     await self._try(self._beat(store))
+                    due = monotonic() + (_RETRY if self._failing else _INTERVAL)
                     self._ask(self._tried.set)
                 if self._writer.batches == batches and self._outbox and not self._writer.sending:
                     await self._try(deliver(store, self._outbox, progress=True))

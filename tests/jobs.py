@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, NoReturn
 
@@ -75,6 +76,19 @@ async def die_once(ctx: dict[str, Any]) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+async def report_until(ctx: dict[str, Any], release: str) -> int:
+    """Report, where it is tracked, until there is such a file; print how far it is, and say it."""
+    step = 0
+    while not Path(release).exists():
+        step += 1
+        if "status" in ctx:
+            await ctx["status"].at(step, f"step {step}")
+            await ctx["status"].store(step=step)
+        print(f"step {step}", flush=True)
+        await asyncio.sleep(0.02)
+    return step
+
+
 async def enqueue(ctx: dict[str, Any], job_id: str, function: str, *args: Any) -> None:
     """Enqueue another job."""
     await ctx["redis"].enqueue_job(function, *args, _job_id=job_id)
@@ -90,7 +104,7 @@ async def untracked(ctx: dict[str, Any], until: int = 1, seconds: float = 0) -> 
 
 FUNCTIONS = [
     add, give, fail, retry, cancel_itself, wait, wait_once, block_once, spin_once, die_once,
-    enqueue, untracked,
+    report_until, enqueue, untracked,
 ]  # fmt: skip
 
 
@@ -98,7 +112,7 @@ class Plain:
     """Settings of a worker process: Redis and all that differs come by environment."""
 
     functions = FUNCTIONS
-    redis_settings = RedisSettings.from_dsn(os.environ.get("WORKER_REDIS", "redis://localhost"))
+    redis_settings = RedisSettings(**json.loads(os.environ.get("WORKER_REDIS", "{}")))
     poll_delay = 0.02
 
 

@@ -7,8 +7,11 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from arq.connections import RedisSettings
 
 from tests.conftest import until
 
@@ -18,8 +21,10 @@ ROOT = Path(__file__).parents[1]
 class WorkerProcess:
     """A process that runs ``arq``, in a process group of its own."""
 
-    def __init__(self, dsn: str, log: Path, *, tracked: bool = True, **settings: Any) -> None:
-        self._dsn = dsn
+    def __init__(
+        self, redis: RedisSettings, log: Path, *, tracked: bool = True, **settings: Any
+    ) -> None:
+        self._redis = redis
         self._log = log
         self._module = f"tests.jobs.{'Settings' if tracked else 'Plain'}"
         self._settings = settings
@@ -29,7 +34,7 @@ class WorkerProcess:
         """Start it; it takes a moment until it works."""
         environment = {
             **os.environ,
-            "WORKER_REDIS": self._dsn,
+            "WORKER_REDIS": json.dumps(asdict(self._redis)),
             "WORKER_SETTINGS": json.dumps(self._settings),
         }
         with self._log.open("ab") as log:
@@ -52,6 +57,11 @@ class WorkerProcess:
     def runs(self) -> bool:
         """Whether it has not ended."""
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """With what it has ended."""
+        return None if self._process is None else self._process.returncode
 
     @property
     def log(self) -> str:
@@ -84,11 +94,13 @@ class WorkerProcess:
 
 @asynccontextmanager
 async def worker_process(
-    dsn: str, folder: Path, *, tracked: bool = True, **settings: Any
+    redis: str | RedisSettings, folder: Path, *, tracked: bool = True, **settings: Any
 ) -> AsyncIterator[WorkerProcess]:
     """A running worker process; it is killed at the end if it has not ended."""
     log = folder / f"worker-{len(list(folder.iterdir()))}.log"
-    worker = WorkerProcess(dsn, log, tracked=tracked, **settings)
+    if isinstance(redis, str):
+        redis = RedisSettings.from_dsn(redis)
+    worker = WorkerProcess(redis, log, tracked=tracked, **settings)
     worker.start()
     try:
         await worker.started()

@@ -29,17 +29,20 @@ def free_port() -> int:
 class Server:
     """A server process of our own, that a test may pause, kill and start again."""
 
-    def __init__(self, folder: Path, *options: str, port: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, *options: str, port: int | None = None, config: Path | None = None
+    ) -> None:
         self.port = port or free_port()
         self.dsn = f"redis://127.0.0.1:{self.port}/0"
         self._folder = folder
         self._options = options
+        self._config = [] if config is None else [str(config)]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it and wait until it answers."""
         self._process = subprocess.Popen(
-            [binary(), "--port", str(self.port), *_QUIET, *self._options],
+            [binary(), *self._config, "--port", str(self.port), *_QUIET, *self._options],
             cwd=self._folder,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -62,6 +65,18 @@ class Server:
         if self._process is not None and self._process.poll() is None:
             os.killpg(self._process.pid, sign)
             self._process.wait(20)
+
+
+def sentinel(folder: Path, primary: Server, quorum: int) -> Server:
+    """A Sentinel, not started, that takes a primary for gone after half a second."""
+    folder.mkdir()
+    config = folder / "sentinel.conf"
+    config.write_text(
+        f"sentinel monitor primary 127.0.0.1 {primary.port} {quorum}\n"
+        "sentinel down-after-milliseconds primary 500\n"
+        "sentinel failover-timeout primary 5000\n"
+    )
+    return Server(folder, "--sentinel", config=config)
 
 
 def binary() -> str:

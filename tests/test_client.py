@@ -3,13 +3,12 @@
 import asyncio
 import json
 import pickle
-import shutil
 import socket
 import subprocess
 import sys
 import textwrap
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,7 +33,7 @@ from arq_status import (
     status_options,
     track_status,
 )
-from arq_status._connection import beside, close, for_background
+from arq_status._connection import beside, for_background
 from arq_status._store import Store
 from arq_status._track import State
 from tests.conftest import StartWorker, ended, until
@@ -787,60 +786,6 @@ async def test_a_client_for_the_background(pool: ArqRedis, dsn: str) -> None:
         assert await ours.get("key") == b"value"
         assert ours.connection_pool.connection_kwargs["socket_timeout"] == 5
         assert ours.connection_pool is not theirs.connection_pool
-
-
-@asynccontextmanager
-async def sentinel(folder: Path) -> AsyncIterator[tuple[int, int]]:
-    """The ports of a Redis and of a Sentinel that watches it."""
-    master = Server(folder)
-    port = free_port()
-    config = folder / "sentinel.conf"
-    config.write_text(f"port {port}\nsentinel monitor mymaster 127.0.0.1 {master.port} 1\n")
-    master.start()
-    process = await asyncio.create_subprocess_exec(
-        "redis-server", str(config), "--sentinel", cwd=folder, stdout=subprocess.DEVNULL
-    )
-    try:
-        async with Redis(port=port) as watcher:
-            await until(lambda: answers(watcher))
-        yield master.port, port
-    finally:
-        process.terminate()
-        await process.wait()
-        master.stop()
-
-
-async def answers(redis: Redis) -> bool:
-    """Whether it is there."""
-    try:
-        return bool(await redis.ping())
-    except RedisConnectionError:
-        return False
-
-
-@pytest.mark.skipif(shutil.which("redis-server") is None, reason="needs redis-server's Sentinel")
-async def test_redis_behind_sentinel(tmp_path: Path) -> None:
-    """A pool that finds its Redis by Sentinel serves several event loops as well."""
-    async with sentinel(tmp_path) as (_, port):
-        settings = RedisSettings(host=[("127.0.0.1", port)], sentinel=True, conn_retries=0)
-        pool = await create_pool(settings)
-        await pool.enqueue_job("f", _job_id="job")
-        client = StatusClient(pool)
-
-        async def ask() -> bool:
-            try:
-                return await client.is_queued("job")
-            finally:
-                await client.aclose()
-
-        assert await client.is_queued("job")
-        assert await asyncio.to_thread(asyncio.run, ask())
-        async with StatusClient(settings) as own:
-            assert await own.is_queued("job")
-        background = for_background(pool)
-        assert await background.exists("arq:job:job") == 1
-        await close(background)
-        await close(pool)
 
 
 async def test_a_client_beside_one_behind_sentinel() -> None:

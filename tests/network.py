@@ -1,0 +1,58 @@
+"""A way to a server that is as slow as a test wants."""
+
+import asyncio
+from typing import Self
+
+
+class Link:
+    """A port whose connections lead to another one, with every chunk delayed on its way."""
+
+    def __init__(self, target: int, delay: float = 0) -> None:
+        self.port = 0
+        #: seconds that a chunk takes, each way
+        self.delay = delay
+        self._target = target
+        self._flows = asyncio.Event()
+        self._flows.set()
+        self._connections: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def stall(self, seconds: float) -> None:
+        """Let nothing through for so long; it arrives afterwards."""
+        self._flows.clear()
+        await asyncio.sleep(seconds)
+        self._flows.set()
+
+    def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = asyncio.ensure_future(self._join(reader, writer))
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", self._target)
+        both = asyncio.gather(self._carry(reader, back), self._carry(there, writer))
+        try:
+            await both
+        except OSError:
+            both.cancel()
+        finally:
+            writer.close()
+            back.close()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while chunk := await reader.read(65_536):
+            await asyncio.sleep(self.delay)
+            await self._flows.wait()
+            writer.write(chunk)
+            await writer.drain()
+        writer.write_eof()
