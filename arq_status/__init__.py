@@ -3,6 +3,7 @@
 from arq_status._client import StatusClient
 from arq_status._default import (
     at,
+    cancel,
     configure,
     counts,
     delete,
@@ -25,11 +26,16 @@ from arq_status._default import (
     list_jobs,
     message,
     pct_complete,
+    retry,
     started_at,
     status,
+    stop,
     store,
     total,
+    unschedule,
     updated_at,
+    wait,
+    watch,
 )
 from arq_status._errors import JobStopped
 from arq_status._options import status_options
@@ -46,6 +52,7 @@ __all__ = [
     "Status",
     "StatusClient",
     "at",
+    "cancel",
     "configure",
     "counts",
     "current_tracker",
@@ -69,11 +76,16 @@ __all__ = [
     "list_jobs",
     "message",
     "pct_complete",
+    "retry",
     "started_at",
     "status",
     "status_options",
+    "stop",
     "store",
     "total",
     "track_status",
+    "unschedule",
     "updated_at",
+    "wait",
+    "watch",
 ]

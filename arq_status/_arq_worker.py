@@ -35,6 +35,11 @@ class ArqWorker:
         return name or getattr(self._redis, "default_queue_name", None) or default_queue_name
 
     @property
+    def tasks(self) -> Mapping[str, "asyncio.Task[Any]"]:
+        """The jobs that it has begun, and those that ended a moment ago."""
+        return {} if self._worker is None else self._worker.tasks
+
+    @property
     def in_progress_ms(self) -> int:
         """After how many ms the in-progress keys that it sets expire."""
         if self._worker is not None:

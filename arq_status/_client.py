@@ -1,8 +1,8 @@
 """``StatusClient``: asks about jobs, and tells about them from outside."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing, suppress
 from datetime import datetime, timedelta
 from time import monotonic
 from types import TracebackType
@@ -13,10 +13,12 @@ from arq.connections import RedisSettings
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from arq_status import _control
 from arq_status._connection import RedisLike, beside, close, connect
+from arq_status._feed import Feed
 from arq_status._listing import Query, count, page_of
 from arq_status._options import Expires, expires_ms
-from arq_status._record import BUILT_IN, JobRecord, Page, build_record, decode_data
+from arq_status._record import BUILT_IN, JobRecord, Page, build_record, decode_data, is_news
 from arq_status._run import encode_fields
 from arq_status._store import Store
 from arq_status._truth import Facts, Status, decide
@@ -64,6 +66,7 @@ class StatusClient:
         self._deserializer = job_deserializer
         # connections belong to the event loop in which they were opened
         self._stores: WeakKeyDictionary[asyncio.AbstractEventLoop, Store] = WeakKeyDictionary()
+        self._feeds: WeakKeyDictionary[asyncio.AbstractEventLoop, Feed] = WeakKeyDictionary()
         self._given_loop: object = None
         self._swept = 0.0
 
@@ -80,6 +83,9 @@ class StatusClient:
 
     async def aclose(self) -> None:
         """Close the connections that this client opened in the running event loop."""
+        feed = self._feeds.pop(asyncio.get_running_loop(), None)
+        if feed is not None:
+            await feed.aclose()
         store = self._stores.pop(asyncio.get_running_loop(), None)
         if store is not None and store.redis is not self._redis:
             await close(store.redis)
@@ -201,6 +207,48 @@ class StatusClient:
         record = await self.job(job_id)
         return None if record is None else record.eta
 
+    async def watch(self, job_id: str) -> AsyncGenerator[JobRecord]:
+        """Follow the job: its record now, at every change, and at last as it ended.
+
+        Changes that come faster than some twenty a second are told as one. A job that a shutdown
+        or a dead worker interrupted has not ended as long as arq will run it again. The iteration
+        ends without an end state where the job is deleted, and at once for one that is unknown.
+        However many jobs a client watches, it takes one connection for it; while that is lost the
+        iteration waits for it to come back.
+        """
+        record = await self.job(job_id)
+        if record is None:
+            return
+        yield record
+        if record.ended_at is None:
+            async with (await self.feed()).follow([job_id]) as following:
+                while record.ended_at is None:
+                    latest = (await following.changed())[job_id]
+                    if latest is None:
+                        return
+                    if is_news(record, latest):
+                        yield latest
+                    record = latest
+
+    async def wait(self, job_id: str, timeout: float | None = None) -> JobRecord | None:
+        """Wait until the job has ended; its final record, ``None`` if it is unknown or deleted.
+
+        Args:
+            job_id: arq's id of the job.
+            timeout: seconds to wait at most; by default for ever.
+
+        Raises:
+            TimeoutError: it has not ended by then.
+        """
+        record = await self.job(job_id)
+        if record is None or record.ended_at is not None:
+            return record
+        async with asyncio.timeout(timeout), aclosing(self.watch(job_id)) as records:
+            async for record in records:
+                if record.ended_at is not None:
+                    return record
+        return None
+
     # many jobs
 
     async def list_jobs(
@@ -249,6 +297,43 @@ class StatusClient:
 
     # from outside
 
+    async def stop(self, job_id: str, *, force: bool = False) -> bool:
+        """Stop the job; whether there was a live one that can be stopped.
+
+        A running job raises ``JobStopped`` at its next progress call or ``checkpoint``. It ends as
+        ``stopped`` whatever it raises then, and arq does not try it again; one that returns all
+        the same is ``complete``. A job that is not running is cancelled, as by ``cancel``. A
+        running job that is not tracked cannot be stopped.
+
+        Args:
+            job_id: arq's id of the job.
+            force: cancel the job at its next ``await``, whatever it waits for.
+        """
+        if not _is_id(job_id):
+            return False
+        return await _control.stop(await self._store(), job_id, force=force)
+
+    async def cancel(self, job_id: str) -> bool:
+        """Take a job that is not running out of its queue for good; whether that was done.
+
+        Its status is ``stopped`` from then on. False for a job that runs, ended or is unknown.
+        """
+        return _is_id(job_id) and await _control.cancel(await self._store(), job_id)
+
+    async def unschedule(self, job_id: str) -> bool:
+        """Another name of ``cancel``."""
+        return await self.cancel(job_id)
+
+    async def retry(self, job_id: str) -> bool:
+        """Run an ended job again, under its id, with the arguments it had; whether it will be.
+
+        For jobs that failed, were stopped or were interrupted for good: what they were enqueued
+        with is kept as long as their record, up to 1 MiB. Arq's earlier result goes, and the job
+        starts anew without its message, progress and data. False for a job that is live, that is
+        complete, that is unknown, or whose payload is gone.
+        """
+        return _is_id(job_id) and await _control.retry(await self._store(), job_id)
+
     async def delete(self, job_id: str) -> int:
         """Forget what was tracked of the job; 1 where it was known, else 0.
 
@@ -273,6 +358,12 @@ class StatusClient:
 
     # behind the scenes
 
+    async def feed(self) -> Feed:
+        """What ``watch`` listens to, in the running event loop."""
+        loop = asyncio.get_running_loop()
+        store = await self._store()
+        return self._feeds.setdefault(loop, Feed(store, store.redis))
+
     async def _facts(self, job_id: str) -> Facts | None:
         if not _is_id(job_id):
             return None
@@ -286,6 +377,7 @@ class StatusClient:
             for gone in [it for it in self._stores if it.is_closed()]:
                 # nothing can be closed properly in there any more
                 del self._stores[gone]
+                self._feeds.pop(gone, None)
             redis = await self._client_for(loop)
             fresh = Store(
                 redis,

@@ -1,6 +1,7 @@
 """The default client, and its queries as functions of the package."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -176,3 +177,39 @@ async def store(job_id: str, /, **fields: Any) -> bool:
         ValueError: a name is that of a built-in field, or a value takes more than 64 KiB.
     """
     return await _client.store(job_id, **fields)
+
+
+async def watch(job_id: str) -> AsyncGenerator[JobRecord]:
+    """Follow the job: its record now, at every change, and at last as it ended."""
+    async with aclosing(_client.watch(job_id)) as records:
+        async for record in records:
+            yield record
+
+
+async def wait(job_id: str, timeout: float | None = None) -> JobRecord | None:
+    """Wait until the job has ended, for at most ``timeout`` seconds; its final record.
+
+    Raises:
+        TimeoutError: it has not ended by then.
+    """
+    return await _client.wait(job_id, timeout)
+
+
+async def stop(job_id: str, *, force: bool = False) -> bool:
+    """Stop the job, with ``force`` at its next ``await``; whether there was one to stop."""
+    return await _client.stop(job_id, force=force)
+
+
+async def cancel(job_id: str) -> bool:
+    """Take a job that is not running out of its queue for good; whether that was done."""
+    return await _client.cancel(job_id)
+
+
+async def unschedule(job_id: str) -> bool:
+    """Another name of ``cancel``."""
+    return await _client.cancel(job_id)
+
+
+async def retry(job_id: str) -> bool:
+    """Run a failed, stopped or interrupted job again; whether it will be."""
+    return await _client.retry(job_id)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from random import random
 from time import monotonic
@@ -11,6 +11,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from arq_status._attempts import Attempts
 from arq_status._connection import close, for_background
 from arq_status._options import FunctionOptions
 from arq_status._run import Outbox
@@ -21,10 +22,12 @@ from arq_status._writer import TROUBLE, Writer, deliver
 logger = logging.getLogger("arq_status")
 
 #: Seconds between heartbeats, before the next one where Redis is away, so that the worker does not
-#: pass for dead when it is back, and between looks at whether the event loop still writes.
+#: pass for dead when it is back, between looks at whether the event loop still writes, and between
+#: looks for jobs that are to stop.
 _INTERVAL = 2.0
 _RETRY = 0.3
 _LOOK = 0.15
+_STOPS = 0.4
 #: Seconds between looks at what has expired and at what dead workers left behind.
 _TIDYING = 30.0
 #: Jobs that such a look takes in at most.
@@ -44,6 +47,7 @@ class Heartbeat:
         options: Mapping[str, FunctionOptions],
         writer: Writer,
         outbox: Outbox,
+        attempts: Attempts,
     ) -> None:
         self._beside = redis
         self._worker = worker
@@ -52,9 +56,12 @@ class Heartbeat:
         self._options = options
         self._writer = writer
         self._outbox = outbox
+        self._attempts = attempts
+        self._batches = -1
+        #: jobs that arq had begun at the last look, and those of them that Redis was told of
+        self._begun: set[str] = set()
+        self._told: set[str] = set()
         self._tried = asyncio.Event()
-        #: when the event loop was last known to run
-        self._heard = monotonic()
         self._home = asyncio.get_running_loop()
         self._leaving = threading.Event()
         self._failing = False
@@ -81,38 +88,54 @@ class Heartbeat:
     async def _beat_until_leaving(self) -> None:
         redis = for_background(self._beside)
         store = Store(redis)
-        due, batches = 0.0, -1
+        beat_due = stops_due = 0.0
         # not at once: workers that start together need not all do it
         tidying_due = monotonic() + _TIDYING * random()  # noqa: S311
         try:
             # an event loop that was closed on the way takes no callbacks any more
             while not self._leaving.is_set() and not self._home.is_closed():
-                self._ask(self._hear)
-                if monotonic() >= due:
+                now = monotonic()
+                if now >= beat_due:
                     await self._try(self._beat(store))
-                    due = monotonic() + (_RETRY if self._failing else _INTERVAL)
-                    self._ask(self._tried.set)
-                if self._writer.batches == batches and self._outbox and not self._writer.sending:
-                    await self._try(deliver(store, self._outbox, progress=True))
-                batches = self._writer.batches
-                if monotonic() >= tidying_due:
-                    tidying_due = monotonic() + _TIDYING
+                    beat_due = now + (_RETRY if self._failing else _INTERVAL)
+                    with suppress(RuntimeError):
+                        self._home.call_soon_threadsafe(self._tried.set)
+                await self._try(self._stand_in(store))
+                if self._attempts and now >= stops_due:
+                    stops_due = now + _STOPS
+                    await self._try(self._heed_stops(store))
+                if now >= tidying_due:
+                    tidying_due = now + _TIDYING
                     await self._try(_tidy(store))
                 await asyncio.sleep(_LOOK)
-            await self._try(store.leave(self._worker))
+            await self._try(self._leave(store))
         finally:
             await close(redis)
 
-    def _ask(self, callback: Callable[[], None]) -> None:
-        with suppress(RuntimeError):
-            self._home.call_soon_threadsafe(callback)
-
-    def _hear(self) -> None:
-        self._heard = monotonic()
-
     async def _beat(self, store: Store) -> None:
-        blocked_ms = round((monotonic() - self._heard) * 1000)
-        await store.beat(self._worker, self._queue, self._in_progress_ms, self._options, blocked_ms)
+        await store.beat(self._worker, self._queue, self._in_progress_ms, self._options)
+        self._failing = False
+
+    async def _stand_in(self, store: Store) -> None:
+        """Do what the event loop would have done since the last look, if a job blocks it."""
+        begun = self._attempts.unrecorded()
+        await self._tell_begun(store, begun & self._begun)
+        self._begun = begun
+        batches, self._batches = self._batches, self._writer.batches
+        if self._batches == batches and self._outbox and not self._writer.sending:
+            await deliver(store, self._outbox, progress=True)
+
+    async def _tell_begun(self, store: Store, job_ids: set[str]) -> None:
+        if job_ids != self._told:
+            await store.begun(self._worker, self._in_progress_ms, job_ids)
+            self._told = job_ids
+
+    async def _heed_stops(self, store: Store) -> None:
+        self._attempts.heed(await store.stops())
+
+    async def _leave(self, store: Store) -> None:
+        await self._tell_begun(store, self._attempts.unrecorded())
+        await store.leave(self._worker)
 
     async def _try(self, attempt: Coroutine[Any, Any, object]) -> None:
         try:
@@ -121,8 +144,6 @@ class Heartbeat:
             if not self._failing:
                 logger.warning("no heartbeat of worker %s: %r", self._worker, error)
             self._failing = True
-        else:
-            self._failing = False
 
 
 async def _tidy(store: Store) -> None:

@@ -8,6 +8,8 @@ PREFIX = "arq-status:1:"
 TRACK = PREFIX + "job:"
 #: hash, field name -> JSON: what the job or others stored
 DATA = PREFIX + "data:"
+#: string: arq's payload of a job that has begun and is not complete, for ``retry``
+PAYLOAD = PREFIX + "payload:"
 #: sorted set, worker -> time of its last heartbeat in ms, by the server's clock
 WORKERS = PREFIX + "workers"
 #: string, JSON: what a worker says of itself
@@ -21,6 +23,8 @@ QUEUES = PREFIX + "queues"
 
 #: sorted set per worker, job id -> start in ms
 RUNNING = PREFIX + "running:"
+#: set per worker: jobs that arq began there and that did not come as far as a record
+BEGUN = PREFIX + "begun:"
 #: sorted set per queue, job id -> ms: jobs that wait for a try and have a record
 #: (``waiting`` with data from outside, ``retrying``, ``interrupted``)
 PENDING = PREFIX + "pending:"
@@ -29,7 +33,7 @@ ENDED = PREFIX + "ended:"
 #: set: the names behind ENDED that are in use, "<status>:<expiry in ms>"
 ENDED_SETS = PREFIX + "ended"
 
-#: hash, job id -> its run: running jobs that were asked to stop
+#: hash, job id -> its run, with "!" behind it to stop by force: running jobs that are to stop
 STOPS = PREFIX + "stops"
 
 #: pub/sub; Redis knows no databases there, so the number is part of the name
@@ -46,12 +50,14 @@ def lua_prelude() -> str:
     names = {
         "track": TRACK,
         "data": DATA,
+        "payload": PAYLOAD,
         "workers": WORKERS,
         "worker": WORKER,
         "functions": FUNCTIONS,
         "functions_version": FUNCTIONS_VERSION,
         "queues": QUEUES,
         "running": RUNNING,
+        "begun": BEGUN,
         "pending": PENDING,
         "ended": ENDED,
         "ended_sets": ENDED_SETS,
@@ -61,6 +67,7 @@ def lua_prelude() -> str:
         "arq_in_progress": arq.in_progress_key_prefix,
         "arq_result": arq.result_key_prefix,
         "arq_retry": arq.retry_key_prefix,
+        "arq_abort": arq.abort_jobs_ss,
     }
     fields = ", ".join(f"{name} = '{key}'" for name, key in names.items())
     return f"local K = {{{fields}}}\n"

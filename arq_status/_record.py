@@ -117,7 +117,7 @@ def _from_track(facts: Facts, status: Status, track: Track, data: Mapping[str, A
         function=track.function or (payload.function if payload else None),
         queue=facts.queue or track.queue,
         args=track.args or (payload.args if payload and not seen else ""),
-        job_try=track.job_try if seen else None,
+        job_try=(track.job_try or None) if seen else None,
         at=track.at,
         total=track.total,
         message=track.message,
@@ -178,6 +178,13 @@ def _from_result(facts: Facts, status: Status, result: ResultPayload) -> JobReco
         error=None if complete else result.error,
         expires_at=_datetime(None if finished is None else finished + facts.expires),
     )
+
+
+def is_news(old: JobRecord | None, new: JobRecord | None) -> bool:
+    """Whether a record tells more than that time went by."""
+    if old is None or new is None:
+        return old is not new
+    return replace(old, elapsed=None, eta=None) != replace(new, elapsed=None, eta=None)
 
 
 def percent(at: float, total: float) -> int:

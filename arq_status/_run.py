@@ -1,5 +1,6 @@
 """One try of a job as its worker sees it: what it reported, and what of it is not yet in Redis."""
 
+import asyncio
 import json
 import math
 from collections import deque
@@ -31,7 +32,7 @@ class Run:
     """
 
     __slots__ = (
-        "_marked", "_outbox", "_total_given",
+        "_marked", "_outbox", "_told_to_stop", "_total_given",
         "begun", "closed", "fields", "job_id", "reported", "stopping", "track", "unsent",
     )  # fmt: skip
 
@@ -52,6 +53,7 @@ class Run:
         self.stopping = False
         self._outbox = outbox
         self._marked = False
+        self._told_to_stop = False
         self._total_given = False
 
     @property
@@ -92,8 +94,16 @@ class Run:
         self.at(0, message)
 
     def raise_if_stopping(self) -> None:
-        """Raise ``JobStopped`` where the job was asked to stop."""
+        """End the job here if it was asked to stop.
+
+        Raises:
+            JobStopped: the first time.
+            asyncio.CancelledError: from then on, for a job that catches every ``Exception``.
+        """
         if self.stopping:
+            if self._told_to_stop:
+                raise asyncio.CancelledError("stopped")
+            self._told_to_stop = True
             raise JobStopped("stopped")
 
     def store(self, fields: Mapping[str, Any]) -> None:

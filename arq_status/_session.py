@@ -7,13 +7,13 @@ import secrets
 import socket
 from collections.abc import Coroutine, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any, TypeVar
 
 from arq.utils import timestamp_ms, to_unix_ms
 
 from arq_status._arq_worker import ArqWorker
+from arq_status._attempts import Attempt, Attempts
 from arq_status._connection import close, for_background
 from arq_status._heartbeat import Heartbeat
 from arq_status._options import FunctionOptions
@@ -35,24 +35,6 @@ _UNKNOWN = "<unknown>"
 logger = logging.getLogger("arq_status")
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Attempt:
-    """A try of a job on its way through arq."""
-
-    run: Run
-    function: str | None
-    #: the task in which arq runs hooks and serializer; the job has one of its own
-    task: "asyncio.Task[Any] | None"
-    began: float
-    #: what the job raised, or what arq will find wrong with what it returned
-    raised: BaseException | None = None
-    #: it was cancelled from outside, and by ``Job.abort``
-    cancelled: bool = False
-    aborted: bool = False
-    #: what arq stores as its result
-    result: Mapping[str, Any] | None = None
 
 
 #: The try of the job, in the task in which arq runs its hooks and in the job's own.
@@ -79,6 +61,7 @@ class Session:
         self._writer = Writer(self._store, self._outbox)
         self._endings: set[asyncio.Task[None]] = set()
         self.worker = ArqWorker(settings, redis)
+        self._attempts = Attempts(self.worker)
         #: new at every start, for a container's host and process id are not
         self.name = clean(f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}")
         self._heartbeat = Heartbeat(
@@ -89,6 +72,7 @@ class Session:
             options,
             self._writer,
             self._outbox,
+            self._attempts,
         )
 
     async def open(self) -> None:
@@ -122,7 +106,10 @@ class Session:
         self.worker.meet(task)
         payload = payload_var.get() or {}
         run = await self._new_run(ctx, payload)
-        attempt_var.set(Attempt(run, payload.get("f"), task, monotonic()))
+        attempt = Attempt(run, payload.get("f"), task, monotonic())
+        attempt_var.set(attempt)
+        if run.tracked:
+            self._attempts.add(attempt)
         tracker = JobTracker(run, self._writer, self._store) if run.tracked else JobTracker(run)
         ctx["status"] = tracker
         current.set(tracker)
@@ -139,6 +126,7 @@ class Session:
         track = Track(
             run=to_unix_ms(ctx["enqueue_time"]),
             job_try=job_try,
+            due=ctx["score"],
             function=None if function is None else shorten(str(function), _NAME_LIMIT),
             args=_args(payload, options),
             queue=self.worker.queue,
@@ -176,6 +164,7 @@ class Session:
         attempt = attempt_var.get()
         if attempt is None or not attempt.run.tracked:
             return
+        self._attempts.remove(attempt)
         run, result = attempt.run, attempt.result
         outcome = judge(attempt.raised, result, self._circumstances(attempt))
         _close(run, outcome, result)
@@ -190,7 +179,7 @@ class Session:
         return Circumstances(
             retry_jobs=self.worker.retries,
             aborted=attempt.aborted,
-            shutdown=attempt.task is not None and attempt.task.cancelling() > 0,
+            shutdown=attempt.shut_down,
             cancelled=attempt.cancelled,
             seconds=round(monotonic() - attempt.began, 1),
             timeout=self.worker.timeout(attempt.function),

@@ -49,6 +49,7 @@ def _first_row(facts: Facts, worker: DeadWorker) -> Row:
         function=payload.function if payload else None,
         args=payload.args if payload else "",
         queue=worker.queue,
+        due=facts.due,
         updated=facts.now,
         worker=worker.name,
         expires=facts.expires,

@@ -1,7 +1,7 @@
 """The only module that speaks Redis: reads facts, writes records, keeps the indexes."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
@@ -19,6 +19,7 @@ from arq_status._payload import (
     read_job,
     read_result,
 )
+from arq_status._scripts import Argument
 from arq_status._track import State, Track
 from arq_status._truth import DeadWorker, Facts
 
@@ -36,6 +37,8 @@ _CHUNK = 250
 #: Late writes of an ended job are refused for at least so long after a delete.
 _TOMBSTONE_MS = 60_000
 _LAST_SCORE = 10**14
+#: What arq gives a payload to live by default.
+_PAYLOAD_EXPIRES_MS = 86_400_000
 
 Fields = Mapping[bytes, bytes]
 
@@ -143,16 +146,17 @@ class Store:
         self, job_ids: Sequence[str], *, with_data: bool = False, short: bool = False
     ) -> list[tuple[Facts, Fields]]:
         """What decides about each job, and its stored fields; ``short`` for long lists."""
-        answers: list[tuple[Facts, Fields]] = []
+        if not job_ids:
+            return []
         head = _SHORT_HEAD if short else _HEAD
         if self._deserializer is not None:
             head = _WHOLE
-        for start in range(0, len(job_ids), _CHUNK):
-            chunk = job_ids[start : start + _CHUNK]
-            server_now, version, options, rows, dead = await _scripts.facts(
-                self.redis, head, self._options_version, DEAD_AFTER_MS, int(with_data),
-                len(self._queues), *self._queues, *chunk,
-            )  # fmt: skip
+        chunks = [job_ids[start : start + _CHUNK] for start in range(0, len(job_ids), _CHUNK)]
+        how: tuple[Argument, ...] = (head, self._options_version, DEAD_AFTER_MS, int(with_data))
+        calls = [(*how, len(self._queues), *self._queues, *chunk) for chunk in chunks]
+        answers: list[tuple[Facts, Fields]] = []
+        found = await _scripts.facts.many(self.redis, calls)
+        for chunk, (server_now, version, options, rows, dead) in zip(chunks, found, strict=True):
             if options is not None:
                 self._learn_options(version, options)
             workers = _Workers(server_now, _dead_workers(dead))
@@ -189,6 +193,7 @@ class Store:
         function = payload.function if payload else answer.function if answer else None
         options = self._options.get(function or "")
         queue = queue.decode(errors="replace") if queue else None
+        lost = rest[4].decode(errors="replace") if rest[4] else workers.lost(queue, ongoing)
         return Facts(
             job_id=job_id,
             now=timestamp_ms(),
@@ -196,11 +201,13 @@ class Store:
             queue=queue,
             due=_score(score),
             ongoing=ongoing != -2,
+            key_expires=ongoing if ongoing < 0 else workers.now + ongoing,
             tries=_integer(tries),
             track=track,
+            stored=raw or b"",
             worker_alive=workers.is_alive(_score(rest[2])),
             # of a job that is not tracked nothing is written either
-            lost_worker=None if options and not options.track else workers.lost(queue, ongoing),
+            lost_worker=None if options and not options.track else lost,
             result=answer,
             expires=options.expires if options else self._expires,
         )
@@ -295,9 +302,35 @@ class Store:
         )
         return {job_id.decode(errors="replace") for job_id in stopping}
 
-    async def ask_to_stop(self, job_id: str, run: int) -> None:
-        """Have the worker of a running job told with its next write that it is to stop."""
-        await self.redis.hset(_keys.STOPS, job_id, run)
+    async def stops(self) -> dict[str, str]:
+        """The running jobs that are to stop: their runs, with "!" behind them to force it."""
+        found = await self.redis.execute_command("HGETALL", _keys.STOPS, NEVER_DECODE=True)
+        pairs = found.items() if isinstance(found, dict) else _pairs(found).items()
+        return {job.decode(errors="replace"): run.decode(errors="replace") for job, run in pairs}
+
+    async def stop(self, job_id: str, run: int, *, force: bool) -> bool:
+        """Ask a running job to stop; False where that run has no record or does not run."""
+        asked = f"{run}!" if force else str(run)
+        return bool(await _scripts.stop(self.redis, job_id, run, asked))
+
+    async def cancel(self, facts: Facts, last: Track, *, drop_key: bool) -> bool:
+        """Take a job that waits out of its queue; False where something of it changed."""
+        return bool(
+            await _scripts.cancel(
+                self.redis, self.channel, facts.job_id, facts.stored, facts.key_expires,
+                int(drop_key), last.encode(), *self._queues,
+            )
+        )  # fmt: skip
+
+    async def retry(self, facts: Facts, waiting: Track) -> bool:
+        """Put an ended job back into its queue; False where that cannot be."""
+        assert waiting.due is not None
+        return bool(
+            await _scripts.retry(
+                self.redis, self.channel, facts.job_id, facts.stored, waiting.queue,
+                waiting.due, _PAYLOAD_EXPIRES_MS, waiting.encode(), *self._queues,
+            )
+        )  # fmt: skip
 
     async def store(self, facts: Facts, fields: Mapping[str, str]) -> bool:
         """Add fields from outside the job; False where it is not known."""
@@ -355,6 +388,10 @@ class Store:
             self.redis, worker, in_progress_ms + _WORKER_EXPIRES_MS, described, queue,
             uuid4().hex, *announced,
         )  # fmt: skip
+
+    async def begun(self, worker: str, in_progress_ms: int, job_ids: Collection[str]) -> None:
+        """Tell which jobs arq began in a worker that did not come as far as a record."""
+        await _scripts.begun(self.redis, worker, in_progress_ms + _WORKER_EXPIRES_MS, *job_ids)
 
     async def leave(self, worker: str) -> None:
         """Tell that a worker has ended."""

@@ -45,6 +45,8 @@ class Track:
     function: str | None = None
     args: str = ""
     queue: str = default_queue_name
+    #: when the try was due; tells the tries after a ``retry`` of the run from those before it
+    due: int | None = None
     started: int | None = None
     updated: int = 0
     ended: int | None = None
@@ -66,6 +68,8 @@ class Track:
             fields["a"] = self.args
         if self.queue != default_queue_name:
             fields["q"] = self.queue
+        if self.due is not None and self.due != run:
+            fields["d"] = self.due - run
         if self.started is not None:
             fields["b"] = self.started - run
         fields["u"] = self.updated - run
@@ -98,14 +102,16 @@ class Track:
         except ValueError:
             return None
         run = _time(fields.get("r")) or 0
+        job_try = _time(fields.get("n"))
         return cls(
             run=run,
-            job_try=_time(fields.get("n")) or 1,
+            job_try=1 if job_try is None else job_try,
             version=_time(fields.get("v")) or 0,
             state=state,
             function=_text(fields.get("f")),
             args=_text(fields.get("a")) or "",
             queue=_text(fields.get("q")) or default_queue_name,
+            due=_since(run, fields.get("d")),
             started=_since(run, fields.get("b")),
             updated=_since(run, fields.get("u")) or run,
             ended=_since(run, fields.get("e")),

@@ -104,12 +104,14 @@ class JobTracker:
     async def store(self, **fields: Any) -> None:
         """Set fields of the job's data, each to any JSON value of up to 64 KiB.
 
+        A job that was asked to stop may still say here how far it came.
+
         Raises:
             TypeError: JSON cannot hold a value.
             ValueError: a name is that of a built-in field, or a value is too large.
         """
         self._run.store(fields)
-        await self._rest()
+        await self._breathe()
 
     async def retrieve(self, name: str, default: Any = None) -> Any:
         """A field of the job's data, whoever stored it; the default where there is none.
@@ -166,11 +168,13 @@ class JobTracker:
 
     async def _rest(self) -> None:
         self._run.raise_if_stopping()
-        now = monotonic()
-        if now - self._yielded > _SLICE:
+        await self._breathe()
+        self._run.raise_if_stopping()
+
+    async def _breathe(self) -> None:
+        if monotonic() - self._yielded > _SLICE:
             await asyncio.sleep(0)
             self._yielded = monotonic()
-            self._run.raise_if_stopping()
 
 
 class SyncTracker:
@@ -208,7 +212,6 @@ class SyncTracker:
     def store(self, **fields: Any) -> None:
         """``JobTracker.store``."""
         self._run.store(fields)
-        self._run.raise_if_stopping()
 
     def retrieve(self, name: str, default: Any = None) -> Any:
         """``JobTracker.retrieve``."""

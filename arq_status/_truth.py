@@ -116,9 +116,13 @@ class Facts:
     due: int | None = None
     #: arq's in-progress key exists
     ongoing: bool = False
+    #: when that key expires, by the server's clock; -1 for never, -2 where there is none
+    key_expires: int = -2
     #: arq's count of the tries begun, read where a try is in progress
     tries: int | None = None
     track: Track | None = None
+    #: the record as it stands in Redis
+    stored: bytes = b""
     #: whether the worker that the record names still sends heartbeats
     worker_alive: bool = False
     #: the dead worker that began a try of which no record tells

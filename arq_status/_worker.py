@@ -13,6 +13,7 @@ from arq.cron import CronJob
 from arq.version import VERSION
 from arq.worker import Function, func
 
+from arq_status._errors import JobStopped
 from arq_status._options import Expires, FunctionOptions, expires_ms, given_options
 from arq_status._session import Session, attempt_var, payload_var
 
@@ -142,14 +143,20 @@ class Tracking:
             session = _session.get()
             if attempt is None or session is None:
                 return await coroutine(ctx, *args, **kwargs)
+            attempt.job_task = asyncio.current_task()
             try:
+                attempt.run.raise_if_stopping()  # asked in an earlier try
                 returned = await coroutine(ctx, *args, **kwargs)
             except BaseException as error:
-                task = asyncio.current_task()
+                task = attempt.job_task
                 attempt.raised = error
                 attempt.cancelled = task is not None and task.cancelling() > 0
                 attempt.aborted = session.worker.is_aborting(attempt.run.job_id)
-                raise
+                if not attempt.stopped or isinstance(error, JobStopped):
+                    raise
+                # arq would try it again after Retry, and book what else there is as a failure
+                attempt.raised = JobStopped("stopped")
+                raise attempt.raised from error
             if returned is not None and not session.worker.keeps_result(name):
                 attempt.raised = session.worker.complaint_about(returned)
             return returned

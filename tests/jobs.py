@@ -63,6 +63,14 @@ async def block_once(ctx: dict[str, Any], seconds: float = 60) -> None:
         sleep(seconds)
 
 
+async def block_and_report(ctx: dict[str, Any], seconds: float) -> None:
+    """Report without ever letting the event loop run."""
+    until = monotonic() + seconds
+    while monotonic() < until:
+        ctx["status"].sync.advance()
+        sleep(0.001)
+
+
 async def spin_once(ctx: dict[str, Any], seconds: float = 60) -> None:
     """Keep the processor busy from the first line on, in the first try."""
     until = monotonic() + seconds
@@ -103,8 +111,8 @@ async def untracked(ctx: dict[str, Any], until: int = 1, seconds: float = 0) -> 
 
 
 FUNCTIONS = [
-    add, give, fail, retry, cancel_itself, wait, wait_once, block_once, spin_once, die_once,
-    report_until, enqueue, untracked,
+    add, give, fail, retry, cancel_itself, wait, wait_once, block_once, block_and_report, spin_once,
+    die_once, report_until, enqueue, untracked,
 ]  # fmt: skip
 
 

@@ -4,19 +4,16 @@ import asyncio
 import json
 import pickle
 from concurrent.futures import CancelledError as CancelledFuture
-from time import monotonic
 from typing import Any
 
 import pytest
 from arq import Retry, func
 from arq.connections import ArqRedis
 from arq.jobs import Job
-from arq.utils import to_unix_ms
 from arq.worker import JobExecutionFailed, RetryJob
 
-from arq_status import JobStopped, JobTracker, Status, StatusClient, track_status
+from arq_status import JobStopped, Status, StatusClient, track_status
 from arq_status._outcome import COMPLETE, Circumstances, Outcome, judge
-from arq_status._store import Store
 from arq_status._track import State
 from tests.conftest import RunJob, StartWorker, ended
 
@@ -238,45 +235,3 @@ async def test_functions_given_as_an_argument(
     await pool.enqueue_job("job", _job_id="job")
     record = await ended(client, "job")
     assert (record.status, record.error) == (Status.FAILED, "ValueError: no")
-
-
-# BUG: nothing heeds a stop yet but the progress calls: a job that was asked to stop and raises
-# anything, Retry included, must end as stopped and not be tried again
-@pytest.mark.xfail(strict=True, reason="a stop is heeded by progress calls only")
-@pytest.mark.parametrize("error", [ValueError("no"), Retry()])
-async def test_a_job_that_was_asked_to_stop_and_raises(
-    run_job: RunJob, pool: ArqRedis, error: Exception
-) -> None:
-    """Whatever it raises, it is stopped and does not run again."""
-    runs = 0
-
-    async def job(ctx: Context) -> None:
-        nonlocal runs
-        runs += 1
-        status: JobTracker = ctx["status"]
-        await Store(pool).ask_to_stop("job", to_unix_ms(ctx["enqueue_time"]))
-        await status.at(1)
-        await status.flush()
-        try:
-            await status.checkpoint()
-        except JobStopped:
-            raise error from None
-
-    record = await run_job(job)
-    assert (record.status, runs) == (Status.STOPPED, 1)
-
-
-# BUG: a worker learns of a stop from its writes alone, so a job that only calls checkpoint()
-# never does
-@pytest.mark.xfail(strict=True, reason="a job that writes nothing does not learn of a stop")
-async def test_a_job_that_only_calls_checkpoint_is_stopped(run_job: RunJob, pool: ArqRedis) -> None:
-    """Asked to stop, it ends at a checkpoint soon, though it reports nothing."""
-
-    async def job(ctx: Context) -> None:
-        await Store(pool).ask_to_stop("job", to_unix_ms(ctx["enqueue_time"]))
-        deadline = monotonic() + 1
-        while monotonic() < deadline:
-            await ctx["status"].checkpoint()
-            await asyncio.sleep(0.01)
-
-    assert (await run_job(job)).status is Status.STOPPED

@@ -366,9 +366,7 @@ async def test_a_job_that_is_asked_to_stop(
             await getattr(status, call)(*([1] if call == "at" else []))
 
     async def job(status: JobTracker) -> None:
-        record = await client.job("job")
-        assert record is not None
-        await Store(pool).ask_to_stop("job", status._run.track.run)
+        assert await client.stop("job")
         await status.store(asked=True)
         await status.flush()
         try:

@@ -19,7 +19,7 @@ local ended = {}
 for _, name in ipairs(read('SMEMBERS', K.ended_sets) or {}) do
   local expires = tonumber(string.match(name, ':(%d+)$'))
   if expires then
-    local jobs = read('ZCOUNT', K.ended .. name, '(' .. string.format('%.0f', now - expires), '+inf')
+    local jobs = read('ZCOUNT', K.ended .. name, '(' .. integer(now - expires), '+inf')
     ended[#ended + 1] = {name, jobs or 0, {}, now - expires}
   end
 end

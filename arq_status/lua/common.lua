@@ -12,6 +12,10 @@ local function number(value)
   return type(value) == 'number' and math.abs(value) < 1e15 and value or 0
 end
 
+local function integer(value)
+  return string.format('%.0f', value)
+end
+
 local function text(value, default)
   return type(value) == 'string' and value or default
 end
@@ -41,7 +45,7 @@ end
 -- The index in which a record's job stands: by state, and where in it.
 local function index_of(record)
   if record.s == 'deleted' then return nil end
-  if has_ended(record) then return K.ended .. tostring(record.s) .. ':' .. string.format('%.0f', number(record.z)) end
+  if has_ended(record) then return K.ended .. tostring(record.s) .. ':' .. integer(number(record.z)) end
   if record.s == 'working' then return K.running .. text(record.w, '') end
   return K.pending .. text(record.q, K.arq_queue)
 end
@@ -95,4 +99,55 @@ end
 
 local function publish(channel, ids)
   if #ids > 0 then redis.call('PUBLISH', channel, cjson.encode(ids)) end
+end
+
+-- Payloads beyond are not kept for `retry`.
+local LARGEST_PAYLOAD = 1048576
+
+-- Keeps arq's payload of a job that may not complete, as long as its record stands.
+local function keep_payload(id)
+  local size = read('STRLEN', K.arq_job .. id)
+  if size and size > 0 and size <= LARGEST_PAYLOAD then
+    redis.call('COPY', K.arq_job .. id, K.payload .. id)
+    redis.call('PERSIST', K.payload .. id)
+  end
+end
+
+local announced = {}
+
+-- Puts a record in the place of an older one, in the indexes as well.
+local function put(id, raw, new, old)
+  local index, before = index_of(new), old and index_of(old)
+  if before and before ~= index then read('ZREM', before, id) end
+  if not has_ended(new) then
+    if before ~= index then
+      write('ZADD', index, integer(new.r + new.u), id)
+      -- whoever looks for a worker's jobs must find it, also if it has not sent a heartbeat yet
+      if new.s == 'working' then write('ZADD', K.workers, 'NX', now_ms(), text(new.w, '')) end
+    end
+    redis.call('SET', K.track .. id, raw)
+    return
+  end
+  write('ZADD', index, integer(new.r + new.e), id)
+  if not announced[index] then
+    write('SADD', K.ended_sets, string.sub(index, #K.ended + 1))
+    announced[index] = true
+  end
+  redis.call('SET', K.track .. id, raw, 'PX', integer(new.z))
+end
+
+-- What belongs to the record of an ended job goes when the record goes.
+local function expire_belongings(id, record)
+  redis.call('PEXPIRE', K.data .. id, integer(record.z))
+  if record.s == 'complete' then
+    redis.call('DEL', K.payload .. id)
+  else
+    redis.call('PEXPIRE', K.payload .. id, integer(record.z))
+  end
+end
+
+-- Whether a key with so many ms to live is the one that was to expire then, and none set since.
+local function same_expiry(left, expires)
+  if left < 0 or expires < 0 then return left == expires end
+  return math.abs(now_ms() + left - expires) < 50
 end

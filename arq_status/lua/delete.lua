@@ -8,7 +8,7 @@ if old then
   local index = index_of(old)
   if index then read('ZREM', index, id) end
 end
-redis.call('DEL', K.track .. id, K.data .. id)
+redis.call('DEL', K.track .. id, K.data .. id, K.payload .. id)
 -- A live job's next write starts its record anew; an ended one's late write must not.
 if not is_live(id, queues_of(queues)) then
   redis.call('SET', K.track .. id, ARGV[3], 'PX', ARGV[4])

@@ -26,18 +26,25 @@ local function value_of(key, from)
   return length, first, read('GETRANGE', key, -512, -1)
 end
 
--- A try may be in progress of which no record tells.
-local unrecorded = false
+-- Only where a try may be in progress of which no record tells.
+local dead
+local function lost_with(id)
+  if not dead then dead = dead_workers(now - tonumber(ARGV[3])) end
+  for i = 1, #dead, 3 do
+    if read('SISMEMBER', K.begun .. dead[i], id) == 1 then return dead[i] end
+  end
+  return false
+end
 
 local function row_of(id)
   local raw = read('GET', K.track .. id)
   local record = decoded(raw)
   local queue, score = queued(id, queues)
-  local ongoing, tries = read('PTTL', K.arq_in_progress .. id) or -2, false
+  local ongoing, tries, lost = read('PTTL', K.arq_in_progress .. id) or -2, false, false
   if ongoing ~= -2 then
     tries = read('GET', K.arq_retry .. id)
     if not record or record.s ~= 'working' or number(record.n) < (tonumber(tries) or 0) then
-      unrecorded = true
+      lost = lost_with(id)
     end
   end
   local job, job_head, job_tail = value_of(K.arq_job .. id, record and math.min(head, 512) or head)
@@ -57,7 +64,7 @@ local function row_of(id)
   local fields = with_fields and record and read('HGETALL', K.data .. id)
   return {
     raw, queue, score, ongoing, tries, job, job_head, job_tail,
-    result, result_head, result_tail, beat or false, fields or false,
+    result, result_head, result_tail, beat or false, fields or false, lost,
   }
 end
 
@@ -65,4 +72,4 @@ local options, version = false, read('GET', K.functions_version) or ''
 if version ~= ARGV[2] then options = read('HGETALL', K.functions) or {} end
 local rows = {}
 for i = 6 + count, #ARGV do rows[#rows + 1] = row_of(ARGV[i]) end
-return {now, version, options, rows, unrecorded and dead_workers(now - tonumber(ARGV[3])) or {}}
+return {now, version, options, rows, dead or {}}

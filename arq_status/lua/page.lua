@@ -17,7 +17,7 @@ end
 
 local function count_above(limit)
   local total = above(spec.others, limit)
-  local from = '(' .. string.format('%.0f', limit)
+  local from = '(' .. integer(limit)
   for _, source in ipairs(spec.sources) do
     if tonumber(source.max) == nil or limit < tonumber(source.max) then
       local low = from
@@ -57,9 +57,9 @@ local skip = math.max(0, spec.offset - count_above(high))
 local jobs = {}
 for _, source in ipairs(spec.sources) do
   local max = source.max
-  if tonumber(max) == nil or high < tonumber(max) then max = string.format('%.0f', high) end
+  if tonumber(max) == nil or high < tonumber(max) then max = integer(high) end
   local found = read('ZREVRANGEBYSCORE', source.key, max, source.min, 'WITHSCORES',
     'LIMIT', 0, skip + spec.count + #source.skipped) or {}
   for i = 1, #found do jobs[#jobs + 1] = found[i] end
 end
-return {string.format('%.0f', high), skip, jobs}
+return {integer(high), skip, jobs}

@@ -14,9 +14,8 @@ if not known then
     local before = index_of(old)
     if before then read('ZREM', before, id) end
   end
-  redis.call('DEL', K.data .. id)
-  write('ZADD', index_of(waiting), string.format('%.0f', waiting.r + waiting.u), id)
-  redis.call('SET', K.track .. id, ARGV[3])
+  redis.call('DEL', K.data .. id, K.payload .. id)
+  put(id, ARGV[3], waiting)
 end
 local fields = cjson.decode(ARGV[4])
 for i = 1, #fields, 2 do write('HSET', K.data .. id, fields[i], fields[i + 1]) end

@@ -4,7 +4,7 @@
 local now, budget, more = tonumber(ARGV[1]), tonumber(ARGV[2]), 0
 for _, name in ipairs(read('SMEMBERS', K.ended_sets) or {}) do
   local index, expires = K.ended .. name, tonumber(string.match(name, ':(%d+)$'))
-  local expired = expires and read('ZCOUNT', index, '-inf', string.format('%.0f', now - expires)) or 0
+  local expired = expires and read('ZCOUNT', index, '-inf', integer(now - expires)) or 0
   if expired > 0 and budget > 0 then
     redis.call('ZREMRANGEBYRANK', index, 0, math.min(expired, budget) - 1)
   end
@@ -12,7 +12,11 @@ for _, name in ipairs(read('SMEMBERS', K.ended_sets) or {}) do
   budget = math.max(0, budget - expired)
   if redis.call('EXISTS', index) == 0 then redis.call('SREM', K.ended_sets, name) end
 end
-local silent_since = string.format('%.0f', now_ms() - tonumber(ARGV[3]))
+-- stops of jobs that ended without a record
+for _, id in ipairs(read('HKEYS', K.stops) or {}) do
+  if redis.call('EXISTS', K.arq_job .. id) == 0 then redis.call('HDEL', K.stops, id) end
+end
+local silent_since = integer(now_ms() - tonumber(ARGV[3]))
 for _, worker in ipairs(read('ZRANGEBYSCORE', K.workers, '-inf', silent_since) or {}) do
   -- a dead worker's description stays as long as jobs may be found that it had begun
   if redis.call('EXISTS', K.running .. worker, K.worker .. worker) == 0 then

@@ -11,46 +11,49 @@ local function is_newer(old, new, first)
       and new.r + number(new.b or new.u) > old.r + old.e
   end
   if old.s == 'deleted' then return false end
+  -- when a try was due tells those after `retry` from those before it
+  local due, old_due = new.d or 0, number(old.d)
+  if due ~= old_due then return due > old_due end
   if old.s == 'waiting' then return true end
   if has_ended(old) and not new.e and number(old.n) >= new.n then return false end
   if number(old.n) ~= new.n then return number(old.n) < new.n end
   return number(old.v) < new.v
 end
 
-local changed, ended_sets, stopping = {}, {}, {}
+local changed, stopping = {}, {}
 local stops = redis.call('EXISTS', K.stops) == 1
+
+local function heed_stop(id, record)
+  local asked = read('HGET', K.stops, id)
+  if asked and tonumber(string.match(asked, '^%d+')) == record.r then
+    if record.e then
+      redis.call('HDEL', K.stops, id)
+    else
+      stopping[#stopping + 1] = id
+    end
+  end
+end
+
 for _, row in ipairs(cjson.decode(ARGV[2])) do
   local id, first, raw, fields = row[1], row[2], row[3], row[4]
   local new, old = cjson.decode(raw), track_of(id)
   if is_newer(old, new, first) then
-    local index, before = index_of(new), old and index_of(old)
-    if before and before ~= index then read('ZREM', before, id) end
-    if old and number(old.r) ~= 0 and old.r ~= new.r then redis.call('DEL', K.data .. id) end
+    if old and number(old.r) ~= 0 and old.r ~= new.r then
+      redis.call('DEL', K.data .. id, K.payload .. id)
+    end
     for i = 1, #fields, 2 do write('HSET', K.data .. id, fields[i], fields[i + 1]) end
-    if new.e then
-      write('ZADD', index, string.format('%.0f', new.r + new.e), id)
-      ended_sets[string.sub(index, #K.ended + 1)] = true
-      if old or next(fields) then redis.call('PEXPIRE', K.data .. id, string.format('%.0f', new.z)) end
-      redis.call('SET', K.track .. id, raw, 'PX', string.format('%.0f', new.z))
-    else
-      if before ~= index then
-        write('ZADD', index, string.format('%.0f', new.r + new.u), id)
-        -- whoever looks for a worker's jobs must find it, also if it has not sent a heartbeat yet
-        if new.s == 'working' then write('ZADD', K.workers, 'NX', now_ms(), text(new.w, '')) end
-      end
+    put(id, raw, new, old)
+    if not new.e then
+      if first == 1 then keep_payload(id) end
       if old and has_ended(old) then redis.call('PERSIST', K.data .. id) end
-      redis.call('SET', K.track .. id, raw)
+    else
+      -- arq has not forgotten the job yet, or another has its id by now
+      if new.s ~= 'complete' and redis.call('EXISTS', K.arq_in_progress .. id) == 1 then keep_payload(id) end
+      if old or next(fields) or new.s ~= 'complete' then expire_belongings(id, new) end
     end
     changed[#changed + 1] = id
-    if stops then
-      if new.e then
-        read('HDEL', K.stops, id)
-      elseif read('HGET', K.stops, id) == string.format('%.0f', new.r) then
-        stopping[#stopping + 1] = id
-      end
-    end
+    if stops then heed_stop(id, new) end
   end
 end
-for name in pairs(ended_sets) do write('SADD', K.ended_sets, name) end
 publish(ARGV[1], changed)
 return stopping

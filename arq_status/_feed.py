@@ -1,0 +1,212 @@
+"""Changes of jobs, pushed: one pub/sub connection and one reader, however many follow."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncGenerator, Collection, Iterable
+from contextlib import asynccontextmanager
+
+from redis.asyncio import Redis
+
+from arq_status._connection import beside, close
+from arq_status._record import JobRecord, build_record, decode_data, is_news
+from arq_status._store import Store
+from arq_status._truth import Facts
+from arq_status._writer import TROUBLE
+
+logger = logging.getLogger("arq_status")
+
+#: Seconds between looks at all that is followed: for what publishes nothing, as a worker's death.
+CHECK = 2.0
+#: Seconds for which changes are gathered before they are read.
+_GATHERING = 0.04
+#: Until so many ms after the recorded end of a job arq may still be at it.
+_ENDING_MS = 1_000
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
+_LISTENING = 60.0
+
+
+class Following:
+    """The jobs that one reader of a feed follows, and what is new of them."""
+
+    def __init__(self, feed: "Feed", *, others: bool) -> None:
+        self._feed = feed
+        self._others = others
+        self._job_ids: frozenset[str] = frozenset()
+        #: jobs of which it was told nothing yet
+        self._untold: set[str] = set()
+        self._records: dict[str, JobRecord | None] = {}
+        self._news = asyncio.Event()
+
+    @property
+    def job_ids(self) -> frozenset[str]:
+        """The jobs whose records it gets; of those that are added the present ones at once."""
+        return self._job_ids
+
+    @job_ids.setter
+    def job_ids(self, job_ids: Iterable[str]) -> None:
+        before, self._job_ids = self._job_ids, frozenset(job_ids)
+        self._untold = (self._untold | (self._job_ids - before)) & self._job_ids
+        self._records = {it: known for it, known in self._records.items() if it in self._job_ids}
+        self._feed.attend(self, self._job_ids - before, before - self._job_ids)
+
+    async def changed(self) -> dict[str, JobRecord | None]:
+        """Wait for a change; the newest records of the jobs that changed since the last call.
+
+        ``None`` stands for a job that is not known any more. With ``others`` the answer may be
+        empty: something changed in the lists.
+        """
+        await self._news.wait()
+        self._news.clear()
+        records, self._records = self._records, {}
+        return records
+
+    def tell(self, job_id: str, record: JobRecord | None, *, is_news: bool) -> None:
+        """Take in what was read of a job."""
+        if is_news or job_id in self._untold:
+            self._untold.discard(job_id)
+            self._records[job_id] = record
+            self._news.set()
+
+    def tell_of_others(self) -> None:
+        """Take in that something changed of any job."""
+        if self._others:
+            self._news.set()
+
+
+class Feed:
+    """Reads what changed, once for all that follow."""
+
+    def __init__(self, store: Store, redis: Redis) -> None:
+        self._store = store
+        self._redis = redis
+        self._followers: dict[Following, None] = {}
+        self._followers_of: dict[str, dict[Following, None]] = {}
+        self._known: dict[str, JobRecord | None] = {}
+        #: jobs to look at
+        self._due: set[str] = set()
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @asynccontextmanager
+    async def follow(
+        self, job_ids: Iterable[str] = (), *, others: bool = False
+    ) -> AsyncGenerator[Following]:
+        """Follow jobs, first as they are; with ``others`` hear of every change of any job."""
+        following = Following(self, others=others)
+        self._followers[following] = None
+        if not self._tasks:
+            works = (self._listen(), self._read())
+            self._tasks = [asyncio.create_task(it, name="arq-status feed") for it in works]
+        following.job_ids = job_ids
+        try:
+            yield following
+        finally:
+            following.job_ids = ()
+            del self._followers[following]
+            if not self._followers:
+                await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connection; it opens again when somebody follows."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def attend(
+        self, following: Following, added: Collection[str], removed: Collection[str]
+    ) -> None:
+        """Note that somebody follows other jobs from now on."""
+        for job_id in added:
+            self._followers_of.setdefault(job_id, {})[following] = None
+        for job_id in removed:
+            followers = self._followers_of[job_id]
+            del followers[following]
+            if not followers:
+                del self._followers_of[job_id]
+                self._known.pop(job_id, None)
+        self._look_at(added)
+
+    def _look_at(self, job_ids: Iterable[str]) -> None:
+        self._due.update(job_ids)
+        if self._due:
+            self._wake.set()
+
+    def _look_at_all(self) -> None:
+        self._look_at(self._followers_of)
+        for following in self._followers:
+            following.tell_of_others()
+
+    async def _listen(self) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            redis = beside(self._redis, decode_responses=False)
+            try:
+                async with redis.pubsub() as pubsub:
+                    await pubsub.subscribe(self._store.channel)
+                    while True:
+                        # None: the time is over
+                        if message := await pubsub.get_message(timeout=_LISTENING):
+                            pause = _FIRST_PAUSE
+                            self._hear(message)
+            except TROUBLE as error:
+                if pause == _FIRST_PAUSE:
+                    logger.warning("no changes are heard: %r", error)
+            finally:
+                await close(redis)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def _hear(self, message: dict[str, object]) -> None:
+        if message["type"] != "message":
+            # subscribed, perhaps again: what was published before was not heard
+            self._look_at_all()
+            return
+        try:
+            job_ids = json.loads(message["data"])  # type: ignore[arg-type]
+            self._look_at(job_id for job_id in job_ids if job_id in self._followers_of)
+        except (ValueError, TypeError):
+            self._look_at_all()
+            return
+        for following in self._followers:
+            following.tell_of_others()
+
+    async def _read(self) -> None:
+        loop = asyncio.get_running_loop()
+        check = loop.time() + CHECK
+        while True:
+            try:
+                async with asyncio.timeout_at(check):
+                    await self._wake.wait()
+            except TimeoutError:
+                self._look_at_all()
+            if loop.time() >= check:
+                check = loop.time() + CHECK
+            await asyncio.sleep(_GATHERING)
+            self._wake.clear()
+            due, self._due = self._due & self._followers_of.keys(), set()
+            try:
+                await self._tell(list(due))
+            except TROUBLE:
+                self._look_at(due)
+                await asyncio.sleep(_LONGEST_PAUSE / 4)
+
+    async def _tell(self, job_ids: list[str]) -> None:
+        for facts, fields in await self._store.facts(job_ids, with_data=True):
+            job_id = facts.job_id
+            record = build_record(facts, decode_data(fields))
+            changed = job_id not in self._known or is_news(self._known[job_id], record)
+            for following in self._followers_of.get(job_id, ()):
+                following.tell(job_id, record, is_news=changed)
+            if job_id in self._followers_of:
+                self._known[job_id] = record
+            if _is_ending(facts):
+                self._look_at([job_id])
+
+
+def _is_ending(facts: Facts) -> bool:
+    """Whether the end of the job is recorded, and arq about to follow."""
+    ended = facts.track.ended if facts.track is not None else None
+    return facts.live and ended is not None and abs(facts.now - ended) < _ENDING_MS
