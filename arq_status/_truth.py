@@ -72,8 +72,7 @@ _BY_STATE = {
 
 
 #: A worker may have begun a job so many ms before its last heartbeat, and so many after it, and
-#: been killed before any record of the job was written. The same about the moment from which on
-#: its event loop was blocked.
+#: been killed before any record of the job was written.
 _UNWRITTEN_BEFORE, _UNWRITTEN_AFTER = 1_000, 4_000
 
 
@@ -87,20 +86,15 @@ class DeadWorker:
     last_beat: int
     #: what arq sets an in-progress key to expire after, in ms
     in_progress_ms: int
-    #: for how long its event loop had been blocked then, in ms
-    blocked_ms: int = 0
 
     def may_have_begun(self, queue: str | None, now: int, expires_in: int) -> bool:
         """Whether it is the one that set an in-progress key that expires in so many ms.
 
-        Of a living worker's jobs a record is written within a fraction of a second, unless its
-        event loop is blocked.
+        Of those that a living worker began it tells soon: by a record, or that it has none.
         """
         begun = now - (self.in_progress_ms - expires_in)
-        return queue == self.queue and any(
-            -_UNWRITTEN_BEFORE <= begun - moment <= _UNWRITTEN_AFTER
-            for moment in (self.last_beat, self.last_beat - self.blocked_ms)
-        )
+        since_beat = begun - self.last_beat
+        return queue == self.queue and -_UNWRITTEN_BEFORE <= since_beat <= _UNWRITTEN_AFTER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from arq import Retry
 from arq.connections import RedisSettings
+from arq.constants import in_progress_key_prefix
 
 from arq_status import status_options, track_status
 
@@ -63,6 +64,13 @@ async def block_once(ctx: dict[str, Any], seconds: float = 60) -> None:
         sleep(seconds)
 
 
+async def block_behind(ctx: dict[str, Any], job_id: str) -> None:
+    """Block the event loop as soon as arq has taken another job."""
+    while not await ctx["redis"].exists(in_progress_key_prefix + job_id):
+        pass
+    sleep(60)
+
+
 async def block_and_report(ctx: dict[str, Any], seconds: float) -> None:
     """Report without ever letting the event loop run."""
     until = monotonic() + seconds
@@ -111,8 +119,8 @@ async def untracked(ctx: dict[str, Any], until: int = 1, seconds: float = 0) -> 
 
 
 FUNCTIONS = [
-    add, give, fail, retry, cancel_itself, wait, wait_once, block_once, block_and_report, spin_once,
-    die_once, report_until, enqueue, untracked,
+    add, give, fail, retry, cancel_itself, wait, wait_once, block_once, block_behind,
+    block_and_report, spin_once, die_once, report_until, enqueue, untracked,
 ]  # fmt: skip
 
 

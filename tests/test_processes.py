@@ -189,25 +189,29 @@ async def test_a_job_without_a_record_beside_a_dead_worker(
 
 
 @pytest.mark.usefixtures("early_death")
-async def test_a_job_behind_one_that_blocks(
+async def test_jobs_behind_one_that_blocks(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path
 ) -> None:
-    """One that the worker took and never came to is interrupted with it, in every query."""
-    async with worker_process(dsn, tmp_path) as worker:
-        await pool.enqueue_job("block_once", _job_id="blocks")
-        await until(lambda: pool.exists("arq-status:1:job:blocks"))
-        # what the worker does in the moment before it blocks
-        await pool.enqueue_job("add", 1, 2, _job_id="behind")
-        await pool.psetex(in_progress_key_prefix + "behind", 310_000, b"1")
-        # until a heartbeat comes that is too late for the job to have begun about then
-        await asyncio.sleep(4)
-        both = ("blocks", "behind")
-        for job_id in both:
+    """Those that the worker took and never came to are interrupted with it, in every query."""
+    behind = [f"behind {number}" for number in range(30)]
+    async with worker_process(dsn, tmp_path, max_jobs=50) as worker:
+        for job_id in behind:
+            await pool.enqueue_job("wait_once", _job_id=job_id, _defer_by=1)
+        await pool.enqueue_job("block_behind", behind[-1], _job_id="blocks")
+        await until(lambda: pool.exists(in_progress_key_prefix + behind[-1]))
+        # until a heartbeat comes that is too late for them to have begun about then
+        blocked = monotonic()
+        await until(lambda: monotonic() - blocked > 3)
+        taken = [it for it in behind if await pool.exists(in_progress_key_prefix + it)]
+        for job_id in ("blocks", *taken):
             assert await client.status(job_id) is Status.WORKING
         await worker.kill()
-    for job_id in both:
+    unrecorded = [it for it in taken if not await pool.exists(f"arq-status:1:job:{it}")]
+    assert unrecorded
+    for job_id in ("blocks", *taken):
         await reads(client, job_id, Status.INTERRUPTED)
-    await assert_agreement(client, dict.fromkeys(both, Status.INTERRUPTED))
+    queued = dict.fromkeys(set(behind) - set(taken), Status.QUEUED)
+    await assert_agreement(client, dict.fromkeys(("blocks", *taken), Status.INTERRUPTED) | queued)
 
 
 @pytest.mark.usefixtures("early_death")
@@ -339,6 +343,27 @@ async def test_jobs_of_workers_that_are_shut_down(
             assert (record.status, record.job_try, record.error) == (Status.COMPLETE, 2, None)
         now_complete = dict.fromkeys(again, Status.COMPLETE)
         await assert_agreement(client, {it.name: it.status for it in SHUTDOWNS} | now_complete)
+
+
+@pytest.mark.usefixtures("early_death")
+async def test_jobs_that_a_shutdown_meets_as_they_begin(
+    pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path
+) -> None:
+    """Arq leaves the keys of some behind, of others not; all that it took are interrupted."""
+    ids = [f"job {number}" for number in range(30)]
+    async with worker_process(dsn, tmp_path, max_jobs=50) as worker:
+        for job_id in ids:
+            await pool.enqueue_job("wait_once", _job_id=job_id, _defer_by=1)
+        await until(lambda: pool.exists(in_progress_key_prefix + ids[-1]))
+        worker.send(signal.SIGTERM)
+        await worker.gone()
+    keys = [it for it in ids if await pool.exists(in_progress_key_prefix + it)]
+    recorded = [it for it in ids if await pool.exists(f"arq-status:1:job:{it}")]
+    taken = {*keys, *recorded}
+    for job_id in taken:
+        await reads(client, job_id, Status.INTERRUPTED)
+    queued = dict.fromkeys(set(ids) - taken, Status.QUEUED)
+    await assert_agreement(client, dict.fromkeys(taken, Status.INTERRUPTED) | queued)
 
 
 async def test_a_job_that_waits_is_not_touched_by_a_shutdown(
