@@ -94,7 +94,6 @@ def _cancelled(facts: Facts) -> Track:
             run=(payload.enqueued_ms if payload else None) or 0,
             job_try=0,
             queue=facts.queue or default_queue_name,
-            due=facts.due,
             expires=facts.expires,
         )
     began = track.state is not State.WAITING and track.started is not None

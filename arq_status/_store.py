@@ -202,6 +202,7 @@ class Store:
             due=_score(score),
             ongoing=ongoing != -2,
             key_expires=ongoing if ongoing < 0 else workers.now + ongoing,
+            key_left=ongoing,
             tries=_integer(tries),
             track=track,
             stored=raw or b"",

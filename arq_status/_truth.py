@@ -30,6 +30,8 @@ is none. Between the recorded end of a job and arq's own it still counts: arq de
 from dataclasses import dataclass
 from enum import StrEnum
 
+from arq.constants import keep_cronjob_progress
+
 from arq_status._payload import JobPayload, Outcome, ResultPayload
 from arq_status._track import State, Track
 
@@ -71,6 +73,8 @@ _BY_STATE = {
 }
 
 
+#: Arq keeps the in-progress key of a cron job for so many ms after the end of a try.
+_KEPT = round(keep_cronjob_progress * 1000)
 #: A worker may have begun a job so many ms before its last heartbeat, and so many after it, and
 #: been killed before any record of the job was written.
 _UNWRITTEN_BEFORE, _UNWRITTEN_AFTER = 1_000, 4_000
@@ -112,6 +116,8 @@ class Facts:
     ongoing: bool = False
     #: when that key expires, by the server's clock; -1 for never, -2 where there is none
     key_expires: int = -2
+    #: how long it still has to live
+    key_left: int = 0
     #: arq's count of the tries begun, read where a try is in progress
     tries: int | None = None
     track: Track | None = None
@@ -168,7 +174,7 @@ def _live_status(facts: Facts) -> Status:
 def _outlived(facts: Facts) -> bool:
     """Whether the in-progress key is left from a try whose end is recorded."""
     track = facts.track
-    if track is None:
+    if track is None or facts.key_left > _KEPT:
         return False
     if facts.own_track is None or track.state is State.WAITING:
         # arq forgets how many tries a run had when it ends: a count is that of the present run

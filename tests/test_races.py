@@ -109,6 +109,8 @@ class Races(RuleBasedStateMachine):
         self.letters: list[Letter] = []
         # arq's books
         self.run = 0
+        #: when the run was due first; ``retry`` sets it anew
+        self.due = 0
         self.live = False
         self.later = False
         self.tries = 0
@@ -142,7 +144,8 @@ class Races(RuleBasedStateMachine):
         """As ``enqueue_job``, which refuses an id that is live or has a result."""
         self.clock += 1_000
         self.run, self.live, self.later = self.clock, True, later
-        payload = serialize_job("f", (), {}, None, self.run)
+        self.due = self.run
+        payload = payload_of(self.run)
 
         async def send() -> None:
             async with self.redis.pipeline(transaction=True) as pipe:
@@ -157,7 +160,7 @@ class Races(RuleBasedStateMachine):
     def fall_due(self) -> None:
         """Its time comes."""
         self.later = False
-        self.do(self.redis.zadd(default_queue_name, {JOB: self.run}))
+        self.do(self.redis.zadd(default_queue_name, {JOB: self.due}))
 
     @precondition(lambda self: self.live and not self.later and self.key == "none")
     @rule()
@@ -178,7 +181,11 @@ class Races(RuleBasedStateMachine):
             self.do(self.redis.zadd(_keys.WORKERS, {name: timestamp_ms()}))
             self.do(self.redis.set(_keys.WORKER + name, "{}"))
         track = Track(
-            run=self.run, job_try=self.tries, started=timestamp_ms(), worker=max(self.living)
+            run=self.run,
+            job_try=self.tries,
+            due=self.due,
+            started=timestamp_ms(),
+            worker=max(self.living),
         )
         self.key, self.current, self.alive = "held", Try(track), True
         self.post(self.current.row())
@@ -339,6 +346,60 @@ class Races(RuleBasedStateMachine):
         """A row never arrives."""
         del self.letters[which % len(self.letters)]
 
+    # control
+
+    @precondition(lambda self: self.key != "taken")
+    @rule()
+    def cancel(self) -> None:
+        """A job that is not running is taken out of its queue for good."""
+        status = self.do(self.client.status(JOB))
+        done = self.do(self.client.cancel(JOB))
+        assert done is (self.live and status is not Status.WORKING)
+        if not done:
+            return
+        found = self.do(self.store.track(JOB))
+        assert found
+        assert (found.run, found.state) == (self.run, State.STOPPED)
+        assert found.ended
+        self.record, self.live, self.later, self.tries = found, False, False, 0
+        if status is Status.INTERRUPTED or self.key == "held":
+            self.key, self.current = "none", None
+
+    @precondition(lambda self: self.own_record() is not None)
+    @rule()
+    def retry(self) -> None:
+        """An ended job that is not complete runs again, as long as its payload is kept."""
+        own = self.own_record()
+        assert own
+        again = (Status.FAILED, Status.STOPPED, Status.INTERRUPTED)
+        may = not self.live and self.expected_gone() in again
+        kept = self.do(self.redis.exists(_keys.PAYLOAD + JOB)) == 1
+        assert self.do(self.client.retry(JOB)) is (may and kept)
+        if may and kept:
+            found = self.do(self.store.track(JOB))
+            assert found
+            assert (found.run, found.state) == (own.run, State.WAITING)
+            assert self.do(self.redis.get(PAYLOAD)) == payload_of(own.run)
+            self.record, self.run, self.due = found, own.run, found.due or own.run
+            self.live, self.tries, self.result, self.key = True, 0, None, "none"
+
+    @precondition(lambda self: self.current is not None and self.alive)
+    @rule(force=st.booleans())
+    def stop(self, force: bool) -> None:
+        """A running job is asked to stop, in its run, as soon as its record is there."""
+        record = self.record
+        assert self.current
+        if record and self.is_of_current_try(record) and record.state is State.WORKING:
+            assert self.do(self.client.stop(JOB, force=force))
+            stops = self.do(self.store.stops())
+            assert stops == {JOB: f"{self.run}!" if force else str(self.run)}
+
+    def is_of_current_try(self, record: Track) -> bool:
+        """Whether the record tells of the try that holds the key."""
+        assert self.current
+        track = self.current.track
+        return (record.run, record.due, record.job_try) == (track.run, track.due, track.job_try)
+
     # readers
 
     @rule()
@@ -377,7 +438,6 @@ class Races(RuleBasedStateMachine):
         self.record = replace(
             record,
             state=state,
-            job_try=record.job_try or 1,
             version=record.version + 1,
             ended=timestamp_ms(),
         )
@@ -389,6 +449,15 @@ class Races(RuleBasedStateMachine):
         assert status in self.allowed()
         if not self.live:
             assert status in (None, *ENDED.values())
+
+    @invariant()
+    def what_is_kept_for_a_retry_is_of_the_same_run(self) -> None:
+        """No other run's payload, and none without a record or of a complete job."""
+        kept = self.do(self.redis.get(_keys.PAYLOAD + JOB))
+        if kept is not None:
+            assert self.record
+            assert kept == payload_of(self.record.run)
+            assert self.record.state is not State.COMPLETE
 
     @invariant()
     def the_newest_row_stands(self) -> None:
@@ -445,17 +514,27 @@ class Races(RuleBasedStateMachine):
         return Status.FAILED if waits else Status.INTERRUPTED
 
 
+def payload_of(run: int) -> bytes:
+    """What arq keeps of a run; no two are the same."""
+    return serialize_job("f", (run,), {}, None, run)
+
+
 def identity(track: Track | None) -> tuple[int, int, int, State] | None:
-    """Which row it is; a record of a job that waits reads as one of its first try."""
-    return (track.run, track.job_try or 1, track.version, track.state) if track else None
+    """Which row it is."""
+    return (track.run, track.job_try, track.version, track.state) if track else None
 
 
 def is_newer(new: Track, old: Track) -> bool:
     """Whether a row is to take the place of another one: of a later run, try or moment."""
-    same_try = (new.run, new.job_try) == (old.run, old.job_try)
-    if same_try and old.ended is not None and new.ended is None:
+
+    def order(track: Track) -> tuple[int, int, int]:
+        return (track.run, track.due or track.run, track.job_try)
+
+    if order(new) == order(old) and old.ended is not None and new.ended is None:
         return False
-    return (new.run, new.job_try, new.version) > (old.run, old.job_try, old.version)
+    if order(new)[:2] == order(old)[:2] and old.state is State.WAITING:
+        return True
+    return (*order(new), new.version) > (*order(old), old.version)
 
 
 @pytest.mark.parametrize(("began", "stands"), [(2_001, State.WORKING), (1_999, State.FAILED)])

@@ -101,16 +101,30 @@ local function publish(channel, ids)
   if #ids > 0 then redis.call('PUBLISH', channel, cjson.encode(ids)) end
 end
 
+local ENQUEUE_TIME = '\140\2et\148\138\6'
+
+-- How the default pickle of a job or a result holds the enqueue time.
+local function enqueue_time_bytes(ms)
+  local bytes = {}
+  for i = 1, 6 do
+    bytes[i] = string.char(ms % 256)
+    ms = math.floor(ms / 256)
+  end
+  return ENQUEUE_TIME .. table.concat(bytes)
+end
+
 -- Payloads beyond are not kept for `retry`.
 local LARGEST_PAYLOAD = 1048576
 
--- Keeps arq's payload of a job that may not complete, as long as its record stands.
-local function keep_payload(id)
+-- Keeps arq's payload of a run that may not complete, as long as its record stands.
+local function keep_payload(id, run)
   local size = read('STRLEN', K.arq_job .. id)
-  if size and size > 0 and size <= LARGEST_PAYLOAD then
-    redis.call('COPY', K.arq_job .. id, K.payload .. id)
-    redis.call('PERSIST', K.payload .. id)
-  end
+  if not size or size == 0 or size > LARGEST_PAYLOAD then return end
+  local tail = redis.call('GETRANGE', K.arq_job .. id, -32, -1)
+  -- by now another run may have the id; other serializers do not tell
+  if string.find(tail, ENQUEUE_TIME, 1, true) and not string.find(tail, enqueue_time_bytes(run), 1, true) then return end
+  redis.call('COPY', K.arq_job .. id, K.payload .. id)
+  redis.call('PERSIST', K.payload .. id)
 end
 
 local announced = {}

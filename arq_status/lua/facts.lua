@@ -8,16 +8,6 @@ for i = 1, count do queues[i] = ARGV[5 + i] end
 queues = queues_of(queues)
 local now = now_ms()
 
--- How the default pickle of a job or a result holds the enqueue time.
-local function enqueue_time_bytes(ms)
-  local bytes = {}
-  for i = 1, 6 do
-    bytes[i] = string.char(ms % 256)
-    ms = math.floor(ms / 256)
-  end
-  return '\140\2et\148\138\6' .. table.concat(bytes)
-end
-
 local function value_of(key, from)
   local length = read('STRLEN', key)
   if not length or length == 0 then return redis.call('EXISTS', key) == 1 and 1 or 0, '', '' end

@@ -6,6 +6,8 @@ local function is_newer(old, new, first)
   if not old or number(old.r) == 0 then return true end
   if number(old.r) ~= new.r then
     if old.r < new.r then return true end
+    -- a job that was cancelled when a worker had it already: that finds no payload, hence no run
+    if new.r == 0 and has_ended(old) and number(new.e) - old.r - old.e < 5000 then return false end
     -- a run that began after what stands there had ended, enqueued where the clock is behind
     return first == 1 and old.s ~= 'deleted' and has_ended(old)
       and new.r + number(new.b or new.u) > old.r + old.e
@@ -44,11 +46,11 @@ for _, row in ipairs(cjson.decode(ARGV[2])) do
     for i = 1, #fields, 2 do write('HSET', K.data .. id, fields[i], fields[i + 1]) end
     put(id, raw, new, old)
     if not new.e then
-      if first == 1 then keep_payload(id) end
+      if first == 1 then keep_payload(id, new.r) end
       if old and has_ended(old) then redis.call('PERSIST', K.data .. id) end
     else
       -- arq has not forgotten the job yet, or another has its id by now
-      if new.s ~= 'complete' and redis.call('EXISTS', K.arq_in_progress .. id) == 1 then keep_payload(id) end
+      if new.s ~= 'complete' and redis.call('EXISTS', K.arq_in_progress .. id) == 1 then keep_payload(id, new.r) end
       if old or next(fields) or new.s ~= 'complete' then expire_belongings(id, new) end
     end
     changed[#changed + 1] = id
