@@ -40,18 +40,24 @@ class Pair:
         """How far the job got, by its own word: no Redis is asked."""
         return self._workers[kind].log.count("step")
 
+    def has_gone_on(self, kind: str, before: int) -> bool:
+        """Whether the job got further than it was before."""
+        return self.steps(kind) > before + 10
+
+    def let_jobs_end(self) -> None:
+        """Have the jobs return."""
+        self._release.touch()
+
     async def fates(self, pool: ArqRedis, *, end: bool) -> dict[str, Fate]:
         """Let the jobs end, and the workers too: by themselves, or when they are told to."""
-        self._release.touch()
+        self.let_jobs_end()
         return {kind: await self._fate(pool, kind, end) for kind in KINDS}
 
     async def _fate(self, pool: ArqRedis, kind: str, end: bool) -> Fate:
         worker = self._workers[kind]
 
-        async def ended() -> bool:
-            return await Job(kind, pool, kind).result_info() is not None
-
-        await until(ended, 20)
+        # told to end before, arq does so with an error
+        await until(lambda: f"end of {kind}" in worker.log, 20)
         result = await Job(kind, pool, kind).result_info()
         assert result
         if end:

@@ -124,12 +124,18 @@ FUNCTIONS = [
 ]  # fmt: skip
 
 
+async def after_job_end(ctx: dict[str, Any]) -> None:
+    """Say that arq has done with the try."""
+    print(f"end of {ctx['job_id']}", flush=True)
+
+
 class Plain:
     """Settings of a worker process: Redis and all that differs come by environment."""
 
     functions = FUNCTIONS
     redis_settings = RedisSettings(**json.loads(os.environ.get("WORKER_REDIS", "{}")))
     poll_delay = 0.02
+    after_job_end = after_job_end
 
 
 for _name, _value in json.loads(os.environ.get("WORKER_SETTINGS", "{}")).items():

@@ -39,7 +39,11 @@ class Link:
         connection.add_done_callback(self._connections.discard)
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", self._target)
+        try:
+            there, back = await asyncio.open_connection("127.0.0.1", self._target)
+        except OSError:
+            writer.close()
+            return
         both = asyncio.gather(self._carry(reader, back), self._carry(there, writer))
         try:
             await both

@@ -15,7 +15,7 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-_QUIET = ("--bind", "127.0.0.1", "--save", "")
+_QUIET = ("--bind", "127.0.0.1", "--save", "", "--repl-diskless-sync-delay", "0")
 
 
 def free_port() -> int:

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from arq_status import StatusClient
 from arq_status._connection import close, for_background
 from tests.conftest import until
-from tests.fates import KINDS, NEVER, Fate, Pair, all_arrived, running_pair
+from tests.fates import KINDS, NEVER, Fate, all_arrived, running_pair
 from tests.server import Server, sentinel
 
 
@@ -52,8 +52,7 @@ async def sentinels(tmp_path: Path) -> AsyncIterator[Sentinels]:
     for name in ("primary", "replica"):
         (tmp_path / name).mkdir()
     primary = Server(tmp_path / "primary")
-    follow = ("--replicaof", "127.0.0.1", str(primary.port))
-    replica = Server(tmp_path / "replica", *follow, "--repl-diskless-sync-delay", "0")
+    replica = Server(tmp_path / "replica", "--replicaof", "127.0.0.1", str(primary.port))
     watchers = [sentinel(tmp_path / str(number), primary, 2) for number in range(3)]
     found = Sentinels(primary, replica, watchers)
     started: list[Server] = []
@@ -137,11 +136,6 @@ FAIL_OVERS = [
 ]  # fmt: skip
 
 
-def has_run_on(pair: Pair, kind: str, step: int) -> bool:
-    """Whether a job got further."""
-    return pair.steps(kind) > step + 10
-
-
 @pytest.mark.parametrize("fail_over", FAIL_OVERS, ids=lambda it: it.name)
 async def test_a_fail_over_while_jobs_run(
     sentinels: Sentinels, pool: ArqRedis, tmp_path: Path, fail_over: FailOver
@@ -162,7 +156,7 @@ async def test_a_fail_over_while_jobs_run(
             # until then it takes writes, arq's as well, that will be lost
             await until(lambda: is_linked(sentinels.primary), 60)
         for kind in KINDS:
-            await until(partial(has_run_on, pair, kind, before[kind]))
+            await until(partial(pair.has_gone_on, kind, before[kind]))
 
         async def tells_more() -> bool:
             with suppress(RedisError):

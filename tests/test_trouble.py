@@ -2,13 +2,17 @@
 
 import asyncio
 import logging
+import pickle
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
-from arq import create_pool
+from arq import Retry, create_pool, func
 from arq.connections import ArqRedis, RedisSettings
 from arq.worker import Worker, create_worker
 from redis.asyncio import Redis
@@ -19,7 +23,9 @@ from arq_status._store import Store
 from arq_status._track import State, Track
 from arq_status._writer import Writer
 from tests.conftest import ended, until
-from tests.server import Server
+from tests.fates import KINDS, NEVER, Fate, all_arrived, running_pair
+from tests.network import Link
+from tests.server import Server, free_port
 
 
 @pytest.fixture
@@ -189,3 +195,165 @@ async def test_what_is_dropped_is_bounded(
     await writer.close()
     async with Redis(port=server.port) as redis:
         assert len(await redis.keys("arq-status:1:job:*")) == 10
+
+
+# the same with and without tracking
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trouble:
+    """What happens to Redis while jobs run."""
+
+    name: str
+    #: does its worst, and returns when it is over
+    happens: Callable[[Server, Link], Awaitable[None]]
+    #: options of the server
+    options: tuple[str, ...] = ()
+    #: seconds by which the workers' connections are slow
+    delay: float = 0
+    #: seconds between arq's polls; one in the middle of some troubles ends the worker
+    poll_delay: float = 0.05
+    #: the jobs end in the middle of it
+    jobs_end: bool = False
+    worker: str = "ended by a signal"
+
+
+async def pause(server: Server, link: Link) -> None:
+    async with Redis(port=server.port) as admin:
+        await admin.client_pause(2000)
+        await admin.ping()
+
+
+async def kill_connections(server: Server, link: Link) -> None:
+    async with Redis(port=server.port) as admin:
+        for _ in range(8):
+            await admin.client_kill_filter(_type="normal", skipme=True)
+            await asyncio.sleep(0.2)
+
+
+async def restart(server: Server, link: Link) -> None:
+    server.stop(signal.SIGKILL)
+    await asyncio.sleep(1)
+    server.start()
+
+
+async def take_no_more(server: Server, link: Link) -> None:
+    async with Redis(port=server.port) as admin:
+        await admin.config_set("maxmemory-policy", "noeviction")
+        await admin.config_set("maxmemory", 1)
+        await asyncio.sleep(1.5)
+        await admin.config_set("maxmemory", 0)
+
+
+async def become_a_replica(server: Server, link: Link) -> None:
+    async with Redis(port=server.port) as admin:
+        await admin.replicaof("127.0.0.1", free_port())
+        await asyncio.sleep(1.5)
+        await admin.replicaof("NO", "ONE")
+
+
+async def go_on(server: Server, link: Link) -> None:
+    await asyncio.sleep(2)
+
+
+async def stall(server: Server, link: Link) -> None:
+    await link.stall(6)
+
+
+ENDED_BY_POLL = "ended by redis.exceptions.ConnectionError"
+KEPT = ("--appendonly", "yes", "--appendfsync", "always")
+TROUBLES = [
+    Trouble(name="pause", happens=pause),
+    Trouble(name="pause, jobs end", happens=pause, jobs_end=True),
+    Trouble(name="connections killed", happens=kill_connections, poll_delay=NEVER),
+    Trouble(name="restart with nothing", happens=restart, poll_delay=NEVER),
+    Trouble(name="restart with nothing, polled", happens=restart, worker=ENDED_BY_POLL),
+    Trouble(name="restart with its data", happens=restart, options=KEPT, poll_delay=NEVER),
+    Trouble(
+        name="restart with its data, polled", happens=restart, options=KEPT, worker=ENDED_BY_POLL
+    ),
+    Trouble(name="out of memory", happens=take_no_more),
+    Trouble(name="read-only", happens=become_a_replica),
+    Trouble(name="slow", happens=go_on, delay=0.2),
+    Trouble(name="stalled", happens=stall),
+    Trouble(name="stalled, jobs end", happens=stall, jobs_end=True),
+]
+
+
+@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.name)
+async def test_jobs_and_workers_fare_as_without_tracking(tmp_path: Path, trouble: Trouble) -> None:
+    """Neither ends otherwise than in an untracked worker beside it; and everything arrives."""
+    server = Server(tmp_path, *trouble.options)
+    server.start()
+    pool = await create_pool(RedisSettings(port=server.port))
+    try:
+        async with Link(server.port, trouble.delay) as link:
+            settings = RedisSettings(port=link.port)
+            (tmp_path / "workers").mkdir()
+            async with running_pair(
+                pool, settings, tmp_path / "workers", trouble.poll_delay
+            ) as pair:
+                before = {kind: pair.steps(kind) for kind in KINDS}
+                happening = asyncio.create_task(trouble.happens(server, link))
+                for kind in KINDS:
+                    await until(partial(pair.has_gone_on, kind, before[kind]))
+                if trouble.jobs_end:
+                    assert not happening.done()
+                    pair.let_jobs_end()
+                await happening
+                fates = await pair.fates(pool, end=trouble.worker == ENDED_BY_POLL)
+        assert fates["tracked"] == fates["plain"] == Fate("success", 1, trouble.worker)
+        await all_arrived(StatusClient(pool))
+    finally:
+        await pool.aclose()
+        server.stop(signal.SIGKILL)
+
+
+# a slow way
+
+
+@pytest.fixture
+async def slow_link(server: Server) -> AsyncIterator[Link]:
+    """A way to the server on which everything takes 0.2 s and back again."""
+    async with Link(server.port, delay=0.2) as link:
+        yield link
+
+
+async def test_a_slow_redis_does_not_hold_the_start_of_jobs_up(
+    slow_link: Link, own_pool: ArqRedis
+) -> None:
+    """Its record is waited for a moment, and what the last try said for a second."""
+    read: list[float] = []
+    waited: list[float] = []
+
+    def deserialize(raw: bytes) -> Any:
+        read.append(monotonic())
+        return pickle.loads(raw)
+
+    async def job(ctx: dict[str, Any]) -> None:
+        waited.append(monotonic() - read[-1])
+        status: JobTracker = ctx["status"]
+        await status.at(ctx["job_try"], f"try {ctx['job_try']}")
+        await status.store(tried=ctx["job_try"])
+        if ctx["job_try"] == 1:
+            raise Retry
+
+    worker = create_worker(
+        track_status({"functions": [func(job, name="job")]}),
+        redis_settings=RedisSettings(port=slow_link.port),
+        job_deserializer=deserialize,
+        burst=True,
+        poll_delay=0.05,
+        handle_signals=False,
+    )
+    await own_pool.enqueue_job("job", _job_id="job")
+    await worker.async_run()
+    await worker.close()
+    first, second = waited
+    assert first < 0.5
+    assert second < 1.5
+    record = await StatusClient(own_pool).job("job")
+    assert record
+    assert (record.status, record.job_try, record.at, record.message, record.data) == (
+        Status.COMPLETE, 2, 2, "try 2", {"tried": 2},
+    )  # fmt: skip
