@@ -13,6 +13,7 @@ from arq.worker import Worker, create_worker
 
 import arq_status
 from arq_status import StatusClient
+from tests import fuzzing  # noqa: F401 - registers its profile
 from tests.server import running_server
 
 StartWorker = Callable[..., Awaitable[Worker]]

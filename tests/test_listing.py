@@ -16,6 +16,7 @@ from arq_status import JobRecord, JobTracker, Status, StatusClient, _listing, tr
 from arq_status._store import Row, Store
 from arq_status._track import State, Track
 from tests.conftest import StartWorker, ended, until
+from tests.fuzzing import examples
 from tests.records import HOUR, beat, begin, calls, put_job, put_result, write_end, write_record
 
 ENDED = [State.COMPLETE, State.FAILED, State.STOPPED, State.INTERRUPTED]
@@ -31,7 +32,9 @@ KINDS = [
 ]
 MIXES = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 3)), max_size=25)
 EXAMPLES = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 

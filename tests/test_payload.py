@@ -40,6 +40,7 @@ from arq_status._payload import (
 )
 from arq_status._pickle import read_pickle
 from arq_status._text import clean
+from tests.fuzzing import examples
 
 ENQUEUED = 1_763_900_000_000
 STARTED = ENQUEUED + 100
@@ -739,7 +740,7 @@ def test_large_payloads_take_little_memory() -> None:
     assert peak < 20_000_000
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.binary(max_size=200), st.binary(max_size=100))
 def test_any_bytes(head: bytes, tail: bytes) -> None:
     """No bytes raise, in whichever place."""
@@ -756,7 +757,7 @@ CODES = st.sampled_from(
 PROGRAMS = st.lists(CODES | st.integers(0, 4), max_size=120).map(bytes)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(PROGRAMS)
 def test_any_program(program: bytes) -> None:
     """No sequence of operations raises, nor does showing what it makes."""
@@ -767,7 +768,7 @@ def test_any_program(program: bytes) -> None:
         read_result(data)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.integers(1, 12).flatmap(lambda size: st.lists(CODES, min_size=size, max_size=size)))
 def test_any_program_repeated_to_the_limit(codes: list[int]) -> None:
     """A head full of the same few operations takes a fraction of a second."""

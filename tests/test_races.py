@@ -5,7 +5,6 @@ twice, overtake each other, or come from tries that are long over.
 """
 
 import asyncio
-import os
 from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -36,6 +35,7 @@ from hypothesis.stateful import (
 from arq_status import Status, StatusClient, _keys
 from arq_status._store import Row, Store
 from arq_status._track import State, Track
+from tests.fuzzing import examples
 
 T = TypeVar("T")
 
@@ -46,8 +46,7 @@ RETRY = retry_key_prefix + JOB
 RESULT = result_key_prefix + JOB
 HOUR = 3_600_000
 
-#: How many runs of the machine, and how many steps in each.
-EXAMPLES = int(os.environ.get("ARQ_STATUS_RACES", "40"))
+#: How many steps in each run of the machine.
 STEPS = 40
 
 ENDED = {
@@ -556,6 +555,7 @@ async def test_a_run_enqueued_where_the_clock_is_behind(
     assert await client.status(JOB) is expected
 
 
+@pytest.mark.hypothesis
 def test_whatever_comes_in_whatever_order(dsn: str) -> None:
     """The status is always an allowed one, and no late row overwrites the next try."""
     with asyncio.Runner() as runner:
@@ -565,7 +565,7 @@ def test_whatever_comes_in_whatever_order(dsn: str) -> None:
             run_state_machine_as_test(
                 machine,
                 settings=settings(
-                    max_examples=EXAMPLES,
+                    max_examples=examples(40),
                     stateful_step_count=STEPS,
                     deadline=None,
                     suppress_health_check=list(HealthCheck),

@@ -21,6 +21,7 @@ from arq_status._run import FIELD_LIMIT
 from arq_status._store import Store
 from arq_status._track import State, Track
 from arq_status._truth import Facts
+from tests.fuzzing import examples
 from tests.records import beat, begin, put_job, put_result, write_end, write_record
 
 NOW = 1_800_000_000_000
@@ -62,7 +63,9 @@ RAW_RECORDS = (
     | st.sampled_from([b"[" * 9999, b'{"s":' * 999, b'{"s":"complete","e":' + b"9" * 5000 + b"}"])
 )
 REDIS_EXAMPLES = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 

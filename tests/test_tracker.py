@@ -27,6 +27,7 @@ from arq_status._run import FIELD_LIMIT, MESSAGE_LIMIT, Outbox, Run
 from arq_status._store import Store
 from arq_status._track import Track
 from tests.conftest import StartWorker, ended, until
+from tests.fuzzing import examples
 
 Job = Callable[[JobTracker], Coroutine[Any, Any, Any]]
 RunJob = Callable[[Job], Coroutine[Any, Any, JobRecord]]
@@ -379,7 +380,7 @@ async def test_a_job_that_is_asked_to_stop(
     assert not await pool.exists("arq-status:1:stops")
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(200), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(

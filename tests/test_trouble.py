@@ -4,7 +4,7 @@ import asyncio
 import logging
 import pickle
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -206,7 +206,7 @@ class Trouble:
 
     name: str
     #: does its worst, and returns when it is over
-    happens: Callable[[Server, Link], Awaitable[None]]
+    happens: Callable[[Server, Link], Coroutine[Any, Any, None]]
     #: options of the server
     options: tuple[str, ...] = ()
     #: seconds by which the workers' connections are slow

@@ -1,0 +1,16 @@
+"""How many examples the property tests try.
+
+Few in every run of the tests. For a long look at hostile data and odd interleavings, by hand:
+
+    python -m pytest --hypothesis-profile=fuzz -m hypothesis --no-cov
+"""
+
+from hypothesis import settings
+
+#: A hundred times as many as by default: ten minutes on two processors.
+settings.register_profile("fuzz", max_examples=10_000, deadline=None, print_blob=True)
+
+
+def examples(number: int) -> int:
+    """So many by default, and more where the profile asks for more."""
+    return max(1, number * settings().max_examples // 100)
