@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from redis.exceptions import ResponseError
 
-from arq_status._record import build_record
+from arq_status._record import JobRecord, build_record
 from arq_status._store import Census, Row, Store
 from arq_status._track import State, Track
 from arq_status._truth import DeadWorker, Facts, Status, decide
@@ -62,33 +62,53 @@ async def settle(store: Store, job_ids: Sequence[str]) -> bool:
 
     Their clock starts now, for nobody knows when they ended but for arq's result.
     """
-    found = await store.facts(job_ids)
-    rows = [row for facts, _ in found if (row := _last_row(facts)) is not None]
-    return bool(rows) and await _write(store, rows)
+    rows, forgotten = [], []
+    for facts, _ in await store.facts(job_ids):
+        if facts.track is None or not _is_over(facts, facts.track):
+            continue
+        record = build_record(facts)
+        if record is None:
+            # arq's result is of an end so long ago that it has expired
+            forgotten.append(facts)
+        else:
+            rows.append(_last_row(facts, facts.track, record))
+    return bool(rows or forgotten) and await _write(store, rows, forgotten)
 
 
-async def _write(store: Store, rows: Sequence[Row]) -> bool:
+async def _write(store: Store, rows: Sequence[Row], forgotten: Sequence[Facts] = ()) -> bool:
     try:
         await store.write(rows)
+        for facts in forgotten:
+            await store.delete(facts)
     except ResponseError:
         # a replica takes no writes; what is shown does not depend on this one
         return False
     return True
 
 
-def _last_row(facts: Facts) -> Row | None:
-    track, result = facts.track, facts.result
-    if facts.live or track is None or track.ended is not None or track.state is State.DELETED:
-        return None
-    finished = result.finished_ms if result else None
-    if facts.worker_alive and finished is not None and facts.now - finished < _GRACE_MS:
-        return None
-    record = build_record(facts)
-    last = replace(track, version=track.version + 1, updated=facts.now, ended=facts.now)
-    if record is None or facts.own_track is None:
-        # the record is of a run that arq forgot, and arq knows better of a later one
-        last.state = State.INTERRUPTED
+def _is_over(facts: Facts, track: Track) -> bool:
+    if facts.live or track.ended is not None or track.state is State.DELETED:
+        return False
+    finished = facts.result.finished_ms if facts.result else None
+    return not facts.worker_alive or finished is None or facts.now - finished >= _GRACE_MS
+
+
+def _last_row(facts: Facts, track: Track, record: JobRecord) -> Row:
+    result = facts.result
+    run = (result.enqueued_ms if result else None) or 0
+    if facts.own_track is None and result is not None and run > track.run:
+        # the id was used again, and no tracked worker ran it
+        last = Track(
+            run=run,
+            job_try=result.job_try or 1,
+            function=result.function,
+            args=result.args,
+            queue=result.queue or track.queue,
+            started=result.started_ms,
+            expires=facts.expires,
+        )
     else:
-        last.state, last.error = State(record.status), record.error
-        last.updated = last.ended = finished or facts.now
+        last = replace(track, version=track.version + 1)
+    last.state, last.error = State(record.status), record.error
+    last.updated = last.ended = (result and result.finished_ms) or facts.now
     return Row(facts.job_id, False, last.encode(), {})

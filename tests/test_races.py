@@ -116,6 +116,7 @@ class Races(RuleBasedStateMachine):
         #: the in-progress key: none, taken (no try has begun with it), held by a try, or left over
         self.key = "none"
         self.result: State | None = None
+        self.result_try = 0
         # the try that holds the key, and whether its worker lives
         self.current: Try | None = None
         self.alive = False
@@ -266,7 +267,8 @@ class Races(RuleBasedStateMachine):
             "f", (), {}, self.tries, self.run, state is State.COMPLETE, RESULTS[state],
             self.run, timestamp_ms(), "ref", default_queue_name, JOB,
         )  # fmt: skip
-        self.live, self.later, self.tries, self.current = False, False, 0, None
+        self.live, self.later, self.result_try, self.current = False, False, self.tries, None
+        self.tries = 0
         self.key = "left" if keep_key else "none"
         self.result = state if kept else None
 
@@ -415,8 +417,9 @@ class Races(RuleBasedStateMachine):
         counts = self.do(self.client.counts())
         found = [status for status, number in counts.items() for _ in range(number)]
         allowed = self.allowed()
-        own = self.own_record()
-        if own is not None and (not self.tries or own.job_try == self.tries):
+        own, record = self.own_record(), self.record
+        lost = record is not None and record.ended is None and not self.live
+        if lost or (own is not None and (not self.tries or own.job_try == self.tries)):
             assert len(found) == 1
             assert found[0] in allowed
         self.settle(allowed)
@@ -428,12 +431,13 @@ class Races(RuleBasedStateMachine):
             return
         if record.worker in self.living and self.result is not None:
             return
-        own = self.own_record() is not None
-        state = State.INTERRUPTED
-        if own:
-            [status] = allowed
-            assert status
-            state = State(status)
+        [status] = allowed
+        assert status
+        state = State(status)
+        if self.own_record() is None:
+            # the record of a later run, of which arq alone knows
+            self.record = Track(run=self.run, job_try=self.result_try, state=state, ended=1)
+            return
         self.record = replace(
             record,
             state=state,

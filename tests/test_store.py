@@ -393,6 +393,40 @@ async def test_a_living_worker_has_time_to_write_the_end(
     assert await listed(client) == {"job": Status.COMPLETE}
 
 
+async def test_a_lost_job_whose_id_an_untracked_worker_ran_again(
+    pool: ArqRedis, client: StatusClient
+) -> None:
+    """Arq's result is of the later run, and every query tells what it says."""
+    finished = timestamp_ms() - 1000
+    await write_record(pool, "job", run=finished - 500, worker="host:1:dead", fields={"a": 1})
+    await put_result(
+        pool, "job", ValueError("x"), success=False, enqueued=finished, finished=finished
+    )
+    for _ in range(2):
+        assert await client.is_failed("job")
+        assert await listed(client) == {"job": Status.FAILED}
+    record = await client.job("job")
+    assert record is not None
+    assert (record.error, record.args, record.data) == ("ValueError: x", "1", {})
+    assert record.ended_at is not None
+    assert round(record.ended_at.timestamp() * 1000) == finished
+    assert await pool.ttl(f"{OWN}job:job") > 0
+
+
+@pytest.mark.parametrize("later", [0, 500], ids=["the same run", "a later run"])
+async def test_a_lost_job_that_an_untracked_worker_ended_long_ago(
+    pool: ArqRedis, client: StatusClient, later: int
+) -> None:
+    """It has expired by then, and nothing brings it back."""
+    run = timestamp_ms() - HOUR
+    await write_record(pool, "job", run=run, worker="host:1:dead")
+    await put_result(pool, "job", enqueued=run + later, finished=run + 1000)
+    for _ in range(2):
+        assert await client.status("job") is None
+        assert await listed(client) == {}
+        assert await client.status("job") is None
+
+
 async def test_there_is_nothing_to_settle(pool: ArqRedis) -> None:
     """Jobs that are live, ended, deleted or unknown are left alone."""
     client, store = StatusClient(pool), Store(pool)
