@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, NoReturn
@@ -105,6 +106,11 @@ async def report_until(ctx: dict[str, Any], release: str) -> int:
     return step
 
 
+async def devour(ctx: dict[str, Any]) -> None:
+    """Ask for more memory than there is."""
+    bytearray(sys.maxsize)
+
+
 async def enqueue(ctx: dict[str, Any], job_id: str, function: str, *args: Any) -> None:
     """Enqueue another job."""
     await ctx["redis"].enqueue_job(function, *args, _job_id=job_id)
@@ -120,7 +126,8 @@ async def untracked(ctx: dict[str, Any], until: int = 1, seconds: float = 0) -> 
 
 FUNCTIONS = [
     add, give, fail, retry, cancel_itself, wait, wait_once, block_once, block_behind,
-    block_and_report, spin_once, die_once, report_until, enqueue, untracked,
+    block_and_report, spin_once, die_once, report_until, devour,
+    enqueue, untracked,
 ]  # fmt: skip
 
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from arq.constants import (
 from arq.cron import CronJob
 from arq.jobs import Job
 
-from arq_status import JobStopped, Status, StatusClient, track_status
+from arq_status import JobStopped, Page, Status, StatusClient, track_status
 from arq_status._store import Row, Store
 from arq_status._track import Track
 from tests import jobs
@@ -129,6 +130,10 @@ SCENARIOS = [
     Scenario(
         name="exception", function="fail", arq="failure: ValueError('no vino')",
         status=Status.FAILED, error="ValueError: no vino",
+    ),
+    Scenario(
+        name="more memory than there is", function="devour", arq="failure: MemoryError()",
+        status=Status.FAILED, error="MemoryError",
     ),
     Scenario(
         name="Retry, then success", function="retry", args=(3,), arq="success",
@@ -434,6 +439,25 @@ async def test_a_cron_job_with_retry_runs_again_when_its_key_is_gone(
     record = await ended(client, "job")
     assert (record.status, record.job_try) == (Status.COMPLETE, 2)
     await assert_agreement(client, {"job": Status.COMPLETE})
+
+
+async def test_a_cron_job_with_an_id_of_arqs_own(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """Its id holds its time, and lists tell it."""
+    job = cron(nightly, run_at_startup=True, **NOT_NOW)
+    await start_worker(track_status({"cron_jobs": [job]}))
+    [record] = (await until(partial(some_jobs, client))).items
+    assert record.job_id.startswith("cron:nightly:")
+    assert record.function == "cron:nightly"
+    await booked_as(pool, record.job_id, "in_progress, key kept")
+    await assert_agreement(client, {record.job_id: Status.COMPLETE})
+
+
+async def some_jobs(client: StatusClient) -> Page | None:
+    """The list, when it is not empty."""
+    page = await client.list_jobs()
+    return page if page.items else None
 
 
 async def test_the_id_of_a_cron_job_used_again_while_its_key_is_kept(
