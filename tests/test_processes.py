@@ -237,7 +237,7 @@ async def test_a_job_that_arq_lost_is_ended_by_the_next_list(
 
 @pytest.mark.parametrize(
     ("function", "seconds"),
-    [pytest.param("block_once", 60, marks=pytest.mark.first), ("spin_once", 20)],
+    [pytest.param("block_once", 60, marks=pytest.mark.long), ("spin_once", 20)],
 )
 async def test_a_blocked_worker_is_not_dead(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path, function: str, seconds: float
