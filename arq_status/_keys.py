@@ -45,9 +45,9 @@ def changes(database: int) -> str:
     return f"{CHANGES}{database}"
 
 
-def lua_prelude() -> str:
-    """The same names, and arq's, for the scripts, which have no other place for them."""
-    names = {
+def for_scripts() -> dict[str, str]:
+    """The same by the names that the scripts call them, and arq's."""
+    return {
         "track": TRACK,
         "data": DATA,
         "payload": PAYLOAD,
@@ -69,5 +69,3 @@ def lua_prelude() -> str:
         "arq_retry": arq.retry_key_prefix,
         "arq_abort": arq.abort_jobs_ss,
     }
-    fields = ", ".join(f"{name} = '{key}'" for name, key in names.items())
-    return f"local K = {{{fields}}}\n"

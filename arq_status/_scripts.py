@@ -1,15 +1,19 @@
 """The Lua scripts, and running them."""
 
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from redis.exceptions import NoScriptError
 
-from arq_status._keys import lua_prelude
+from arq_status._keys import for_scripts
 
 Argument = str | int | bytes
+
+_FUNCTION = re.compile(r"^local function (\w+)\(.*?^end\n", re.MULTILINE | re.DOTALL)
 
 
 class Script:
@@ -35,28 +39,50 @@ class Script:
         """Run it several times in one round trip; a second one where Redis did not know it."""
         if len(calls) == 1:
             return [await self(redis, *calls[0])]
-        try:
-            return await self._pipeline(redis, "EVALSHA", calls)
-        except NoScriptError:
-            return await self._pipeline(redis, "EVAL", calls)
-
-    async def _pipeline(
-        self, redis: Any, command: str, calls: Sequence[Sequence[Argument]]
-    ) -> list[Any]:
         if not self._source:
             self._load()
-        script = self._digest if command == "EVALSHA" else self._source
-        async with redis.pipeline(transaction=False) as pipeline:
-            for args in calls:
-                pipeline.execute_command(command, script, 0, *args, NEVER_DECODE=True)
-            answers: list[Any] = await pipeline.execute()
-        return answers
+        try:
+            return await _pipeline(redis, ("EVALSHA", self._digest, 0), calls)
+        except NoScriptError:
+            return await _pipeline(redis, ("EVAL", self._source, 0), calls)
 
     def _load(self) -> None:
-        folder = files("arq_status") / "lua"
-        common = (folder / "common.lua").read_text()
-        self._source = lua_prelude() + common + (folder / f"{self._name}.lua").read_text()
+        self._source = assembled(self._name)
         self._digest = hashlib.sha1(self._source.encode(), usedforsecurity=False).hexdigest()
+
+
+async def _pipeline(
+    redis: Any, command: Sequence[Argument], calls: Sequence[Sequence[Argument]]
+) -> list[Any]:
+    async with redis.pipeline(transaction=False) as pipeline:
+        for args in calls:
+            pipeline.execute_command(*command, *args, NEVER_DECODE=True)
+        answers: list[Any] = await pipeline.execute()
+    return answers
+
+
+def assembled(name: str) -> str:
+    """A script whole: before it those of the common functions that it needs, in it the keys.
+
+    Every call makes anew what a script defines, and so none has more than it needs.
+    """
+    body = _read(name)
+    needed: list[str] = []
+    # a function uses only those that stand before it
+    for function, source in reversed(list(_common_functions().items())):
+        if re.search(rf"\b{function}\b", "".join((body, *needed))):
+            needed.insert(0, source)
+    keys = for_scripts()
+    return re.sub(r"\bK\.(\w+)", lambda found: f"'{keys[found[1]]}'", "".join((*needed, body)))
+
+
+@cache
+def _common_functions() -> Mapping[str, str]:
+    return {found[1]: found[0] for found in _FUNCTION.finditer(_read("common"))}
+
+
+def _read(name: str) -> str:
+    return (files("arq_status") / "lua" / f"{name}.lua").read_text()
 
 
 beat = Script("beat")

@@ -152,8 +152,10 @@ class Store:
         if self._deserializer is not None:
             head = _WHOLE
         chunks = [job_ids[start : start + _CHUNK] for start in range(0, len(job_ids), _CHUNK)]
-        how: tuple[Argument, ...] = (head, self._options_version, DEAD_AFTER_MS, int(with_data))
-        calls = [(*how, len(self._queues), *self._queues, *chunk) for chunk in chunks]
+        how = f"{head} {DEAD_AFTER_MS} {int(with_data)} {len(self._queues)}"
+        calls: list[tuple[Argument, ...]] = [
+            (self._options_version, how, *self._queues, *chunk) for chunk in chunks
+        ]
         answers: list[tuple[Facts, Fields]] = []
         found = await _scripts.facts.many(self.redis, calls)
         for chunk, (server_now, version, options, rows, dead) in zip(chunks, found, strict=True):

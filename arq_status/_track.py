@@ -1,6 +1,7 @@
 """The tracking record of a job as it stands in Redis: one JSON text, written by one worker."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
@@ -13,6 +14,7 @@ DEFAULT_EXPIRES_MS = 1_800_000
 DEFAULT_TOTAL = 100
 
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_decode = json.JSONDecoder().decode
 
 
 class State(StrEnum):
@@ -30,6 +32,9 @@ class State(StrEnum):
     INTERRUPTED = "interrupted"
     #: the tracking data was deleted: late writes of that run are refused
     DELETED = "deleted"
+
+
+_STATES: Mapping[str | None, State] = {state.value: state for state in State}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,14 +97,11 @@ class Track:
     def decode(cls, raw: bytes) -> Self | None:
         """Read a record, damaged ones as far as they can be read; ``None`` if not at all."""
         try:
-            fields = json.loads(raw)
+            fields = _decode(raw.decode())
         except (ValueError, RecursionError):
             return None
-        if not isinstance(fields, dict):
-            return None
-        try:
-            state = State(fields.get("s", ""))
-        except ValueError:
+        state = _STATES.get(_text(fields.get("s"))) if isinstance(fields, dict) else None
+        if state is None:
             return None
         run = _time(fields.get("r")) or 0
         job_try = _time(fields.get("n"))

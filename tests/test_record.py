@@ -338,8 +338,8 @@ async def test_any_payload(pool: ArqRedis, client: StatusClient, raw: bytes) -> 
     await pool.set("arq:job:a", raw)
     await pool.set("arq:result:b", raw)
     a, b = await client.jobs(["a", "b"])
-    assert a is not None
-    assert a.status == "queued"
+    # arq takes an empty payload for none
+    assert (a and a.status) == ("queued" if raw else None)
     assert b is None or b.status in {"complete", "failed"}
     await check_all(client, "a", "b")
 

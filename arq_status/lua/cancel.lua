@@ -19,7 +19,7 @@ else
 end
 for _, queue in ipairs(queues) do read('ZREM', queue, id) end
 if old and number(old.r) ~= 0 and old.r ~= last.r then redis.call('DEL', K.data .. id, K.payload .. id) end
-put(id, ARGV[6], last, old)
+write('SADD', K.ended_sets, put(id, ARGV[6], last, old))
 keep_payload(id, last.r)
 expire_belongings(id, last)
 redis.call('DEL', K.arq_job .. id, K.arq_retry .. id)

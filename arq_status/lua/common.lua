@@ -1,4 +1,4 @@
--- Shared by the scripts: K (the keys) stands before this.
+-- What the scripts share: each gets the functions that it uses. K.<name> stands for a key.
 
 local function decoded(raw)
   if type(raw) ~= 'string' then return nil end
@@ -101,35 +101,25 @@ local function publish(channel, ids)
   if #ids > 0 then redis.call('PUBLISH', channel, cjson.encode(ids)) end
 end
 
-local ENQUEUE_TIME = '\140\2et\148\138\6'
-
 -- How the default pickle of a job or a result holds the enqueue time.
 local function enqueue_time_bytes(ms)
-  local bytes = {}
-  for i = 1, 6 do
-    bytes[i] = string.char(ms % 256)
-    ms = math.floor(ms / 256)
-  end
-  return ENQUEUE_TIME .. table.concat(bytes)
+  return '\140\2et\148\138\6' .. struct.pack('<I6', ms)
 end
 
--- Payloads beyond are not kept for `retry`.
-local LARGEST_PAYLOAD = 1048576
-
--- Keeps arq's payload of a run that may not complete, as long as its record stands.
+-- Keeps arq's payload of a run that may not complete, as long as its record stands. For `retry`,
+-- of up to 1 MiB.
 local function keep_payload(id, run)
   local size = read('STRLEN', K.arq_job .. id)
-  if not size or size == 0 or size > LARGEST_PAYLOAD then return end
+  if not size or size == 0 or size > 1048576 then return end
   local tail = redis.call('GETRANGE', K.arq_job .. id, -32, -1)
   -- by now another run may have the id; other serializers do not tell
-  if string.find(tail, ENQUEUE_TIME, 1, true) and not string.find(tail, enqueue_time_bytes(run), 1, true) then return end
+  if string.find(tail, '\140\2et\148\138\6', 1, true) and not string.find(tail, enqueue_time_bytes(run), 1, true) then return end
   redis.call('COPY', K.arq_job .. id, K.payload .. id)
   redis.call('PERSIST', K.payload .. id)
 end
 
-local announced = {}
-
--- Puts a record in the place of an older one, in the indexes as well.
+-- Puts a record in the place of an older one, in the indexes as well. Of an ended job it answers the
+-- name of its set, which is to stand among `ended_sets`.
 local function put(id, raw, new, old)
   local index, before = index_of(new), old and index_of(old)
   if before and before ~= index then read('ZREM', before, id) end
@@ -143,11 +133,8 @@ local function put(id, raw, new, old)
     return
   end
   write('ZADD', index, integer(new.r + new.e), id)
-  if not announced[index] then
-    write('SADD', K.ended_sets, string.sub(index, #K.ended + 1))
-    announced[index] = true
-  end
   redis.call('SET', K.track .. id, raw, 'PX', integer(new.z))
+  return string.sub(index, #K.ended + 1)
 end
 
 -- What belongs to the record of an ended job goes when the record goes.

@@ -22,7 +22,7 @@ local function is_newer(old, new, first)
   return number(old.v) < new.v
 end
 
-local changed, stopping = {}, {}
+local changed, stopping, ended_sets = {}, {}, {}
 local stops = redis.call('EXISTS', K.stops) == 1
 
 local function heed_stop(id, record)
@@ -44,7 +44,8 @@ for _, row in ipairs(cjson.decode(ARGV[2])) do
       redis.call('DEL', K.data .. id, K.payload .. id)
     end
     for i = 1, #fields, 2 do write('HSET', K.data .. id, fields[i], fields[i + 1]) end
-    put(id, raw, new, old)
+    local ended_set = put(id, raw, new, old)
+    if ended_set then ended_sets[ended_set] = true end
     if not new.e then
       if first == 1 then keep_payload(id, new.r) end
       if old and has_ended(old) then redis.call('PERSIST', K.data .. id) end
@@ -57,5 +58,6 @@ for _, row in ipairs(cjson.decode(ARGV[2])) do
     if stops then heed_stop(id, new) end
   end
 end
+for name in pairs(ended_sets) do write('SADD', K.ended_sets, name) end
 publish(ARGV[1], changed)
 return stopping
