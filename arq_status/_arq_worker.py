@@ -23,6 +23,8 @@ class ArqWorker:
 
     def meet(self, task: "asyncio.Task[Any] | None") -> None:
         """Learn the worker from a task that it runs: arq hands its hooks none."""
+        if self._worker is not None:
+            return
         frame = getattr(task.get_coro(), "cr_frame", None) if task is not None else None
         worker = frame.f_locals.get("self") if frame is not None else None
         if isinstance(worker, Worker):

@@ -17,7 +17,7 @@ from arq_status._attempts import Attempt, Attempts
 from arq_status._connection import close, for_background
 from arq_status._heartbeat import Heartbeat
 from arq_status._options import FunctionOptions
-from arq_status._outcome import Circumstances, Outcome, judge
+from arq_status._outcome import COMPLETE, Circumstances, Outcome, judge
 from arq_status._run import Outbox, Run
 from arq_status._store import Store
 from arq_status._text import clean, render_args, shorten
@@ -121,10 +121,11 @@ class Session:
 
     async def _new_run(self, ctx: Mapping[str, Any], payload: Mapping[str, Any]) -> Run:
         function, job_id, job_try = payload.get("f"), ctx["job_id"], ctx["job_try"]
+        run = payload.get("et")
         options = self.options_of(function)
         now = timestamp_ms()
         track = Track(
-            run=to_unix_ms(ctx["enqueue_time"]),
+            run=run if type(run) is int else to_unix_ms(ctx["enqueue_time"]),
             job_try=job_try,
             due=ctx["score"],
             function=None if function is None else shorten(str(function), _NAME_LIMIT),
@@ -166,9 +167,12 @@ class Session:
             return
         self._attempts.remove(attempt)
         run, result = attempt.run, attempt.result
-        outcome = judge(attempt.raised, result, self._circumstances(attempt))
+        succeeded = result is not None and result.get("s")
+        outcome = (
+            COMPLETE if succeeded else judge(attempt.raised, result, self._circumstances(attempt))
+        )
         _close(run, outcome, result)
-        if outcome.state is State.COMPLETE and result is not None and not run.reported:
+        if succeeded and not run.reported:
             # until the next batch arq's own result tells as much
             run.mark_urgent()
             return
