@@ -141,7 +141,8 @@ def _zone_info(_: Opaque, key: Any, _from_cache: Any) -> list[Any]:
 
 
 def _bytearray(_: Opaque, raw: Any = b"") -> list[Any]:
-    return [Literal("bytearray("), _of_kind(raw, bytes), Literal(")")]
+    # it writes its quotes otherwise than bytes do
+    return [Literal(repr(bytearray(_of_kind(raw, bytes))))]
 
 
 def _uuid(value: Opaque) -> list[Any]:

@@ -158,12 +158,14 @@ class Store:
         ]
         answers: list[tuple[Facts, Fields]] = []
         found = await _scripts.facts.many(self.redis, calls)
+        # one moment for all: jobs that run are sorted by how long they do
+        now = timestamp_ms()
         for chunk, (server_now, version, options, rows, dead) in zip(chunks, found, strict=True):
             if options is not None:
                 self._learn_options(version, options)
             workers = _Workers(server_now, _dead_workers(dead))
             answers += [
-                (self._facts(job_id, workers, row), _pairs(row[12]))
+                (self._facts(job_id, now, workers, row), _pairs(row[12]))
                 for job_id, row in zip(chunk, rows, strict=True)
             ]
         return answers
@@ -187,7 +189,7 @@ class Store:
             for name, options in _pairs(raw).items()
         }
 
-    def _facts(self, job_id: str, workers: "_Workers", row: list[Any]) -> Facts:
+    def _facts(self, job_id: str, now: int, workers: "_Workers", row: list[Any]) -> Facts:
         raw, queue, score, ongoing, tries, job, job_head, job_tail, result, *rest = row
         track = Track.decode(raw) if raw else None
         payload = self._payload(job_head, job_tail, track) if job else None
@@ -198,7 +200,7 @@ class Store:
         lost = rest[4].decode(errors="replace") if rest[4] else workers.lost(queue, ongoing)
         return Facts(
             job_id=job_id,
-            now=timestamp_ms(),
+            now=now,
             payload=payload,
             queue=queue,
             due=_score(score),

@@ -212,7 +212,7 @@ def test_every_protocol_tells_why_it_failed(protocol: int) -> None:
         Path("/a/b"),
         PurePosixPath("a"),
         PureWindowsPath("c:/a"),
-        bytearray(b"x"),
+        bytearray(b"x'"),
         {(1, 2): {3}, frozenset(): set()},
         frozenset({1}),
         float("nan"),
@@ -774,9 +774,14 @@ def test_any_program_repeated_to_the_limit(codes: list[int]) -> None:
     """A head full of the same few operations takes a fraction of a second."""
     program = bytes(codes)
     data = b"}(" + text("s") + b"\x89" + text("r") + program * (65_000 // len(program))
-    before = time.process_time()
-    read_result(data)
-    assert time.process_time() - before < 1, "most of it is coverage"
+
+    def seconds() -> float:
+        before = time.process_time()
+        read_result(data)
+        return time.process_time() - before
+
+    # again where the garbage of all the other examples was collected in the middle of it
+    assert seconds() < 1 or seconds() < 1, "most of it is coverage"
 
 
 @settings(deadline=None)
