@@ -2,10 +2,13 @@
 
 from arq import constants as arq
 
+from arq_status._track import DEFAULT_EXPIRES_MS
+
 PREFIX = "arq-status:1:"
 
-#: string, JSON: the tracking record of a job (see ``_track``)
-TRACK = PREFIX + "job:"
+#: string, JSON: the tracking record of a job (see ``_track``). Of all keys the shortest, for there
+#: is one of it for every job.
+TRACK = PREFIX.rstrip(":") + "/"
 #: hash, field name -> JSON: what the job or others stored
 DATA = PREFIX + "data:"
 #: string: arq's payload of a job that has begun and is not complete, for ``retry``
@@ -46,7 +49,7 @@ def changes(database: int) -> str:
 
 
 def for_scripts() -> dict[str, str]:
-    """The same by the names that the scripts call them, and arq's."""
+    """The same by the names that the scripts call them, arq's, and what else they must know."""
     return {
         "track": TRACK,
         "data": DATA,
@@ -62,6 +65,7 @@ def for_scripts() -> dict[str, str]:
         "ended": ENDED,
         "ended_sets": ENDED_SETS,
         "stops": STOPS,
+        "default_expires": str(DEFAULT_EXPIRES_MS),
         "arq_queue": arq.default_queue_name,
         "arq_job": arq.job_key_prefix,
         "arq_in_progress": arq.in_progress_key_prefix,

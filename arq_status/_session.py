@@ -63,7 +63,7 @@ class Session:
         self.worker = ArqWorker(settings, redis)
         self._attempts = Attempts(self.worker)
         #: new at every start, for a container's host and process id are not
-        self.name = clean(f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}")
+        self.name = clean(f"{socket.gethostname()}:{os.getpid()}:{secrets.token_urlsafe(3)}")
         self._heartbeat = Heartbeat(
             redis,
             self.name,

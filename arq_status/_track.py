@@ -63,10 +63,14 @@ class Track:
     worker: str | None = None
     expires: int = DEFAULT_EXPIRES_MS
 
-    def encode(self) -> str:  # noqa: C901 - one line a field, and called for every write
-        """The JSON text; defaults are left out and times are relative to ``run``."""
-        run = self.run
-        fields: dict[str, Any] = {"r": run, "n": self.job_try, "v": self.version, "s": self.state}
+    def encode(self) -> str:  # noqa: C901, PLR0912 - one line a field, and called for every write
+        """The JSON text: without what is the same for most jobs, and with times since ``run``."""
+        run, ended = self.run, self.ended
+        fields: dict[str, Any] = {"r": run, "v": self.version}
+        if self.job_try != 1:
+            fields["n"] = self.job_try
+        if ended is None or self.state is not State.COMPLETE:
+            fields["s"] = self.state
         if self.function is not None:
             fields["f"] = self.function
         if self.args:
@@ -77,9 +81,10 @@ class Track:
             fields["d"] = self.due - run
         if self.started is not None:
             fields["b"] = self.started - run
-        fields["u"] = self.updated - run
-        if self.ended is not None:
-            fields["e"] = self.ended - run
+        if ended is not None:
+            fields["e"] = ended - run
+        if self.updated != ended:
+            fields["u"] = self.updated - run
         if self.at:
             fields["p"] = self.at
         if self.total != DEFAULT_TOTAL:
@@ -90,7 +95,8 @@ class Track:
             fields["x"] = self.error
         if self.worker is not None:
             fields["w"] = self.worker
-        fields["z"] = self.expires
+        if self.expires != DEFAULT_EXPIRES_MS:
+            fields["z"] = self.expires
         return _encode(fields)
 
     @classmethod
@@ -100,7 +106,9 @@ class Track:
             fields = _decode(raw.decode())
         except (ValueError, RecursionError):
             return None
-        state = _STATES.get(_text(fields.get("s"))) if isinstance(fields, dict) else None
+        if not isinstance(fields, dict):
+            return None
+        state = _STATES.get(_text(fields.get("s", "complete" if "e" in fields else None)))
         if state is None:
             return None
         run = _time(fields.get("r")) or 0
@@ -115,7 +123,7 @@ class Track:
             queue=_text(fields.get("q")) or default_queue_name,
             due=_since(run, fields.get("d")),
             started=_since(run, fields.get("b")),
-            updated=_since(run, fields.get("u")) or run,
+            updated=_since(run, fields.get("u", fields.get("e"))) or run,
             ended=_since(run, fields.get("e")),
             at=_amount(fields.get("p"), 0),
             total=_amount(fields.get("t"), DEFAULT_TOTAL),

@@ -114,8 +114,16 @@ async def beat(
 
 async def own_keys(redis: Redis) -> set[str]:
     """Our keys, without the prefix and without what workers announce."""
-    keys = [key.decode().removeprefix("arq-status:1:") for key in await redis.keys("arq-status:*")]
-    return {key for key in keys if key not in ANNOUNCED and not key.startswith("worker:")}
+    keys = [key.decode() for key in await redis.keys("arq-status:*")]
+    names = {key.replace("arq-status:1/", "job:").removeprefix("arq-status:1:") for key in keys}
+    return {it for it in names if it not in ANNOUNCED and not it.startswith("worker:")}
+
+
+def own_key(name: str) -> str:
+    """The key of that name in ``own_keys``."""
+    if name.startswith("job:"):
+        return name.replace("job:", "arq-status:1/", 1)
+    return f"arq-status:1:{name}"
 
 
 async def calls(redis: Redis) -> dict[str, int]:

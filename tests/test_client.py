@@ -498,7 +498,7 @@ async def test_arguments_that_may_not_be_shown(
     for key in await pool.keys("arq-status:*"):
         if not key.startswith(b"arq-status:1:payload:"):  # arq's own, kept for ``retry``
             assert b"secret" not in (await pool.dump(key) or b"")
-    await pool.delete("arq-status:1:job:job")
+    await pool.delete("arq-status:1/job")
     from_result = await client.job("job")
     assert from_result is not None
     assert (from_result.function, from_result.args) == ("login", "")

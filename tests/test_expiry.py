@@ -19,6 +19,7 @@ from tests.records import (
     HOUR,
     beat,
     begin,
+    own_key,
     own_keys,
     put_job,
     put_result,
@@ -60,7 +61,7 @@ async def test_how_to_say_it(
     assert await expires_in(client, "own") == timedelta(seconds=90)
     assert await expires_in(client, "usual") == timedelta(minutes=30)
     for name in ("job:short", "data:short"):
-        assert 80_000 < await pool.pttl(OWN + name) <= 90_000
+        assert 80_000 < await pool.pttl(own_key(name)) <= 90_000
 
 
 def _copy() -> Any:
@@ -117,7 +118,7 @@ async def test_the_clock_starts_when_the_job_has_ended(
 
     async def has_no_clock() -> None:
         for name in ("job:job", "data:job"):
-            assert await pool.ttl(OWN + name) == -1
+            assert await pool.ttl(own_key(name)) == -1
 
     await pool.enqueue_job("slow", _job_id="job")
     await client.store("job", early=1)
@@ -156,14 +157,14 @@ async def test_a_new_run_has_no_clock(pool: ArqRedis, client: StatusClient) -> N
     await beat(pool, "host:1:x")
     await write_record(pool, "job", worker="host:1:x", run=run, fields={"new": 1})
     for name in ("job:job", "data:job"):
-        assert await pool.ttl(OWN + name) == -1
+        assert await pool.ttl(own_key(name)) == -1
     assert await client.get("job", "data") == {"new": 1}
     # and with a later try of the same run, too
     await write_record(pool, "again", State.INTERRUPTED, run=run, fields={"old": 1})
     await write_end(pool, "again", run=run, ended=run, job_try=1, version=2, expires=300)
     assert 0 < await pool.pttl(f"{OWN}data:again") <= 300
     await write_record(pool, "again", run=run, job_try=2)
-    assert await pool.ttl(f"{OWN}job:again") == -1
+    assert await pool.ttl("arq-status:1/again") == -1
     assert await pool.ttl(f"{OWN}data:again") == -1
 
 
@@ -185,7 +186,7 @@ async def test_storing_from_outside_moves_nothing(pool: ArqRedis, client: Status
             new.ended_at,
             new.expires_at,
         )
-    of_record = await pool.pttl(f"{OWN}job:c")
+    of_record = await pool.pttl("arq-status:1/c")
     assert 0 < await pool.pttl(f"{OWN}data:c") <= of_record <= 60_000
     assert await client.get("c", "vino") == "veritas"
 
@@ -231,7 +232,7 @@ async def load_expired(pool: ArqRedis, number: int) -> None:
     long_ago = timestamp_ms() - HOUR
     for i in range(number):
         await write_end(pool, f"old{i}", ENDED[i % 2], ended=long_ago, expires=60_000)
-        await pool.delete(f"{OWN}job:old{i}")
+        await pool.delete(f"arq-status:1/old{i}")
     await write_end(pool, "new", expires=60_000)
 
 
@@ -321,7 +322,7 @@ async def test_workers_end_what_dead_ones_left(pool: ArqRedis) -> None:
         return await pool.zscore(f"{OWN}ended:interrupted:60000", "job") is not None
 
     await until(interrupted)
-    assert 50_000 < await pool.pttl(f"{OWN}job:job") <= 60_000
+    assert 50_000 < await pool.pttl("arq-status:1/job") <= 60_000
 
 
 async def test_nothing_is_left_of_many_jobs(
@@ -357,7 +358,7 @@ async def test_nothing_is_left_of_many_jobs(
     await until(gone)
     assert len(await own_keys(pool)) == 3
     for key in await own_keys(pool):
-        assert 0 < await pool.ttl(OWN + key) <= 60
+        assert 0 < await pool.ttl(own_key(key)) <= 60
 
 
 async def test_a_job_in_progress_when_its_run_is_unknown(
@@ -369,7 +370,7 @@ async def test_a_job_in_progress_when_its_run_is_unknown(
     await begin(pool, "job")
     await write_record(pool, "job", worker="host:1:x", expires=60_000)
     assert await client.is_working("job")
-    assert await pool.ttl(f"{OWN}job:job") == -1
+    assert await pool.ttl("arq-status:1/job") == -1
     await pool.delete("arq:queue", "arq:in-progress:job", "arq:retry:job")
     record = await client.job("job")
     assert record is not None

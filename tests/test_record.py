@@ -22,7 +22,7 @@ from arq_status._store import Store
 from arq_status._track import State, Track
 from arq_status._truth import Facts
 from tests.fuzzing import examples
-from tests.records import beat, begin, put_job, put_result, write_end, write_record
+from tests.records import beat, begin, own_key, put_job, put_result, write_end, write_record
 
 NOW = 1_800_000_000_000
 OWN = "arq-status:1:"
@@ -133,7 +133,7 @@ async def test_any_record(
     """Whatever stands in place of a record, all queries answer, and writes go on."""
     await pool.flushdb()
     await beat(pool, "host:1:alive")
-    await pool.set(f"{OWN}job:job", raw)
+    await pool.set("arq-status:1/job", raw)
     await pool.zadd(f"{OWN}running:host:1:alive", {"job": 1})
     if live:
         await put_job(pool, "job", "x" * 600)
@@ -286,7 +286,7 @@ KINDS: dict[str, MakeKey] = {
     "odd scores": lambda redis, key: redis.zadd(key, ODD_SCORES),
 }
 KEYS = [
-    *(OWN + name for name in (
+    *(own_key(name) for name in (
         "job:job", "data:job", "workers", "worker:host:1:gone", "functions", "functions:version",
         "queues", "running:host:1:gone", "pending:arq:queue", "ended:complete:1800000", "ended",
         "stops",

@@ -86,7 +86,7 @@ async def test_expiry(
     assert record is not None
     assert record.ended_at is not None
     assert record.expires_at == record.ended_at + timedelta(seconds=seconds)
-    assert 0 < await pool.pttl("arq-status:1:job:job") <= seconds * 1000
+    assert 0 < await pool.pttl("arq-status:1/job") <= seconds * 1000
 
 
 async def test_nothing_expires_while_the_job_runs_and_all_does_afterwards(
@@ -104,7 +104,7 @@ async def test_nothing_expires_while_the_job_runs_and_all_does_afterwards(
     await start_worker(track_status({"functions": [func(brief, name="brief")]}))
     await pool.enqueue_job("brief", _job_id="brief")
     await until(lambda: client.get("brief", "vino"))
-    assert await pool.pttl("arq-status:1:job:brief") == -1
+    assert await pool.pttl("arq-status:1/brief") == -1
     assert await pool.pttl("arq-status:1:data:brief") == -1
     go_on.set()
     assert (await ended(client, "brief")).status is Status.COMPLETE
@@ -393,9 +393,9 @@ async def test_the_record_of_the_last_try_is_lost(run_job: RunJob, pool: ArqRedi
 
     async def lose(ctx: Context) -> None:
         if ctx["job_try"] < 3:
-            await pool.delete("arq-status:1:job:job")
+            await pool.delete("arq-status:1/job")
         if ctx["job_try"] == 2:
-            await pool.zadd("arq-status:1:job:job", {"no record": 1})
+            await pool.zadd("arq-status:1/job", {"no record": 1})
 
     record = await run_job(job)
     assert (record.at, record.message) == (7, "first")

@@ -36,7 +36,7 @@ async def test_expired_jobs_leave_the_indexes(pool: ArqRedis, client: StatusClie
 
 
 async def _is_gone(pool: ArqRedis, job_id: str) -> bool:
-    return not await pool.exists(f"arq-status:1:job:{job_id}")
+    return not await pool.exists(f"arq-status:1/{job_id}")
 
 
 @pytest.mark.parametrize("expires", [1, 1.0, timedelta(seconds=1)])
@@ -48,7 +48,7 @@ async def test_expiry(
     async def work(ctx: dict[str, Any]) -> None:
         await ctx["status"].store(vino="veritas")
         await ctx["status"].flush()
-        assert await pool.ttl("arq-status:1:job:job") == -1
+        assert await pool.ttl("arq-status:1/job") == -1
         assert await pool.ttl("arq-status:1:data:job") == -1
         assert await client.store("job", more=1)
         assert await pool.ttl("arq-status:1:data:job") == -1
@@ -87,7 +87,7 @@ async def test_jobs_of_a_dead_worker(pool: ArqRedis, client: StatusClient) -> No
     enqueued = await put_job(pool, "live")
     await begin(pool, "live")
     await write_record(pool, "live", run=enqueued, worker="host:1:dead")
-    assert await pool.ttl("arq-status:1:job:gone") == -1
+    assert await pool.ttl("arq-status:1/gone") == -1
     page = await client.list_jobs()
     by_id = {record.job_id: record for record in page.items}
     assert {record.status for record in page.items} == {Status.INTERRUPTED}
@@ -95,8 +95,8 @@ async def test_jobs_of_a_dead_worker(pool: ArqRedis, client: StatusClient) -> No
     assert by_id["gone"].message == "half way"
     assert by_id["gone"].ended_at is not None
     assert by_id["live"].ended_at is None
-    assert await pool.ttl("arq-status:1:job:gone") > 0
-    assert await pool.ttl("arq-status:1:job:live") == -1
+    assert await pool.ttl("arq-status:1/gone") > 0
+    assert await pool.ttl("arq-status:1/live") == -1
 
 
 async def test_jobs_that_arq_dropped(pool: ArqRedis, client: StatusClient) -> None:

@@ -122,7 +122,7 @@ async def test_many_jobs_share_a_write(
     before = await scripts_run(pool)
 
     async def all_reported() -> bool:
-        keys = [f"arq-status:1:job:job{number}" for number in range(count)]
+        keys = [f"arq-status:1/job{number}" for number in range(count)]
         return all(b'"p":5' in (raw or b"") for raw in await pool.mget(keys))
 
     await until(all_reported)
@@ -144,7 +144,7 @@ async def test_what_a_blocking_job_said_is_seen(
             deadline = monotonic() + 5
             while monotonic() < deadline and not seen:
                 time.sleep(0.02)
-                raw = redis.get("arq-status:1:job:job")
+                raw = redis.get("arq-status:1/job")
                 seen.extend([True] if isinstance(raw, bytes) and b'"p":33' in raw else [])
 
     await start_worker(settings_of(job))
@@ -250,7 +250,7 @@ async def test_a_shutdown_while_the_end_is_recorded(
     for _ in range(2):
         worker.tasks["job"].cancel()
         await asyncio.sleep(0)
-    assert b'"s":"working"' in (await pool.get("arq-status:1:job:job") or b"")
+    assert b'"s":"working"' in (await pool.get("arq-status:1/job") or b"")
     await pool.client_unpause()
     record = await ended(client, "job")
     assert (record.status, record.at) == (Status.COMPLETE, 5)
@@ -381,7 +381,7 @@ async def test_redis_that_refuses_from_the_start(
         await until(lambda: own_pool.exists("arq:result:one"))
         await until(lambda: own_pool.exists("arq:result:two"))
         assert monotonic() - began < 3
-        assert not await admin.exists("arq-status:1:job:one")
+        assert not await admin.exists("arq-status:1/one")
         # long enough for another heartbeat to be refused
         await until(lambda: caplog.text.count("tracking waits for Redis"))
         await asyncio.sleep(2.2)
@@ -389,7 +389,7 @@ async def test_redis_that_refuses_from_the_start(
         assert caplog.text.count("no heartbeat of worker") == 1
         await allow(admin, "+@all")
         for job_id in ("one", "two"):
-            await until(partial(admin.exists, f"arq-status:1:job:{job_id}"))
+            await until(partial(admin.exists, f"arq-status:1/{job_id}"))
         await until(lambda: "Redis is back" in caplog.text)
     record = await StatusClient(own_pool).job("one")
     assert record is not None
@@ -421,7 +421,7 @@ async def test_a_record_that_redis_refuses(
     server: Server, admin: Redis, own_pool: ArqRedis, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One record that cannot be written is dropped and logged; those beside it are written."""
-    await allow(admin, "resetkeys", "~arq:*", "~arq-status:1:[^j]*", "~arq-status:1:job:good*")
+    await allow(admin, "resetkeys", "~arq:*", "~arq-status:1:[^j]*", "~arq-status:1/good*")
     ready = asyncio.Barrier(3)
 
     async def job(ctx: Context) -> str:
@@ -491,7 +491,7 @@ async def test_a_spoilt_row_and_a_lost_connection(
     assert not any(run.unsent for run in runs)
     for job_id in ("first", "last"):
         assert await store.field(job_id, "job") == f'"{job_id}"'.encode()
-    assert await pool.exists("arq-status:1:job:bad") == 0
+    assert await pool.exists("arq-status:1/bad") == 0
     assert caplog.text.count("dropped the tracking of job 'bad'") == 1
 
 
@@ -541,7 +541,7 @@ async def test_threads_may_notify(pool: ArqRedis) -> None:
     writer = Writer(Store(pool), outbox)
     run = Run("thread", Track(run=1, job_try=1), outbox)
     await asyncio.to_thread(run.at, 7, "from a thread")
-    await until(lambda: pool.exists("arq-status:1:job:thread"))
+    await until(lambda: pool.exists("arq-status:1/thread"))
     await writer.close()
     assert not outbox
 
@@ -583,7 +583,7 @@ async def test_more_than_a_batch(pool: ArqRedis) -> None:
     await writer.flush(waiting_run("last", outbox))
     assert monotonic() - began < 2
     await writer.close()
-    assert len(await pool.keys("arq-status:1:job:*")) == 601
+    assert len(await pool.keys("arq-status:1/*")) == 601
 
 
 async def test_closing_releases_who_waits(pool: ArqRedis) -> None:
@@ -658,4 +658,4 @@ async def test_waiting_for_a_writer_that_was_closed(pool: ArqRedis) -> None:
     began = monotonic()
     await writer.flush(waiting_run("late", outbox), 0.05)
     assert monotonic() - began < 2
-    assert not await pool.exists("arq-status:1:job:late")
+    assert not await pool.exists("arq-status:1/late")

@@ -6,7 +6,7 @@ local id, in_progress = ARGV[2], K.arq_in_progress .. ARGV[2]
 local queues = {}
 for i = 7, #ARGV do queues[#queues + 1] = ARGV[i] end
 queues = queues_of(queues)
-local old, last = decoded(ARGV[3]), cjson.decode(ARGV[6])
+local old, last = record_of(ARGV[3]), record_of(ARGV[6])
 if (read('GET', K.track .. id) or '') ~= ARGV[3] or not is_live(id, queues) then return 0 end
 if not same_expiry(redis.call('PTTL', in_progress), tonumber(ARGV[4])) then return 0 end
 

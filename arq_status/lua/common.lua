@@ -1,10 +1,14 @@
 -- What the scripts share: each gets the functions that it uses. K.<name> stands for a key.
 
-local function decoded(raw)
+-- A record, with what its text leaves out (see `Track.encode`).
+local function record_of(raw)
   if type(raw) ~= 'string' then return nil end
-  local ok, value = pcall(cjson.decode, raw)
-  if ok and type(value) == 'table' then return value end
-  return nil
+  local ok, record = pcall(cjson.decode, raw)
+  if not ok or type(record) ~= 'table' then return nil end
+  if record.s == nil and record.e then record.s = 'complete' end
+  if record.n == nil then record.n = 1 end
+  if record.z == nil then record.z = tonumber(K.default_expires) end
+  return record
 end
 
 local function number(value)
@@ -51,7 +55,7 @@ local function index_of(record)
 end
 
 local function track_of(id)
-  return decoded(read('GET', K.track .. id))
+  return record_of(read('GET', K.track .. id))
 end
 
 local function now_ms()

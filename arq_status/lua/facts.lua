@@ -42,7 +42,7 @@ end
 
 local function row_of(id)
   local raw = read('GET', K.track .. id)
-  local record = decoded(raw)
+  local record = record_of(raw)
   local queue, score = queued(id, queues)
   local ongoing, tries, lost = read('PTTL', K.arq_in_progress .. id) or -2, false, false
   if ongoing ~= -2 then

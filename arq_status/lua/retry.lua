@@ -14,6 +14,6 @@ redis.call('DEL', K.data .. id, K.arq_result .. id, K.arq_retry .. id, K.arq_in_
 -- what was asked of the job before is not meant for it now
 read('ZREM', K.arq_abort, id)
 read('HDEL', K.stops, id)
-put(id, ARGV[7], cjson.decode(ARGV[7]), decoded(ARGV[3]))
+put(id, ARGV[7], record_of(ARGV[7]), record_of(ARGV[3]))
 publish(ARGV[1], {id})
 return 1

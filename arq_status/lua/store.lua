@@ -1,7 +1,7 @@
 -- Fields from outside the job.
 -- ARGV: channel, id, record of a job that waits (JSON text), fields [name, JSON text, ...], queues...
 -- Answers 1, or 0 where there is neither a live job nor a record.
-local id, waiting = ARGV[2], cjson.decode(ARGV[3])
+local id, waiting = ARGV[2], record_of(ARGV[3])
 local queues = {}
 for i = 5, #ARGV do queues[#queues + 1] = ARGV[i] end
 local old = track_of(id)

@@ -10,7 +10,7 @@ local function is_newer(old, new, first)
     if new.r == 0 and has_ended(old) and number(new.e) - old.r - old.e < 5000 then return false end
     -- a run that began after what stands there had ended, enqueued where the clock is behind
     return first == 1 and old.s ~= 'deleted' and has_ended(old)
-      and new.r + number(new.b or new.u) > old.r + old.e
+      and new.r + number(new.b or new.u or new.e) > old.r + old.e
   end
   if old.s == 'deleted' then return false end
   -- when a try was due tells those after `retry` from those before it
@@ -38,7 +38,7 @@ end
 
 for _, row in ipairs(cjson.decode(ARGV[2])) do
   local id, first, raw, fields = row[1], row[2], row[3], row[4]
-  local new, old = cjson.decode(raw), track_of(id)
+  local new, old = record_of(raw), track_of(id)
   if is_newer(old, new, first) then
     if old and number(old.r) ~= 0 and old.r ~= new.r then
       redis.call('DEL', K.data .. id, K.payload .. id)
