@@ -12,8 +12,9 @@ from arq_status._store import Row, Store
 
 logger = logging.getLogger("arq_status")
 
-#: Seconds between batches of progress, so that no job is written more than ten times a second.
-TICK = 0.1
+#: Seconds between batches of progress, so that no job is written more than ten times a second, and
+#: with a thousand jobs and more that report at once.
+TICK, LONGEST_TICK = 0.1, 0.35
 #: Rows in a batch, so that none holds Redis up.
 BATCH = 250
 #: Seconds that a job's end waits at most for Redis to come back.
@@ -36,6 +37,7 @@ class Writer:
         self._hurry = asyncio.Event()
         self._waiters: list[asyncio.Future[None]] = []
         self._ticked = 0.0
+        self._tick = TICK
         self._closing = False
         self._pause = 0.0
         #: grows with every batch; with ``sending`` it shows another thread a blocked loop
@@ -47,7 +49,7 @@ class Writer:
     @property
     def idle(self) -> bool:
         """Whether a write would go out at once, and not with the next tick's batch."""
-        return not self.sending and monotonic() - self._ticked > TICK
+        return not self.sending and monotonic() - self._ticked > self._tick
 
     def notify(self) -> None:
         """Have the outbox sent with the next tick. For any thread."""
@@ -92,7 +94,7 @@ class Writer:
         self._release(self._waiters)
 
     async def _wait_for_tick(self) -> None:
-        remaining = self._ticked + TICK - monotonic()
+        remaining = self._ticked + self._tick - monotonic()
         if remaining > 0 and not self._hurry.is_set():
             hurry = self._loop.create_task(self._hurry.wait())
             await asyncio.wait((hurry,), timeout=remaining)
@@ -100,9 +102,10 @@ class Writer:
 
     async def _send(self) -> None:
         waiters, self._waiters = self._waiters, []
-        progress = self._closing or monotonic() - self._ticked >= TICK
+        progress = self._closing or monotonic() - self._ticked >= self._tick
         if progress:
             self._ticked = monotonic()
+            self._tick = min(TICK + len(self._outbox.progress) / 4_000, LONGEST_TICK)
         try:
             while await deliver(self._store, self._outbox, progress=progress) == BATCH:
                 pass

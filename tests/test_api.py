@@ -27,7 +27,7 @@ QUERIES = [
 QUESTIONS = """
     status job jobs get get_all at total message pct_complete enqueued_at started_at updated_at
     ended_at elapsed eta is_deferred is_queued is_working is_retrying is_complete is_failed
-    is_stopped is_interrupted list_jobs counts delete store
+    is_stopped is_interrupted list_jobs counts watch wait stop cancel unschedule retry delete store
 """.split()
 OTHERS = """
     JobRecord JobStopped JobTracker Page Status StatusClient configure current_tracker
@@ -40,9 +40,9 @@ def test_the_public_names() -> None:
     assert set(QUESTIONS) <= set(QUERIES)
     assert set(OTHERS) <= set(arq_status.__all__)
     assert sorted(arq_status.__all__) == arq_status.__all__
-    assert {name for name in vars(arq_status) if not name.startswith("_")} >= set(
-        arq_status.__all__
-    )
+    assert set(arq_status.__all__) <= set(dir(arq_status))
+    with pytest.raises(AttributeError, match="'arq_status' has no attribute 'unknown'"):
+        _ = arq_status.unknown  # type: ignore[attr-defined]
     assert all(getattr(arq_status, name).__doc__ for name in arq_status.__all__)
 
 
@@ -101,6 +101,9 @@ async def test_functions_ask_the_default_client(
     elif name == "store":
         assert await arq_status.store("job", vino="vanitas")
         assert await client.get("job", "vino") == "vanitas"
+    elif name == "watch":
+        [record] = [record async for record in arq_status.watch("job")]
+        assert record == await client.job("job")
     else:
         answer = await getattr(arq_status, name)(*asked)
         assert answer == await getattr(client, name)(*asked)
@@ -142,13 +145,19 @@ def test_modules_import_one_way() -> None:
     assert order.index("_store") < order.index("_client") < order.index("_default")
 
 
-def test_importing_the_package_takes_arq_and_redis_only() -> None:
+@pytest.mark.parametrize("names", ["status", "track_status", "*"])
+def test_importing_the_package_takes_arq_and_redis_only(names: str) -> None:
     """No part that comes with an extra is imported before it is asked for."""
-    source = "import arq_status, sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    assert imported_with(names) >= {"arq", "redis"}
+    extras = {"starlette", "jinja2", "uvicorn", "rich", "fastapi", "pytest"}
+    assert not imported_with(names) & extras
+
+
+def imported_with(names: str) -> set[str]:
+    """The packages that a Python has imported with these names."""
+    source = f"import sys\nfrom arq_status import {names}\nprint(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", source], capture_output=True, check=True)
-    imported = set(found.stdout.decode().split())
-    assert {"arq", "redis"} <= imported
-    assert not imported & {"starlette", "jinja2", "uvicorn", "rich", "fastapi", "pytest"}
+    return {name.partition(".")[0] for name in found.stdout.decode().split()}
 
 
 def test_the_package_is_typed() -> None:

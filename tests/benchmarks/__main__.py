@@ -1,0 +1,64 @@
+"""``python -m tests.benchmarks [NAME...]``: measure, print the table, and keep it."""
+
+import asyncio
+import logging
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from platform import python_version
+
+from arq.connections import ArqRedis, RedisSettings, create_pool
+
+from tests.benchmarks import following, importing, memory, overhead, progress, queries
+from tests.benchmarks.measuring import Result
+from tests.server import Server
+
+TABLE = Path(__file__).parent / "results.md"
+MEASURES: Mapping[str, Callable[[ArqRedis], Awaitable[list[Result]]]] = {
+    "progress": progress.measure,
+    "overhead": overhead.measure,
+    "queries": queries.measure,
+    "memory": memory.measure,
+    "following": following.measure,
+    "importing": importing.measure,
+}
+HEADING = """\
+| | measure | figure (quartiles) | aim | met | behind it |
+|---|---|---|---|---|---|
+"""
+
+
+async def main(names: list[str]) -> None:
+    """Measure what is named, or everything."""
+    logging.disable(logging.CRITICAL)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(Path(folder))
+        server.start()
+        try:
+            pool = await create_pool(RedisSettings(port=server.port))
+            redis = (await pool.info("server"))["redis_version"]
+            for name in names or MEASURES:
+                for result in await MEASURES[name](pool):
+                    rows.append(result.row())
+                    print(rows[-1], flush=True)
+            await pool.aclose()
+        finally:
+            server.stop()
+    if not names:
+        TABLE.write_text(_preface(redis) + HEADING + "\n".join(rows) + "\n")
+
+
+def _preface(redis: str) -> str:
+    packages = ", ".join(f"{it} {version(it)}" for it in ("arq", "redis", "arq-status"))
+    return (
+        f"Measured on {datetime.now(UTC):%Y-%m-%d} by `python -m tests.benchmarks` with Python "
+        f"{python_version()}, Redis {redis}, {packages}.\n\n"
+    )
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1:]))

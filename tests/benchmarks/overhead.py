@@ -1,0 +1,121 @@
+"""P2, P3: what it costs to track every job."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+from arq.connections import ArqRedis
+from arq.worker import create_worker
+
+from arq_status import track_status
+from tests.benchmarks.jobs import noop, short
+from tests.benchmarks.measuring import Comparison, Processor, Result, compare, repeated
+
+JOBS = 500
+ROUNDS = 24
+
+
+async def measure(pool: ArqRedis) -> list[Result]:
+    """All of it."""
+    results = []
+    for max_jobs in (10, 100):
+        found = await compare(_slice(pool, True, max_jobs), _slice(pool, False, max_jobs), ROUNDS)
+        results.append(_result("P2", f"no-op jobs, `max_jobs={max_jobs}`", found, 1.05))
+    same = await compare(_slice(pool, False, 10), _slice(pool, False, 10), ROUNDS)
+    results.append(_result("P2", "no-op jobs, untracked both (how much that scatters)", same, 2))
+    found = await compare(_waits(pool, True), _waits(pool, False), ROUNDS // 2)
+    results.append(_result("P2", "jobs of 10 ms, time on the clock", found, 1.01))
+    return [*results, await _enqueueing(pool)]
+
+
+def _result(measure: str, what: str, found: Comparison, aim: float) -> Result:
+    detail = (
+        f"{median(found.ours) * 1e6:.0f} µs a job tracked, {median(found.theirs) * 1e6:.0f} without"
+    )
+    met = found.ratio <= aim
+    return Result(measure, what, found.ratio, found.quartiles, f"<= {aim}", met, detail)
+
+
+def _slice(pool: ArqRedis, track: bool, max_jobs: int) -> Callable[[], Awaitable[float]]:
+    """Processor time of worker and Redis for a job, what is written late included."""
+
+    async def side() -> float:
+        await _enqueue(pool, "noop")
+        before: dict[str, float] = {}
+
+        async def on_startup(ctx: dict[str, Any]) -> None:
+            before["redis"] = await _redis_seconds(pool)
+            before["worker"] = used.seconds
+
+        used = Processor()
+        await _work(pool, track, max_jobs, {"functions": [noop], "on_startup": on_startup})
+        worker = used.seconds - before["worker"]
+        return (worker + await _redis_seconds(pool) - before["redis"]) / JOBS
+
+    return side
+
+
+def _waits(pool: ArqRedis, track: bool) -> Callable[[], Awaitable[float]]:
+    """Time on the clock for a job that mostly waits, between the first start and the last end."""
+
+    async def side() -> float:
+        await _enqueue(pool, "short")
+        moments: list[float] = []
+
+        async def note(ctx: dict[str, Any]) -> None:
+            moments.append(perf_counter())
+
+        hooks = {"on_job_start": note, "after_job_end": note}
+        await _work(pool, track, 10, {"functions": [short], **hooks})
+        return (max(moments) - min(moments)) / JOBS
+
+    return side
+
+
+async def _enqueue(pool: ArqRedis, function: str) -> None:
+    await pool.flushdb()
+    for start in range(0, JOBS, 50):
+        ids = (f"job {number}" for number in range(start, start + 50))
+        await asyncio.gather(*(pool.enqueue_job(function, _job_id=job_id) for job_id in ids))
+
+
+async def _work(pool: ArqRedis, track: bool, max_jobs: int, settings: dict[str, Any]) -> None:
+    worker = create_worker(
+        track_status(settings) if track else settings,
+        redis_pool=pool, burst=True, poll_delay=0.001, max_jobs=max_jobs, handle_signals=False,
+    )  # fmt: skip
+    await worker.async_run()
+    assert worker.jobs_complete == JOBS
+
+
+async def _redis_seconds(pool: ArqRedis) -> float:
+    used = await pool.info("cpu")
+    return float(used["used_cpu_user"] + used["used_cpu_sys"])
+
+
+async def _enqueueing(pool: ArqRedis) -> Result:
+    """Enqueueing where a tracked worker has announced itself, and where none has."""
+
+    async def enqueue() -> None:
+        await pool.enqueue_job("noop")
+
+    async def ours() -> float:
+        await pool.flushdb()
+        await _work_nothing(pool)
+        return await repeated(enqueue, 200)()
+
+    async def theirs() -> float:
+        await pool.flushdb()
+        return await repeated(enqueue, 200)()
+
+    return _result("P3", "enqueueing", await compare(ours, theirs, ROUNDS), 1.02)
+
+
+async def _work_nothing(pool: ArqRedis) -> None:
+    worker = create_worker(
+        track_status({"functions": [noop]}),
+        redis_pool=pool, burst=True, poll_delay=0.001, handle_signals=False,
+    )  # fmt: skip
+    await worker.async_run()

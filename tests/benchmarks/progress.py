@@ -1,0 +1,137 @@
+"""P1, P8: what progress costs."""
+
+import asyncio
+from random import choice
+from statistics import median
+from time import monotonic, perf_counter, time
+from typing import Any
+
+from arq import func
+from arq.connections import ArqRedis
+from arq.worker import create_worker
+
+from arq_status import JobTracker, StatusClient, track_status
+from tests.benchmarks.jobs import report, wait
+from tests.benchmarks.measuring import Comparison, Processor, Result
+from tests.conftest import until
+
+CALLS = 20_000
+PEER_CALLS = 300
+ROUNDS = 20
+JOBS, RATE, SECONDS = 1_000, 50, 4
+
+
+async def measure(pool: ArqRedis) -> list[Result]:
+    """Both."""
+    return [*await _one_call(pool), *await _many_jobs(pool)]
+
+
+async def _one_call(pool: ArqRedis) -> list[Result]:
+    """A tight loop of ``at``, in turns with the commands that sidekiq-status sends for its own."""
+    ours: list[float] = []
+    theirs: list[float] = []
+    written: list[float] = []
+
+    async def loop(ctx: dict[str, Any]) -> None:
+        status: JobTracker = ctx["status"]
+        await pool.config_resetstat()
+        busy = 0.0
+        for _ in range(ROUNDS):
+            began = perf_counter()
+            for step in range(CALLS):
+                await status.at(step, "Almost done")
+            ours.append((perf_counter() - began) / CALLS)
+            busy += perf_counter() - began
+            began = perf_counter()
+            for step in range(PEER_CALLS):
+                await at_of_sidekiq(pool, step)
+            theirs.append((perf_counter() - began) / PEER_CALLS)
+            busy += perf_counter() - began
+        calls = (await pool.info("commandstats"))["cmdstat_evalsha"]["calls"]
+        written.append(calls / busy)
+
+    await _run(pool, loop)
+    compared = Comparison(ours, theirs)
+    cheaper = 1 / compared.ratio
+    microseconds = median(ours) * 1e6
+    return [
+        Result(
+            "P1", "`at` in a tight loop, µs a call", microseconds, None, "<= 1", microseconds <= 1
+        ),
+        Result(
+            "P1", "commands of sidekiq-status' `at` / ours", cheaper,
+            (1 / compared.quartiles[1], 1 / compared.quartiles[0]), ">= 150", cheaper >= 150,
+            f"{median(theirs) * 1e6:.0f} µs",
+        ),
+        Result(
+            "P1", "calls of Redis a second for it, heartbeats included", written[0], None,
+            "<= 10 writes", written[0] <= 14, "of them 2.5 looks for a stop",
+        ),
+    ]  # fmt: skip
+
+
+async def at_of_sidekiq(pool: ArqRedis, step: int) -> None:
+    """The commands of sidekiq-status: the total, then all that changes with time to live."""
+    await pool.get("sidekiq:status:job:total")
+    async with pool.pipeline(transaction=True) as pipe:
+        pipe.hset(
+            "sidekiq:status:job",
+            mapping={"at": step, "pct_complete": 5, "message": "Almost done", "update_time": 1},
+        )
+        pipe.expire("sidekiq:status:job", 1800)
+        pipe.publish("status_updates", "job")
+        await pipe.execute()
+
+
+async def _run(pool: ArqRedis, job: Any) -> None:
+    await pool.flushdb()
+    await pool.enqueue_job("job", _job_id="job")
+    worker = create_worker(
+        track_status({"functions": [func(job, name="job", timeout=600)]}),
+        redis_pool=pool, burst=True, poll_delay=0.01, handle_signals=False,
+    )  # fmt: skip
+    await worker.async_run()
+
+
+async def _many_jobs(pool: ArqRedis) -> list[Result]:
+    """A thousand jobs that report fifty times a second each, and the same that only wait."""
+    quiet, _ = await _load(pool, "wait")
+    busy, behind = await _load(pool, "report")
+    share = 100 * (busy - quiet)
+    late = behind[int(len(behind) * 0.99)]
+    return [
+        Result(
+            "P8", "50,000 reports a second from 1,000 jobs, % of a core", share, None, "< 15",
+            share < 15, f"{100 * busy:.0f} % with them, {100 * quiet:.0f} % without",
+        ),
+        Result(
+            "P8", "how old what a reader sees is, 99 of 100, s", late, None, "<= 0.5", late <= 0.5,
+            f"median {median(behind):.2f}",
+        ),
+    ]  # fmt: skip
+
+
+async def _load(pool: ArqRedis, function: str) -> tuple[float, list[float]]:
+    """The share of a core that the jobs take, and how old what a reader sees is."""
+    await pool.flushdb()
+    ids = [f"{function} {number}" for number in range(JOBS)]
+    for job_id in ids:
+        await pool.enqueue_job(function, SECONDS + 3, RATE, _job_id=job_id)
+    worker = create_worker(
+        track_status({"functions": [report, wait]}),
+        redis_settings=None, redis_pool=pool, burst=True, poll_delay=0.05, max_jobs=JOBS,
+        handle_signals=False,
+    )  # fmt: skip
+    task = asyncio.create_task(worker.async_run())
+    await until(lambda: len(worker.tasks) == JOBS)
+    await asyncio.sleep(1)
+    behind: list[float] = []
+    used, began = Processor(), monotonic()
+    async with StatusClient(pool) as client:
+        while monotonic() - began < SECONDS:
+            await asyncio.sleep(0.1)
+            if message := await client.message(choice(ids)):
+                behind.append(time() - float(message))
+    share = used.seconds / (monotonic() - began)
+    await task
+    return share, sorted(behind)
