@@ -301,7 +301,7 @@ class Store:
 
     async def write(self, rows: Sequence[Row]) -> set[str]:
         """Write records, each unless a newer one stands there; which jobs are to stop."""
-        encoded = [[row.job_id, int(row.first), row.track, _flat(row.fields)] for row in rows]
+        encoded = [(row.job_id, int(row.first), row.track, _flat(row.fields)) for row in rows]
         stopping = await _scripts.write(
             self.redis, self.channel, json.dumps(encoded, ensure_ascii=False)
         )
@@ -437,7 +437,7 @@ def _dead_workers(flat: list[bytes]) -> list[DeadWorker]:
 
 def _flat(fields: Mapping[str, str]) -> list[str]:
     """Names and values in turn: an object of JSON would lose its order in Lua."""
-    return [part for item in fields.items() for part in item]
+    return [part for item in fields.items() for part in item] if fields else []
 
 
 def _pairs(flat: list[bytes] | None) -> dict[bytes, bytes]:

@@ -123,7 +123,7 @@ async def _load(pool: ArqRedis, function: str) -> tuple[float, list[float]]:
         handle_signals=False,
     )  # fmt: skip
     task = asyncio.create_task(worker.async_run())
-    await until(lambda: len(worker.tasks) == JOBS)
+    await until(lambda: len(worker.tasks) == JOBS, 60)
     await asyncio.sleep(1)
     behind: list[float] = []
     used, began = Processor(), monotonic()
