@@ -16,7 +16,7 @@ from redis.exceptions import ResponseError
 from arq_status import _control
 from arq_status._connection import RedisLike, beside, close, connect
 from arq_status._feed import Feed
-from arq_status._listing import Query, count, page_of
+from arq_status._listing import Query, count, overview, page_of
 from arq_status._options import Expires, expires_ms
 from arq_status._record import BUILT_IN, JobRecord, Page, build_record, decode_data, is_news
 from arq_status._run import encode_fields
@@ -363,6 +363,13 @@ class StatusClient:
         loop = asyncio.get_running_loop()
         store = await self._store()
         return self._feeds.setdefault(loop, Feed(store, store.redis))
+
+    async def _overview(self, query: Query) -> tuple[Page, dict[Status, int], list[str]]:
+        """What the dashboard shows: a page, the counts, and the functions that there are."""
+        store = await self._store()
+        await self._sweep(store)
+        page, counts = await overview(store, query)
+        return page, counts, await store.functions()
 
     async def _facts(self, job_id: str) -> Facts | None:
         if not _is_id(job_id):

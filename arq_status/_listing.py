@@ -76,7 +76,21 @@ class Query:
 
 async def count(store: Store) -> dict[Status, int]:
     """How many jobs there are of each status."""
+    return await _count(store, await take_census(store, NEWEST))
+
+
+async def page_of(store: Store, query: Query) -> Page:
+    """The page of the list that a query asks for."""
+    return await _page_of(store, query, await take_census(store, NEWEST))
+
+
+async def overview(store: Store, query: Query) -> tuple[Page, dict[Status, int]]:
+    """A page and the counts, of one look at the indexes."""
     census = await take_census(store, NEWEST)
+    return await _page_of(store, query, census), await _count(store, census)
+
+
+async def _count(store: Store, census: Census) -> dict[Status, int]:
     counts = dict.fromkeys(Status, 0)
     for ended in census.ended:
         if ended.status in counts:
@@ -98,9 +112,8 @@ async def count(store: Store) -> dict[Status, int]:
     return {status: max(0, number) for status, number in counts.items()}
 
 
-async def page_of(store: Store, query: Query) -> Page:
-    """The page of the list that a query asks for."""
-    candidates = await _find_candidates(store, query)
+async def _page_of(store: Store, query: Query, census: Census) -> Page:
+    candidates = await _find_candidates(store, query, census)
     if query.is_indexed:
         return await _indexed_page(store, query, candidates)
     return await _searched_page(store, query, candidates)
@@ -117,8 +130,7 @@ class _Candidates:
     truncated: bool
 
 
-async def _find_candidates(store: Store, query: Query) -> _Candidates:
-    census = await take_census(store, NEWEST)
+async def _find_candidates(store: Store, query: Query, census: Census) -> _Candidates:
     merged = dict.fromkeys((special.job_id for special in census.specials), -1)
     later: dict[str, int] = {}
     deferred = 0

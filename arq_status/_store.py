@@ -182,6 +182,11 @@ class Store:
         raw = await self.redis.execute_command("GET", _keys.TRACK + job_id, NEVER_DECODE=True)
         return Track.decode(raw) if raw else None
 
+    async def functions(self) -> list[str]:
+        """The names of the functions that tracked workers announced."""
+        names = await self.redis.execute_command("HKEYS", _keys.FUNCTIONS, NEVER_DECODE=True)
+        return sorted(name.decode(errors="replace") for name in names)
+
     def _learn_options(self, version: bytes, raw: list[bytes]) -> None:
         self._options_version = version.decode(errors="replace")
         self._options = {

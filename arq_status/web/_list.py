@@ -1,0 +1,84 @@
+"""``/statuses``."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from arq_status._listing import NEWEST, Query
+from arq_status._record import JobRecord, Page
+from arq_status._truth import Status
+from arq_status.web._accept import Form
+from arq_status.web._json import list_object
+from arq_status.web._query import read_query
+from arq_status.web._site import PATIENCE, Site, form, json_response
+
+#: What a list can be sorted by, and the heading of it.
+SORTS: Mapping[str, str] = {
+    "status": "Status",
+    "function": "Function",
+    "args": "Arguments",
+    "progress": "Progress",
+    "message": "Message",
+    "elapsed": "Elapsed",
+    "eta": "ETA",
+    "updated_at": "Updated",
+    "enqueued_at": "Enqueued",
+    "started_at": "Started",
+    "ended_at": "Ended",
+}
+
+
+class ListView:
+    """The list of jobs, in three forms."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def show(self, request: Request) -> Response:
+        """``GET``."""
+        site = self._site
+        await site.check(request, "view", None)
+        query = read_query(request.query_params, site.per_page_options[0])
+        client = await site.source.client()
+        async with asyncio.timeout(PATIENCE):
+            page, counts, functions = await client._overview(query)
+        if form(request) is Form.JSON:
+            return json_response(list_object(page, counts))
+        return self._page(request, query, page, counts, functions)
+
+    def _page(
+        self,
+        request: Request,
+        query: Query,
+        page: Page,
+        counts: Mapping[Status, int],
+        functions: Sequence[str],
+    ) -> Response:
+        named = [query.function, *(record.function for record in page.items)]
+        return self._site.page(
+            request,
+            "list.html",
+            query=query,
+            parameters=urlencode(self._site.links(request).params(query)),
+            page=page,
+            pages=max(1, -(-page.total // page.per_page)),
+            shown=_shown(page),
+            blank=JobRecord(job_id="", status=Status.QUEUED),
+            counts=counts,
+            functions=sorted({*functions, *filter(None, named)}),
+            per_page_options=sorted({*self._site.per_page_options, query.per_page}),
+            sorts=SORTS,
+            read_only=self._site.read_only,
+            newest=NEWEST,
+        )
+
+
+def _shown(page: Page) -> str:
+    """Which of the matching jobs are on the page, as in ``26 to 50 of 1,234``."""
+    first = (page.page - 1) * page.per_page + 1
+    if not page.items:
+        return f"0 of {page.total:,}" if page.total else "No jobs"
+    return f"{first:,} to {first + len(page.items) - 1:,} of {page.total:,}"

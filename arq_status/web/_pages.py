@@ -1,0 +1,47 @@
+"""HTML."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+from starlette.responses import HTMLResponse
+
+from arq_status._record import JobRecord
+from arq_status._truth import Status
+from arq_status.web import _words
+from arq_status.web._json import readable
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("arq_status.web"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        duration=_words.duration,
+        whole=_words.whole,
+        relative=_words.relative,
+        readable=readable,
+        number=lambda number: f"{number:,.10g}",
+    )
+    environment.globals.update(Status=Status, actions_of=actions_of)
+    return environment
+
+
+def actions_of(record: JobRecord) -> list[str]:
+    """What can be done with a job in its state."""
+    if record.ended_at is None:
+        return ["stop", "force-stop"] if record.status is Status.WORKING else ["cancel"]
+    return ["delete"] if record.status is Status.COMPLETE else ["retry", "delete"]
+
+
+def render(name: str, status_code: int = 200, **context: Any) -> HTMLResponse:
+    """A page made of a template."""
+    html = _templates.get_template(name).render(now=datetime.now(UTC), **context)
+    # what jobs stored may hold lone surrogates
+    return HTMLResponse(html.encode("utf-8", "replace"), status_code)
+
+
+_templates = _environment()

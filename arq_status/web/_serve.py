@@ -1,0 +1,49 @@
+"""The dashboard alone, on a port of its own."""
+
+from collections.abc import Callable
+from typing import Any
+
+from arq_status.web._app import create_app
+from arq_status.web._extra import missing
+from arq_status.web._source import Given
+
+#: Seconds that open connections have to end after a signal.
+_GRACE = 2
+
+
+def serve(
+    redis: Given | Callable[[], Given] = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    root_path: str = "",
+    log_level: str = "info",
+    **options: Any,
+) -> None:
+    """Serve the dashboard with uvicorn until a signal ends it.
+
+    Args:
+        redis: as in ``create_app``, and so are all ``options``.
+        host: where to listen; beyond localhost give ``authorize`` or ``read_only`` as well.
+        port: 0 for any free one.
+        root_path: the prefix that a proxy in front of it strips.
+        log_level: uvicorn's.
+
+    Raises:
+        ModuleNotFoundError: uvicorn is not installed.
+        SystemExit: the port is taken.
+    """
+    try:
+        # an app that is mounted does without it
+        import uvicorn  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise missing(error) from error
+    app = create_app(redis, **options)
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        root_path=root_path,
+        log_level=log_level,
+        timeout_graceful_shutdown=_GRACE,
+    )
