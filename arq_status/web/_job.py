@@ -1,6 +1,7 @@
 """``/statuses/<job id>``: a job, and what can be done with it."""
 
 import asyncio
+from functools import partial
 from typing import NoReturn
 from urllib.parse import parse_qs, parse_qsl
 
@@ -11,9 +12,12 @@ from starlette.responses import RedirectResponse, Response
 from arq_status._client import StatusClient
 from arq_status.web._accept import Form
 from arq_status.web._json import job_object
+from arq_status.web._live import Gone, Job, job_moments
 from arq_status.web._query import Links, QueryError, read_query
 from arq_status.web._security import is_own_site
 from arq_status.web._site import PATIENCE, Site, form, json_response
+from arq_status.web._stream import event_stream, first_of
+from arq_status.web._topics import Topics
 
 #: What a form may ask for, and what ``authorize`` is asked about it.
 ACTIONS = {
@@ -24,6 +28,7 @@ ACTIONS = {
     "delete": "delete",
 }
 _LARGEST_FORM = 65_536
+_UNKNOWN = "There is no such job: it never was, or it has expired."
 
 
 class JobView:
@@ -31,6 +36,7 @@ class JobView:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self._topics: Topics[Job | Gone] = Topics()
 
     async def show(self, request: Request) -> Response:
         """``GET``."""
@@ -39,14 +45,25 @@ class JobView:
             return RedirectResponse(self._site.links(request).list(), 303)
         await self._site.check(request, "view", job_id)
         client = await self._site.source.client()
+        if form(request) is Form.STREAM:
+            return await self._stream(client, job_id)
         async with asyncio.timeout(PATIENCE):
             record = await client.job(job_id)
         if record is None:
-            raise HTTPException(404, "There is no such job: it never was, or it has expired.")
+            raise HTTPException(404, _UNKNOWN)
         if form(request) is Form.JSON:
             return json_response(job_object(record))
         allowed = await self._allowed(request, job_id)
         return self._site.page(request, "job.html", job=record, allowed=allowed)
+
+    async def _stream(self, client: StatusClient, job_id: str) -> Response:
+        moments = self._topics.follow((client, job_id), partial(job_moments, client, job_id))
+        async with asyncio.timeout(PATIENCE):
+            first = await first_of(moments)
+        if isinstance(first, Gone):
+            await moments.aclose()
+            raise HTTPException(404, _UNKNOWN)
+        return event_stream(first, moments)
 
     async def act(self, request: Request) -> Response:
         """``POST``."""

@@ -2,18 +2,23 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from arq_status._client import StatusClient
 from arq_status._listing import NEWEST, Query
 from arq_status._record import JobRecord, Page
 from arq_status._truth import Status
 from arq_status.web._accept import Form
 from arq_status.web._json import list_object
+from arq_status.web._live import Listing, listings
 from arq_status.web._query import read_query
 from arq_status.web._site import PATIENCE, Site, form, json_response
+from arq_status.web._stream import event_stream, first_of
+from arq_status.web._topics import Topics
 
 #: What a list can be sorted by, and the heading of it.
 SORTS: Mapping[str, str] = {
@@ -36,6 +41,7 @@ class ListView:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self._topics: Topics[Listing] = Topics()
 
     async def show(self, request: Request) -> Response:
         """``GET``."""
@@ -43,11 +49,19 @@ class ListView:
         await site.check(request, "view", None)
         query = read_query(request.query_params, site.per_page_options[0])
         client = await site.source.client()
+        if form(request) is Form.STREAM:
+            return await self._stream(client, query)
         async with asyncio.timeout(PATIENCE):
             page, counts, functions = await client._overview(query)
         if form(request) is Form.JSON:
             return json_response(list_object(page, counts))
         return self._page(request, query, page, counts, functions)
+
+    async def _stream(self, client: StatusClient, query: Query) -> Response:
+        moments = self._topics.follow((client, query), partial(listings, client, query))
+        async with asyncio.timeout(PATIENCE):
+            first = await first_of(moments)
+        return event_stream(first, moments)
 
     def _page(
         self,

@@ -72,7 +72,9 @@ class Site:
 
 def form(request: Request) -> Form:
     """The form of the answer that a request prefers."""
-    return preferred(request.headers.get("accept", ""))
+    found = preferred(request.headers.get("accept", ""))
+    # the head of a stream would be as endless as the stream
+    return Form.HTML if request.method == "HEAD" and found is Form.STREAM else found
 
 
 def json_response(value: Any, code: int = 200) -> Response:
