@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -90,9 +91,10 @@ def _lasting(record: JobRecord) -> JobRecord:
 async def job_moments(client: StatusClient, job_id: str) -> AsyncGenerator[Job | Gone]:
     """The job now and at every change, up to its end."""
     record = None
-    async for record in client.watch(job_id):
-        yield Job(record)
-        await asyncio.sleep(PACE)
+    async with aclosing(client.watch(job_id)) as records:
+        async for record in records:
+            yield Job(record)
+            await asyncio.sleep(PACE)
     if record is None or record.ended_at is None:
         yield Gone()
 

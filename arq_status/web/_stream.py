@@ -53,6 +53,7 @@ async def _frames(first: M, moments: AsyncGenerator[M | None]) -> AsyncGenerator
     longest = _LONGEST_UNTOLD if _is_leaving() is None else _LONGEST
     async with aclosing(moments):
         yield _RETRY + first.since(None)
+        await asyncio.sleep(PACE)
         seen = first
         async for moment in moments:
             now = monotonic()

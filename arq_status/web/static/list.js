@@ -1,13 +1,16 @@
 // The list, live. Rows change where they stand; their order changes at most once a second, and not
 // while somebody points at them or has the focus there.
 
-import { act, everySecond, follow, setText, show, write } from "./page.js";
+import { act, everySecond, follow, now, setText, show, write } from "./page.js";
 
 const CALM = 1000;
+const BUSY = 5000;
 
 const body = document.getElementById("jobs");
 const template = document.getElementById("row").content;
 const known = new Map();
+const asked = new URLSearchParams(location.search);
+const byUpdate = !asked.get("sort") && asked.get("direction") !== "asc";
 let wanted = null;
 let arranged = 0;
 
@@ -26,9 +29,8 @@ const writeRow = (row, job) => {
   row.querySelector(".function").href = jobUrl(job.job_id);
   const form = row.querySelector("form");
   if (form) form.action = jobUrl(job.job_id);
-  const began = Boolean(job.started_at || job.ended_at);
-  row.querySelector(".progress").hidden = !began;
-  row.querySelector(".due").hidden = !job.due_at || began && !["retrying", "deferred"].includes(job.status);
+  row.querySelector(".progress").hidden = !job.started_at && job.status !== "complete";
+  row.querySelector(".due").hidden = !job.due_at || Date.parse(job.due_at) <= now();
   row.querySelector("progress").setAttribute("aria-label", `Progress of ${job.function ?? job.job_id}`);
   write(row, job);
 };
@@ -43,12 +45,21 @@ const newRow = (job) => {
 
 const isHeld = () => body.matches(":hover") || body.querySelector(":focus-visible") !== null;
 
+// Jobs that report all the time would overtake each other all the time: as long as they do, they
+// keep the places that they have.
+const calmed = (ids) => {
+  if (!byUpdate) return ids;
+  const places = new Map([...body.rows].map((row, place) => [row.dataset.id, place]));
+  const isBusy = (id) => now() - Date.parse(known.get(id).updated_at) < BUSY;
+  const busy = ids.filter(isBusy).sort((a, b) => (places.get(a) ?? -1) - (places.get(b) ?? -1));
+  return [...busy, ...ids.filter((id) => !isBusy(id))];
+};
+
 const arrange = () => {
   if (!wanted) return;
   const focused = document.activeElement;
   const rows = new Map([...body.rows].map((row) => [row.dataset.id, row]));
-  const before = [...body.rows];
-  wanted.forEach((id, place) => {
+  calmed(wanted).forEach((id, place) => {
     const row = rows.get(id) ?? newRow(known.get(id));
     rows.delete(id);
     if (body.rows[place] !== row) body.insertBefore(row, body.rows[place] ?? null);
@@ -58,7 +69,6 @@ const arrange = () => {
   for (const id of known.keys()) if (!wanted.includes(id)) known.delete(id);
   document.getElementById("empty").hidden = wanted.length > 0;
   [wanted, arranged] = [null, performance.now()];
-  return before;
 };
 
 const arrangeWhenCalm = () => {
