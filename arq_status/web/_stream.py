@@ -7,6 +7,7 @@ from contextlib import aclosing
 from time import monotonic
 from typing import Any, Protocol, TypeVar
 
+from redis.exceptions import RedisError
 from starlette.responses import Response, StreamingResponse
 
 from arq_status.web._accept import Form
@@ -55,15 +56,17 @@ async def _frames(first: M, moments: AsyncGenerator[M | None]) -> AsyncGenerator
         yield _RETRY + first.since(None)
         await asyncio.sleep(PACE)
         seen = first
-        async for moment in moments:
-            now = monotonic()
-            if _is_leaving() or now - opened > longest:
+        while not _is_leaving() and monotonic() - opened < longest:
+            try:
+                moment = await anext(moments)
+            except (StopAsyncIteration, RedisError, OSError):
+                # a browser that connects again is told what is the matter with Redis
                 return
             frames = b"" if moment is None else moment.since(seen)
             seen = seen if moment is None else moment
-            if frames or now - told > _QUIET:
+            if frames or monotonic() - told > _QUIET:
                 yield frames or _PING
-                told = now
+                told = monotonic()
                 await asyncio.sleep(PACE)
 
 
