@@ -587,11 +587,14 @@ async def test_redis_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that takes the connection and says nothing is waited for in bounds."""
     for name in ("_list", "_job"):
         monkeypatch.setattr(f"arq_status.web.{name}.PATIENCE", 0.05)
+    monkeypatch.setattr("arq_status.web._topics.IDLE", 0.01)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         async with page_of(create_app(f"redis://127.0.0.1:{port}")) as page:
             for path in ("/statuses", "/statuses/job"):
-                assert (await page.get(path)).status_code == 503
+                for accept in ("text/html", "text/event-stream"):
+                    response = await page.get(path, headers={"Accept": accept})
+                    assert response.status_code == 503
 
 
 async def test_a_mistake_says_nothing_about_the_server(pool: ArqRedis) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
@@ -22,7 +23,7 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp
 
 from arq_status import StatusClient
-from arq_status.web import create_app
+from arq_status.web import create_app, serve
 from tests.conftest import until
 from tests.processes import ROOT
 from tests.records import write_end
@@ -214,6 +215,12 @@ def test_a_mounted_app_closes_with_its_event_loop(dsn: str) -> None:
 
 
 # Alone
+
+
+def test_serve_on_a_port_that_is_taken(dsn: str) -> None:
+    """Uvicorn says so and ends."""
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SystemExit):
+        serve(dsn, port=taken.getsockname()[1])
 
 
 async def test_serve_ends_within_two_seconds(dsn: str, pool: ArqRedis, tmp_path: Path) -> None:

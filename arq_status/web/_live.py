@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -111,8 +111,6 @@ async def listings(client: StatusClient, query: Query) -> AsyncGenerator[Listing
             yield Listing(page, counts, version)
             took = loop.time() - begun
             await asyncio.sleep(max(PACE, _EASE * took))
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(max(PERIOD, 2 * _EASE * took)):
                     await following.changed()
-            except TimeoutError:
-                pass

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Hashable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -36,17 +36,14 @@ class Topic(Generic[T]):
 
     def raise_failure(self) -> None:
         """Raise what the source raised."""
-        if not self._task.cancelled():
-            self._task.result()
+        self._task.result()
 
     async def wait(self) -> None:
         """Wait until something has changed, or for some time."""
         changed = self._changed
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(IDLE):
                 await changed.wait()
-        except TimeoutError:
-            pass
 
     async def _run(self, source: Source[T]) -> None:
         try:
@@ -86,16 +83,14 @@ class Topics(Generic[T]):
             while True:
                 # asked first: what was told last is taken before the end
                 is_over = topic.is_over
-                if topic.version > seen:
-                    seen = topic.version
-                    yield topic.latest
-                elif is_over:
-                    topic.raise_failure()
-                    return
-                else:
+                if topic.version == seen and not is_over:
                     await topic.wait()
-                    if topic.version == seen and not topic.is_over:
-                        yield None
+                is_new = topic.version > seen
+                if is_over and not is_new:
+                    break
+                seen = topic.version
+                yield topic.latest if is_new else None
+            topic.raise_failure()
         finally:
             topic.followers -= 1
             if not topic.followers:
