@@ -13,7 +13,10 @@ from arq.worker import Worker, create_worker
 
 import arq_status
 from arq_status import StatusClient
-from tests import fuzzing  # noqa: F401 - registers its profile
+from tests import (
+    browser,
+    fuzzing,  # noqa: F401 - registers its profile
+)
 from tests.server import running_server
 
 StartWorker = Callable[..., Awaitable[Worker]]
@@ -34,6 +37,11 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What waits for long begins first, so that the other processes have enough to do beside."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+def pytest_report_header() -> str:
+    """Say at the top whether there is a browser."""
+    return f"browser: {browser.missing() or browser.executable()}"
 
 
 @pytest.fixture(scope="session")

@@ -112,6 +112,14 @@ async def beat(
     await Store(redis).beat(worker, default_queue_name, HOUR, functions or {})
 
 
+async def write_running(redis: Redis, job_id: str, **values: Any) -> None:
+    """Write what arq and a living worker do of a job that it runs."""
+    run = await put_job(redis, job_id)
+    await begin(redis, job_id)
+    await beat(redis, "host:7:x")
+    await write_record(redis, job_id, run=run, worker="host:7:x", **values)
+
+
 async def own_keys(redis: Redis) -> set[str]:
     """Our keys, without the prefix and without what workers announce."""
     keys = [key.decode() for key in await redis.keys("arq-status:*")]

@@ -23,7 +23,7 @@ from arq_status._track import State
 from arq_status.web import create_app
 from tests import jobs
 from tests.conftest import RunBurst, StartWorker, ended, until
-from tests.records import beat, begin, calls, put_job, put_result, write_end, write_record
+from tests.records import beat, calls, put_job, put_result, write_end, write_record, write_running
 from tests.server import free_port
 from tests.web import HOSTILE, JOB_IDS, page_of
 
@@ -50,20 +50,12 @@ async def ids(page: httpx.AsyncClient, query: str) -> list[str]:
     return [item["job_id"] for item in items]
 
 
-async def run_record(pool: ArqRedis, job_id: str, **values: Any) -> None:
-    """Write what a living worker would of a job that it runs."""
-    run = await put_job(pool, job_id)
-    await begin(pool, job_id)
-    await beat(pool, "host:7:x")
-    await write_record(pool, job_id, run=run, worker="host:7:x", **values)
-
-
 # The list
 
 
 async def test_the_list_shows_what_every_job_does(page: httpx.AsyncClient, pool: ArqRedis) -> None:
     """Function, id, arguments, status, progress, message, error and times stand in a row."""
-    await run_record(
+    await write_running(
         pool, "rows", function="import_rows", args="'a.csv'", at=30, total=120, message="Row 30",
         started=timestamp_ms() - 60_000,
     )  # fmt: skip
@@ -81,7 +73,7 @@ async def test_the_list_shows_what_every_job_does(page: httpx.AsyncClient, pool:
 
 async def test_the_list_as_json(page: httpx.AsyncClient, pool: ArqRedis) -> None:
     """The items with all fields of a record, the page, and the counts."""
-    await run_record(pool, "a", function="f", at=1, total=4, fields={"rows": [1, None]})
+    await write_running(pool, "a", function="f", at=1, total=4, fields={"rows": [1, None]})
     response = await page.get("/statuses?per_page=10", headers=JSON)
     assert response.headers["content-type"] == "application/json"
     found = response.json()
@@ -229,7 +221,7 @@ async def test_a_job_without_a_total_shows_how_much_it_has_done(
     page: httpx.AsyncClient, pool: ArqRedis, total: int
 ) -> None:
     """A percentage of nothing would say nothing."""
-    await run_record(pool, "job", at=1234, total=total, message="Counting")
+    await write_running(pool, "job", at=1234, total=total, message="Counting")
     for url in ("/statuses", "/statuses/job"):
         html = (await page.get(url)).text
         assert ('class="count" hidden' in html) is (total > 0 or url == "/statuses")

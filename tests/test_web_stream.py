@@ -11,7 +11,6 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from arq import create_pool
 from arq.connections import ArqRedis, RedisSettings
 from starlette.requests import Request
@@ -23,7 +22,7 @@ from tests import jobs
 from tests.conftest import StartWorker, until
 from tests.records import put_job, write_end
 from tests.server import Server
-from tests.web import HOSTILE, next_event, serving, stream
+from tests.web import HOSTILE, DeafServer, next_event, serving, stream
 
 
 @pytest.fixture
@@ -222,7 +221,7 @@ async def test_streams_end_when_the_server_is_about_to(pool: ArqRedis, path: str
     kept = signal.getsignal(signal.SIGTERM)
     begun = 0.0
     async with AsyncExitStack() as stack:
-        async with serving(create_app(pool), kind=uvicorn.Server) as url:
+        async with serving(create_app(pool)) as url:
             events = await stack.enter_async_context(stream(url + path))
             assert await anext(events)
             begun = monotonic()
@@ -232,13 +231,14 @@ async def test_streams_end_when_the_server_is_about_to(pool: ArqRedis, path: str
     assert signal.getsignal(signal.SIGTERM) is kept
 
 
-async def test_streams_end_by_themselves(
-    url: str, pool: ArqRedis, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_streams_end_by_themselves(pool: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nobody tells that the server is about to: the browser connects again."""
     monkeypatch.setattr("arq_status.web._stream._LONGEST_UNTOLD", 0.1)
     await put_job(pool, "job")
-    async with stream(f"{url}/statuses/job") as events:
+    async with (
+        serving(create_app(pool), kind=DeafServer) as url,
+        stream(f"{url}/statuses/job") as events,
+    ):
         assert [name async for name, _ in events] == ["job"]
 
 

@@ -25,8 +25,8 @@ def page_of(app: ASGIApp, **options: Any) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=transport, base_url="http://jobs.test", **options)
 
 
-class Server(uvicorn.Server):
-    """A uvicorn that leaves the signals to the tests."""
+class DeafServer(uvicorn.Server):
+    """A uvicorn that leaves the signals alone, as one that others run in their process may."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -36,7 +36,7 @@ class Server(uvicorn.Server):
 
 @asynccontextmanager
 async def serving(
-    app: ASGIApp, port: int = 0, kind: type[uvicorn.Server] = Server, **options: Any
+    app: ASGIApp, port: int = 0, kind: type[uvicorn.Server] = uvicorn.Server, **options: Any
 ) -> AsyncGenerator[str]:
     """Serve an app; the URL of its root."""
     config = uvicorn.Config(app, port=port, log_level="warning", **options)

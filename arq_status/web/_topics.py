@@ -92,8 +92,12 @@ class Topics(Generic[T]):
                 yield topic.latest if is_new else None
             topic.raise_failure()
         finally:
-            topic.followers -= 1
-            if not topic.followers:
-                topic.close()
-                if self._topics.get(key) is topic:
-                    del self._topics[key]
+            self._leave(key, topic)
+
+    def _leave(self, key: Hashable, topic: Topic[T]) -> None:
+        topic.followers -= 1
+        if not topic.followers:
+            topic.close()
+            # another may have taken the place of one that was over
+            if self._topics[key] is topic:
+                del self._topics[key]

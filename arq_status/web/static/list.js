@@ -28,7 +28,8 @@ const writeRow = (row, job) => {
   row.dataset.id = job.job_id;
   row.querySelector(".function").href = jobUrl(job.job_id);
   const form = row.querySelector("form");
-  if (form) form.action = jobUrl(job.job_id);
+  // not form.action: that is the button with this name
+  form?.setAttribute("action", jobUrl(job.job_id));
   row.querySelector(".progress").hidden = !job.started_at && job.status !== "complete";
   row.querySelector(".due").hidden = !job.due_at || Date.parse(job.due_at) <= now();
   row.querySelector("progress").setAttribute("aria-label", `Progress of ${job.function ?? job.job_id}`);
@@ -68,6 +69,7 @@ const arrange = () => {
   if (body.contains(focused)) focused.focus({ preventScroll: true });
   for (const id of known.keys()) if (!wanted.includes(id)) known.delete(id);
   document.getElementById("empty").hidden = wanted.length > 0;
+  body.parentElement.hidden = !wanted.length;
   [wanted, arranged] = [null, performance.now()];
 };
 
@@ -137,7 +139,10 @@ follow(handlers);
 everySecond(arrangeWhenCalm);
 act((action, form) => {
   // what I did myself may move the rows under my pointer
-  if (action === "delete") form.closest("tr").remove();
+  if (action === "delete") {
+    form.closest("tr").remove();
+    wanted ??= [...body.rows].map((row) => row.dataset.id);
+  }
   arrange();
 });
 

@@ -203,7 +203,7 @@ const confirmed = (action) => {
 
 const send = async (form, action) => {
   try {
-    const response = await fetch(form.action, {
+    const response = await fetch(form.getAttribute("action"), {
       method: "POST",
       headers: { Accept: "application/json" },
       body: new URLSearchParams({ action }),
