@@ -12,7 +12,7 @@ from arq_status._record import JobRecord, Page
 from arq_status._truth import Status
 from arq_status.web._json import counts_object, encode, job_object
 
-#: Seconds between two looks at a list, at least.
+#: Seconds between two moments at least, so that a browser gets five updates a second at most.
 PACE = 0.2
 #: Seconds after which a list is looked at though nothing was heard: enqueueing tells nobody.
 PERIOD = 1.0

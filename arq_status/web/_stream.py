@@ -1,6 +1,5 @@
 """Event streams over HTTP, which end when the server is about to."""
 
-import asyncio
 import signal
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -11,7 +10,6 @@ from redis.exceptions import RedisError
 from starlette.responses import Response, StreamingResponse
 
 from arq_status.web._accept import Form
-from arq_status.web._live import PACE
 
 #: What a browser waits before it connects again, in ms; the script of the page has its own.
 _RETRY = b"retry: 2000\n\n"
@@ -54,7 +52,6 @@ async def _frames(first: M, moments: AsyncGenerator[M | None]) -> AsyncGenerator
     longest = _LONGEST_UNTOLD if _is_leaving() is None else _LONGEST
     async with aclosing(moments):
         yield _RETRY + first.since(None)
-        await asyncio.sleep(PACE)
         seen = first
         while not _is_leaving() and monotonic() - opened < longest:
             try:
@@ -67,7 +64,6 @@ async def _frames(first: M, moments: AsyncGenerator[M | None]) -> AsyncGenerator
             if frames or monotonic() - told > _QUIET:
                 yield frames or _PING
                 told = monotonic()
-                await asyncio.sleep(PACE)
 
 
 def _is_leaving() -> bool | None:
