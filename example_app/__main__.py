@@ -32,8 +32,8 @@ def main() -> int:
             stream.reconfigure(errors="replace")  # a file may have any name
     options = _parse()
     try:
-        with _paths(options) as (directory, database):
-            return asyncio.run(_run(options, directory, database))
+        with _paths(options) as (directory, database, uploads):
+            return asyncio.run(_run(options, directory, database, uploads))
     except (asyncio.CancelledError, KeyboardInterrupt):
         return 1 if options.once else 0
     except DemoError as problem:
@@ -60,8 +60,11 @@ def _port(text: str) -> int:
 
 
 @contextmanager
-def _paths(options: argparse.Namespace) -> Generator[tuple[Path, Path]]:
-    """Give the directory and the database. The event loop's threads end before they go."""
+def _paths(options: argparse.Namespace) -> Generator[tuple[Path, Path, Path]]:
+    """Give the directory, the database and a place for uploads.
+
+    The event loop's threads end before they go.
+    """
     if not options.directory.is_dir():
         raise DemoError(f"There is no directory {options.directory}")
     with tempfile.TemporaryDirectory(prefix="example-app-") as folder:
@@ -70,15 +73,15 @@ def _paths(options: argparse.Namespace) -> Generator[tuple[Path, Path]]:
             Index(database).close()
         except sqlite3.Error as error:
             raise DemoError(f"{database} cannot be the database: {error}.") from error
-        yield options.directory.resolve(), database
+        yield options.directory.resolve(), database, Path(folder)
 
 
-async def _run(options: argparse.Namespace, directory: Path, database: Path) -> int:
+async def _run(options: argparse.Namespace, directory: Path, database: Path, uploads: Path) -> int:
     _cancel_on_signals()
     if options.once:
         return await _index(directory, database)
     with listening(options.host, options.port) as listener:
-        await _serve(listener, directory, database)
+        await _serve(listener, directory, database, uploads)
     return 0
 
 
@@ -91,10 +94,10 @@ async def _index(directory: Path, database: Path) -> int:
     return 0 if record.status is Status.COMPLETE else 1
 
 
-async def _serve(listener: socket.socket, directory: Path, database: Path) -> None:
+async def _serve(listener: socket.socket, directory: Path, database: Path, uploads: Path) -> None:
     """Serve the page until a signal cancels it."""
     async with _services() as (pool, client):
-        app = create_app(pool, client, directory=directory, database=database)
+        app = create_app(pool, client, directory=directory, database=database, uploads=uploads)
         async with serving(app, listener) as server:
             host, port = listener.getsockname()[:2]
             host = f"[{host}]" if ":" in host else host

@@ -3,3 +3,7 @@
 
 class DemoError(Exception):
     """Something that the user can mend; its text is a sentence for them."""
+
+
+class BadRowError(Exception):
+    """A row of a file that cannot be imported; its text says why."""

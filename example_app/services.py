@@ -76,20 +76,12 @@ def listening(host: str, port: int) -> Generator[socket.socket]:
         yield listener
 
 
-class PageServer(uvicorn.Server):
-    """A uvicorn that leaves the signals alone: it is not the only one to end on them."""
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None]:
-        """Capture none."""
-        yield
-
-
 @asynccontextmanager
 async def serving(app: Starlette, listener: socket.socket) -> AsyncGenerator["asyncio.Task[None]"]:
     """Serve the page."""
-    server = PageServer(
-        uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
+    # The streams of the dashboard end within a second after its server was told to.
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=3)
     )
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:

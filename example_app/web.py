@@ -1,30 +1,43 @@
-"""The page: it starts the job, shows how far it is, and searches what it found."""
+"""The page: it starts jobs, shows how far they are, and searches what they found."""
 
 import asyncio
 import os
 from contextlib import closing
+from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import quote, urlsplit
+from uuid import uuid4
 
 from arq.connections import ArqRedis
 from jinja2 import Environment, FileSystemLoader
 from redis.exceptions import RedisError
 from starlette.applications import Starlette
+from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
 from arq_status import JobRecord, StatusClient
+from arq_status.web import create_app as create_dashboard
+from example_app.importing import sample
 from example_app.indexing import Index, Matches
 from example_app.wording import findings, headline
 
 _HERE = Path(__file__).parent
 _SHOWN = 5
+_LARGEST_UPLOAD = 10_000_000
+#: Jobs that each end in another way: what they do, and how they are enqueued.
+_ERRANDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "count_slowly": ("Count slowly, until it is stopped", {}),
+    "fail": ("Fail", {}),
+    "try_again": ("Succeed at the third try", {}),
+    "remind": ("Remind me in half a minute", {"text": "Tea", "_defer_by": timedelta(seconds=30)}),
+}
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
@@ -43,29 +56,67 @@ class Site:
     """The routes of the page, and what they share."""
 
     def __init__(
-        self, pool: ArqRedis, client: StatusClient, directory: Path, database: Path
+        self,
+        pool: ArqRedis,
+        client: StatusClient,
+        directory: Path,
+        database: Path,
+        uploads: Path,
     ) -> None:
         self.pool = pool
         self.client = client
         self.directory = directory
         self.database = database
+        self.uploads = uploads
 
     async def page(self, request: Request) -> Response:
         """Show everything."""
         return await self._page(request, str(self.directory))
 
     async def start(self, request: Request) -> Response:
-        """Start a job, then show the page."""
-        if _is_cross_site(request):
-            raise HTTPException(403, "Another site asked for that.")
-        form = parse_qs((await request.body()).decode(errors="replace"))
-        directory = form.get("directory", [""])[0].strip()
+        """Index a directory, then show the page."""
+        _refuse_other_sites(request)
+        async with request.form() as form:
+            directory = str(form.get("directory", "")).strip()
         if not await asyncio.to_thread(os.path.isdir, directory):
             problem = f"There is no directory {directory}" if directory else "Name a directory"
             return await self._page(request, directory, problem, 400)
         root = await asyncio.to_thread(os.path.realpath, directory)
-        await self.pool.enqueue_job("index_source", root, str(self.database))
-        return RedirectResponse(request.url_for("page").path, 303)
+        return await self._enqueue(request, "index_source", root, str(self.database))
+
+    async def upload(self, request: Request) -> Response:
+        """Import a CSV file, then show the page."""
+        _refuse_other_sites(request)
+        async with request.form(max_files=1) as form:
+            file = form.get("file")
+            if not isinstance(file, UploadFile) or not file.filename:
+                raise HTTPException(400, "Choose a file first.")
+            content = await file.read(_LARGEST_UPLOAD + 1)
+            name = file.filename
+        if len(content) > _LARGEST_UPLOAD:
+            raise HTTPException(413, "That file is too large for a demo.")
+        path = self.uploads / f"{uuid4().hex}.csv"
+        await asyncio.to_thread(path.write_bytes, content)
+        return await self._enqueue(request, "import_people", name, str(path), str(self.database))
+
+    async def errand(self, request: Request) -> Response:
+        """Enqueue one of the small jobs, then show the page."""
+        _refuse_other_sites(request)
+        function = request.path_params["function"]
+        if function not in _ERRANDS:
+            raise HTTPException(404)
+        return await self._enqueue(request, function, **_ERRANDS[function][1])
+
+    async def _enqueue(
+        self, request: Request, function: str, *args: Any, **options: Any
+    ) -> Response:
+        job = await self.pool.enqueue_job(function, *args, **options)
+        assert job is not None  # its id is new
+        return RedirectResponse(f"{request.url_for('page').path}?job={quote(job.job_id)}", 303)
+
+    async def sample(self, request: Request) -> Response:
+        """Give a file to upload."""
+        return PlainTextResponse(sample(), headers=_HEADERS, media_type="text/csv")
 
     async def progress(self, request: Request) -> Response:
         """Give a job as JSON, for the script of the page."""
@@ -90,6 +141,8 @@ class Site:
             "runs": [job_view(record) for record in runs.items],
             "directory": directory,
             "problem": problem,
+            "started": request.query_params.get("job"),
+            "errands": {function: label for function, (label, _) in _ERRANDS.items()},
             "text": text,
             "matches": await asyncio.to_thread(self._search, text),
         }
@@ -105,15 +158,19 @@ class Site:
 
 
 def create_app(
-    pool: ArqRedis, client: StatusClient, *, directory: Path, database: Path
+    pool: ArqRedis, client: StatusClient, *, directory: Path, database: Path, uploads: Path
 ) -> Starlette:
-    """Put the page together."""
-    site = Site(pool, client, directory, database)
+    """Put the page together, with the dashboard beside it."""
+    site = Site(pool, client, directory, database, uploads)
     routes = [
         Route("/", site.page, name="page"),
         Route("/jobs", site.start, methods=["POST"], name="start"),
         Route("/jobs/{job_id:path}", site.progress, name="progress"),
+        Route("/uploads", site.upload, methods=["POST"], name="upload"),
+        Route("/errands/{function}", site.errand, methods=["POST"], name="errand"),
+        Route("/sample.csv", site.sample, name="sample"),
         Route("/unparsable", site.unparsable, name="unparsable"),
+        Mount("/admin", create_dashboard(client, title="Jobs of the demo"), name="admin"),
         Mount("/static", StaticFiles(directory=_HERE / "static"), name="static"),
     ]
     return Starlette(
@@ -137,12 +194,12 @@ def job_view(record: JobRecord) -> dict[str, Any]:
     }
 
 
-def _is_cross_site(request: Request) -> bool:
+def _refuse_other_sites(request: Request) -> None:
     # Every browser says one or the other with a POST; what says neither is none.
-    if site := request.headers.get("sec-fetch-site"):
-        return site != "same-origin"
-    origin = request.headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    own = origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    if site != "same-origin" if site else not own:
+        raise HTTPException(403, "Another site asked for that.")
 
 
 def _render(request: Request, name: str, context: dict[str, Any], code: int = 200) -> Response:

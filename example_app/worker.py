@@ -1,17 +1,23 @@
-"""The arq worker of the demo, and its job."""
+"""The arq worker of the demo, and its jobs."""
 
 import asyncio
+import os
 from collections import Counter
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from arq import Retry, cron
+
 from arq_status import JobTracker, track_status
+from example_app.errors import BadRowError
+from example_app.importing import People, read_rows
 from example_app.indexing import Index, source_files
 
 #: A queue of its own: on a Redis that others use too, their jobs are not for this worker.
 QUEUE = "example_app"
+_SHOWN = 20
 
 
 async def index_source(ctx: dict[str, Any], directory: str, database: str) -> dict[str, int]:
@@ -36,11 +42,59 @@ async def index_source(ctx: dict[str, Any], directory: str, database: str) -> di
     return dict(found)
 
 
+async def import_people(ctx: dict[str, Any], file: str, path: str, database: str) -> int:
+    """Import a CSV file row by row; a bad row is reported, and the next one follows."""
+    status: JobTracker = ctx["status"]
+    rows = await asyncio.to_thread(read_rows, Path(path))
+    rejected: list[dict[str, Any]] = []
+    with closing(await asyncio.to_thread(People, Path(database))) as people:
+        async for line, row in status.track(rows, f"Importing {file}"):
+            try:
+                await asyncio.to_thread(people.add, row)
+            except BadRowError as problem:
+                rejected.append({"line": line, "problem": str(problem)})
+                await status.store(bad_rows=len(rejected), first_bad_rows=rejected[:_SHOWN])
+        await status.store(people=await asyncio.to_thread(people.count))
+    return len(rows) - len(rejected)
+
+
+async def count_slowly(ctx: dict[str, Any], numbers: int = 240) -> None:
+    """Take two minutes, or until somebody stops it: every step of ``track`` is a place to."""
+    async for _ in ctx["status"].track(range(numbers), "Counting"):
+        await asyncio.sleep(0.5)
+
+
+async def fail(ctx: dict[str, Any]) -> None:
+    """Fail halfway."""
+    await ctx["status"].at(50, "Asking the bank")
+    raise RuntimeError("The bank declined the payment")
+
+
+async def try_again(ctx: dict[str, Any]) -> str:
+    """Succeed at the third try."""
+    await ctx["status"].at(30, "Asking for the weather")
+    if ctx["job_try"] < 3:
+        raise Retry(defer=5)
+    return "sunny"
+
+
+async def remind(ctx: dict[str, Any], text: str) -> str:
+    """Wait for its time, in the queue."""
+    return text
+
+
+async def measure_load(ctx: dict[str, Any]) -> None:
+    """Run every minute, by cron."""
+    minute, five_minutes, _ = os.getloadavg()
+    await ctx["status"].store(load={"1 min": minute, "5 min": five_minutes})
+
+
 @track_status
 class WorkerSettings:
     """What arq reads. The page runs it in its own process; ``arq`` could as well run it alone."""
 
-    functions = (index_source,)
+    functions = (index_source, import_people, count_slowly, fail, try_again, remind)
+    cron_jobs = (cron(measure_load, second=0),)
     queue_name = QUEUE
     job_timeout = timedelta(hours=1)
     poll_delay = 0.1

@@ -13,6 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -20,12 +21,13 @@ from arq.connections import ArqRedis
 from redis import Redis
 
 from arq_status import JobRecord, Status, StatusClient
-from example_app import embedded
+from example_app import embedded, worker
 from example_app.errors import DemoError
 from example_app.terminal import ProgressLine
 from example_app.wording import duration, line, table
-from tests.conftest import until
+from tests.conftest import RunJob, until
 from tests.server import free_port
+from tests.web import stream
 
 HOME = Path(__file__).parents[1]
 HOSTILE = "<script>alert(1)</script>"
@@ -56,7 +58,22 @@ class Demo:
     async def start(self, directory: Path | str) -> None:
         """Start to index a directory through the page."""
         response = await self.page.post("/jobs", data={"directory": str(directory)})
-        assert (response.status_code, response.headers["location"]) == (303, "/")
+        assert response.status_code == 303
+        assert response.headers["location"].startswith("/?job=")
+
+    async def record(self, response: httpx.Response, status: str) -> dict[str, Any]:
+        """The record of the job that a form started, when it has come to a status."""
+        assert response.status_code == 303
+        page = (await self.page.get(response.headers["location"])).text
+        [url] = re.findall(r'<a href="(/admin/statuses/\w+)">Watch it', page)
+
+        async def ready() -> dict[str, Any] | None:
+            answer = await self.page.get(url, headers={"Accept": "application/json"})
+            job: dict[str, Any] = answer.json()
+            return job if job["status"] == status else None
+
+        found: dict[str, Any] = await until(ready, 30)
+        return found
 
     async def job(self, *, ended: bool) -> dict[str, object]:
         """The JSON of the newest job, when it has ended or has come some way."""
@@ -310,14 +327,74 @@ async def test_a_wrong_request_gets_a_sentence(demo: Demo) -> None:
     assert demo.end() == (0, "")
 
 
+async def test_a_file_is_imported_row_by_row(demo: Demo) -> None:
+    """Bad rows are reported and not fatal; the dashboard shows it."""
+    sample = await demo.page.get("/sample.csv")
+    response = await demo.page.post("/uploads", files={"file": ("people.csv", sample.content)})
+    job = await demo.record(response, "complete")
+    assert (job["function"], job["message"]) == ("import_people", "Importing people.csv")
+    assert (job["at"], job["data"]["people"], job["data"]["bad_rows"]) == (5000, 4997, 3)
+    assert job["data"]["first_bad_rows"] == [
+        {"line": 43, "problem": "two columns are needed, not 1"},
+        {"line": 2001, "problem": "the name is missing"},
+        {"line": 3212, "problem": "'at home' is no e-mail address"},
+    ]
+
+
+async def test_a_file_of_rubbish_is_imported_as_far_as_it_goes(demo: Demo) -> None:
+    """Whatever stands in it, each row is taken or reported."""
+    rubbish = b'name,email\n\n"' + b"x" * 200_000 + b'",y\n\xff\0,a@b\nA,a@b\n"never closed'
+    response = await demo.page.post("/uploads", files={"file": ("x.csv", rubbish)})
+    job = await demo.record(response, "complete")
+    assert (job["data"]["bad_rows"], job["data"]["people"]) == (2, 1)
+
+
+async def test_wrong_uploads_are_refused(demo: Demo) -> None:
+    """No file, an empty form, and one that is too large."""
+    assert (await demo.page.post("/uploads")).status_code == 400
+    assert (await demo.page.post("/uploads", data={"file": "text"})).status_code == 400
+    large = await demo.page.post("/uploads", files={"file": ("x.csv", b"x" * 10_000_001)})
+    assert large.status_code == 413
+    assert (await demo.page.post("/errands/index_source")).status_code == 404
+    for path in ("/uploads", "/errands/fail"):
+        answer = await demo.page.post(path, headers={"Origin": "null"})
+        assert answer.status_code == 403
+
+
+async def test_every_errand_ends_in_its_way(demo: Demo) -> None:
+    """One fails, one is deferred, one is tried again, one runs until it is stopped."""
+    responses = {
+        function: await demo.page.post(f"/errands/{function}")
+        for function in ("fail", "remind", "try_again", "count_slowly")
+    }
+    failed = await demo.record(responses["fail"], "failed")
+    assert failed["error"] == "RuntimeError: The bank declined the payment"
+    await demo.record(responses["remind"], "deferred")
+    await demo.record(responses["try_again"], "retrying")
+    counting = await demo.record(responses["count_slowly"], "working")
+    url = f"/admin/statuses/{counting['job_id']}"
+    answer = await demo.page.post(url, data={"action": "stop"}, headers={"X-Arq-Status": "1"})
+    assert answer.headers["location"] == url
+    await demo.record(responses["count_slowly"], "stopped")
+
+
+async def test_the_job_that_cron_starts(run_job: RunJob) -> None:
+    """It measures the load, every minute."""
+    [job] = worker.WorkerSettings.cron_jobs
+    assert (job.name, job.second, job.minute) == ("cron:measure_load", 0, None)
+    assert set((await run_job(worker.measure_load)).data["load"]) == {"1 min", "5 min"}
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_ends_it_all(demo: Demo, number: signal.Signals) -> None:
-    """Also with a job under way: exit code 0, no word, no process and no file left."""
+    """Also with a job under way and watched: exit code 0, no word, no process and no file left."""
     pid = server_pid(demo.temporary)
     assert pid is not None
     await demo.start(sysconfig.get_path("stdlib"))
     await demo.job(ended=False)
-    assert demo.end(number) == (0, "")
+    async with stream(f"{demo.page.base_url}admin/statuses") as events:
+        assert await anext(events)
+        assert demo.end(number) == (0, "")
     assert list(demo.temporary.iterdir()) == []
     await until(lambda: is_gone(pid))
 
