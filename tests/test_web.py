@@ -649,3 +649,13 @@ async def test_times_in_json_are_iso_8601(page: httpx.AsyncClient, pool: ArqRedi
     found = json.loads((await page.get("/statuses/job", headers=JSON)).content)
     assert datetime.fromisoformat(found["due_at"]).utcoffset() == timedelta(0)
     assert found["started_at"] is found["elapsed"] is None
+
+
+async def test_numbers_are_grouped_and_whole_where_they_are(
+    page: httpx.AsyncClient, pool: ArqRedis
+) -> None:
+    """However large they are."""
+    await write_running(pool, "job", at=0.25, total=12_345_678_901)
+    html = (await page.get("/statuses/job")).text
+    assert ">0.25</span>" in html
+    assert ">12,345,678,901</span>" in html

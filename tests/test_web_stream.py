@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from arq import create_pool
+from arq import create_pool, func
 from arq.connections import ArqRedis, RedisSettings
 from starlette.requests import Request
 
@@ -19,8 +19,8 @@ from arq_status import StatusClient, track_status
 from arq_status._track import State
 from arq_status.web import create_app
 from tests import jobs
-from tests.conftest import StartWorker, until
-from tests.records import put_job, write_end
+from tests.conftest import RunBurst, StartWorker, until
+from tests.records import calls, put_job, write_end
 from tests.server import Server
 from tests.web import HOSTILE, DeafServer, next_event, serving, stream
 
@@ -198,17 +198,30 @@ async def test_a_list_is_worked_out_once_for_all_viewers(
         assert looks - before <= 3
 
 
-async def test_a_watcher_adds_nothing_to_the_worker(
-    url: str, pool: ArqRedis, start_worker: StartWorker
+async def test_a_viewer_adds_nothing_to_the_worker(
+    url: str, pool: ArqRedis, run_burst: RunBurst
 ) -> None:
-    """What a worker sends to Redis does not depend on who looks."""
-    worker = await start_worker(track_status({"functions": [report]}))
-    address = worker.pool.connection_pool
-    sent = len(address._available_connections) + len(address._in_use_connections)
-    await pool.enqueue_job("report", _job_id="job")
+    """What a worker writes and publishes does not depend on who looks."""
+
+    async def steps(ctx: dict[str, Any]) -> None:
+        for number in range(100):
+            await ctx["status"].at(number)
+            await ctx["status"].flush()
+
+    async def cost(job_id: str) -> int:
+        await pool.config_resetstat()
+        await pool.enqueue_job("steps", _job_id=job_id)
+        await run_burst(track_status({"functions": [func(steps, name="steps")]}))
+        spent = await calls(pool)
+        return spent["set"] + spent["publish"]
+
+    alone = await cost("alone")
     async with stream(f"{url}/statuses") as events:
-        await next_event(events, "job", status="working")
-    assert len(address._available_connections) + len(address._in_use_connections) <= sent + 1
+        await next_event(events, "counts")
+        watched = await cost("watched")
+        await next_event(events, "job", job_id="watched", status="complete")
+    # each of the hundred steps would count; a heartbeat may come in between
+    assert abs(watched - alone) < 20 < alone
 
 
 # Ends

@@ -24,10 +24,14 @@ def _environment() -> Environment:
         whole=_words.whole,
         relative=_words.relative,
         readable=readable,
-        number=lambda number: f"{number:,.10g}",
+        number=_number,
     )
     environment.globals.update(Status=Status, actions_of=actions_of)
     return environment
+
+
+def _number(number: float) -> str:
+    return f"{int(number):,}" if number == int(number) else f"{number:,.10g}"
 
 
 def actions_of(record: JobRecord) -> list[str]:

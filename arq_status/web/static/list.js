@@ -140,8 +140,8 @@ everySecond(arrangeWhenCalm);
 act((action, form) => {
   // what I did myself may move the rows under my pointer
   if (action === "delete") {
-    form.closest("tr").remove();
-    wanted ??= [...body.rows].map((row) => row.dataset.id);
+    const { id } = form.closest("tr").dataset;
+    wanted = (wanted ?? [...body.rows].map((row) => row.dataset.id)).filter((it) => it !== id);
   }
   arrange();
 });
