@@ -12,6 +12,7 @@ from arq.connections import ArqRedis
 from arq.utils import timestamp_ms
 
 from arq_status import Status, StatusClient, track_status
+from arq_status._store import Store
 from arq_status._track import State
 from arq_status.web import create_app
 from tests import browser, jobs
@@ -504,7 +505,7 @@ async def test_a_hidden_tab_does_not_listen(url: str, open_page: Open, pool: Arq
     """Browsers open few connections to a host; back in front it shows what happened."""
 
     async def listening() -> int:
-        return int((await pool.pubsub_numsub("arq-status:1:changes:0"))[0][1])
+        return int((await pool.pubsub_numsub(Store(pool).channel))[0][1])
 
     page = await open_page(f"{url}/statuses")
     await expect(page.locator("#connection")).to_have_text("Live")

@@ -557,6 +557,19 @@ async def test_authorize_may_ask_for_a_password(pool: ArqRedis) -> None:
     assert response.headers["www-authenticate"] == "Basic"
 
 
+@pytest.mark.parametrize(("code", "detail"), [(303, None), (403, {"why": 1}), (499, "Odd.")])
+async def test_authorize_may_answer_in_any_way(pool: ArqRedis, code: int, detail: Any) -> None:
+    """It may send people to where they log in, and tell more than a sentence to others."""
+
+    def authorize(request: Request, action: str, job_id: str | None) -> bool:
+        raise HTTPException(code, detail, {"Location": "/login"})
+
+    async with page_of(create_app(pool, authorize=authorize)) as page:
+        response = await page.get("/statuses")
+    assert (response.status_code, response.headers["location"]) == (code, "/login")
+    assert "why" not in response.text
+
+
 # Trouble
 
 

@@ -1,6 +1,7 @@
 """The parts of the dashboard that need no Redis."""
 
 import importlib
+import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -250,6 +251,16 @@ def test_only_what_records_hold_is_encoded() -> None:
 
 
 # What must be installed
+
+
+def test_the_package_does_not_import_the_dashboard() -> None:
+    """Workers pay nothing for it."""
+    code = "import sys, arq_status; print([it for it in sys.modules if it in %r])"
+    names = ["starlette", "jinja2", "uvicorn", "arq_status.web"]
+    found = subprocess.run(
+        [sys.executable, "-c", code % names], capture_output=True, check=True, text=True
+    )
+    assert found.stdout == "[]\n"
 
 
 @pytest.fixture

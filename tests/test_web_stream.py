@@ -16,6 +16,7 @@ from arq.connections import ArqRedis, RedisSettings
 from starlette.requests import Request
 
 from arq_status import StatusClient, track_status
+from arq_status._store import Store
 from arq_status._track import State
 from arq_status.web import create_app
 from tests import jobs
@@ -43,7 +44,7 @@ async def report(ctx: dict[str, Any], name: str = "") -> None:
 
 async def subscribers(pool: ArqRedis) -> int:
     """How many connections listen to changes."""
-    return int((await pool.pubsub_numsub("arq-status:1:changes:0"))[0][1])
+    return int((await pool.pubsub_numsub(Store(pool).channel))[0][1])
 
 
 # A job

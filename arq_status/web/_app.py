@@ -25,6 +25,7 @@ from arq_status.web._site import Authorize, Site
 from arq_status.web._source import ClientSource, Given
 
 _log = logging.getLogger("arq_status.web")
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _STATIC = Path(__file__).parent / "static"
 
 
@@ -131,10 +132,10 @@ class _Trouble:
 
     async def refused(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        status = HTTPStatus(error.status_code)
-        told = isinstance(error.detail, str) and error.detail not in ("", status.phrase)
-        sentence = error.detail if told else f"{status.phrase}."
-        response = self._site.error(request, status, status.phrase, sentence)
+        phrase = _PHRASES.get(error.status_code, "Refused")
+        told = isinstance(error.detail, str) and error.detail not in ("", phrase)
+        sentence = error.detail if told else f"{phrase}."
+        response = self._site.error(request, error.status_code, phrase, sentence)
         response.headers.update(error.headers or {})
         return response
 

@@ -44,7 +44,10 @@ const newRow = (job) => {
 
 // Order
 
-const isHeld = () => body.matches(":hover") || body.querySelector(":focus-visible") !== null;
+// A finger that has tapped still counts as hovering where nothing else can.
+const points = matchMedia("(hover: hover)");
+const isHeld = () =>
+  (points.matches && body.matches(":hover")) || body.querySelector(":focus-visible") !== null;
 
 // Jobs that report all the time would overtake each other all the time: as long as they do, they
 // keep the places that they have.
@@ -77,7 +80,7 @@ const arrangeWhenCalm = () => {
   if (!wanted || performance.now() - arranged < CALM) return;
   if (isHeld() && body.rows.length) {
     for (const row of body.rows) row.classList.toggle("left", !wanted.includes(row.dataset.id));
-    show("held", "Live, rows hold still under the pointer");
+    show("held", "Live, rows hold still meanwhile");
     return;
   }
   for (const row of body.rows) row.classList.remove("left");
