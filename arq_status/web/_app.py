@@ -143,7 +143,7 @@ class _Trouble:
         return self._site.error(request, 400, "That address makes no sense", str(error))
 
     async def unreachable(self, request: Request, error: Exception) -> Response:
-        _log.warning("%s: Redis does not answer: %r", request.url.path, error)
+        _log.warning("%r: Redis does not answer: %r", request.url.path, error)
         sentence = "Redis does not answer. This page tries again by itself."
         response = self._site.error(request, 503, "No connection to Redis", sentence)
         response.headers["Retry-After"] = "5"
