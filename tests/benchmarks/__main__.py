@@ -12,7 +12,7 @@ from platform import python_version
 
 from arq.connections import ArqRedis, RedisSettings, create_pool
 
-from tests.benchmarks import following, importing, memory, overhead, progress, queries
+from tests.benchmarks import following, importing, memory, overhead, pages, progress, queries
 from tests.benchmarks.measuring import Result
 from tests.server import Server
 
@@ -21,6 +21,7 @@ MEASURES: Mapping[str, Callable[[ArqRedis], Awaitable[list[Result]]]] = {
     "progress": progress.measure,
     "overhead": overhead.measure,
     "queries": queries.measure,
+    "pages": pages.measure,
     "memory": memory.measure,
     "following": following.measure,
     "importing": importing.measure,

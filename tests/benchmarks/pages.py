@@ -1,0 +1,79 @@
+"""P5: what a page of the dashboard costs, with little and with much behind it."""
+
+from contextlib import AsyncExitStack
+from statistics import median
+
+import httpx
+from arq.connections import ArqRedis, RedisSettings, create_pool
+from arq.utils import timestamp_ms
+
+from arq_status._store import Row, Store
+from arq_status._track import State, Track
+from arq_status.web import create_app
+from tests.benchmarks.measuring import Result, compare, repeated
+from tests.web import page_of
+
+FEW, MANY = 1_000, 1_000_000
+BATCH = 1_000
+ROUNDS, PAGES = 20, 5
+DAY = 86_400_000
+#: Milliseconds of server time that a page may take.
+AIM = 15
+
+
+async def measure(pool: ArqRedis) -> list[Result]:
+    """The first page, the deepest and that of one status: a million jobs against a thousand."""
+    port = pool.connection_pool.connection_kwargs["port"]
+    many = await create_pool(RedisSettings(port=port, database=1))
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(many.aclose)
+        stack.push_async_callback(many.flushdb)
+        for redis, jobs in ((pool, FEW), (many, MANY)):
+            await _fill(redis, jobs)
+        ours = await stack.enter_async_context(page_of(create_app(many)))
+        theirs = await stack.enter_async_context(page_of(create_app(pool)))
+        deepest = (f"?page={MANY // 25}", f"?page={FEW // 25}")
+        failed = ("?status=failed", "?status=failed")
+        return [
+            await _compare(ours, theirs, "first page", "", ""),
+            await _compare(ours, theirs, "deepest page", *deepest),
+            await _compare(ours, theirs, "page of one status", *failed),
+        ]
+
+
+async def _compare(
+    ours: httpx.AsyncClient, theirs: httpx.AsyncClient, what: str, deep: str, shallow: str
+) -> Result:
+    found = await compare(
+        repeated(lambda: _get(ours, deep), PAGES),
+        repeated(lambda: _get(theirs, shallow), PAGES),
+        ROUNDS,
+    )
+    took = median(found.ours) * 1000
+    detail = f"{took:.1f} ms, {median(found.theirs) * 1000:.1f} ms; aim: under {AIM} ms"
+    met = found.ratio <= 1.5 and took < AIM
+    what = f"`GET /statuses`, {what}, 1 M jobs / 1 k"
+    return Result("P5", what, found.ratio, found.quartiles, "<= 1.5", met, detail)
+
+
+async def _get(page: httpx.AsyncClient, query: str) -> None:
+    response = await page.get(f"/statuses{query}")
+    assert response.status_code == 200
+    assert response.text.count('<tr role="row" data-id="job') == 25
+
+
+async def _fill(redis: ArqRedis, jobs: int) -> None:
+    await redis.flushdb()
+    store, now = Store(redis), timestamp_ms()
+    for start in range(0, jobs, BATCH):
+        await store.write([_row(number, now) for number in range(start, start + BATCH)])
+
+
+def _row(number: int, now: int) -> Row:
+    began = now - number
+    track = Track(
+        run=began, job_try=1, version=1, state=State.COMPLETE if number % 10 else State.FAILED,
+        function="send_invoice", args=str(number), started=began, updated=began, ended=began,
+        expires=DAY,
+    )  # fmt: skip
+    return Row(f"job {number}", True, track.encode(), {})
