@@ -26,17 +26,22 @@ RunJob = Callable[..., Awaitable[arq_status.JobRecord]]
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """How many processes run the tests: one more than processors, for most tests wait.
+    """How many processes run the tests: more than processors, for most tests wait.
 
     Each has a Redis of its own. With one that is given there is no second: tests ask a server how
     many commands and connections there were, and it would count those of the others as well.
     """
-    return 0 if os.environ.get("REDIS_URL") else min((os.cpu_count() or 1) + 1, 8)
+    return 0 if os.environ.get("REDIS_URL") else min(2 * (os.cpu_count() or 1), 8)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What waits for long begins first, so that the other processes have enough to do beside."""
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    """The longest begin first, so that the other processes have enough to do beside them."""
+    items.sort(key=_seconds, reverse=True)
+
+
+def _seconds(item: pytest.Item) -> float:
+    mark = item.get_closest_marker("long")
+    return 0 if mark is None else mark.args[0]
 
 
 def pytest_report_header() -> str:

@@ -470,6 +470,7 @@ async def test_cancel_between_tries(
     await assert_agreement(client, {"job": Status.STOPPED})
 
 
+@pytest.mark.long(10)
 async def test_cancel_of_an_interrupted_job(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path
 ) -> None:
@@ -617,6 +618,7 @@ async def test_a_job_that_is_to_run_again(
     assert (await ended(client, "job")).status is Status.COMPLETE
 
 
+@pytest.mark.long(10)
 async def test_two_retries_at_once(
     pool: ArqRedis, client: StatusClient, run_burst: RunBurst
 ) -> None:

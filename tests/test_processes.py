@@ -114,6 +114,7 @@ async def die(
         return None
 
 
+@pytest.mark.long(10)
 async def test_jobs_of_killed_workers_read_interrupted(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path
 ) -> None:
@@ -145,6 +146,7 @@ def early_death(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_store, "DEAD_AFTER_MS", 6_000)
 
 
+@pytest.mark.long(10)
 @pytest.mark.usefixtures("early_death")
 async def test_another_worker_takes_the_job_over(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path
@@ -172,6 +174,7 @@ async def test_another_worker_takes_the_job_over(
         assert record.error is None
 
 
+@pytest.mark.long(10)
 @pytest.mark.usefixtures("early_death")
 async def test_a_job_without_a_record_beside_a_dead_worker(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path, start_worker: StartWorker
@@ -188,6 +191,7 @@ async def test_a_job_without_a_record_beside_a_dead_worker(
     assert await client.status("untracked") is Status.WORKING
 
 
+@pytest.mark.long(10)
 @pytest.mark.usefixtures("early_death")
 async def test_jobs_behind_one_that_blocks(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path
@@ -237,7 +241,10 @@ async def test_a_job_that_arq_lost_is_ended_by_the_next_list(
 
 @pytest.mark.parametrize(
     ("function", "seconds"),
-    [pytest.param("block_once", 60, marks=pytest.mark.long), ("spin_once", 20)],
+    [
+        pytest.param("block_once", 60, marks=pytest.mark.long(60)),
+        pytest.param("spin_once", 20, marks=pytest.mark.long(20)),
+    ],
 )
 async def test_a_blocked_worker_is_not_dead(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path, function: str, seconds: float

@@ -136,6 +136,7 @@ FAIL_OVERS = [
 ]  # fmt: skip
 
 
+@pytest.mark.long(10)
 @pytest.mark.parametrize("fail_over", FAIL_OVERS, ids=lambda it: it.name)
 async def test_a_fail_over_while_jobs_run(
     sentinels: Sentinels, pool: ArqRedis, tmp_path: Path, fail_over: FailOver

@@ -280,6 +280,7 @@ TROUBLES = [
 ]
 
 
+@pytest.mark.long(10)
 @pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.name)
 async def test_jobs_and_workers_fare_as_without_tracking(tmp_path: Path, trouble: Trouble) -> None:
     """Neither ends otherwise than in an untracked worker beside it; and everything arrives."""
@@ -319,6 +320,7 @@ async def slow_link(server: Server) -> AsyncIterator[Link]:
         yield link
 
 
+@pytest.mark.long(10)
 async def test_a_slow_redis_does_not_hold_the_start_of_jobs_up(
     slow_link: Link, own_pool: ArqRedis
 ) -> None:
