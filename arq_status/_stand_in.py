@@ -1,0 +1,22 @@
+"""What takes the place of a Redis: a pool that brings what is made of one otherwise."""
+
+from collections.abc import Mapping
+
+from arq_status._attempts import Attempts
+from arq_status._options import FunctionOptions
+from arq_status._run import Outbox
+from arq_status._source import Source
+from arq_status._uplink import Uplink
+
+
+class StandIn:
+    """What such a pool derives from."""
+
+    #: what clients ask
+    source: Source
+
+    def uplink(
+        self, options: Mapping[str, FunctionOptions], outbox: Outbox, attempts: Attempts
+    ) -> Uplink:
+        """What the jobs of a worker report through."""
+        raise NotImplementedError
