@@ -2,29 +2,25 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from datetime import datetime, timedelta
-from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 from weakref import WeakKeyDictionary
 
 from arq.connections import RedisSettings
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
 from arq_status import _control
-from arq_status._connection import RedisLike, beside, close, connect
+from arq_status._connection import RedisLike, beside, connect
 from arq_status._feed import Feed
-from arq_status._listing import Query, count, overview, page_of
+from arq_status._listing import Query
 from arq_status._options import Expires, expires_ms
 from arq_status._record import BUILT_IN, JobRecord, Page, build_record, decode_data, is_news
 from arq_status._run import encode_fields
-from arq_status._store import Store
+from arq_status._source import RedisSource, Source
+from arq_status._stand_in import StandIn
 from arq_status._truth import Facts, Status, decide
-
-#: Seconds between sweeps of the indexes by a client that lists or counts.
-_SWEEP_INTERVAL = 20.0
 
 
 class StatusClient:
@@ -61,14 +57,15 @@ class StatusClient:
         if isinstance(redis, str):
             Redis.from_url(redis)  # a DSN that cannot be read is told now
         self._redis = redis
+        # redis-py's types know of no client that is one
+        given: Any = redis
+        self._stand_in = given if isinstance(given, StandIn) else None
         self._queues = None if queues is None else list(queues)
         self._expires = expires_ms(expires)
         self._deserializer = job_deserializer
         # connections belong to the event loop in which they were opened
-        self._stores: WeakKeyDictionary[asyncio.AbstractEventLoop, Store] = WeakKeyDictionary()
-        self._feeds: WeakKeyDictionary[asyncio.AbstractEventLoop, Feed] = WeakKeyDictionary()
+        self._sources: WeakKeyDictionary[asyncio.AbstractEventLoop, Source] = WeakKeyDictionary()
         self._given_loop: object = None
-        self._swept = 0.0
 
     async def __aenter__(self) -> Self:
         return self
@@ -83,12 +80,9 @@ class StatusClient:
 
     async def aclose(self) -> None:
         """Close the connections that this client opened in the running event loop."""
-        feed = self._feeds.pop(asyncio.get_running_loop(), None)
-        if feed is not None:
-            await feed.aclose()
-        store = self._stores.pop(asyncio.get_running_loop(), None)
-        if store is not None and store.redis is not self._redis:
-            await close(store.redis)
+        source = self._sources.pop(asyncio.get_running_loop(), None)
+        if source is not None:
+            await source.aclose()
 
     # one job
 
@@ -138,8 +132,8 @@ class StatusClient:
         known = list(dict.fromkeys(job_id for job_id in job_ids if _is_id(job_id)))
         records: dict[str, JobRecord | None] = {}
         if known:
-            store = await self._store()
-            for facts, fields in await store.facts(known, with_data=True):
+            source = await self._source()
+            for facts, fields in await source.facts(known, with_data=True):
                 records[facts.job_id] = build_record(facts, decode_data(fields))
         return [records.get(job_id) if _is_id(job_id) else None for job_id in job_ids]
 
@@ -285,15 +279,11 @@ class StatusClient:
             page=page,
             per_page=per_page,
         )
-        store = await self._store()
-        await self._sweep(store)
-        return await page_of(store, query)
+        return await (await self._source()).page(query)
 
     async def counts(self) -> dict[Status, int]:
         """How many jobs there are of each status."""
-        store = await self._store()
-        await self._sweep(store)
-        return await count(store)
+        return await (await self._source()).counts()
 
     # from outside
 
@@ -311,14 +301,14 @@ class StatusClient:
         """
         if not _is_id(job_id):
             return False
-        return await _control.stop(await self._store(), job_id, force=force)
+        return await _control.stop(await self._source(), job_id, force=force)
 
     async def cancel(self, job_id: str) -> bool:
         """Take a job that is not running out of its queue for good; whether that was done.
 
         Its status is ``stopped`` from then on. False for a job that runs, ended or is unknown.
         """
-        return _is_id(job_id) and await _control.cancel(await self._store(), job_id)
+        return _is_id(job_id) and await _control.cancel(await self._source(), job_id)
 
     async def unschedule(self, job_id: str) -> bool:
         """Another name of ``cancel``."""
@@ -332,18 +322,14 @@ class StatusClient:
         starts anew without its message, progress and data. False for a job that is live, that is
         complete, that is unknown, or whose payload is gone.
         """
-        return _is_id(job_id) and await _control.retry(await self._store(), job_id)
+        return _is_id(job_id) and await _control.retry(await self._source(), job_id)
 
     async def delete(self, job_id: str) -> int:
         """Forget what was tracked of the job; 1 where it was known, else 0.
 
         A live job goes on, and what it reports from here on is tracked.
         """
-        facts = await self._facts(job_id)
-        if facts is None or decide(facts) is None:
-            return 0
-        await (await self._store()).delete(facts)
-        return 1
+        return int(_is_id(job_id) and await _control.delete(await self._source(), job_id))
 
     async def store(self, job_id: str, /, **fields: Any) -> bool:
         """Set fields of the job's data from outside it; False for an unknown job.
@@ -353,50 +339,46 @@ class StatusClient:
             ValueError: a name is that of a built-in field, or a value takes more than 64 KiB.
         """
         encoded = encode_fields(fields)
-        facts = await self._facts(job_id)
-        return facts is not None and await (await self._store()).store(facts, encoded)
+        return _is_id(job_id) and await _control.store(await self._source(), job_id, encoded)
 
     # behind the scenes
 
     async def feed(self) -> Feed:
         """What ``watch`` listens to, in the running event loop."""
-        loop = asyncio.get_running_loop()
-        store = await self._store()
-        return self._feeds.setdefault(loop, Feed(store, store.redis))
+        return (await self._source()).feed
 
     async def _overview(self, query: Query) -> tuple[Page, dict[Status, int], list[str]]:
         """What the dashboard shows: a page, the counts, and the functions that there are."""
-        store = await self._store()
-        await self._sweep(store)
-        page, counts = await overview(store, query)
-        return page, counts, await store.functions()
+        return await (await self._source()).overview(query)
 
     async def _facts(self, job_id: str) -> Facts | None:
         if not _is_id(job_id):
             return None
-        [(facts, _)] = await (await self._store()).facts([job_id])
+        [(facts, _)] = await (await self._source()).facts([job_id])
         return facts
 
-    async def _store(self) -> Store:
+    async def _source(self) -> Source:
+        if self._stand_in is not None:
+            return self._stand_in.source
         loop = asyncio.get_running_loop()
-        store = self._stores.get(loop)
-        if store is None:
-            for gone in [it for it in self._stores if it.is_closed()]:
+        source = self._sources.get(loop)
+        if source is None:
+            for gone in [it for it in self._sources if it.is_closed()]:
                 # nothing can be closed properly in there any more
-                del self._stores[gone]
-                self._feeds.pop(gone, None)
+                del self._sources[gone]
             redis = await self._client_for(loop)
-            fresh = Store(
+            fresh = RedisSource(
                 redis,
+                owned=redis is not self._redis,
                 queues=self._queues,
                 expires=self._expires,
                 deserializer=self._deserializer,
             )
             # another task may have been first while this one connected
-            store = self._stores.setdefault(loop, fresh)
-            if store is not fresh and redis is not self._redis:
-                await close(redis)
-        return store
+            source = self._sources.setdefault(loop, fresh)
+            if source is not fresh:
+                await fresh.aclose()
+        return source
 
     async def _client_for(self, loop: asyncio.AbstractEventLoop) -> Redis:
         if not isinstance(self._redis, Redis):
@@ -404,13 +386,6 @@ class StatusClient:
         if self._given_loop is None:
             self._given_loop = loop
         return self._redis if self._given_loop is loop else beside(self._redis)
-
-    async def _sweep(self, store: Store) -> None:
-        if monotonic() - self._swept > _SWEEP_INTERVAL:
-            self._swept = monotonic()
-            # a replica takes no writes, and shows nothing that has expired all the same
-            with suppress(ResponseError):
-                await store.sweep()
 
 
 _PLAIN = sorted(BUILT_IN - {"data"})

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,9 @@ from arq_status._record import JobRecord, Page
 from arq_status._truth import Status
 
 _client = StatusClient()
+
+#: The client that code in this context asks in place of the default one.
+in_context: ContextVar[StatusClient | None] = ContextVar("arq_status_client", default=None)
 
 
 def configure(
@@ -31,119 +35,123 @@ def configure(
     return _client
 
 
+def _chosen() -> StatusClient:
+    return in_context.get() or _client
+
+
 async def status(job_id: str) -> Status | None:
     """What the job is doing; ``None`` if it is unknown or expired."""
-    return await _client.status(job_id)
+    return await _chosen().status(job_id)
 
 
 async def is_deferred(job_id: str) -> bool:
     """Whether the job is in the queue and due later."""
-    return await _client.is_deferred(job_id)
+    return await _chosen().is_deferred(job_id)
 
 
 async def is_queued(job_id: str) -> bool:
     """Whether the job is in the queue and due."""
-    return await _client.is_queued(job_id)
+    return await _chosen().is_queued(job_id)
 
 
 async def is_working(job_id: str) -> bool:
     """Whether a worker runs the job."""
-    return await _client.is_working(job_id)
+    return await _chosen().is_working(job_id)
 
 
 async def is_retrying(job_id: str) -> bool:
     """Whether the job waits for its next try."""
-    return await _client.is_retrying(job_id)
+    return await _chosen().is_retrying(job_id)
 
 
 async def is_complete(job_id: str) -> bool:
     """Whether the job returned."""
-    return await _client.is_complete(job_id)
+    return await _chosen().is_complete(job_id)
 
 
 async def is_failed(job_id: str) -> bool:
     """Whether the job raised, timed out or could not be run."""
-    return await _client.is_failed(job_id)
+    return await _chosen().is_failed(job_id)
 
 
 async def is_stopped(job_id: str) -> bool:
     """Whether the job was stopped, cancelled or aborted."""
-    return await _client.is_stopped(job_id)
+    return await _chosen().is_stopped(job_id)
 
 
 async def is_interrupted(job_id: str) -> bool:
     """Whether the job's worker died or was shut down in the middle of it."""
-    return await _client.is_interrupted(job_id)
+    return await _chosen().is_interrupted(job_id)
 
 
 async def job(job_id: str) -> JobRecord | None:
     """All that is known of the job at this moment; ``None`` if it is unknown or expired."""
-    return await _client.job(job_id)
+    return await _chosen().job(job_id)
 
 
 async def jobs(job_ids: Sequence[str]) -> list[JobRecord | None]:
     """The same for many jobs, in their order."""
-    return await _client.jobs(job_ids)
+    return await _chosen().jobs(job_ids)
 
 
 async def get_all(job_id: str) -> dict[str, Any]:
     """The fields of ``JobRecord`` and the job's own data in one dict; empty if unknown."""
-    return await _client.get_all(job_id)
+    return await _chosen().get_all(job_id)
 
 
 async def get(job_id: str, name: str) -> Any:
     """One field, built in or of the job's own data; ``None`` if there is none."""
-    return await _client.get(job_id, name)
+    return await _chosen().get(job_id, name)
 
 
 async def at(job_id: str) -> float | None:
     """How far the job got, of ``total``."""
-    return await _client.at(job_id)
+    return await _chosen().at(job_id)
 
 
 async def total(job_id: str) -> float | None:
     """How far the job has to go."""
-    return await _client.total(job_id)
+    return await _chosen().total(job_id)
 
 
 async def message(job_id: str) -> str | None:
     """The job's last message."""
-    return await _client.message(job_id)
+    return await _chosen().message(job_id)
 
 
 async def pct_complete(job_id: str) -> int | None:
     """How far the job got, 0 to 100."""
-    return await _client.pct_complete(job_id)
+    return await _chosen().pct_complete(job_id)
 
 
 async def enqueued_at(job_id: str) -> datetime | None:
     """When the job was enqueued."""
-    return await _client.enqueued_at(job_id)
+    return await _chosen().enqueued_at(job_id)
 
 
 async def started_at(job_id: str) -> datetime | None:
     """When the job's last try began."""
-    return await _client.started_at(job_id)
+    return await _chosen().started_at(job_id)
 
 
 async def updated_at(job_id: str) -> datetime | None:
     """When something of the job last changed."""
-    return await _client.updated_at(job_id)
+    return await _chosen().updated_at(job_id)
 
 
 async def ended_at(job_id: str) -> datetime | None:
     """When the job ended for good."""
-    return await _client.ended_at(job_id)
+    return await _chosen().ended_at(job_id)
 
 
 async def elapsed(job_id: str) -> timedelta | None:
     """How long the job's last try has been running or ran."""
-    return await _client.elapsed(job_id)
+    return await _chosen().elapsed(job_id)
 
 
 async def eta(job_id: str) -> timedelta | None:
     """How much longer the job runs at the present pace."""
-    return await _client.eta(job_id)
+    return await _chosen().eta(job_id)
 
 
 async def list_jobs(
@@ -156,17 +164,17 @@ async def list_jobs(
     per_page: int = 25,
 ) -> Page:
     """A page of the jobs; the arguments of ``StatusClient.list_jobs``."""
-    return await _client.list_jobs(status, function, search, sort, descending, page, per_page)
+    return await _chosen().list_jobs(status, function, search, sort, descending, page, per_page)
 
 
 async def counts() -> dict[Status, int]:
     """How many jobs there are of each status."""
-    return await _client.counts()
+    return await _chosen().counts()
 
 
 async def delete(job_id: str) -> int:
     """Forget what was tracked of the job; 1 where it was known, else 0."""
-    return await _client.delete(job_id)
+    return await _chosen().delete(job_id)
 
 
 async def store(job_id: str, /, **fields: Any) -> bool:
@@ -176,12 +184,12 @@ async def store(job_id: str, /, **fields: Any) -> bool:
         TypeError: JSON cannot hold a value.
         ValueError: a name is that of a built-in field, or a value takes more than 64 KiB.
     """
-    return await _client.store(job_id, **fields)
+    return await _chosen().store(job_id, **fields)
 
 
 async def watch(job_id: str) -> AsyncGenerator[JobRecord]:
     """Follow the job: its record now, at every change, and at last as it ended."""
-    async with aclosing(_client.watch(job_id)) as records:
+    async with aclosing(_chosen().watch(job_id)) as records:
         async for record in records:
             yield record
 
@@ -192,24 +200,24 @@ async def wait(job_id: str, timeout: float | None = None) -> JobRecord | None:
     Raises:
         TimeoutError: it has not ended by then.
     """
-    return await _client.wait(job_id, timeout)
+    return await _chosen().wait(job_id, timeout)
 
 
 async def stop(job_id: str, *, force: bool = False) -> bool:
     """Stop the job, with ``force`` at its next ``await``; whether there was one to stop."""
-    return await _client.stop(job_id, force=force)
+    return await _chosen().stop(job_id, force=force)
 
 
 async def cancel(job_id: str) -> bool:
     """Take a job that is not running out of its queue for good; whether that was done."""
-    return await _client.cancel(job_id)
+    return await _chosen().cancel(job_id)
 
 
 async def unschedule(job_id: str) -> bool:
     """Another name of ``cancel``."""
-    return await _client.cancel(job_id)
+    return await _chosen().cancel(job_id)
 
 
 async def retry(job_id: str) -> bool:
     """Run a failed, stopped or interrupted job again; whether it will be."""
-    return await _client.retry(job_id)
+    return await _chosen().retry(job_id)

@@ -3,14 +3,13 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, Collection, Iterable
+from collections.abc import AsyncGenerator, Collection, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
-
-from redis.asyncio import Redis
+from typing import Any, Protocol
 
 from arq_status._connection import beside, close
 from arq_status._record import JobRecord, build_record, decode_data, is_news
-from arq_status._store import Store
+from arq_status._store import Fields, Store
 from arq_status._truth import Facts
 from arq_status._writer import TROUBLE
 
@@ -74,12 +73,20 @@ class Following:
             self._news.set()
 
 
-class Feed:
-    """Reads what changed, once for all that follow."""
+class FactsReader(Protocol):
+    """Where a feed looks at what changed."""
 
-    def __init__(self, store: Store, redis: Redis) -> None:
-        self._store = store
-        self._redis = redis
+    async def facts(
+        self, job_ids: Sequence[str], *, with_data: bool = False
+    ) -> list[tuple[Facts, Fields]]:
+        """What decides about each job, and its stored fields."""
+
+
+class Feed:
+    """Reads what changed, once for all that follow; somebody has to tell it when to look."""
+
+    def __init__(self, reader: FactsReader) -> None:
+        self._reader = reader
         self._followers: dict[Following, None] = {}
         self._followers_of: dict[str, dict[Following, None]] = {}
         self._known: dict[str, JobRecord | None] = {}
@@ -96,8 +103,9 @@ class Feed:
         following = Following(self, others=others)
         self._followers[following] = None
         if not self._tasks:
-            works = (self._listen(), self._read())
-            self._tasks = [asyncio.create_task(it, name="arq-status feed") for it in works]
+            self._tasks = [
+                asyncio.create_task(work, name="arq-status feed") for work in self._works()
+            ]
         following.job_ids = job_ids
         try:
             yield following
@@ -129,20 +137,75 @@ class Feed:
                 self._known.pop(job_id, None)
         self._look_at(added)
 
+    def hear(self, job_ids: Iterable[str]) -> None:
+        """Note that these jobs changed."""
+        self._look_at(job_id for job_id in job_ids if job_id in self._followers_of)
+        self._tell_of_others()
+
+    def hear_of_any(self) -> None:
+        """Note that any job may have changed."""
+        self._look_at(self._followers_of)
+        self._tell_of_others()
+
+    def _tell_of_others(self) -> None:
+        for following in self._followers:
+            following.tell_of_others()
+
+    def _works(self) -> list[Coroutine[Any, Any, None]]:
+        return [self._read()]
+
     def _look_at(self, job_ids: Iterable[str]) -> None:
         self._due.update(job_ids)
         if self._due:
             self._wake.set()
 
-    def _look_at_all(self) -> None:
-        self._look_at(self._followers_of)
-        for following in self._followers:
-            following.tell_of_others()
+    async def _read(self) -> None:
+        loop = asyncio.get_running_loop()
+        check = loop.time() + CHECK
+        while True:
+            try:
+                async with asyncio.timeout_at(check):
+                    await self._wake.wait()
+            except TimeoutError:
+                self.hear_of_any()
+            if loop.time() >= check:
+                check = loop.time() + CHECK
+            await asyncio.sleep(_GATHERING)
+            self._wake.clear()
+            due, self._due = self._due & self._followers_of.keys(), set()
+            try:
+                await self._tell(list(due))
+            except TROUBLE:
+                self._look_at(due)
+                await asyncio.sleep(_LONGEST_PAUSE / 4)
+
+    async def _tell(self, job_ids: list[str]) -> None:
+        for facts, fields in await self._reader.facts(job_ids, with_data=True):
+            job_id = facts.job_id
+            record = build_record(facts, decode_data(fields))
+            changed = job_id not in self._known or is_news(self._known[job_id], record)
+            for following in self._followers_of.get(job_id, ()):
+                following.tell(job_id, record, is_news=changed)
+            if job_id in self._followers_of:
+                self._known[job_id] = record
+            if _is_ending(facts):
+                self._look_at([job_id])
+
+
+class RedisFeed(Feed):
+    """Hears of changes by pub/sub."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self._store = store
+
+    def _works(self) -> list[Coroutine[Any, Any, None]]:
+        return [self._listen(), *super()._works()]
 
     async def _listen(self) -> None:
         pause = _FIRST_PAUSE
         while True:
-            redis = beside(self._redis, decode_responses=False)
+            redis = beside(self._store.redis, decode_responses=False)
             try:
                 async with redis.pubsub() as pubsub:
                     await pubsub.subscribe(self._store.channel)
@@ -162,48 +225,12 @@ class Feed:
     def _hear(self, message: dict[str, object]) -> None:
         if message["type"] != "message":
             # subscribed, perhaps again: what was published before was not heard
-            self._look_at_all()
+            self.hear_of_any()
             return
         try:
-            job_ids = json.loads(message["data"])  # type: ignore[arg-type]
-            self._look_at(job_id for job_id in job_ids if job_id in self._followers_of)
+            self.hear(json.loads(message["data"]))  # type: ignore[arg-type]
         except (ValueError, TypeError):
-            self._look_at_all()
-            return
-        for following in self._followers:
-            following.tell_of_others()
-
-    async def _read(self) -> None:
-        loop = asyncio.get_running_loop()
-        check = loop.time() + CHECK
-        while True:
-            try:
-                async with asyncio.timeout_at(check):
-                    await self._wake.wait()
-            except TimeoutError:
-                self._look_at_all()
-            if loop.time() >= check:
-                check = loop.time() + CHECK
-            await asyncio.sleep(_GATHERING)
-            self._wake.clear()
-            due, self._due = self._due & self._followers_of.keys(), set()
-            try:
-                await self._tell(list(due))
-            except TROUBLE:
-                self._look_at(due)
-                await asyncio.sleep(_LONGEST_PAUSE / 4)
-
-    async def _tell(self, job_ids: list[str]) -> None:
-        for facts, fields in await self._store.facts(job_ids, with_data=True):
-            job_id = facts.job_id
-            record = build_record(facts, decode_data(fields))
-            changed = job_id not in self._known or is_news(self._known[job_id], record)
-            for following in self._followers_of.get(job_id, ()):
-                following.tell(job_id, record, is_news=changed)
-            if job_id in self._followers_of:
-                self._known[job_id] = record
-            if _is_ending(facts):
-                self._look_at([job_id])
+            self.hear_of_any()
 
 
 def _is_ending(facts: Facts) -> bool:

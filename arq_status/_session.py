@@ -14,20 +14,19 @@ from arq.utils import timestamp_ms, to_unix_ms
 
 from arq_status._arq_worker import ArqWorker
 from arq_status._attempts import Attempt, Attempts
-from arq_status._connection import close, for_background
-from arq_status._heartbeat import Heartbeat
 from arq_status._options import FunctionOptions
 from arq_status._outcome import COMPLETE, Circumstances, Outcome, judge
 from arq_status._run import Outbox, Run
-from arq_status._store import Store
+from arq_status._stand_in import StandIn
 from arq_status._text import clean, render_args, shorten
 from arq_status._track import State, Track
 from arq_status._tracker import JobTracker, current
-from arq_status._writer import TROUBLE, Writer
+from arq_status._uplink import RedisUplink, Uplink
+from arq_status._writer import TROUBLE
 
 #: Seconds that the start of a job waits for its record at most.
 _START_PATIENCE = 0.1
-#: Seconds that a worker's start and a retry wait for Redis at most.
+#: Seconds that a retry waits for Redis, and a worker's end for what is being written, at most.
 _PATIENCE = 1.0
 _NAME_LIMIT = 300
 _UNKNOWN = "<unknown>"
@@ -56,37 +55,32 @@ class Session:
         self._options = options
         self._default = default
         self._outbox = Outbox()
-        self._redis = for_background(redis)
-        self._store = Store(self._redis)
-        self._writer = Writer(self._store, self._outbox)
         self._endings: set[asyncio.Task[None]] = set()
         self.worker = ArqWorker(settings, redis)
         self._attempts = Attempts(self.worker)
         #: new at every start, for a container's host and process id are not
         self.name = clean(f"{socket.gethostname()}:{os.getpid()}:{secrets.token_urlsafe(3)}")
-        self._heartbeat = Heartbeat(
-            redis,
-            self.name,
-            self.worker.queue,
-            self.worker.in_progress_ms,
-            options,
-            self._writer,
-            self._outbox,
-            self._attempts,
-        )
+        self._uplink: Uplink
+        if isinstance(redis, StandIn):
+            self._uplink = redis.uplink(options, self._outbox, self._attempts)
+        else:
+            self._uplink = RedisUplink(
+                redis, self.name, self.worker, options, self._outbox, self._attempts
+            )
 
     async def open(self) -> None:
         """Announce the worker, without waiting long for it."""
-        self._heartbeat.start()
-        await self._heartbeat.wait_announced(_PATIENCE)
+        await self._uplink.open()
+
+    async def settle(self) -> None:
+        """Wait for the records of jobs that arq gave up, though not for ever."""
+        if self._endings:
+            await asyncio.wait(self._endings, timeout=_PATIENCE)
 
     async def close(self) -> None:
         """Write what is pending and take leave."""
-        if self._endings:
-            await asyncio.wait(self._endings, timeout=_PATIENCE)
-        await self._writer.close()
-        await self._heartbeat.stop()
-        await close(self._redis)
+        await self.settle()
+        await self._uplink.close()
 
     def options_of(self, function: str | None) -> FunctionOptions:
         """The options of a function, also of one that this worker does not know."""
@@ -110,12 +104,12 @@ class Session:
         attempt_var.set(attempt)
         if run.tracked:
             self._attempts.add(attempt)
-        tracker = JobTracker(run, self._writer, self._store) if run.tracked else JobTracker(run)
+        tracker = JobTracker(run, self._uplink) if run.tracked else JobTracker(run)
         ctx["status"] = tracker
         current.set(tracker)
-        if run.tracked and self._writer.idle:
+        if run.tracked and self._uplink.idle:
             # before the job's first line, which may block this loop or end this process
-            await _uncut(self._writer.flush(run, _START_PATIENCE), again=True)
+            await _uncut(self._uplink.flush(run, _START_PATIENCE), again=True)
         else:
             run.mark_urgent()
 
@@ -147,7 +141,7 @@ class Session:
     async def _earlier(self, job_id: str, run: int) -> Track | None:
         """The record of an earlier try of the run; of any run where arq does not know which."""
         try:
-            earlier = await asyncio.wait_for(self._store.track(job_id), _PATIENCE)
+            earlier = await asyncio.wait_for(self._uplink.track(job_id), _PATIENCE)
         except TROUBLE:
             return None
         if earlier is None or earlier.ended is not None or earlier.state is State.DELETED:
@@ -177,7 +171,7 @@ class Session:
             run.mark_urgent()
             return
         # in a shutdown as well: the job has ended all the same, and arq is to book that
-        await _uncut(self._writer.flush(run), again=False)
+        await _uncut(self._uplink.flush(run), again=False)
 
     def _circumstances(self, attempt: Attempt) -> Circumstances:
         return Circumstances(
@@ -216,7 +210,7 @@ class Session:
         ending = Run(job_id, track, self._outbox)
         _close(ending, judge(None, result, Circumstances()), result)
         # with no tick between arq's end and ours, though nobody waits for it
-        await self._writer.flush(ending, 0)
+        await self._uplink.flush(ending, 0)
 
 
 async def _uncut(work: Coroutine[Any, Any, T], *, again: bool) -> T:

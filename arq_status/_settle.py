@@ -8,6 +8,7 @@ from redis.exceptions import ResponseError
 from arq_status._record import JobRecord, build_record
 from arq_status._store import Census, Row, Store
 from arq_status._track import State, Track
+from arq_status._tracks import tombstone
 from arq_status._truth import DeadWorker, Facts, Status, decide
 
 #: For so many ms after arq's own end a living worker may still have its record to write.
@@ -79,7 +80,7 @@ async def _write(store: Store, rows: Sequence[Row], forgotten: Sequence[Facts] =
     try:
         await store.write(rows)
         for facts in forgotten:
-            await store.delete(facts)
+            await store.delete(facts.job_id, tombstone(facts))
     except ResponseError:
         # a replica takes no writes; what is shown does not depend on this one
         return False

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
-from arq.constants import default_queue_name
 from arq.utils import timestamp_ms
 from redis.asyncio import Redis
 
@@ -20,7 +19,7 @@ from arq_status._payload import (
     read_result,
 )
 from arq_status._scripts import Argument
-from arq_status._track import State, Track
+from arq_status._track import Track
 from arq_status._truth import DeadWorker, Facts
 
 #: A worker without a heartbeat for so long is dead.
@@ -342,37 +341,19 @@ class Store:
             )
         )  # fmt: skip
 
-    async def store(self, facts: Facts, fields: Mapping[str, str]) -> bool:
+    async def store(self, job_id: str, waiting: Track, fields: Mapping[str, str]) -> bool:
         """Add fields from outside the job; False where it is not known."""
-        own, payload = facts.own_track, facts.payload
-        run = (payload.enqueued_ms if payload else None) or (own.run if own else 0)
-        options = self._options.get((payload.function if payload else None) or "")
-        waiting = Track(
-            run=run,
-            job_try=0,
-            state=State.WAITING,
-            queue=facts.queue or default_queue_name,
-            updated=facts.now,
-            function=payload.function if payload else None,
-            args=payload.args if payload else "",
-            expires=options.expires if options else self._expires,
-        )
         stored: int = await _scripts.store(
-            self.redis, self.channel, facts.job_id, waiting.encode(),
+            self.redis, self.channel, job_id, waiting.encode(),
             json.dumps(_flat(fields), ensure_ascii=False), *self._queues,
         )  # fmt: skip
         return bool(stored)
 
-    async def delete(self, facts: Facts) -> None:
-        """Forget what was tracked of a job, and what arq's result tells of it."""
-        track, result = facts.track, facts.result
-        run = track.run if track else 0
-        if result is not None:
-            run = max(run, result.enqueued_ms or facts.now)
-        tombstone = Track(run=run, job_try=0, state=State.DELETED, updated=facts.now)
-        expires = max(_TOMBSTONE_MS, track.expires if track else facts.expires)
+    async def delete(self, job_id: str, tombstone: Track) -> None:
+        """Forget what was tracked of a job; of one that is not live this stands in its place."""
+        expires = max(_TOMBSTONE_MS, tombstone.expires)
         await _scripts.delete(
-            self.redis, self.channel, facts.job_id, tombstone.encode(), expires, *self._queues
+            self.redis, self.channel, job_id, tombstone.encode(), expires, *self._queues
         )
 
     async def sweep(self, budget: int = 1_000) -> bool:

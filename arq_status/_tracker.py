@@ -9,9 +9,9 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from arq_status._run import Run
-from arq_status._store import Store
 from arq_status._text import clean
-from arq_status._writer import TROUBLE, Writer
+from arq_status._uplink import Uplink
+from arq_status._writer import TROUBLE
 
 T = TypeVar("T")
 
@@ -43,14 +43,13 @@ class JobTracker:
     there when the job has ended. They never raise for want of Redis.
     """
 
-    def __init__(self, run: Run, writer: Writer | None = None, store: Store | None = None) -> None:
+    def __init__(self, run: Run, uplink: Uplink | None = None) -> None:
         self._run = run
-        self._writer = writer
-        self._store = store
+        self._uplink = uplink
         self._yielded = monotonic()
         self._sync: SyncTracker | None = None
-        #: where the writer runs; a tracker without one needs none
-        self.loop = asyncio.get_running_loop() if writer is not None else None
+        #: where the uplink works; a tracker without one needs none
+        self.loop = asyncio.get_running_loop() if uplink is not None else None
 
     @property
     def job_id(self) -> str:
@@ -120,9 +119,9 @@ class JobTracker:
         """
         run, name = self._run, clean(name)
         raw: str | bytes | None = run.fields.get(name)
-        if name not in run.unsent and self._store is not None:
+        if name not in run.unsent and self._uplink is not None:
             with suppress(*TROUBLE):
-                raw = await asyncio.wait_for(self._store.field(run.job_id, name), 5)
+                raw = await asyncio.wait_for(self._uplink.field(run.job_id, name), 5)
         try:
             return default if raw is None else json.loads(raw)
         except (ValueError, RecursionError):
@@ -163,8 +162,8 @@ class JobTracker:
 
     async def flush(self) -> None:
         """Wait until everything said so far is in Redis, though not for ever if it is away."""
-        if self._writer is not None:
-            await self._writer.flush(self._run)
+        if self._uplink is not None:
+            await self._uplink.flush(self._run)
 
     async def _rest(self) -> None:
         self._run.raise_if_stopping()

@@ -25,7 +25,7 @@ Hook = Callable[[dict[str, Any]], Coroutine[Any, Any, Any]]
 _UNTESTED = (0, 29)
 
 #: The running worker, in every task that arq starts for it.
-_session: ContextVar[Session | None] = ContextVar("arq_status_session", default=None)
+session_var: ContextVar[Session | None] = ContextVar("arq_status_session", default=None)
 
 
 class _Decorator(Protocol):
@@ -111,7 +111,8 @@ class Tracking:
         self._options: dict[str, FunctionOptions] = {}
         self._open: list[tuple[Any, asyncio.Task[Any] | None, Session]] = []
         self._serialize: Callable[[Any], bytes] = given.get("job_serializer") or pickle.dumps
-        self._deserialize: Callable[[bytes], Any] = given.get("job_deserializer") or pickle.loads
+        self.given_deserializer: Callable[[bytes], Any] | None = given.get("job_deserializer")
+        self._deserialize = self.given_deserializer or pickle.loads
 
     def settings(self) -> dict[str, Any]:
         """What takes the place of the settings given."""
@@ -140,7 +141,7 @@ class Tracking:
         @wraps(coroutine)
         async def tracked(ctx: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
             attempt = attempt_var.get()
-            session = _session.get()
+            session = session_var.get()
             if attempt is None or session is None:
                 return await coroutine(ctx, *args, **kwargs)
             attempt.job_task = asyncio.current_task()
@@ -165,7 +166,7 @@ class Tracking:
 
     async def _on_startup(self, ctx: dict[str, Any]) -> None:
         session = Session(ctx["redis"], self._given, self._options, self._default)
-        _session.set(session)
+        session_var.set(session)
         self._open.append((ctx, asyncio.current_task(), session))
         await session.open()
         await self._run_hook("on_startup", ctx)
@@ -183,13 +184,13 @@ class Tracking:
                 await it[2].close()
 
     async def _on_job_start(self, ctx: dict[str, Any]) -> None:
-        session = _session.get()
+        session = session_var.get()
         if session is not None:
             await session.begin(ctx)
         await self._run_hook("on_job_start", ctx)
 
     async def _on_job_end(self, ctx: dict[str, Any]) -> None:
-        session = _session.get()
+        session = session_var.get()
         try:
             await self._run_hook("on_job_end", ctx)
         finally:
@@ -204,7 +205,7 @@ class Tracking:
     def _job_serializer(self, data: Any) -> bytes:
         raw = self._serialize(data)
         # what it was made of tells jobs and results apart; a failed one arq tries again with less
-        session = _session.get()
+        session = session_var.get()
         if session is not None and "r" in data and "id" in data:
             attempt = attempt_var.get()
             if attempt is not None and attempt.run.job_id == data["id"]:
@@ -219,6 +220,14 @@ class Tracking:
         if isinstance(data, Mapping) and "r" not in data:
             payload_var.set(data)
         return data
+
+
+def given_deserializer(settings: Any) -> Callable[[bytes], Any] | None:
+    """The user's own ``job_deserializer``, also of settings that are tracked."""
+    given = settings if isinstance(settings, dict) else vars(settings)
+    deserializer: Any = given.get("job_deserializer")
+    ours = getattr(deserializer, "__self__", None)
+    return ours.given_deserializer if isinstance(ours, Tracking) else deserializer
 
 
 class _Settings(Sequence[T]):

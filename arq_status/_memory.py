@@ -1,0 +1,320 @@
+"""Jobs in memory: what arq's keys and our records would hold, for tests that run without Redis."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from arq.utils import timestamp_ms
+
+from arq_status._attempts import Attempts
+from arq_status._feed import Feed
+from arq_status._listing import Query, page_from
+from arq_status._options import FunctionOptions
+from arq_status._payload import read_job, read_result
+from arq_status._record import JobRecord, Page, build_record, decode_data
+from arq_status._run import Outbox, Run
+from arq_status._store import Fields, Row
+from arq_status._track import State, Track
+from arq_status._truth import Facts, Status
+
+#: A payload that is larger is not kept for ``retry``.
+_LARGEST_PAYLOAD = 1_048_576
+#: What is left of an in-progress key of arq's: here it goes when the try ends, at the latest.
+_KEY_LEFT = 86_400_000
+
+
+@dataclass(slots=True, kw_only=True)
+class Entry:
+    """A job: what arq holds of it, and what is recorded. Times are epoch milliseconds."""
+
+    job_id: str
+    #: what it was enqueued with, for as long as arq will run it or runs it
+    payload: bytes | None = None
+    queue: str = ""
+    due: int = 0
+    #: a try is running
+    ongoing: bool = False
+    #: the tries begun
+    tries: int = 0
+    #: arq's result and when it expires, ``None`` for never
+    result: bytes | None = None
+    result_expires: int | None = None
+    track: Track | None = None
+    stored: bytes = b""
+    fields: dict[bytes, bytes] = field(default_factory=dict)
+    #: what it was enqueued with, for ``retry``
+    kept: bytes | None = None
+
+    @property
+    def live(self) -> bool:
+        """Arq will run the job, or runs it."""
+        return self.payload is not None
+
+    def put(self, track: Track | None) -> None:
+        """Put a record in the place of the one that is there."""
+        self.track = track
+        self.stored = b"" if track is None else track.encode().encode()
+
+    def expire(self, now: int) -> None:
+        """Drop what would have expired by now."""
+        if self.result_expires is not None and self.result_expires <= now:
+            self.result = self.result_expires = None
+        track = self.track
+        if track is not None and track.ended is not None and track.ended + track.expires <= now:
+            self.forget()
+
+    def keep_payload(self) -> None:
+        """Keep what arq has of it for ``retry``."""
+        if self.payload is not None and len(self.payload) <= _LARGEST_PAYLOAD:
+            self.kept = self.payload
+
+    def forget(self) -> None:
+        """Drop what is recorded."""
+        self.put(None)
+        self.fields, self.kept = {}, None
+
+
+class Memory:
+    """Jobs in memory: a ``Source`` for clients, and what a worker's uplink writes to."""
+
+    def __init__(self, deserializer: Callable[[bytes], Any] | None) -> None:
+        self._deserializer = deserializer
+        self._entries: dict[str, Entry] = {}
+        #: the options of the functions, once a tracked worker has announced them
+        self.options: Mapping[str, FunctionOptions] = {}
+        self._uplink: MemoryUplink | None = None
+        self.feed = Feed(self)
+        #: runs a job that is queued to its end
+        self.run: Callable[[str], Awaitable[object]] = _nobody
+
+    def entry(self, job_id: str) -> Entry:
+        """The job with this id."""
+        entry = self._entries.setdefault(job_id, Entry(job_id=job_id))
+        entry.expire(timestamp_ms())
+        return entry
+
+    def entries(self) -> list[Entry]:
+        """All jobs."""
+        return [self.entry(job_id) for job_id in list(self._entries)]
+
+    # a worker's side
+
+    def attach(self, uplink: "MemoryUplink") -> None:
+        """Take in what an uplink brings."""
+        self._uplink, self.options = uplink, uplink.options
+
+    def detach(self) -> None:
+        """Take in that the worker has ended."""
+        self._uplink = None
+
+    def write(self, row: Row) -> None:
+        """Write a record, unless the job was deleted since it ended."""
+        new = Track.decode(row.track.encode())
+        assert new is not None
+        entry = self.entry(row.job_id)
+        old = entry.track
+        if old is not None and old.run == new.run and old.state is State.DELETED:
+            return
+        if old is not None and old.run != new.run:
+            entry.forget()
+        entry.fields |= _encoded(row.fields)
+        entry.put(new)
+        if new.state is State.COMPLETE:
+            entry.kept = None
+        else:
+            entry.keep_payload()
+
+    # a client's side
+
+    async def facts(
+        self, job_ids: Sequence[str], *, with_data: bool = False
+    ) -> list[tuple[Facts, Fields]]:
+        """What decides about each job, and its stored fields."""
+        del with_data  # they cost nothing
+        self.pull()
+        entries = [
+            self.entry(job_id) if job_id in self._entries else Entry(job_id=job_id)
+            for job_id in job_ids
+        ]
+        return [(self._facts(entry), dict(entry.fields)) for entry in entries]
+
+    def pull(self) -> None:
+        """Take what jobs have reported since the last look."""
+        if self._uplink is not None:
+            self._uplink.pull()
+
+    async def page(self, query: Query) -> Page:
+        """A page of the list."""
+        return page_from(await self._records(), query)
+
+    async def counts(self) -> dict[Status, int]:
+        """How many jobs there are of each status."""
+        counts = dict.fromkeys(Status, 0)
+        for record in await self._records():
+            counts[record.status] += 1
+        return counts
+
+    async def overview(self, query: Query) -> tuple[Page, dict[Status, int], list[str]]:
+        """Both, and the functions of the settings."""
+        return await self.page(query), await self.counts(), list(self.options)
+
+    async def stop(self, job_id: str, run: int, *, force: bool) -> bool:
+        """Ask a running job to stop."""
+        # nothing has happened since it was seen running, with a record
+        assert self._uplink is not None
+        self._uplink.stop(job_id, run, force=force)
+        return True
+
+    async def cancel(self, facts: Facts, last: Track, *, drop_key: bool) -> bool:
+        """Take a job that waits out of its queue."""
+        del drop_key  # nobody else looks at it
+        entry = self.entry(facts.job_id)
+        if facts.own_track is None:
+            entry.forget()
+        entry.keep_payload()
+        entry.payload = None
+        entry.put(last)
+        self.feed.hear([entry.job_id])
+        return True
+
+    async def retry(self, facts: Facts, waiting: Track) -> bool:
+        """Run an ended job again; False where its payload was not kept."""
+        entry = self.entry(facts.job_id)
+        payload = entry.kept
+        if payload is None:
+            return False
+        entry.forget()
+        entry.payload, entry.kept, entry.result = payload, payload, None
+        entry.queue, entry.due, entry.tries = waiting.queue, waiting.due or 0, 0
+        entry.put(waiting)
+        self.feed.hear([entry.job_id])
+        await self.run(entry.job_id)
+        return True
+
+    async def store(self, job_id: str, waiting: Track, fields: Mapping[str, str]) -> bool:
+        """Add fields from outside the job; False where it is not known."""
+        entry = self.entry(job_id)
+        if self._facts(entry).own_track is None:
+            if not entry.live:
+                return False
+            entry.forget()
+            entry.put(waiting)
+        entry.fields |= _encoded(fields)
+        self.feed.hear([job_id])
+        return True
+
+    async def delete(self, job_id: str, tombstone: Track) -> None:
+        """Forget what was tracked of a job; of one that is not live this stands in its place."""
+        entry = self.entry(job_id)
+        entry.forget()
+        if not entry.live:
+            entry.put(tombstone)
+        self.feed.hear([job_id])
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+    async def _records(self) -> list[JobRecord]:
+        found = await self.facts(list(self._entries))
+        records = (build_record(facts, decode_data(fields)) for facts, fields in found)
+        return [record for record in records if record is not None]
+
+    def _facts(self, entry: Entry) -> Facts:
+        payload = result = None
+        if entry.payload is not None:
+            payload = self._shown(read_job(entry.payload, b"", self._deserializer))
+        elif entry.result is not None:
+            result = self._shown(read_result(entry.result, b"", self._deserializer))
+            track = entry.track
+            if track is not None and track.ended and track.run == result.enqueued_ms:
+                result = None
+        read = payload or result
+        options = self.options.get((read.function if read else None) or "", FunctionOptions())
+        return Facts(
+            job_id=entry.job_id,
+            now=timestamp_ms(),
+            payload=payload,
+            queue=entry.queue if entry.live else None,
+            due=entry.due if entry.live else None,
+            ongoing=entry.ongoing,
+            key_left=_KEY_LEFT,
+            tries=entry.tries if entry.ongoing else None,
+            track=entry.track,
+            stored=entry.stored,
+            worker_alive=self._uplink is not None,
+            result=result,
+            expires=options.expires,
+        )
+
+    def _shown(self, read: Any) -> Any:
+        options = self.options.get(read.function or "")
+        return read if options is None or options.record_args else replace(read, args="")
+
+
+class MemoryUplink:
+    """Keeps what jobs report until somebody asks, and lets those who follow know."""
+
+    #: nothing is ever waited for
+    idle = True
+
+    def __init__(
+        self,
+        memory: Memory,
+        options: Mapping[str, FunctionOptions],
+        outbox: Outbox,
+        attempts: Attempts,
+    ) -> None:
+        self._memory = memory
+        self.options = options
+        self._outbox = outbox
+        self._attempts = attempts
+        self._loop = asyncio.get_running_loop()
+
+    async def open(self) -> None:
+        """Begin to take what jobs report."""
+        self._memory.attach(self)
+        self._outbox.notify = self._notify
+
+    async def close(self) -> None:
+        """Take what is left."""
+        self.pull()
+        self._memory.detach()
+
+    async def flush(self, run: Run, patience: float = 0) -> None:
+        """Have a run written."""
+        del patience
+        run.mark_urgent()
+        self.pull()
+
+    async def track(self, job_id: str) -> Track | None:
+        """The tracking record of a job."""
+        return self._memory.entry(job_id).track
+
+    async def field(self, job_id: str, name: str) -> bytes | None:
+        """A stored field of a job, encoded."""
+        return self._memory.entry(job_id).fields.get(name.encode())
+
+    def pull(self) -> None:
+        """Take what jobs have reported."""
+        while taken := self._outbox.take(100, progress=True):
+            for run, row in taken.values():
+                self._memory.write(row)
+                run.begun = True
+                run.settle(row.fields)
+
+    def stop(self, job_id: str, run: int, *, force: bool) -> None:
+        """Ask a running job to stop."""
+        self._attempts.heed({job_id: f"{run}!" if force else str(run)})
+
+    def _notify(self) -> None:
+        # jobs report from threads as well
+        self._loop.call_soon_threadsafe(self._memory.feed.hear_of_any)
+
+
+async def _nobody(job_id: str) -> None:
+    """There is no worker, or none yet."""
+
+
+def _encoded(fields: Mapping[str, str]) -> dict[bytes, bytes]:
+    return {name.encode(): text.encode() for name, text in fields.items()}
