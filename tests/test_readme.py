@@ -147,7 +147,4 @@ def test_tests_of_users(tmp_path: Path) -> None:
 
 async def test_every_snippet_is_tested() -> None:
     """No snippet stands in the README that this file does not run."""
-<<<<<<< HEAD
-    assert len(SNIPPETS) == 3
-=======
-    assert len(SNIPPETS) == 5
+    assert len(SNIPPETS) == 6
