@@ -21,9 +21,9 @@ no   any         working, or cut off                            none            
 no   any         nothing                                        none, expired   None
 ==== =========== ============================================== =============== =============
 
-In progress means that arq's key tells of a try that is still running. A key that outlived the
-recorded end of an earlier run or of a try that arq will repeat (a cron job keeps its key for 60 s)
-is none. Between the recorded end of a job and arq's own it still counts: arq decides.
+In progress means that arq's key tells of a try that is still running. A key that outlived an
+earlier run or the recorded end of a try that arq will repeat (a cron job keeps its key for 60 s) is
+none. Between the recorded end of a job and arq's own it still counts: arq decides.
 (*) Or the record says nothing, and the try began just when a worker of its queue died.
 """
 
@@ -172,13 +172,13 @@ def _live_status(facts: Facts) -> Status:
 
 
 def _outlived(facts: Facts) -> bool:
-    """Whether the in-progress key is left from a try whose end is recorded."""
+    """Whether the in-progress key is left from a try that has ended."""
     track = facts.track
-    if track is None or facts.key_left > _KEPT:
+    if facts.key_left > _KEPT:
         return False
-    if facts.own_track is None or track.state is State.WAITING:
+    if track is None or facts.own_track is None or track.state is State.WAITING:
         # arq forgets how many tries a run had when it ends: a count is that of the present run
-        return not facts.tries
+        return not facts.tries and facts.lost_worker is None
     if track.state is State.RETRYING or (track.state is State.INTERRUPTED and not track.ended):
         return not _next_try_begun(facts, track)
     return False

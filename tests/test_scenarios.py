@@ -485,6 +485,18 @@ async def test_the_id_of_a_cron_job_used_again_while_its_key_is_kept(
     assert await client.status("job") is Status.DEFERRED
 
 
+async def test_the_id_of_an_untracked_cron_job_used_again_while_its_key_is_kept(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """Without a record as well the key of the last run makes no running job of the next."""
+    worker = await start_worker({"cron_jobs": at_startup(nightly)})
+    await booked_as(pool, "job", "in_progress, key kept")
+    worker.allow_pick_jobs = False
+    await pool.enqueue_job("cron:nightly", _job_id="job")
+    assert await client.status("job") is Status.QUEUED
+    await assert_agreement(client, {"job": Status.QUEUED})
+
+
 async def report_then_fail(ctx: dict[str, Any], *, succeed: bool) -> None:
     """Report and store, and fail unless told otherwise."""
     if not succeed:

@@ -140,8 +140,7 @@ TABLE = [
     Row(WAITS, LOST, {"nothing", "deleted", "waiting"}, ANY_RESULT, Status.INTERRUPTED),
     Row(WAITS - TIMELESS, LOST, OTHER_RUNS, ANY_RESULT, Status.INTERRUPTED),
     Row(WAITS, {"the next try, worker lost"}, ANY_RECORD, ANY_RESULT, Status.INTERRUPTED),
-    Row(WAITS, RUNS, {"nothing"}, ANY_RESULT, Status.WORKING),
-    Row(WAITS, COUNTED, {"deleted", "waiting"}, ANY_RESULT, Status.WORKING),
+    Row(WAITS, COUNTED, {"nothing", "deleted", "waiting"}, ANY_RESULT, Status.WORKING),
     Row(WAITS - TIMELESS, COUNTED, OTHER_RUNS, ANY_RESULT, Status.WORKING),
     Row(WAITS, {"the next try"}, ANY_RECORD, ANY_RESULT, Status.WORKING),
     Row(WAITS, RUNS, {"alive", "complete, worker alive"}, ANY_RESULT, Status.WORKING),
@@ -234,6 +233,20 @@ def test_a_key_left_from_an_earlier_run_is_ignored() -> None:
     assert decide(again) is Status.QUEUED
     assert decide(replace(again, due=NOW + 1)) is Status.DEFERRED
     assert decide(replace(again, tries=1)) is Status.WORKING
+
+
+@pytest.mark.parametrize(
+    ("known", "status"),
+    [
+        ({"key_left": 60_000}, Status.QUEUED),
+        ({"key_left": 60_001}, Status.WORKING),
+        ({"key_left": 60_000, "tries": 1}, Status.WORKING),
+        ({"key_left": 60_000, "lost_worker": "w"}, Status.INTERRUPTED),
+    ],
+)
+def test_a_key_beside_which_there_is_no_record(known: dict[str, Any], status: Status) -> None:
+    """It is left over if arq has counted no try and it is as old as one that cron keeps."""
+    assert decide(replace(facts("queued", "left over", "nothing", "none"), **known)) is status
 
 
 def test_due_is_due_at_the_very_millisecond() -> None:
