@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from random import random
 from time import monotonic
@@ -62,6 +62,8 @@ class Heartbeat:
         self._begun: set[str] = set()
         self._told: set[str] = set()
         self._tried = asyncio.Event()
+        #: when the event loop was last known to run
+        self._heard = monotonic()
         self._home = asyncio.get_running_loop()
         self._leaving = threading.Event()
         self._failing = False
@@ -95,11 +97,11 @@ class Heartbeat:
             # an event loop that was closed on the way takes no callbacks any more
             while not self._leaving.is_set() and not self._home.is_closed():
                 now = monotonic()
+                self._ask(self._hear)
                 if now >= beat_due:
                     await self._try(self._beat(store))
                     beat_due = now + (_RETRY if self._failing else _INTERVAL)
-                    with suppress(RuntimeError):
-                        self._home.call_soon_threadsafe(self._tried.set)
+                    self._ask(self._tried.set)
                 await self._try(self._stand_in(store))
                 if self._attempts and now >= stops_due:
                     stops_due = now + _STOPS
@@ -112,8 +114,17 @@ class Heartbeat:
         finally:
             await close(redis)
 
+    def _ask(self, callback: Callable[[], None]) -> None:
+        with suppress(RuntimeError):
+            self._home.call_soon_threadsafe(callback)
+
+    def _hear(self) -> None:
+        self._heard = monotonic()
+
     async def _beat(self, store: Store) -> None:
-        await store.beat(self._worker, self._queue, self._in_progress_ms, self._options)
+        # a job that arq was just taking when its event loop was blocked is not in its books yet
+        blocked_ms = round((monotonic() - self._heard) * 1000)
+        await store.beat(self._worker, self._queue, self._in_progress_ms, self._options, blocked_ms)
         self._failing = False
 
     async def _stand_in(self, store: Store) -> None:

@@ -368,9 +368,12 @@ class Store:
         queue: str,
         in_progress_ms: int,
         options: Mapping[str, FunctionOptions],
+        blocked_ms: int = 0,
     ) -> None:
         """Tell that a worker is alive; announces it where Redis does not know it."""
-        described = json.dumps({"queue": queue, "in_progress_ms": in_progress_ms})
+        described = json.dumps(
+            {"queue": queue, "in_progress_ms": in_progress_ms, "blocked_ms": blocked_ms}
+        )
         announced = [part for name, it in options.items() for part in (name, it.encode())]
         await _scripts.beat(
             self.redis, worker, in_progress_ms + _WORKER_EXPIRES_MS, described, queue,
@@ -414,6 +417,7 @@ def _dead_workers(flat: list[bytes]) -> list[DeadWorker]:
                 str(described["queue"]),
                 _score(beat) or 0,
                 int(described["in_progress_ms"]),
+                int(described.get("blocked_ms", 0)),
             )
         except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
             continue

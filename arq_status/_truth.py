@@ -90,6 +90,8 @@ class DeadWorker:
     last_beat: int
     #: what arq sets an in-progress key to expire after, in ms
     in_progress_ms: int
+    #: for how long its event loop had been blocked then, in ms
+    blocked_ms: int = 0
 
     def may_have_begun(self, queue: str | None, now: int, expires_in: int) -> bool:
         """Whether it is the one that set an in-progress key that expires in so many ms.
@@ -97,8 +99,11 @@ class DeadWorker:
         Of those that a living worker began it tells soon: by a record, or that it has none.
         """
         begun = now - (self.in_progress_ms - expires_in)
-        since_beat = begun - self.last_beat
-        return queue == self.queue and -_UNWRITTEN_BEFORE <= since_beat <= _UNWRITTEN_AFTER
+        return queue == self.queue and any(
+            -_UNWRITTEN_BEFORE <= begun - moment <= _UNWRITTEN_AFTER
+            # a blocked worker began nothing in between
+            for moment in (self.last_beat, self.last_beat - self.blocked_ms)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,13 +5,13 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, NoReturn
 
 from arq import Retry
 from arq.connections import RedisSettings
-from arq.constants import in_progress_key_prefix
 
 from arq_status import status_options, track_status
 
@@ -21,6 +21,13 @@ class Unprintable:
 
     def __repr__(self) -> NoReturn:
         raise RuntimeError("no repr")
+
+
+class Pause:
+    """An argument that takes a minute to be unpickled, before anything of its job runs."""
+
+    def __reduce__(self) -> tuple[Callable[[float], None], tuple[float]]:
+        return sleep, (60,)
 
 
 async def add(ctx: dict[str, Any], a: int, b: int) -> int:
@@ -63,13 +70,6 @@ async def block_once(ctx: dict[str, Any], seconds: float = 60) -> None:
     """Block the event loop from the first line on, in the first try."""
     if ctx["job_try"] == 1:
         sleep(seconds)
-
-
-async def block_behind(ctx: dict[str, Any], job_id: str) -> None:
-    """Block the event loop as soon as arq has taken another job."""
-    while not await ctx["redis"].exists(in_progress_key_prefix + job_id):
-        pass
-    sleep(60)
 
 
 async def block_and_report(ctx: dict[str, Any], seconds: float) -> None:
@@ -125,8 +125,8 @@ async def untracked(ctx: dict[str, Any], until: int = 1, seconds: float = 0) -> 
 
 
 FUNCTIONS = [
-    add, give, fail, retry, cancel_itself, wait, wait_once, block_once, block_behind,
-    block_and_report, spin_once, die_once, report_until, devour,
+    add, give, fail, retry, cancel_itself, wait, wait_once, block_once, block_and_report,
+    spin_once, die_once, report_until, devour,
     enqueue, untracked,
 ]  # fmt: skip
 

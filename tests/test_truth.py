@@ -312,6 +312,19 @@ def test_a_dead_worker_may_have_begun_what_began_when_it_died(
     assert worker.may_have_begun(queue, NOW, in_progress_ms - age) is may
 
 
+@pytest.mark.parametrize(
+    ("since_block", "may"),
+    [(-1_001, False), (-1_000, True), (4_000, True), (4_001, False), (59_000, True)],
+)
+def test_a_blocked_worker_may_have_begun_what_began_when_it_blocked(
+    since_block: int, may: bool
+) -> None:
+    """A worker that was blocked for a minute when it died had begun nothing in between."""
+    in_progress_ms, age, blocked = 310_000, 90_000, 60_000
+    worker = DeadWorker("w", "q", NOW - age - since_block + blocked, in_progress_ms, blocked)
+    assert worker.may_have_begun("q", NOW, in_progress_ms - age) is may
+
+
 # whatever there may be
 
 times = st.none() | st.integers(NOW - 10, NOW + 10)

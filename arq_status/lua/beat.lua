@@ -1,9 +1,9 @@
 -- A worker's heartbeat, and what it announces when nobody knows it yet.
 -- ARGV: worker, ms that its description lives, description, queue, options version, function, options, ...
-local known = redis.call('PEXPIRE', K.worker .. ARGV[1], ARGV[2]) == 1
+local known = redis.call('EXISTS', K.worker .. ARGV[1]) == 1
+redis.call('SET', K.worker .. ARGV[1], ARGV[3], 'PX', ARGV[2])
 write('ZADD', K.workers, now_ms(), ARGV[1])
 if known then return 0 end
-redis.call('SET', K.worker .. ARGV[1], ARGV[3], 'PX', ARGV[2])
 write('SADD', K.queues, ARGV[4])
 local changed = false
 for i = 6, #ARGV, 2 do
