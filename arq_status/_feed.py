@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, Collection, Coroutine, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol
 
 from arq_status._connection import beside, close
@@ -163,12 +163,11 @@ class Feed:
         loop = asyncio.get_running_loop()
         check = loop.time() + CHECK
         while True:
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout_at(check):
                     await self._wake.wait()
-            except TimeoutError:
-                self.hear_of_any()
             if loop.time() >= check:
+                self.hear_of_any()
                 check = loop.time() + CHECK
             await asyncio.sleep(_GATHERING)
             self._wake.clear()

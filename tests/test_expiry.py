@@ -10,7 +10,7 @@ from arq.connections import ArqRedis
 from arq.utils import timestamp_ms
 from arq.worker import Retry, func
 
-from arq_status import JobTracker, Status, StatusClient, _client, status_options, track_status
+from arq_status import JobTracker, Status, StatusClient, _source, status_options, track_status
 from arq_status._options import Expires, FunctionOptions
 from arq_status._store import Store
 from arq_status._track import State
@@ -251,7 +251,7 @@ async def test_clients_sweep(pool: ArqRedis, query: str, monkeypatch: pytest.Mon
     await load_expired(pool, 2)
     await getattr(client, query)()
     assert await pool.zcard(f"{OWN}ended:complete:60000") == 2
-    monkeypatch.setattr(_client, "_SWEEP_INTERVAL", 0)
+    monkeypatch.setattr(_source, "_SWEEP_INTERVAL", 0)
     await getattr(client, query)()
     assert await pool.zcard(f"{OWN}ended:complete:60000") == 1
 

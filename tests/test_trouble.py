@@ -137,7 +137,8 @@ async def test_restart_with_nothing(
         await until(lambda: redis.zcard("arq-status:1:workers"))
         await until(lambda: redis.sismember("arq-status:1:queues", "arq:queue"))
     warnings = [it for it in caplog.records if "tracking waits" in it.message]
-    assert len(warnings) == 1
+    # one for each connection that was open, and not for each write
+    assert 1 <= len(warnings) <= 2
 
 
 async def test_no_memory(
