@@ -102,7 +102,7 @@ class Memory:
 
     def attach(self, uplink: "MemoryUplink") -> None:
         """Take in what an uplink brings."""
-        self._uplink, self.options = uplink, uplink.options
+        self._uplink, self.options = uplink, uplink.announced
 
     def detach(self) -> None:
         """Take in that the worker has ended."""
@@ -266,7 +266,7 @@ class MemoryUplink:
         attempts: Attempts,
     ) -> None:
         self._memory = memory
-        self.options = options
+        self.announced = options
         self._outbox = outbox
         self._attempts = attempts
         self._loop = asyncio.get_running_loop()
@@ -294,6 +294,11 @@ class MemoryUplink:
     async def field(self, job_id: str, name: str) -> bytes | None:
         """A stored field of a job, encoded."""
         return self._memory.entry(job_id).fields.get(name.encode())
+
+    async def options(self, function: str) -> FunctionOptions | None:
+        """What a worker has announced of a function: here there is no other."""
+        del function
+        return None
 
     def pull(self) -> None:
         """Take what jobs have reported."""

@@ -199,7 +199,7 @@ class Session:
 
     async def _record_end(self, function: str | None, result: Mapping[str, Any]) -> None:
         job_id, run = result["id"], result.get("et") or 0
-        options = self.options_of(function)
+        options = await self._announced_options(function)
         track = await self._earlier(job_id, run)
         if track is None:
             track = Track(run=run, job_try=0)
@@ -211,6 +211,16 @@ class Session:
         _close(ending, judge(None, result, Circumstances()), result)
         # with no tick between arq's end and ours, though nobody waits for it
         await self._uplink.flush(ending, 0)
+
+    async def _announced_options(self, function: str | None) -> FunctionOptions:
+        """The options of a function, also of one that only other workers know."""
+        if function is None or function in self._options:
+            return self.options_of(function)
+        try:
+            announced = await asyncio.wait_for(self._uplink.options(function), _PATIENCE)
+        except TROUBLE:
+            announced = None
+        return announced or self.options_of(function)
 
 
 async def _uncut(work: Coroutine[Any, Any, T], *, again: bool) -> T:

@@ -176,6 +176,11 @@ class Store:
         )
         return value if isinstance(value, bytes) else None
 
+    async def options(self, function: str) -> FunctionOptions | None:
+        """What a worker has announced of a function."""
+        raw = await self.redis.execute_command("HGET", _keys.FUNCTIONS, function, NEVER_DECODE=True)
+        return FunctionOptions.decode(raw) if isinstance(raw, bytes) else None
+
     async def track(self, job_id: str) -> Track | None:
         """The tracking record alone."""
         raw = await self.redis.execute_command("GET", _keys.TRACK + job_id, NEVER_DECODE=True)

@@ -41,6 +41,9 @@ class Uplink(Protocol):
     async def field(self, job_id: str, name: str) -> bytes | None:
         """A stored field of a job, encoded."""
 
+    async def options(self, function: str) -> FunctionOptions | None:
+        """What a worker has announced of a function."""
+
 
 class RedisUplink:
     """A writer, a heartbeat, and connections that they take from no job."""
@@ -70,6 +73,7 @@ class RedisUplink:
         self.flush = self._writer.flush
         self.track = store.track
         self.field = store.field
+        self.options = store.options
 
     @property
     def idle(self) -> bool:

@@ -251,6 +251,21 @@ async def test_arguments_that_are_not_recorded(
     assert SECRET not in await everything_of_ours(pool)
 
 
+@pytest.mark.parametrize("announced", [True, False])
+async def test_arguments_of_a_function_that_only_another_worker_knows(
+    pool: ArqRedis, client: StatusClient, run_burst: RunBurst, announced: bool
+) -> None:
+    """One that fails for it heeds what the other has announced."""
+    if announced:
+        known = func(status_options(record_args=False)(fresh(login)), name="login")
+        await run_burst(track_status({"functions": [known]}))
+    await pool.enqueue_job("login", SECRET, fails=False, _job_id="job")
+    await run_burst(track_status({"functions": [report]}))
+    record = await ended(client, "job")
+    assert (record.status, record.error) == (Status.FAILED, "function 'login' not found")
+    assert (SECRET in record.args) is not announced
+
+
 async def test_arguments_are_recorded_where_a_function_allows_it(
     pool: ArqRedis, client: StatusClient, run_burst: RunBurst
 ) -> None:
