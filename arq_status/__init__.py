@@ -159,7 +159,7 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # a checker is to know which names there are
+if not TYPE_CHECKING:  # pragma: no branch - a checker is to know which names there are
 
     def __getattr__(name: str) -> object:
         if name not in _HOMES:

@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from io import TextIOWrapper
 from pathlib import Path
+from typing import Any
 
 from arq.connections import ArqRedis
 
@@ -77,6 +78,7 @@ def _paths(options: argparse.Namespace) -> Generator[tuple[Path, Path, Path]]:
 
 
 async def _run(options: argparse.Namespace, directory: Path, database: Path, uploads: Path) -> int:
+    asyncio.get_running_loop().set_exception_handler(_tell_of_errors)
     _cancel_on_signals()
     if options.once:
         return await _index(directory, database)
@@ -115,6 +117,15 @@ async def _services() -> AsyncGenerator[tuple[ArqRedis, StatusClient]]:
             working(settings),
         ):
             yield pool, client
+
+
+def _tell_of_errors(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Tell of errors in the background, but for a connection that arq leaves open.
+
+    It does where it is cancelled in the middle of a command, and there it ends with the process.
+    """
+    if "client" not in context:
+        loop.default_exception_handler(context)
 
 
 def _cancel_on_signals() -> None:

@@ -11,6 +11,7 @@ from arq.utils import timestamp_ms
 from arq.worker import func
 
 from arq_status import JobTracker, Status, StatusClient, track_status
+from arq_status._scripts import Script
 from arq_status._settle import settle
 from arq_status._store import Store
 from arq_status._track import State
@@ -486,3 +487,14 @@ async def test_a_redis_that_takes_no_writes(tmp_path: Path) -> None:
     finally:
         first.stop()
         second.stop()
+
+
+async def test_a_script_that_redis_forgot(pool: ArqRedis) -> None:
+    """Many calls of it take one more round trip, the first time."""
+    await pool.zadd("queue", {"job": 1e14})
+    calls = [(0, 5, "queue"), (0, 5, "other")]
+    for script in (Script("later"), Script("later")):
+        for _ in range(2):
+            assert await script.many(pool, calls) == [[b"job", b"100000000000000"], []]
+        await pool.script_flush()
+    assert await script.many(pool, calls[1:]) == [[]]

@@ -29,8 +29,10 @@ from arq_status import (
 )
 from arq_status._inline import InlineJob
 from arq_status.testing import inline, tracker
+from arq_status.web import create_app
 from tests.conftest import RunBurst, until
 from tests.jobs import Unprintable
+from tests.web import page_of
 
 Context = dict[str, Any]
 
@@ -866,6 +868,17 @@ async def test_a_tracker_of_ones_own() -> None:
     await status.flush()
     with pytest.raises(ValueError, match="must be finite"):
         await status.at(-1)
+
+
+async def test_the_dashboard_of_inline_jobs() -> None:
+    """It shows them, and counts them, as it does those in Redis."""
+    async with inline(track_status({"functions": [func(report, name="report")]})) as pool:
+        await pool.enqueue_job("report", _job_id="job")
+        async with page_of(create_app(pool)) as page:
+            answer = await page.get("/statuses", headers={"Accept": "application/json"})
+            assert [it["job_id"] for it in answer.json()["items"]] == ["job"]
+            assert answer.json()["counts"]["complete"] == 1
+            assert "report" in (await page.get("/statuses")).text
 
 
 async def test_a_tracker_that_stops_the_job() -> None:

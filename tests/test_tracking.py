@@ -266,6 +266,17 @@ async def test_arguments_of_a_function_that_only_another_worker_knows(
     assert (SECRET in record.args) is not announced
 
 
+async def test_a_function_that_nobody_knows_beside_damaged_options(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """Its failure is recorded though nothing can be learned of it."""
+    await start_worker(track_status({"functions": [report]}))
+    await pool.delete("arq-status:1:functions")
+    await pool.set("arq-status:1:functions", "damaged")
+    await pool.enqueue_job("nobody", _job_id="job")
+    assert (await ended(client, "job")).status is Status.FAILED
+
+
 async def test_arguments_are_recorded_where_a_function_allows_it(
     pool: ArqRedis, client: StatusClient, run_burst: RunBurst
 ) -> None:

@@ -15,7 +15,15 @@ from arq.connections import ArqRedis, RedisSettings, create_pool
 from redis.asyncio import Redis
 
 import arq_status
-from arq_status import JobRecord, JobTracker, Status, StatusClient, status_options, track_status
+from arq_status import (
+    JobRecord,
+    JobTracker,
+    Status,
+    StatusClient,
+    _feed,
+    status_options,
+    track_status,
+)
 from tests.conftest import RunBurst, StartWorker, until
 from tests.jobs import add
 from tests.processes import worker_process
@@ -393,3 +401,17 @@ async def test_a_feed_whose_jobs_change(
                 pass
             assert told["b"] is not None
             assert told["b"].status is Status.STOPPED
+
+
+async def test_a_long_silence(
+    pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection on which nothing was heard for long is listened to on."""
+    monkeypatch.setattr(_feed, "_LISTENING", 0.02)
+    await pool.enqueue_job("add", 1, 2, _job_id="job", _defer_by=60)
+    waiting = asyncio.create_task(client.wait("job", timeout=10))
+    await until(lambda: _listens(pool))
+    quiet = monotonic()
+    await until(lambda: monotonic() - quiet > 0.1)
+    await client.cancel("job")
+    assert await waiting is not None
