@@ -209,10 +209,8 @@ class RedisFeed(Feed):
                 async with redis.pubsub() as pubsub:
                     await pubsub.subscribe(self._store.channel)
                     while True:
-                        # None: the time is over
-                        if message := await pubsub.get_message(timeout=_LISTENING):
-                            pause = _FIRST_PAUSE
-                            self._hear(message)
+                        self._hear(await pubsub.get_message(timeout=_LISTENING))
+                        pause = _FIRST_PAUSE
             except TROUBLE as error:
                 if pause == _FIRST_PAUSE:
                     logger.warning("no changes are heard: %r", error)
@@ -221,7 +219,10 @@ class RedisFeed(Feed):
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
-    def _hear(self, message: dict[str, object]) -> None:
+    def _hear(self, message: dict[str, object] | None) -> None:
+        if message is None:
+            # nothing for a long time
+            return
         if message["type"] != "message":
             # subscribed, perhaps again: what was published before was not heard
             self.hear_of_any()

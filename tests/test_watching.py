@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +24,9 @@ from arq_status import (
     status_options,
     track_status,
 )
+from arq_status._feed import Feed
+from arq_status._store import Fields, Store
+from arq_status._truth import Facts
 from tests.conftest import RunBurst, StartWorker, until
 from tests.jobs import add
 from tests.processes import worker_process
@@ -415,3 +418,32 @@ async def test_a_long_silence(
     await until(lambda: monotonic() - quiet > 0.1)
     await client.cancel("job")
     assert await waiting is not None
+
+
+class SlowReader:
+    """Reads a store, and lets others do something before it gives its answer."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.reading = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def facts(
+        self, job_ids: Sequence[str], *, with_data: bool = False
+    ) -> list[tuple[Facts, Fields]]:
+        found = await self._store.facts(job_ids, with_data=with_data)
+        self.reading.set()
+        await self.go_on.wait()
+        return found
+
+
+async def test_one_who_leaves_while_jobs_are_read(pool: ArqRedis) -> None:
+    """What was read of a job that nobody follows any more is forgotten; others get theirs."""
+    reader = SlowReader(Store(pool))
+    feed = Feed(reader)
+    async with feed.follow(["a"]) as stays:
+        async with feed.follow(["b"]):
+            await reader.reading.wait()
+        reader.go_on.set()
+        assert await stays.changed() == {"a": None}
+        assert feed._known == {"a": None}
