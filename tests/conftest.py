@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from itertools import islice
 from time import monotonic
 from typing import Any
 
@@ -35,8 +36,21 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest begin first, so that the other processes have enough to do beside them."""
-    items.sort(key=_seconds, reverse=True)
+    """Tests that wait for long come first in half of the processes, beside all that compute.
+
+    Each process begins with an equal share of the list, and ends with what is left of others'.
+    """
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    share = len(items) // processes
+    quick = iter([item for item in items if not _seconds(item)])
+    lanes: list[list[pytest.Item]] = [[] for _ in range(max(1, processes // 2))]
+    for item in sorted(filter(_seconds, items), key=_seconds, reverse=True):
+        min(lanes, key=lambda lane: sum(map(_seconds, lane))).append(item)
+    begun: list[pytest.Item] = []
+    for lane in lanes:
+        # one in between, for shares differ by one
+        begun += [*islice(quick, 1), *lane, *islice(quick, share - len(lane) - 1)]
+    items[:] = begun + list(quick)
 
 
 def _seconds(item: pytest.Item) -> float:
