@@ -49,7 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     begun: list[pytest.Item] = []
     for lane in lanes:
         # one in between, for shares differ by one
-        begun += [*islice(quick, 1), *lane, *islice(quick, share - len(lane) - 1)]
+        begun += [*islice(quick, 1), *lane, *islice(quick, max(0, share - len(lane) - 1))]
     items[:] = begun + list(quick)
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from arq.connections import ArqRedis, RedisSettings
+from arq.constants import health_check_key_suffix
 from arq.jobs import Job
 
 from arq_status import Status, StatusClient
@@ -92,6 +93,8 @@ async def running_pair(
         pair = Pair(workers, release)
         for kind in KINDS:
             await until(partial(pair.steps, kind))
+            # arq's first poll is over
+            await until(partial(pool.exists, kind + health_check_key_suffix))
         yield pair
 
 
