@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from arq_status._client import StatusClient
 from arq_status.cli._actions import cancel, delete, retry, stop
@@ -60,7 +60,7 @@ async def _run(arguments: argparse.Namespace) -> Exit:
         return await _COMMANDS[arguments.command](tool)
     except ValueError as error:
         return tool.complain(str(error), Exit.USAGE)
-    except ResponseError as error:
+    except (ResponseError, AuthenticationError) as error:
         return tool.complain(f"{shown_dsn(arguments.redis)} refuses: {error}", Exit.AWAY)
     except (RedisError, OSError) as error:
         if isinstance(error, BrokenPipeError):

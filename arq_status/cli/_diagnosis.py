@@ -80,7 +80,7 @@ def _missing(facts: Facts, examination: Examination, server: Server) -> Iterator
         "decorate its settings with @track_status",
     )
     if server.databases:
-        others = ", ".join(sorted(name.removeprefix("db") for name in server.databases))
+        others = ", ".join(server.databases)
         yield Finding(
             Level.NOTE,
             "job",

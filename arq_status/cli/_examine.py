@@ -12,6 +12,7 @@ from arq.constants import (
     result_key_prefix,
 )
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from arq_status import _keys
 from arq_status._options import FunctionOptions
@@ -118,8 +119,10 @@ async def examine_server(redis: Redis) -> Server:
         replica=info.get("role") == "slave",
         maxmemory=int(info.get("maxmemory", 0)),
         policy=str(info.get("maxmemory_policy", "noeviction")),
-        databases=[
-            name for name in info if name.startswith("db") and name[2:] not in ("", str(database))
+        databases=[  # INFO has "db0", "db1" ...
+            name[2:]
+            for name in info
+            if name.startswith("db") and name[2:].isdigit() and name[2:] != str(database)
         ],
     )
 
@@ -164,7 +167,7 @@ async def _workers(redis: Redis, now: int) -> list[Worker]:
             alive=now - beat < DEAD_AFTER_MS,
             silent=(now - beat) / 1000 if beat else None,
             queue=_queue_in(description),
-            running=jobs,
+            running=jobs or 0,
         )
         for (name, beat), description, jobs in zip(beats, described, running, strict=True)
     ]
@@ -189,8 +192,10 @@ async def _queues(redis: Redis, names: Sequence[str], now: int) -> list[Queue]:
                 ("EXISTS", name + health_check_key_suffix),
             ],
         )
-        waits = max((0.0, *((now - float(due_at)) / 1000 for _, due_at in _scored(oldest))))
-        found.append(Queue(name=name, jobs=jobs, due=due, oldest=waits, served=bool(health)))
+        waits = max((0.0, *((now - float(due_at)) / 1000 for _, due_at in _scored(oldest or []))))
+        found.append(
+            Queue(name=name, jobs=jobs or 0, due=due or 0, oldest=waits, served=bool(health))
+        )
     return found
 
 
@@ -233,7 +238,7 @@ async def _look_at_records(redis: Redis, sample: Sample, queues: Sequence[str]) 
     queued = await _are_queued(redis, records, queues)
     for job_id, raw, left, payload in zip(records, tracks, lives, payloads, strict=True):
         track = Track.decode(raw) if raw else None
-        if raw is None or left == -2:
+        if left == -2:
             continue  # gone since
         if track is None:
             sample.damaged.append(job_id)
@@ -263,8 +268,9 @@ async def _pipeline(redis: Any, commands: Iterable[Sequence[str]]) -> list[Any]:
     async with redis.pipeline(transaction=False) as pipeline:
         for parts in commands:
             pipeline.execute_command(*parts, NEVER_DECODE=True)
-        answers: list[Any] = await pipeline.execute()
-    return answers
+        answers = await pipeline.execute(raise_on_error=False)
+    # a key of the wrong type holds nothing
+    return [None if isinstance(answer, ResponseError) else answer for answer in answers]
 
 
 def _scored(answer: Sequence[Any]) -> list[tuple[bytes, bytes | float]]:

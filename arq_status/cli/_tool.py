@@ -6,7 +6,7 @@ import shutil
 import sys
 from enum import IntEnum
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
 from rich.console import Console, RenderableType
@@ -56,8 +56,13 @@ class Tool:
         """Print a view for people, or a value for machines."""
         if self.json:
             self.print_json(value)
-        else:
+        elif self.console.is_terminal:
             self.console.print(view)
+        else:
+            with self.console.capture() as captured:
+                self.console.print(view)
+            # nobody wants what only fills lines up
+            print("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
     def print_json(self, value: Any) -> None:
         """Print a value on one line, at once."""
@@ -85,7 +90,7 @@ def shown_dsn(dsn: str) -> str:
     parts = urlsplit(dsn)
     user, _, host = parts.netloc.rpartition("@")
     name = f"{user.partition(':')[0]}@" if user.partition(":")[0] else ""
-    return urlunsplit((parts.scheme, f"{name}{host}", parts.path, "", ""))
+    return f"{parts.scheme}://{name}{host}{parts.path}"
 
 
 def _width() -> int | None:
