@@ -3,15 +3,20 @@
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from threading import Thread
+from time import monotonic
 from typing import Any
 
+import httpx
 import pytest
 from arq import Retry, func
 from arq.connections import ArqRedis
@@ -515,7 +520,7 @@ async def test_interrupting_it(dsn: str, pool: ArqRedis, jobs: None) -> None:
     )  # fmt: skip
     assert process.stdout is not None
     assert await process.stdout.readline() == b"soon  queued  0 %\n"
-    process.send_signal(2)
+    process.send_signal(signal.SIGINT)
     _, err = await process.communicate()
     assert (process.returncode, err) == (130, b"")
 
@@ -540,3 +545,54 @@ def test_missing_packages(
     assert (done.returncode, done.stdout) == (2, "")
     assert words in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+async def test_serve(dsn: str, pool: ArqRedis, jobs: None) -> None:
+    """``serve`` shows the dashboard of this Redis until Ctrl-C, and warns where others reach it."""
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "error", "-m", "arq_status", "serve",
+        "--host", "0.0.0.0", "--port", str(port), "--title", "Wine",
+        cwd=ROOT, env={**os.environ, "REDIS_URL": dsn},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+
+        async def answers() -> str:
+            with suppress(httpx.TransportError):
+                return (await http.get("/statuses")).text
+            return ""
+
+        page = await until(answers)
+    assert "Wine" in page
+    assert "import_rows" in page
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    words = "arq-status: whoever reaches 0.0.0.0 may act on jobs; --read-only shows them only"
+    assert (process.returncode, err.decode().splitlines()[0]) == (0, words)
+    assert "Traceback" not in err.decode()
+
+
+def test_serve_until_ctrl_c(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It exits with 0 then."""
+    port = free_port()
+
+    def interrupt() -> None:
+        deadline = monotonic() + 20
+        while monotonic() < deadline:
+            with suppress(httpx.TransportError):
+                httpx.get(f"http://127.0.0.1:{port}/statuses")
+                break
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setenv("REDIS_URL", dsn)
+    helper = Thread(target=interrupt)
+    helper.start()
+    assert main(["serve", "--port", str(port), "--read-only"]) == 0
+    helper.join()
+
+
+def test_serve_with_a_bad_address(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is no DSN is told before anything listens."""
+    assert main(["serve", "--redis", "http://localhost"]) == 2
+    assert "http://localhost is no address of a Redis" in capsys.readouterr().err

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
-from arq_status._client import StatusClient
 from arq_status.cli._actions import cancel, delete, retry, stop
 from arq_status.cli._doctor import doctor
 from arq_status.cli._parser import parse
@@ -72,20 +71,25 @@ async def _run(arguments: argparse.Namespace) -> Exit:
 
 
 def _serve(arguments: argparse.Namespace) -> Exit:
+    if arguments.host not in _LOOPBACK and not arguments.read_only:
+        complain(f"whoever reaches {arguments.host} may act on jobs; --read-only shows them only")
     try:
-        from arq_status.web import serve  # noqa: PLC0415 - it needs what may be missing
+        # they need what may be missing
+        from arq_status.web import serve  # noqa: PLC0415
+        from arq_status.web._source import OwnClient  # noqa: PLC0415
+
+        serve(
+            OwnClient(arguments.redis, queues=arguments.queues),
+            host=arguments.host,
+            port=arguments.port,
+            root_path=arguments.root_path,
+            title=arguments.title,
+            read_only=arguments.read_only,
+        )
     except ModuleNotFoundError as error:
         complain(str(error))
         return Exit.USAGE
-    client = StatusClient(arguments.redis, queues=arguments.queues)
-    if arguments.host not in _LOOPBACK and not arguments.read_only:
-        complain(f"whoever reaches {arguments.host} may act on jobs; --read-only shows them only")
-    serve(
-        client,
-        host=arguments.host,
-        port=arguments.port,
-        root_path=arguments.root_path,
-        title=arguments.title,
-        read_only=arguments.read_only,
-    )
+    except ValueError as error:
+        complain(f"{shown_dsn(arguments.redis)} is no address of a Redis: {error}")
+        return Exit.USAGE
     return Exit.FINE
