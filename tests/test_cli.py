@@ -3,18 +3,20 @@
 import asyncio
 import json
 import os
+import re
+import runpy
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
-from threading import Thread
-from time import monotonic
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import pytest
@@ -27,10 +29,11 @@ from arq_status import Status, StatusClient, track_status
 from arq_status._json import encode, job_object
 from arq_status._track import State
 from arq_status.cli import main
+from arq_status.cli._app import _COMMANDS
 from arq_status.cli._plain import plain
-from arq_status.cli._tool import shown_dsn
+from arq_status.cli._tool import Tool, shown_dsn
 from tests.conftest import StartWorker, ended, until
-from tests.records import HOUR, put_job, write_end, write_record
+from tests.records import HOUR, begin, put_job, write_end, write_record
 from tests.server import free_port
 
 ROOT = Path(__file__).parents[1]
@@ -182,7 +185,7 @@ async def test_json_of_a_list(command: Command, client: StatusClient, jobs: None
     assert len(answer.out.splitlines()) == 1
 
 
-async def test_show(command: Command, jobs: None) -> None:
+async def test_show(command: Command, pool: ArqRedis, jobs: None) -> None:
     """All that is known of a job."""
     answer = await command("show", "done")
     assert answer.code == 0
@@ -201,8 +204,12 @@ async def test_show(command: Command, jobs: None) -> None:
     assert "none at all" in answer.out
     assert (await command("show", "done", "--json")).json["message"] == "Importing"
     assert "due" in (await command("show", "later")).out
-    running = await command("show", "soon")
-    assert "● queued" in running.out
+    assert "● queued" in (await command("show", "soon")).out
+    for at, figures in ((7, "7"), (0, "0 %")):
+        run = await put_job(pool, "endless")
+        await begin(pool, "endless")
+        await write_record(pool, "endless", run=run, at=at, total=0, worker="host:1:x")
+        assert re.search(rf"progress +━* *{figures}\n", (await command("show", "endless")).out)
 
 
 async def test_counts(command: Command, client: StatusClient, jobs: None) -> None:
@@ -339,6 +346,12 @@ async def test_watching_in_a_terminal(
     assert narrow.code == 0
 
 
+async def test_no_time_to_watch(command: Command, jobs: None) -> None:
+    """A job of which nothing was seen has not ended either."""
+    answer = await command("watch", "soon", "--timeout", "0")
+    assert (answer.code, answer.err) == (1, "arq-status: 'soon' has not ended after 0 s\n")
+
+
 async def test_watching_for_so_long(
     command: Command, pool: ArqRedis, client: StatusClient, jobs: None
 ) -> None:
@@ -369,7 +382,9 @@ async def test_bad_usage(command: Command, capsys: pytest.CaptureFixture[str]) -
     for argv, words in (
         (["list", "--page", "0"], "page must be 1 or more, not 0"),
         (["list", "--per-page", "501"], "per_page must be 1 to 500, not 501"),
-        (["list", "--redis", "http://localhost"], "http://localhost is no address of a Redis"),
+        (["list", "--redis", "http://localhost"], "no DSN of a Redis, such as redis://localhost"),
+        (["list", "--redis", "redis://me:sec/ret@localhost"], "what is given is no DSN"),
+        (["list", "--redis", "redis://[::1"], "what is given is no DSN"),
     ):
         answer = await command(*argv)
         assert answer.code == 2
@@ -511,6 +526,54 @@ async def test_a_reader_that_has_seen_enough(dsn: str, pool: ArqRedis) -> None:
     assert (out, err) == (b"{", b"")
 
 
+async def test_a_terminal_has_colours(
+    command: Command, jobs: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Statuses have colours there, beside their words."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    answer = await command("counts")
+    assert "\x1b[32m● complete" in answer.out
+    assert "\x1b[1;31m● failed" in answer.out
+
+
+async def test_a_closed_pipe(command: Command) -> None:
+    """Nobody reads any more: there is nothing to complain of."""
+    for argv in (["counts"], ["counts", "--json"]):
+        reading, writing = os.pipe()
+        os.close(reading)
+        with os.fdopen(writing, "w") as pipe, redirect_stdout(pipe):
+            answer = await command(*argv)
+        assert answer == Answer(0, "", "")
+
+
+async def test_output_to_anything(command: Command) -> None:
+    """Who calls ``main`` may have put anything in the place of stdout."""
+    with redirect_stdout(StringIO()) as out:
+        assert (await command("counts", "--json")).code == 0
+    assert list(json.loads(out.getvalue())) == list(Status)
+
+
+def test_python_m(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """``python -m arq_status`` is the same command."""
+    monkeypatch.setattr(sys, "argv", ["arq-status", "--version"])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_module("arq_status", run_name="__main__")
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.strip() == version("arq-status")
+
+
+async def test_ctrl_c(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends any command with 130; what is open is closed."""
+
+    async def interrupted(tool: Tool) -> NoReturn:
+        await tool.client.counts()
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(_COMMANDS, "counts", interrupted)
+    answer = await command("counts")
+    assert answer == Answer(130, "", "")
+
+
 async def test_interrupting_it(dsn: str, pool: ArqRedis, jobs: None) -> None:
     """Ctrl-C ends ``watch`` at once, with 130 and without a traceback."""
     process = await asyncio.create_subprocess_exec(
@@ -533,17 +596,36 @@ async def test_interrupting_it(dsn: str, pool: ArqRedis, jobs: None) -> None:
         ("uvicorn", ["serve"], "pip install 'arq-status[web]'"),
     ],
 )
-def test_missing_packages(
-    missing: str, argv: list[str], words: str, tmp_path: Path, dsn: str
+def test_without_an_extra(
+    missing: str,
+    argv: list[str],
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Without an extra there is a sentence that tells how to install it."""
+    for name in [it for it in sys.modules if it.startswith(("arq_status.cli._", "arq_status.web"))]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in [missing, *(it for it in sys.modules if it.partition(".")[0] == missing)]:
+        monkeypatch.setitem(sys.modules, name, None)
+    assert main(argv) == 2
+    assert words in capsys.readouterr().err
+    if missing == "rich":
+        monkeypatch.setitem(sys.modules, "arq_status.cli._app", None)
+        with pytest.raises(ModuleNotFoundError, match="arq_status"):
+            main(argv)
+
+
+@pytest.mark.parametrize("missing", ["rich", "starlette", "uvicorn"])
+def test_missing_packages(missing: str, tmp_path: Path, dsn: str) -> None:
+    """The same in a real process: one line, and no traceback."""
     (tmp_path / f"{missing}.py").write_text(
         f"raise ModuleNotFoundError('No module named {missing}', name={missing!r})"
     )
     path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
-    done = run(*argv, dsn=dsn, env={"PYTHONPATH": path})
+    done = run("serve", dsn=dsn, env={"PYTHONPATH": path})
     assert (done.returncode, done.stdout) == (2, "")
-    assert words in done.stderr
+    assert "pip install 'arq-status[" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -573,26 +655,23 @@ async def test_serve(dsn: str, pool: ArqRedis, jobs: None) -> None:
     assert "Traceback" not in err.decode()
 
 
-def test_serve_until_ctrl_c(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It exits with 0 then."""
-    port = free_port()
-
-    def interrupt() -> None:
-        deadline = monotonic() + 20
-        while monotonic() < deadline:
-            with suppress(httpx.TransportError):
-                httpx.get(f"http://127.0.0.1:{port}/statuses")
-                break
-        os.kill(os.getpid(), signal.SIGINT)
-
+def test_what_serve_is_given(
+    dsn: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The options go to ``arq_status.web.serve``; there is no warning where nobody may act."""
+    given: dict[str, Any] = {}
+    monkeypatch.setattr("arq_status.web.serve", lambda client, **options: given.update(options))
     monkeypatch.setenv("REDIS_URL", dsn)
-    helper = Thread(target=interrupt)
-    helper.start()
-    assert main(["serve", "--port", str(port), "--read-only"]) == 0
-    helper.join()
+    assert main("serve --host 0.0.0.0 --port 1 --read-only --root-path /jobs".split()) == 0
+    assert given == {
+        "host": "0.0.0.0", "port": 1, "read_only": True, "root_path": "/jobs", "title": "Jobs",
+    }  # fmt: skip
+    assert capsys.readouterr().err == ""
+    assert main(["serve", "--host", "::"]) == 0
+    assert "whoever reaches :: may act on jobs" in capsys.readouterr().err
 
 
 def test_serve_with_a_bad_address(capsys: pytest.CaptureFixture[str]) -> None:
     """What is no DSN is told before anything listens."""
     assert main(["serve", "--redis", "http://localhost"]) == 2
-    assert "http://localhost is no address of a Redis" in capsys.readouterr().err
+    assert "what is given is no DSN of a Redis" in capsys.readouterr().err

@@ -28,6 +28,7 @@ _COMMANDS: dict[str, Callable[[Tool], Awaitable[Exit]]] = {
     "delete": delete,
 }
 
+_NO_DSN = "what is given is no DSN of a Redis, such as redis://localhost:6379/0"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -40,7 +41,9 @@ def run(argv: Sequence[str] | None) -> int:
     try:
         if arguments.command == "serve":
             return _serve(arguments)
-        return asyncio.run(_run(arguments))
+        code = asyncio.run(_run(arguments))
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BrokenPipeError:
@@ -52,8 +55,9 @@ def run(argv: Sequence[str] | None) -> int:
 async def _run(arguments: argparse.Namespace) -> Exit:
     try:
         tool = Tool(arguments)
-    except ValueError as error:
-        complain(f"{shown_dsn(arguments.redis)} is no address of a Redis: {error}")
+    except ValueError:
+        # which may tell a part of a password
+        complain(_NO_DSN)
         return Exit.USAGE
     try:
         return await _COMMANDS[arguments.command](tool)
@@ -89,7 +93,8 @@ def _serve(arguments: argparse.Namespace) -> Exit:
     except ModuleNotFoundError as error:
         complain(str(error))
         return Exit.USAGE
-    except ValueError as error:
-        complain(f"{shown_dsn(arguments.redis)} is no address of a Redis: {error}")
+    except ValueError:
+        # which may tell a part of a password
+        complain(_NO_DSN)
         return Exit.USAGE
     return Exit.FINE

@@ -22,8 +22,8 @@ from arq_status._track import State, Track
 #: Rounds of SCAN, keys in a round, and keys of a kind that are looked at closely.
 _ROUNDS, _KEYS_A_ROUND, _SAMPLE = 50, 1_000, 200
 _WORKERS = 100
-#: The first Redis that knows all commands that we use.
-_OLDEST = (6, 2)
+#: The first versions that know all commands that we use.
+_OLDEST = {"Redis": (6, 2), "Valkey": (7, 2)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class Server:
     def suits(self) -> bool:
         """Whether it knows the commands that we use."""
         numbers = tuple(int(part) for part in self.version.split(".") if part.isdigit())
-        return self.name != "Redis" or numbers >= _OLDEST
+        return numbers >= _OLDEST[self.name]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +217,7 @@ async def _sample(redis: Redis, queues: Sequence[str]) -> Sample:
             sample.whole = all(len(ids) < _SAMPLE for ids in kinds.values())
             break
     await _look_at_jobs(redis, sample, queues)
-    await _look_at_records(redis, sample, queues)
+    await look_at_records(redis, sample, queues)
     return sample
 
 
@@ -230,7 +230,8 @@ async def _look_at_jobs(redis: Redis, sample: Sample, queues: Sequence[str]) -> 
     ]
 
 
-async def _look_at_records(redis: Redis, sample: Sample, queues: Sequence[str]) -> None:
+async def look_at_records(redis: Redis, sample: Sample, queues: Sequence[str]) -> None:
+    """Find what stands out among the records of a sample."""
     records = sample.records
     tracks = await _pipeline(redis, [("GET", _keys.TRACK + it) for it in records])
     lives = await _pipeline(redis, [("PTTL", _keys.TRACK + it) for it in records])

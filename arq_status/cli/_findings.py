@@ -128,8 +128,10 @@ def of_queues(examination: Examination) -> Iterator[Finding]:
 
 def of_sample(sample: Sample) -> Iterator[Finding]:
     """What is to be said of the keys."""
-    numbers = (len(sample.jobs), len(sample.results), len(sample.records))
-    text = "looked at {} jobs, {} results of arq's and {} records".format(*numbers)
+    text = (
+        f"{_jobs(len(sample.jobs))}, {_counted(len(sample.results), 'result')} of arq's and"
+        f" {_counted(len(sample.records), 'record')} looked at"
+    )
     yield Finding(Level.OK, "keys", text if sample.whole else f"{text}, a sample of all")
     for ids, level, words, advice in _sorts_of(sample):
         if ids:
@@ -176,4 +178,8 @@ def _sorts_of(sample: Sample) -> Iterator[tuple[list[str], Level, str, str]]:
 
 
 def _jobs(number: int) -> str:
-    return "1 job" if number == 1 else f"{number:,} jobs"
+    return _counted(number, "job")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what if number == 1 else what + 's'}"

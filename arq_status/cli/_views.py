@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
@@ -255,7 +255,13 @@ def moving_view(record: JobRecord, width: int) -> RenderableType:
         told(record.job_id, _DIM),
     )  # fmt: skip
     head.no_wrap, head.overflow = True, "ellipsis"
-    lines: list[RenderableType] = [head, _moving_line(record, now, width)]
+    lines: list[RenderableType] = [head]
+    if record.started_at is not None:
+        lines.append(_moving_bar(record, now - record.started_at, width))
+    elif record.ended_at is None:
+        due = record.due_at
+        waits = f"due {relative(due, now)}" if due and due > now else "waits for a worker"
+        lines.append(Text(f"  {waits}", _DIM))
     words = record.error if record.error is not None else record.message
     if words:
         style = "" if record.error is None else STYLES[record.status]
@@ -265,20 +271,15 @@ def moving_view(record: JobRecord, width: int) -> RenderableType:
     return Group(*lines)
 
 
-def _moving_line(record: JobRecord, now: datetime, width: int) -> RenderableType:
-    if record.started_at is None:
-        due = record.due_at
-        waits = f"due {relative(due, now)}" if due and due > now else "waits for a worker"
-        return Text(f"  {waits if record.ended_at is None else ''}", _DIM)
-    elapsed = record.elapsed
-    if record.status is Status.WORKING:
-        # it runs on between two changes
-        elapsed = max(now - record.started_at, now - now)
+def _moving_bar(record: JobRecord, since: timedelta, width: int) -> RenderableType:
     parts = [f"{record.pct_complete:>3} %" if _is_known(record) else f"{record.at:>3g}"]
     if width >= 60 and record.total:
         parts.append(f"{record.at:g}/{record.total:g}")
-    if elapsed is not None:
-        parts.append(whole(elapsed) if record.ended_at is None else duration(elapsed))
+    if record.status is Status.WORKING:
+        # it runs on between two changes
+        parts.append(whole(max(since, timedelta())))
+    else:
+        parts.append(duration(record.elapsed or timedelta()))
     if record.eta is not None and width >= 70:
         parts.append(f"about {whole(record.eta)} left")
     grid = Table.grid(padding=(0, 1))

@@ -33,10 +33,8 @@ async def watch(tool: Tool) -> Exit:
         async with asyncio.timeout(tool.arguments.timeout):
             await follow(tool, job_ids, records)
     except TimeoutError:
-        running = [it for it in records.values() if it.ended_at is None]
-        if not running:
-            raise
-        sentence = f"{running[0].job_id!r} has not ended after {tool.arguments.timeout:g} s"
+        waiting = [it for it in job_ids if it not in records or not records[it].ended_at]
+        sentence = f"{waiting[0]!r} has not ended after {tool.arguments.timeout:g} s"
         return tool.complain(sentence, Exit.NOT_DONE)
     return _exit(tool, job_ids, records)
 
