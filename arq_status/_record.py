@@ -253,7 +253,7 @@ def _enqueued(payload: JobPayload | None) -> int | None:
 
 
 def _remaining(elapsed: int | None, at: float, total: float) -> int | None:
-    if elapsed is None or not at:
+    if elapsed is None or not at or not total:
         return None
     remaining = elapsed / at * max(0, total - at)
     return int(remaining) if remaining < _LONGEST else None

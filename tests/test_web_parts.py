@@ -10,13 +10,13 @@ from types import ModuleType
 import pytest
 
 from arq_status import JobRecord, Status
+from arq_status._json import encode, job_object, readable
 from arq_status._listing import SORTS, Query
+from arq_status._words import duration, relative, whole
 from arq_status.web import _list
 from arq_status.web._accept import Form, preferred
-from arq_status.web._json import encode, job_object, readable
 from arq_status.web._query import Links, QueryError, read_query
 from arq_status.web._security import is_own_site, trusted_set
-from arq_status.web._words import duration, relative, whole
 
 LINKS = Links("/admin", 25)
 

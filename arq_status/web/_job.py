@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from arq_status._client import StatusClient
+from arq_status._json import job_object
 from arq_status.web._accept import Form
-from arq_status.web._json import job_object
 from arq_status.web._live import Gone, Job, job_moments
 from arq_status.web._query import Links, QueryError, read_query
 from arq_status.web._security import is_own_site

@@ -9,11 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from arq_status._client import StatusClient
+from arq_status._json import list_object
 from arq_status._listing import NEWEST, Query
 from arq_status._record import JobRecord, Page
 from arq_status._truth import Status
 from arq_status.web._accept import Form
-from arq_status.web._json import list_object
 from arq_status.web._live import Listing, listings
 from arq_status.web._query import read_query
 from arq_status.web._site import PATIENCE, Site, form, json_response

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from arq_status._client import StatusClient
+from arq_status._json import counts_object, encode, job_object
 from arq_status._listing import Query
 from arq_status._record import JobRecord, Page
 from arq_status._truth import Status
-from arq_status.web._json import counts_object, encode, job_object
 
 #: Seconds between two moments at least, so that a browser gets five updates a second at most.
 PACE = 0.2

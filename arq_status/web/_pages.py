@@ -6,10 +6,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from starlette.responses import HTMLResponse
 
+from arq_status import _words
+from arq_status._json import readable
 from arq_status._record import JobRecord
 from arq_status._truth import Status
-from arq_status.web import _words
-from arq_status.web._json import readable
 
 
 def _environment() -> Environment:

@@ -9,8 +9,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from arq_status._json import encode
 from arq_status.web._accept import Form, preferred
-from arq_status.web._json import encode
 from arq_status.web._pages import render
 from arq_status.web._query import Links
 from arq_status.web._source import ClientSource

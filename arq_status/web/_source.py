@@ -11,6 +11,10 @@ from arq_status._connection import RedisLike
 Given = RedisLike | StatusClient | None
 
 
+class OwnClient(StatusClient):
+    """A client that is the app's own, so that the app closes it."""
+
+
 class ClientSource:
     """Gives the client of the app, and closes what was opened for it.
 
@@ -39,7 +43,8 @@ class ClientSource:
         client = self._client
         assert client is not None
         loop = asyncio.get_running_loop()
-        if client is not self._given and loop not in self._closers:
+        ours = client is not self._given or isinstance(client, OwnClient)
+        if ours and loop not in self._closers:
             self._closers[loop] = closer = _close_with_the_loop(client)
             await anext(closer)
         return client

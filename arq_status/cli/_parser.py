@@ -1,0 +1,127 @@
+"""The arguments of the command."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import TypeAlias
+
+from arq_status._listing import SORTS
+from arq_status._truth import Status
+
+#: It has no public name.
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+_EXIT_CODES = """\
+exit codes:
+  0    fine; watch: every job is complete; doctor: no problem
+  1    not done, or no such job; watch: a job is not complete; doctor: a problem
+  2    the arguments are wrong, or a package is missing
+  3    Redis cannot be reached, or refuses
+  130  interrupted with Ctrl-C
+"""
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the arguments.
+
+    Raises:
+        SystemExit: they are wrong (2), or ask for help (0).
+    """
+    return _parser().parse_args(argv)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="arq-status",
+        description="What are the arq jobs doing?",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=version("arq-status"))
+    _add_common(parser)
+    parser.set_defaults(
+        redis=os.environ.get("REDIS_URL") or "redis://localhost", queues=None, json=False
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_queries(commands)
+    _add_actions(commands)
+    _add_serve(commands)
+    return parser
+
+
+def _add_command(commands: Commands, name: str, words: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=words, description=f"{words[0].upper()}{words[1:]}."
+    )
+    _add_common(command)
+    return command
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    """What may stand before the command and behind it."""
+    parser.add_argument(
+        "--redis",
+        metavar="DSN",
+        default=argparse.SUPPRESS,
+        help="which Redis to ask; else REDIS_URL, else redis://localhost",
+    )
+    parser.add_argument(
+        "--queue",
+        metavar="NAME",
+        dest="queues",
+        action="append",
+        default=argparse.SUPPRESS,
+        help="where to look for live jobs, once for each; else in all that are known",
+    )
+    parser.add_argument(
+        "--json", action="store_true", default=argparse.SUPPRESS, help="answer in JSON"
+    )
+
+
+def _add_queries(commands: Commands) -> None:
+    listing = _add_command(commands, "list", "list jobs")
+    listing.add_argument("--status", choices=[str(status) for status in Status])
+    listing.add_argument("--function", metavar="NAME", help="only jobs of this function")
+    listing.add_argument("--search", metavar="TEXT", help="an id, or a part of a function's name")
+    listing.add_argument("--sort", choices=SORTS, default="updated_at")
+    listing.add_argument("--ascending", action="store_true", help="the lowest or oldest first")
+    listing.add_argument("--page", type=int, default=1, metavar="N")
+    listing.add_argument("--per-page", type=int, default=25, metavar="N", help="1 to 500")
+
+    show = _add_command(commands, "show", "show all that is known of a job")
+    show.add_argument("job_id", metavar="ID")
+
+    watch = _add_command(commands, "watch", "follow jobs until they end")
+    watch.add_argument("job_ids", metavar="ID", nargs="+")
+    watch.add_argument("--timeout", type=float, metavar="SECONDS", help="how long, at most")
+
+    _add_command(commands, "counts", "count the jobs of each status")
+
+    doctor = _add_command(commands, "doctor", "find out what is wrong, and why a job is missing")
+    doctor.add_argument("job_id", metavar="ID", nargs="?")
+
+
+def _add_actions(commands: Commands) -> None:
+    actions = {
+        "stop": "stop running jobs at their next progress call, and take waiting ones out",
+        "cancel": "take jobs that wait out of their queue for good",
+        "retry": "run failed, stopped or interrupted jobs again",
+        "delete": "forget what was tracked of jobs",
+    }
+    for name, words in actions.items():
+        action = _add_command(commands, name, words)
+        action.add_argument("job_ids", metavar="ID", nargs="+")
+        if name == "stop":
+            action.add_argument(
+                "--force", action="store_true", help="at their next await, whatever they wait for"
+            )
+
+
+def _add_serve(commands: Commands) -> None:
+    serve = _add_command(commands, "serve", "serve the dashboard")
+    serve.add_argument("--host", default="127.0.0.1")
+    serve.add_argument("--port", type=int, default=8000, help="0 for any free one; 8000")
+    serve.add_argument("--root-path", default="", metavar="PATH", help="the prefix of a proxy")
+    serve.add_argument("--title", default="Jobs")
+    serve.add_argument("--read-only", action="store_true", help="show jobs, and change nothing")

@@ -1,0 +1,39 @@
+"""``list``, ``show`` and ``counts``."""
+
+from arq_status._json import counts_object, job_object, list_object
+from arq_status.cli._tool import Exit, Tool
+from arq_status.cli._views import counts_view, job_view, list_view
+
+
+async def list_jobs(tool: Tool) -> Exit:
+    """Print a page of the list."""
+    given = tool.arguments
+    page = await tool.client.list_jobs(
+        status=given.status,
+        function=given.function,
+        search=given.search,
+        sort=given.sort,
+        descending=not given.ascending,
+        page=given.page,
+        per_page=given.per_page,
+    )
+    counts = await tool.client.counts()
+    tool.answer(list_view(page, counts, tool.console), list_object(page, counts))
+    return Exit.FINE
+
+
+async def show(tool: Tool) -> Exit:
+    """Print all that is known of a job."""
+    job_id = tool.arguments.job_id
+    record = await tool.client.job(job_id)
+    if record is None:
+        return tool.unknown(job_id)
+    tool.answer(job_view(record), job_object(record))
+    return Exit.FINE
+
+
+async def counts(tool: Tool) -> Exit:
+    """Print how many jobs there are of each status."""
+    found = await tool.client.counts()
+    tool.answer(counts_view(found), counts_object(found))
+    return Exit.FINE
