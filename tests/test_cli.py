@@ -71,8 +71,10 @@ def command(
     """Runs the command in a thread, on the Redis under test and in a terminal of some width."""
     monkeypatch.setenv("REDIS_URL", dsn)
 
-    async def run(*argv: str, width: int = 140) -> Answer:
-        monkeypatch.setenv("COLUMNS", str(width))
+    async def run(*argv: str, width: int | None = 140) -> Answer:
+        monkeypatch.delenv("COLUMNS", raising=False)
+        if width is not None:
+            monkeypatch.setenv("COLUMNS", str(width))
         capsys.readouterr()
         code = await asyncio.to_thread(main, argv)
         return Answer(code, *capsys.readouterr())
@@ -493,6 +495,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """The real command, in a process of its own."""
     environment = {**os.environ, "REDIS_URL": dsn, **(env or {})}
+    environment.pop("COLUMNS", None)
     return subprocess.run(
         [sys.executable, "-m", "arq_status", *argv],
         cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=30,
@@ -512,6 +515,11 @@ async def test_the_real_command(dsn: str, pool: ArqRedis, jobs: None) -> None:
     assert done.returncode == 0
     assert "\\u25cf complete" in done.stdout
     assert done.stdout.isascii()
+
+
+async def test_lines_in_a_pipe(command: Command, jobs: None) -> None:
+    """They are as long as they have to be."""
+    assert "ValueError: no vino none at all" in (await command("list", width=None)).out
 
 
 async def test_a_reader_that_has_seen_enough(dsn: str, pool: ArqRedis) -> None:
