@@ -1,6 +1,7 @@
 """The ``arq-status`` command: what it prints for people and machines, and its exit codes."""
 
 import asyncio
+import importlib
 import json
 import os
 import re
@@ -25,7 +26,6 @@ from arq.connections import ArqRedis
 from arq.utils import timestamp_ms
 from rich.cells import cell_len
 
-import arq_status.web
 from arq_status import Status, StatusClient, track_status
 from arq_status._json import encode, job_object
 from arq_status._track import State
@@ -617,8 +617,12 @@ def test_without_an_extra(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Without an extra there is a sentence that tells how to install it."""
-    monkeypatch.setattr(arq_status, "web", arq_status.web)  # to be put back at the end
-    for name in [it for it in sys.modules if it.startswith(("arq_status.cli._", "arq_status.web"))]:
+    importlib.import_module("arq_status.web")  # for all to be there
+    ours = [it for it in sys.modules if it.startswith(("arq_status.cli._", "arq_status.web"))]
+    for name in sorted(ours, reverse=True):
+        parent, _, child = name.rpartition(".")
+        # both are put back at the end
+        monkeypatch.setattr(sys.modules[parent], child, sys.modules[name])
         monkeypatch.delitem(sys.modules, name)
     for name in [missing, *(it for it in sys.modules if it.partition(".")[0] == missing)]:
         monkeypatch.setitem(sys.modules, name, None)
