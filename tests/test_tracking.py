@@ -271,6 +271,7 @@ async def test_a_function_that_nobody_knows_beside_damaged_options(
 ) -> None:
     """Its failure is recorded though nothing can be learned of it."""
     await start_worker(track_status({"functions": [report]}))
+    await until(lambda: pool.exists("arq-status:1:functions"))
     await pool.delete("arq-status:1:functions")
     await pool.set("arq-status:1:functions", "damaged")
     await pool.enqueue_job("nobody", _job_id="job")
