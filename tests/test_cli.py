@@ -34,7 +34,7 @@ from arq_status.cli._app import _COMMANDS
 from arq_status.cli._plain import plain
 from arq_status.cli._tool import Tool, shown_dsn
 from tests.conftest import StartWorker, ended, until
-from tests.records import HOUR, begin, put_job, write_end, write_record
+from tests.records import HOUR, begin, own_key, put_job, write_end, write_record
 from tests.server import free_port
 
 ROOT = Path(__file__).parents[1]
@@ -272,26 +272,26 @@ async def slow_jobs(start_worker: StartWorker) -> asyncio.Event:
 
 
 async def test_watching_for_machines(
-    command: Command, pool: ArqRedis, client: StatusClient, slow_jobs: asyncio.Event
+    command: Command, pool: ArqRedis, slow_jobs: asyncio.Event
 ) -> None:
     """``watch --json`` prints a line for each change, the last one of the end."""
     await pool.enqueue_job("work", 3, _job_id="job")
-    await until(lambda: client.is_working("job"))
-    watching = asyncio.create_task(command("watch", "job", "--json"))
-    for number in range(3):
-        await until(partial(is_at, client, number))
-        await asyncio.sleep(0.3)
-        slow_jobs.set()
-    answer = await watching
-    records = [json.loads(line) for line in answer.out.splitlines()]
+    with redirect_stdout(StringIO()) as out:
+        watching = asyncio.create_task(command("watch", "job", "--json"))
+        for number in range(3):
+            await until(partial(is_in, f'"step {number}"', out))
+            slow_jobs.set()
+        answer = await watching
+    records = [json.loads(line) for line in out.getvalue().splitlines()]
     assert answer.code == 0
-    assert [it["message"] for it in records[-3:]] == ["step 1", "step 2", "step 2"]
+    messages = [it["message"] for it in records]
+    assert messages[messages.index("step 1") :] == ["step 1", "step 2", "step 2"]
     assert records[-1]["status"] == "complete"
     assert records[-1]["ended_at"] is not None
 
 
-async def is_at(client: StatusClient, number: int) -> bool:
-    return await client.message("job") == f"step {number}"
+def is_in(words: str, out: StringIO) -> bool:
+    return words in out.getvalue()
 
 
 async def test_watching_several(
@@ -325,26 +325,26 @@ async def test_watching_in_a_terminal(
     await put_job(pool, "waits", due=timestamp_ms() + HOUR)
     await put_job(pool, "elsewhere", queue="other")
     watched = ("job", "bad", "again", "endless", "waits", "elsewhere")
-    watching = asyncio.create_task(command("watch", *watched, "--timeout", "20", width=100))
-    await until(lambda: is_at(client, 0))
-    for _ in range(4):
-        await asyncio.sleep(0.25)
+    with redirect_stdout(StringIO()) as out:
+        watching = asyncio.create_task(command("watch", *watched, "--timeout", "50", width=100))
+        for words in ("step 0", "due in 59 min", "waits for a worker"):
+            await until(partial(is_in, words, out))
         slow_jobs.set()
-    await until(lambda: client.is_complete("job"))
-    assert await client.cancel("waits")
-    assert await client.cancel("elsewhere")
-    await until(lambda: client.is_retrying("again"))
-    assert await client.cancel("again")
-    answer = await watching
+        await until(partial(is_in, "step 1", out))
+        slow_jobs.set()
+        for name in ("waits", "elsewhere"):
+            assert await client.cancel(name)
+        await until(partial(client.is_retrying, "again"))
+        assert await client.cancel("again")
+        answer = await watching
     assert answer.code == 1
-    last = answer.out[answer.out.rindex("● working") if "● working" in answer.out else 0 :]
-    assert "\x1b[" in answer.out
-    assert "step 1" in last
-    assert "due in 59 min" in answer.out
-    assert "waits for a worker" in answer.out
-    assert "cancelled before its next try" in last
-    assert "\\x1b[31mred" in last
-    assert "\u202e" not in answer.out
+    assert "● working" in out.getvalue()
+    # the last one stays, and begins with the first job
+    picture = out.getvalue().rpartition("\x1b[90mjob\x1b[0m")[2]
+    assert "step 1" in picture
+    assert "cancelled before its next try" in picture
+    assert "\\x1b[31mred" in picture
+    assert "\u202e" not in out.getvalue()
     narrow = await command("watch", "job", width=30)
     assert narrow.code == 0
 
@@ -362,16 +362,15 @@ async def test_watching_for_so_long(
     answer = await command("watch", "soon", "--timeout", "0.05")
     assert answer.code == 1
     assert answer.err == "arq-status: 'soon' has not ended after 0.05 s\n"
-    watching = asyncio.create_task(command("watch", "gone"))
-    await asyncio.sleep(0)
-    assert (await watching).code == 1
     await write_record(pool, "running", worker="host:1:alive")
     await put_job(pool, "running")
     watching = asyncio.create_task(command("watch", "running", "--json"))
     await until(lambda: has_watchers(pool))
-    await pool.delete("arq:job:running")
-    await pool.zrem("arq:queue", "running")
-    await client.delete("running")
+    # at once: else it could be seen as interrupted
+    async with pool.pipeline(transaction=True) as pipeline:
+        pipeline.zrem("arq:queue", "running")
+        pipeline.delete("arq:job:running", own_key("job:running"))
+        await pipeline.execute()
     answer = await watching
     assert (answer.code, answer.err) == (1, "arq-status: 'running' was deleted\n")
 
