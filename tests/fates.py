@@ -66,8 +66,15 @@ class Pair:
         else:
             assert worker.runs, worker.log
             await worker.kill(signal.SIGTERM)
-        last = worker.log.splitlines()[-1].partition(":")[0] if worker.exit_code else "a signal"
-        return Fate(await verdict(pool, kind, kind), result.job_try, f"ended by {last}")
+        return Fate(await verdict(pool, kind, kind), result.job_try, _end_of(worker))
+
+
+def _end_of(worker: WorkerProcess) -> str:
+    if not worker.exit_code:
+        return "ended by a signal"
+    error = worker.log.splitlines()[-1].partition(":")[0]
+    # which one depends on where in arq's poll the connection was lost
+    return "ended by its poll" if error.startswith("redis.exceptions.") else f"ended by {error}"
 
 
 @asynccontextmanager
