@@ -1,4 +1,9 @@
-"""Status, progress and data of arq jobs: tracked in Redis, asked with await."""
+"""Status, progress and data of arq jobs: tracked in Redis, asked with await.
+
+``track_status`` decorates the settings of a worker, and its jobs then find a ``JobTracker`` in
+``ctx["status"]``. Anywhere else ``await arq_status.status(job_id)`` and the other functions ask;
+``configure`` says which Redis.
+"""
 
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING

@@ -90,12 +90,15 @@ async def job(job_id: str) -> JobRecord | None:
 
 
 async def jobs(job_ids: Sequence[str]) -> list[JobRecord | None]:
-    """The same for many jobs, in their order."""
+    """All that is known of many jobs, in the order of their ids; ``None`` for unknown ones.
+
+    It takes no more round trips than one job does.
+    """
     return await _chosen().jobs(job_ids)
 
 
 async def get_all(job_id: str) -> dict[str, Any]:
-    """The fields of ``JobRecord`` and the job's own data in one dict; empty if unknown."""
+    """The fields of ``JobRecord`` and the job's own data in one dict; empty if it is unknown."""
     return await _chosen().get_all(job_id)
 
 
@@ -105,52 +108,52 @@ async def get(job_id: str, name: str) -> Any:
 
 
 async def at(job_id: str) -> float | None:
-    """How far the job got, of ``total``."""
+    """How far the job got, of ``total``; ``None`` if it is unknown."""
     return await _chosen().at(job_id)
 
 
 async def total(job_id: str) -> float | None:
-    """How far the job has to go."""
+    """How far the job has to go, 100 unless it said otherwise; ``None`` if it is unknown."""
     return await _chosen().total(job_id)
 
 
 async def message(job_id: str) -> str | None:
-    """The job's last message."""
+    """The job's last message; ``None`` if it gave none or is unknown."""
     return await _chosen().message(job_id)
 
 
 async def pct_complete(job_id: str) -> int | None:
-    """How far the job got, 0 to 100."""
+    """How far the job got, 0 to 100; ``None`` if it is unknown."""
     return await _chosen().pct_complete(job_id)
 
 
 async def enqueued_at(job_id: str) -> datetime | None:
-    """When the job was enqueued."""
+    """When the job was enqueued, in UTC; ``None`` if that is not known."""
     return await _chosen().enqueued_at(job_id)
 
 
 async def started_at(job_id: str) -> datetime | None:
-    """When the job's last try began."""
+    """When the job's last try began, in UTC; ``None`` before the first."""
     return await _chosen().started_at(job_id)
 
 
 async def updated_at(job_id: str) -> datetime | None:
-    """When something of the job last changed."""
+    """When something of the job last changed, in UTC; ``None`` if it is unknown."""
     return await _chosen().updated_at(job_id)
 
 
 async def ended_at(job_id: str) -> datetime | None:
-    """When the job ended for good."""
+    """When the job ended for good, in UTC; ``None`` until then."""
     return await _chosen().ended_at(job_id)
 
 
 async def elapsed(job_id: str) -> timedelta | None:
-    """How long the job's last try has been running or ran."""
+    """How long the job's last try has been running or ran; ``None`` before the first."""
     return await _chosen().elapsed(job_id)
 
 
 async def eta(job_id: str) -> timedelta | None:
-    """How much longer the job runs at the present pace."""
+    """How much longer the job runs at the present pace; ``None`` where nobody can tell."""
     return await _chosen().eta(job_id)
 
 
@@ -163,17 +166,34 @@ async def list_jobs(
     page: int = 1,
     per_page: int = 25,
 ) -> Page:
-    """A page of the jobs; the arguments of ``StatusClient.list_jobs``."""
+    """A page of the live jobs of all known queues and of the ended jobs.
+
+    Args:
+        status: only jobs of this status.
+        function: only jobs of the function with this name.
+        search: only the job with this id, or jobs with this in their function's name.
+        sort: ``updated_at enqueued_at started_at ended_at function status progress message args
+            elapsed eta``; jobs without a value come last.
+        descending: the highest or newest first.
+        page: counted from 1.
+        per_page: 1 to 500.
+
+    Raises:
+        ValueError: the status or sort is unknown, or a number is out of its bounds.
+    """
     return await _chosen().list_jobs(status, function, search, sort, descending, page, per_page)
 
 
 async def counts() -> dict[Status, int]:
-    """How many jobs there are of each status."""
+    """How many jobs there are of each status, those with none included."""
     return await _chosen().counts()
 
 
 async def delete(job_id: str) -> int:
-    """Forget what was tracked of the job; 1 where it was known, else 0."""
+    """Forget what was tracked of the job; 1 where it was known, else 0.
+
+    A live job goes on, and what it reports from here on is tracked.
+    """
     return await _chosen().delete(job_id)
 
 
@@ -188,14 +208,22 @@ async def store(job_id: str, /, **fields: Any) -> bool:
 
 
 async def watch(job_id: str) -> AsyncGenerator[JobRecord]:
-    """Follow the job: its record now, at every change, and at last as it ended."""
+    """Follow the job: its record now, at every change, and at last as it ended.
+
+    Changes that come faster than some twenty a second are told as one. The iteration ends without
+    an end state where the job is deleted, and at once for one that is unknown.
+    """
     async with aclosing(_chosen().watch(job_id)) as records:
         async for record in records:
             yield record
 
 
 async def wait(job_id: str, timeout: float | None = None) -> JobRecord | None:
-    """Wait until the job has ended, for at most ``timeout`` seconds; its final record.
+    """Wait until the job has ended; its final record, ``None`` if it is unknown or deleted.
+
+    Args:
+        job_id: arq's id of the job.
+        timeout: seconds to wait at most; by default for ever.
 
     Raises:
         TimeoutError: it has not ended by then.
@@ -204,12 +232,24 @@ async def wait(job_id: str, timeout: float | None = None) -> JobRecord | None:
 
 
 async def stop(job_id: str, *, force: bool = False) -> bool:
-    """Stop the job, with ``force`` at its next ``await``; whether there was one to stop."""
+    """Stop the job; whether there was a live one that can be stopped.
+
+    A running job raises ``JobStopped`` at its next progress call or ``checkpoint``, and arq does
+    not try it again. A job that is not running is cancelled, as by ``cancel``. A running job that
+    is not tracked cannot be stopped.
+
+    Args:
+        job_id: arq's id of the job.
+        force: cancel the job at its next ``await``, whatever it waits for.
+    """
     return await _chosen().stop(job_id, force=force)
 
 
 async def cancel(job_id: str) -> bool:
-    """Take a job that is not running out of its queue for good; whether that was done."""
+    """Take a job that is not running out of its queue for good; whether that was done.
+
+    Its status is ``stopped`` from then on. False for a job that runs, ended or is unknown.
+    """
     return await _chosen().cancel(job_id)
 
 
@@ -219,5 +259,9 @@ async def unschedule(job_id: str) -> bool:
 
 
 async def retry(job_id: str) -> bool:
-    """Run a failed, stopped or interrupted job again; whether it will be."""
+    """Have arq run an ended job again, with the same function and arguments; whether it will.
+
+    For jobs that failed, were stopped or were interrupted for good. False for one that is live,
+    that is complete, that is unknown, or that was enqueued with more than 1 MiB.
+    """
     return await _chosen().retry(job_id)

@@ -14,45 +14,53 @@ from arq_status._truth import ENDED, Facts, Status, decide
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
-    """A snapshot of a job. Times are aware UTC datetimes; what is not known is ``None``."""
+    """A snapshot of a job. Times are aware UTC datetimes; what is not known is ``None``.
+
+    Attributes:
+        job_id: arq's id of the job.
+        status: what it is doing.
+        function: the name of its function, as enqueued.
+        queue: which queue it is or was in.
+        args: its arguments as a short text; empty where they may not be shown.
+        job_try: the number of the last try that began, counted from 1; ``None`` before the first.
+        at: how far it got, of ``total``.
+        total: how far it has to go, 100 until the job says otherwise; 0 where nobody knows.
+        message: the last message the job gave.
+        pct_complete: ``at`` in hundredths of ``total``, 0 to 100, rounded down; 100 for a complete
+            job.
+        enqueued_at: when it was enqueued.
+        due_at: when a job that waits is to be run.
+        started_at: when its last try began.
+        updated_at: when something of it last changed.
+        ended_at: when it ended for good; ``None`` as long as arq will run it, or runs it.
+        elapsed: how long the last try has been running or ran.
+        eta: how much longer it runs at the present pace.
+        error: why it is not complete.
+        worker: HOST:PID of the worker of its last try, for display.
+        data: what was stored with ``store``.
+        expires_at: when this record goes away.
+    """
 
     job_id: str
     status: Status
-    #: the name of its function, as enqueued
     function: str | None = None
-    #: which queue it is or was in
     queue: str | None = None
-    #: its arguments as a short text
     args: str = ""
-    #: the number of the last try that began, counted from 1; ``None`` before the first
     job_try: int | None = None
-    #: how far it got, of ``total``
     at: float = 0
-    #: 100 until the job says otherwise
     total: float = DEFAULT_TOTAL
-    #: the last message the job gave
     message: str | None = None
-    #: 0 to 100, rounded down; 100 for a complete job
     pct_complete: int = 0
     enqueued_at: datetime | None = None
-    #: when a job that waits is to be run
     due_at: datetime | None = None
-    #: when its last try began
     started_at: datetime | None = None
     updated_at: datetime | None = None
-    #: set when the job has ended for good
     ended_at: datetime | None = None
-    #: how long the last try has been running or ran
     elapsed: timedelta | None = None
-    #: how much longer it runs at the present pace
     eta: timedelta | None = None
-    #: why it is not complete
     error: str | None = None
-    #: HOST:PID of the worker of its last try, for display
     worker: str | None = None
-    #: what was stored with ``store``
     data: Mapping[str, Any] = field(default_factory=dict)
-    #: when this record goes away
     expires_at: datetime | None = None
 
 
@@ -62,14 +70,20 @@ BUILT_IN = frozenset(item.name for item in fields(JobRecord))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """A page of a list of jobs."""
+    """A page of a list of jobs.
+
+    Attributes:
+        items: the jobs on it.
+        total: how many jobs match, on all pages.
+        page: which page it is, counted from 1.
+        per_page: how many jobs it has room for.
+        truncated: the list covers only the newest jobs, because no index answers the question.
+    """
 
     items: list[JobRecord]
-    #: how many jobs match, on all pages
     total: int
     page: int
     per_page: int
-    #: the list covers only the newest jobs, because no index answers the question
     truncated: bool = False
 
 

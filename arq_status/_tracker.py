@@ -41,6 +41,9 @@ class JobTracker:
 
     Calls change memory only; batches go to Redis several times a second, and the last values are
     there when the job has ended. They never raise for want of Redis.
+
+    Each try has one, which is also what ``current_tracker()`` gives. Tests make their own with
+    ``arq_status.testing.tracker``.
     """
 
     def __init__(self, run: Run, uplink: Uplink | None = None) -> None:

@@ -37,23 +37,26 @@ from arq_status._track import State, Track
 
 
 class Status(StrEnum):
-    """What a job is doing."""
+    """What a job is doing.
 
-    #: in the queue, due later
+    Attributes:
+        DEFERRED: in the queue, due later.
+        QUEUED: in the queue, due now.
+        WORKING: a worker runs it.
+        RETRYING: its last try ended with ``Retry``; in the queue for the next.
+        COMPLETE: it returned.
+        FAILED: it raised, timed out, had no tries left or could not be run.
+        STOPPED: it was stopped, cancelled or aborted.
+        INTERRUPTED: its worker died or was shut down in the middle of it.
+    """
+
     DEFERRED = "deferred"
-    #: in the queue, due now
     QUEUED = "queued"
-    #: a worker runs it
     WORKING = "working"
-    #: its last try ended with ``Retry``; in the queue for the next
     RETRYING = "retrying"
-    #: it returned
     COMPLETE = "complete"
-    #: it raised, timed out, had no tries left or could not be run
     FAILED = "failed"
-    #: stopped, cancelled or aborted
     STOPPED = "stopped"
-    #: its worker died or was shut down in the middle of it
     INTERRUPTED = "interrupted"
 
 
