@@ -12,6 +12,15 @@ from arq.worker import Worker
 _DEFAULT_IN_PROGRESS_MS = 310_000
 
 
+#: The first version of arq that was not tested.
+_UNTESTED = (0, 29)
+
+
+def is_untested(version: str) -> bool:
+    """Whether nobody has tried arq-status with this version of arq."""
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) >= _UNTESTED
+
+
 class ArqWorker:
     """The worker that runs us, or the settings for as long as it is not known."""
 

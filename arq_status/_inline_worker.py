@@ -17,7 +17,7 @@ from arq_status._worker import session_var
 
 #: What the jobs that the running job enqueued failed with, by their ids, unless it asked them.
 untold_var: ContextVar[dict[str, BaseException] | None] = ContextVar(
-    "arq_statusuntold_var", default=None
+    "arq_status_untold", default=None
 )
 
 

@@ -13,6 +13,8 @@ TRACK = PREFIX.rstrip(":") + "/"
 DATA = PREFIX + "data:"
 #: string: arq's payload of a job that has begun and is not complete, for ``retry``
 PAYLOAD = PREFIX + "payload:"
+#: Bytes of a payload that are kept at most.
+LARGEST_PAYLOAD = 1_048_576
 #: sorted set, worker -> time of its last heartbeat in ms, by the server's clock
 WORKERS = PREFIX + "workers"
 #: string, JSON: what a worker says of itself
@@ -65,6 +67,7 @@ def for_scripts() -> dict[str, str]:
         "ended": ENDED,
         "ended_sets": ENDED_SETS,
         "stops": STOPS,
+        "largest_payload": str(LARGEST_PAYLOAD),
         "default_expires": str(DEFAULT_EXPIRES_MS),
         "arq_queue": arq.default_queue_name,
         "arq_job": arq.job_key_prefix,

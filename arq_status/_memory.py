@@ -9,6 +9,7 @@ from arq.utils import timestamp_ms
 
 from arq_status._attempts import Attempts
 from arq_status._feed import Feed
+from arq_status._keys import LARGEST_PAYLOAD
 from arq_status._listing import Query, page_from
 from arq_status._options import FunctionOptions
 from arq_status._payload import read_job, read_result
@@ -18,8 +19,6 @@ from arq_status._store import Fields, Row
 from arq_status._track import State, Track
 from arq_status._truth import Facts, Status
 
-#: A payload that is larger is not kept for ``retry``.
-_LARGEST_PAYLOAD = 1_048_576
 #: What is left of an in-progress key of arq's: here it goes when the try ends, at the latest.
 _KEY_LEFT = 86_400_000
 
@@ -66,7 +65,7 @@ class Entry:
 
     def keep_payload(self) -> None:
         """Keep what arq has of it for ``retry``."""
-        if self.payload is not None and len(self.payload) <= _LARGEST_PAYLOAD:
+        if self.payload is not None and len(self.payload) <= LARGEST_PAYLOAD:
             self.kept = self.payload
 
     def forget(self) -> None:

@@ -86,6 +86,11 @@ class Page:
     per_page: int
     truncated: bool = False
 
+    @property
+    def pages(self) -> int:
+        """How many pages there are, at least one."""
+        return max(1, -(-self.total // self.per_page))
+
 
 def build_record(facts: Facts, data: Mapping[str, Any] | None = None) -> JobRecord | None:
     """The snapshot that the facts tell; ``None`` for a job that nothing is known of."""
@@ -198,7 +203,12 @@ def is_news(old: JobRecord | None, new: JobRecord | None) -> bool:
     """Whether a record tells more than that time went by."""
     if old is None or new is None:
         return old is not new
-    return replace(old, elapsed=None, eta=None) != replace(new, elapsed=None, eta=None)
+    return timeless(old) != timeless(new)
+
+
+def timeless(record: JobRecord) -> JobRecord:
+    """The record without what changes with time alone."""
+    return replace(record, elapsed=None, eta=None)
 
 
 def percent(at: float, total: float) -> int:

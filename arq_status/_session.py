@@ -140,10 +140,7 @@ class Session:
 
     async def _earlier(self, job_id: str, run: int) -> Track | None:
         """The record of an earlier try of the run; of any run where arq does not know which."""
-        try:
-            earlier = await asyncio.wait_for(self._uplink.track(job_id), _PATIENCE)
-        except TROUBLE:
-            return None
+        earlier = await _or_none(self._uplink.track(job_id))
         if earlier is None or earlier.ended is not None or earlier.state is State.DELETED:
             return None
         return earlier if run in (0, earlier.run) or earlier.run == 0 else None
@@ -216,11 +213,15 @@ class Session:
         """The options of a function, also of one that only other workers know."""
         if function is None or function in self._options:
             return self.options_of(function)
-        try:
-            announced = await asyncio.wait_for(self._uplink.options(function), _PATIENCE)
-        except TROUBLE:
-            announced = None
-        return announced or self.options_of(function)
+        return await _or_none(self._uplink.options(function)) or self.options_of(function)
+
+
+async def _or_none(question: Coroutine[Any, Any, T | None]) -> T | None:
+    """What Redis answers; ``None`` where it does not, or not in time."""
+    try:
+        return await asyncio.wait_for(question, _PATIENCE)
+    except TROUBLE:
+        return None
 
 
 async def _uncut(work: Coroutine[Any, Any, T], *, again: bool) -> T:

@@ -26,6 +26,11 @@ def whole(time: timedelta) -> str:
     return duration(int(time.total_seconds()))
 
 
+def clock(moment: datetime) -> str:
+    """As in ``2026-11-24 23:11:03 UTC``, of a time in UTC."""
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
 def relative(moment: datetime, now: datetime) -> str:
     """As in ``12 s ago`` or ``in 5 min``."""
     seconds = int((now - moment).total_seconds())

@@ -13,6 +13,7 @@ from arq.cron import CronJob
 from arq.version import VERSION
 from arq.worker import Function, func
 
+from arq_status._arq_worker import is_untested
 from arq_status._errors import JobStopped
 from arq_status._options import Expires, FunctionOptions, expires_ms, given_options
 from arq_status._session import Session, attempt_var, payload_var
@@ -20,9 +21,6 @@ from arq_status._session import Session, attempt_var, payload_var
 C = TypeVar("C")
 T = TypeVar("T")
 Hook = Callable[[dict[str, Any]], Coroutine[Any, Any, Any]]
-
-#: The first version of arq that was not tested.
-_UNTESTED = (0, 29)
 
 #: The running worker, in every task that arq starts for it.
 session_var: ContextVar[Session | None] = ContextVar("arq_status_session", default=None)
@@ -97,8 +95,7 @@ def _apply(default: FunctionOptions, settings: Any) -> Any:
 
 
 def _warn_of_untested_arq(version: str) -> None:
-    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
-    if numbers >= _UNTESTED:
+    if is_untested(version):
         warnings.warn(f"arq-status was not tested with arq {version}", RuntimeWarning, stacklevel=4)
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from arq_status._track import State
 from arq_status._truth import Facts, Status, decide
-from arq_status._words import duration
+from arq_status._words import clock, duration
 from arq_status.cli._examine import Examination, Server
 from arq_status.cli._findings import Finding, Level
 
@@ -103,4 +103,4 @@ def _why_missing(facts: Facts) -> str:
 
 
 def _clock(ms: int) -> str:
-    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return clock(datetime.fromtimestamp(ms / 1000, UTC))

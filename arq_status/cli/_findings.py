@@ -5,12 +5,10 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from importlib.metadata import version
 
+from arq_status._arq_worker import is_untested
 from arq_status._record import shown_worker
 from arq_status._words import duration
 from arq_status.cli._examine import Examination, Sample, Server, Worker
-
-#: The first version of arq that was not tested.
-_UNTESTED_ARQ = (0, 29)
 
 
 class Level(StrEnum):
@@ -67,8 +65,7 @@ def of_versions() -> Iterator[Finding]:
     """What is to be said of the packages."""
     names = ("arq-status", "arq", "redis")
     text = ", ".join(f"{name} {version(name)}" for name in names)
-    numbers = tuple(int(part) for part in version("arq").split(".")[:2] if part.isdigit())
-    if numbers < _UNTESTED_ARQ:
+    if not is_untested(version("arq")):
         yield Finding(Level.OK, "packages", text)
     else:
         advice = "look for a newer arq-status"

@@ -1,6 +1,8 @@
 """``list``, ``show`` and ``counts``."""
 
 from arq_status._json import counts_object, job_object, list_object
+from arq_status._listing import Query
+from arq_status._truth import Status
 from arq_status.cli._tool import Exit, Tool
 from arq_status.cli._views import counts_view, job_view, list_view
 
@@ -8,8 +10,8 @@ from arq_status.cli._views import counts_view, job_view, list_view
 async def list_jobs(tool: Tool) -> Exit:
     """Print a page of the list."""
     given = tool.arguments
-    page = await tool.client.list_jobs(
-        status=given.status,
+    query = Query(
+        status=given.status and Status(given.status),
         function=given.function,
         search=given.search,
         sort=given.sort,
@@ -17,7 +19,7 @@ async def list_jobs(tool: Tool) -> Exit:
         page=given.page,
         per_page=given.per_page,
     )
-    counts = await tool.client.counts()
+    page, counts, _ = await tool.client._overview(query)
     tool.answer(list_view(page, counts, tool.console), list_object(page, counts))
     return Exit.FINE
 

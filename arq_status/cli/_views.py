@@ -12,9 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from arq_status._json import readable
+from arq_status._listing import NEWEST
 from arq_status._record import JobRecord, Page
 from arq_status._truth import Status
-from arq_status._words import duration, relative, whole
+from arq_status._words import clock, duration, relative, whole
 from arq_status.cli._plain import told
 
 STYLES = {
@@ -157,10 +158,10 @@ def _table(columns: Sequence[_Column], page: Page, now: datetime) -> Table:
 
 
 def _summary(page: Page) -> Text:
-    pages = max(1, -(-page.total // page.per_page))
-    words = f"{page.total:,} {'job' if page.total == 1 else 'jobs'}, page {page.page} of {pages}"
+    jobs = f"{page.total:,} {'job' if page.total == 1 else 'jobs'}"
+    words = f"{jobs}, page {page.page} of {page.pages}"
     if page.truncated:
-        words += ", of the newest 10,000"
+        words += f", of the newest {NEWEST:,}"
     return Text(words, _DIM)
 
 
@@ -204,7 +205,7 @@ def job_view(record: JobRecord) -> RenderableType:
 
 def _facts(record: JobRecord, now: datetime) -> dict[str, RenderableType | None]:
     def moment(time: datetime | None) -> Text | None:
-        return None if time is None else Text(f"{_clock(time)}  ({relative(time, now)})")
+        return None if time is None else Text(f"{clock(time)}  ({relative(time, now)})")
 
     def text(value: str | None) -> Text | None:
         return told(value, lines=True) if value else None
@@ -241,10 +242,6 @@ def progress_line(record: JobRecord) -> RenderableType:
         figures = f"{record.at:g}"
     grid.add_row(bar(record, 24), Text(figures))
     return grid
-
-
-def _clock(time: datetime) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def moving_view(record: JobRecord, width: int) -> RenderableType:

@@ -5,9 +5,7 @@
 -- the jobs whose place in the queue does not tell their status: {id, "running" | "lost" | "pending",
 -- live, queue or false, score or false}; the workers that died last.
 local now, limit = tonumber(ARGV[1]), tonumber(ARGV[3])
-local queues = {}
-for i = 4, #ARGV do queues[#queues + 1] = ARGV[i] end
-queues = queues_of(queues)
+local queues = queues_of({unpack(ARGV, 4)})
 
 local SHORT_QUEUE = 2000
 local lengths = {}

@@ -110,14 +110,13 @@ local function enqueue_time_bytes(ms)
   return '\140\2et\148\138\6' .. struct.pack('<I6', ms)
 end
 
--- Keeps arq's payload of a run that may not complete, as long as its record stands. For `retry`,
--- of up to 1 MiB.
+-- Keeps arq's payload of a run that may not complete, as long as its record stands. For `retry`.
 local function keep_payload(id, run)
   local size = read('STRLEN', K.arq_job .. id)
-  if not size or size == 0 or size > 1048576 then return end
-  local tail = redis.call('GETRANGE', K.arq_job .. id, -32, -1)
+  if not size or size == 0 or size > tonumber(K.largest_payload) then return end
+  local tail, wanted = redis.call('GETRANGE', K.arq_job .. id, -32, -1), enqueue_time_bytes(run)
   -- by now another run may have the id; other serializers do not tell
-  if string.find(tail, '\140\2et\148\138\6', 1, true) and not string.find(tail, enqueue_time_bytes(run), 1, true) then return end
+  if string.find(tail, string.sub(wanted, 1, -7), 1, true) and not string.find(tail, wanted, 1, true) then return end
   redis.call('COPY', K.arq_job .. id, K.payload .. id)
   redis.call('PERSIST', K.payload .. id)
 end

@@ -1,8 +1,6 @@
 -- Forgets what was tracked of a job.
 -- ARGV: channel, id, tombstone (JSON text), ms that it stands, queues...
 local id = ARGV[2]
-local queues = {}
-for i = 5, #ARGV do queues[#queues + 1] = ARGV[i] end
 local old = track_of(id)
 if old then
   local index = index_of(old)
@@ -10,7 +8,7 @@ if old then
 end
 redis.call('DEL', K.track .. id, K.data .. id, K.payload .. id)
 -- A live job's next write starts its record anew; an ended one's late write must not.
-if not is_live(id, queues_of(queues)) then
+if not is_live(id, queues_of({unpack(ARGV, 5)})) then
   redis.call('SET', K.track .. id, ARGV[3], 'PX', ARGV[4])
 end
 publish(ARGV[1], {id})

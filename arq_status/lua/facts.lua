@@ -4,9 +4,7 @@
 -- Answers: time in ms, version and options or false, a row per id (see Store.facts), dead workers.
 local head, dead_after, with_fields, count = string.match(ARGV[2], '(%d+) (%d+) (%d) (%d+)')
 head, with_fields, count = tonumber(head), with_fields == '1', tonumber(count)
-local queues = {}
-for i = 1, count do queues[i] = ARGV[2 + i] end
-queues = queues_of(queues)
+local queues = queues_of({unpack(ARGV, 3, 2 + count)})
 
 local function value_of(key, from)
   local length = read('STRLEN', key)

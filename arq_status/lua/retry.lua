@@ -2,9 +2,7 @@
 -- ARGV: channel, id, the record seen, queue, score, ms that arq's payload lives, the
 -- record of the job that waits (JSON text), queues...; answers 1, or 0 where that cannot be.
 local id, queue = ARGV[2], ARGV[4]
-local queues = {}
-for i = 8, #ARGV do queues[#queues + 1] = ARGV[i] end
-if read('GET', K.track .. id) ~= ARGV[3] or is_live(id, queues_of(queues)) then return 0 end
+if read('GET', K.track .. id) ~= ARGV[3] or is_live(id, queues_of({unpack(ARGV, 8)})) then return 0 end
 local payload = read('GET', K.payload .. id)
 if not payload then return 0 end
 redis.call('SET', K.arq_job .. id, payload, 'PX', ARGV[6])

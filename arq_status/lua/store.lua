@@ -2,14 +2,12 @@
 -- ARGV: channel, id, record of a job that waits (JSON text), fields [name, JSON text, ...], queues...
 -- Answers 1, or 0 where there is neither a live job nor a record.
 local id, waiting = ARGV[2], record_of(ARGV[3])
-local queues = {}
-for i = 5, #ARGV do queues[#queues + 1] = ARGV[i] end
 local old = track_of(id)
 local known = old and old.s ~= 'deleted'
     and (number(old.r) == waiting.r or number(old.r) == 0 or waiting.r == 0)
 
 if not known then
-  if not is_live(id, queues_of(queues)) then return 0 end
+  if not is_live(id, queues_of({unpack(ARGV, 5)})) then return 0 end
   if old then
     local before = index_of(old)
     if before then read('ZREM', before, id) end

@@ -78,7 +78,7 @@ class ListView:
             query=query,
             parameters=urlencode(self._site.links(request).params(query)),
             page=page,
-            pages=max(1, -(-page.total // page.per_page)),
+            pages=page.pages,
             shown=_shown(page),
             blank=JobRecord(job_id="", status=Status.QUEUED),
             counts=counts,

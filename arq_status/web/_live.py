@@ -3,13 +3,12 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
-from dataclasses import replace
 from typing import Any
 
 from arq_status._client import StatusClient
 from arq_status._json import counts_object, encode, job_object
 from arq_status._listing import Query
-from arq_status._record import JobRecord, Page
+from arq_status._record import JobRecord, Page, timeless
 from arq_status._truth import Status
 
 #: Seconds between two moments at least, so that a browser gets five updates a second at most.
@@ -51,7 +50,8 @@ class Listing:
 
     def __init__(self, page: Page, counts: Mapping[Status, int], version: int) -> None:
         self._version = version
-        self._rows = {record.job_id: (_lasting(record), record) for record in page.items}
+        # what changes with time alone viewers count for themselves
+        self._rows = {record.job_id: (timeless(record), record) for record in page.items}
         self._page = {
             "ids": [record.job_id for record in page.items],
             "total": page.total,
@@ -81,11 +81,6 @@ class Listing:
         if seen is None or seen._counts != self._counts:
             frames.append(frame("counts", self._counts))
         return b"".join(frames)
-
-
-def _lasting(record: JobRecord) -> JobRecord:
-    """The record without what changes with time alone, which viewers count for themselves."""
-    return replace(record, elapsed=None, eta=None)
 
 
 async def job_moments(client: StatusClient, job_id: str) -> AsyncGenerator[Job | Gone]:

@@ -20,6 +20,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
+        clock=_words.clock,
         duration=_words.duration,
         whole=_words.whole,
         relative=_words.relative,
