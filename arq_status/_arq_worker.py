@@ -28,12 +28,23 @@ class ArqWorker:
         self._settings = settings
         self._redis = redis
         self._worker: Worker | None = None
-        self.meet(asyncio.current_task())
+        self._queue: str | None = None
+        self._meet(asyncio.current_task())
 
-    def meet(self, task: "asyncio.Task[Any] | None") -> None:
+    def task_of(self, job_id: str) -> "asyncio.Task[Any] | None":
+        """The task in which arq runs the hooks and the serializer of a job, and which asks this."""
+        if self._worker is None:
+            self._meet(asyncio.current_task())
+        if self._worker is None:
+            return asyncio.current_task()
+        return self._worker.tasks.get(job_id)
+
+    def job_task_of(self, job_id: str) -> "asyncio.Task[Any] | None":
+        """The task in which arq runs the job itself."""
+        return None if self._worker is None else self._worker.job_tasks.get(job_id)
+
+    def _meet(self, task: "asyncio.Task[Any] | None") -> None:
         """Learn the worker from a task that it runs: arq hands its hooks none."""
-        if self._worker is not None:
-            return
         frame = getattr(task.get_coro(), "cr_frame", None) if task is not None else None
         worker = frame.f_locals.get("self") if frame is not None else None
         if isinstance(worker, Worker):
@@ -42,8 +53,11 @@ class ArqWorker:
     @property
     def queue(self) -> str:
         """The queue it takes jobs from."""
-        name: str | None = self._get("queue_name", None)
-        return name or getattr(self._redis, "default_queue_name", None) or default_queue_name
+        if self._queue is None or self._worker is None:
+            name: str | None = self._get("queue_name", None)
+            default = getattr(self._redis, "default_queue_name", None) or default_queue_name
+            self._queue = name or default
+        return self._queue
 
     @property
     def tasks(self) -> Mapping[str, "asyncio.Task[Any]"]:

@@ -18,9 +18,7 @@ class Attempt:
     #: the task in which arq runs hooks and serializer
     task: "asyncio.Task[Any] | None"
     began: float
-    #: the task of the job itself, once it runs
-    job_task: "asyncio.Task[Any] | None" = None
-    #: ``job_task`` was cancelled because somebody forced a stop
+    #: the task of the job itself was cancelled because somebody forced a stop
     forced: bool = False
     #: what the job raised, or what arq will find wrong with what it returned
     raised: BaseException | None = None
@@ -80,6 +78,7 @@ class Attempts:
             if attempt is None or asked.rstrip("!") != str(attempt.run.track.run):
                 continue
             attempt.run.stopping = True
-            if asked.endswith("!") and attempt.job_task is not None and not attempt.forced:
+            job_task = self._worker.job_task_of(job_id)
+            if asked.endswith("!") and job_task is not None and not attempt.forced:
                 attempt.forced = True
-                self._loop.call_soon_threadsafe(attempt.job_task.cancel)
+                self._loop.call_soon_threadsafe(job_task.cancel)

@@ -20,7 +20,7 @@ from arq_status._record import BUILT_IN, JobRecord, Page, build_record, decode_d
 from arq_status._run import encode_fields
 from arq_status._source import RedisSource, Source
 from arq_status._stand_in import StandIn
-from arq_status._truth import Facts, Status, decide
+from arq_status._truth import Facts, Status
 
 
 class StatusClient:
@@ -88,8 +88,9 @@ class StatusClient:
 
     async def status(self, job_id: str) -> Status | None:
         """What the job is doing; ``None`` if it is unknown or expired."""
-        facts = await self._facts(job_id)
-        return None if facts is None else decide(facts)
+        if not _is_id(job_id):
+            return None
+        return await (self._open_source() or await self._opened_source()).status(job_id)
 
     async def is_deferred(self, job_id: str) -> bool:
         """Whether the job is in the queue and due later."""
@@ -361,26 +362,30 @@ class StatusClient:
         return facts
 
     async def _source(self) -> Source:
+        return self._open_source() or await self._opened_source()
+
+    def _open_source(self) -> Source | None:
         if self._stand_in is not None:
             return self._stand_in.source
+        return self._sources.get(asyncio.get_running_loop())
+
+    async def _opened_source(self) -> Source:
         loop = asyncio.get_running_loop()
-        source = self._sources.get(loop)
-        if source is None:
-            for gone in [it for it in self._sources if it.is_closed()]:
-                # nothing can be closed properly in there any more
-                del self._sources[gone]
-            redis = await self._client_for(loop)
-            fresh = RedisSource(
-                redis,
-                owned=redis is not self._redis,
-                queues=self._queues,
-                expires=self._expires,
-                deserializer=self._deserializer,
-            )
-            # another task may have been first while this one connected
-            source = self._sources.setdefault(loop, fresh)
-            if source is not fresh:
-                await fresh.aclose()
+        for gone in [it for it in self._sources if it.is_closed()]:
+            # nothing can be closed properly in there any more
+            del self._sources[gone]
+        redis = await self._client_for(loop)
+        fresh = RedisSource(
+            redis,
+            owned=redis is not self._redis,
+            queues=self._queues,
+            expires=self._expires,
+            deserializer=self._deserializer,
+        )
+        # another task may have been first while this one connected
+        source = self._sources.setdefault(loop, fresh)
+        if source is not fresh:
+            await fresh.aclose()
         return source
 
     async def _client_for(self, loop: asyncio.AbstractEventLoop) -> Redis:

@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol
 
 from arq_status._connection import beside, close
+from arq_status._lookup import Fields
 from arq_status._record import JobRecord, build_record, decode_data, is_news
-from arq_status._store import Fields, Store
+from arq_status._store import Store
 from arq_status._truth import Facts
 from arq_status._writer import TROUBLE
 

@@ -4,7 +4,7 @@ from arq import constants as arq
 
 from arq_status._track import DEFAULT_EXPIRES_MS
 
-PREFIX = "arq-status:1:"
+PREFIX = "arqstatus:1:"
 
 #: string, JSON: the tracking record of a job (see ``_track``). Of all keys the shortest, for there
 #: is one of it for every job.
@@ -15,16 +15,18 @@ DATA = PREFIX + "data:"
 PAYLOAD = PREFIX + "payload:"
 #: Bytes of a payload that are kept at most.
 LARGEST_PAYLOAD = 1_048_576
+#: Milliseconds without a heartbeat after which a worker is dead.
+DEAD_AFTER_MS = 10_000
 #: sorted set, worker -> time of its last heartbeat in ms, by the server's clock
 WORKERS = PREFIX + "workers"
 #: string, JSON: what a worker says of itself
 WORKER = PREFIX + "worker:"
 #: hash, function name -> JSON: the options that tracked workers announced
 FUNCTIONS = PREFIX + "functions"
-#: string: changes whenever FUNCTIONS does
-FUNCTIONS_VERSION = PREFIX + "functions:version"
 #: set: the queues that tracked workers announced
 QUEUES = PREFIX + "queues"
+#: string: changes whenever FUNCTIONS or QUEUES does
+ANNOUNCED = PREFIX + "announced"
 
 #: sorted set per worker, job id -> start in ms
 RUNNING = PREFIX + "running:"
@@ -59,8 +61,8 @@ def for_scripts() -> dict[str, str]:
         "workers": WORKERS,
         "worker": WORKER,
         "functions": FUNCTIONS,
-        "functions_version": FUNCTIONS_VERSION,
         "queues": QUEUES,
+        "announced": ANNOUNCED,
         "running": RUNNING,
         "begun": BEGUN,
         "pending": PENDING,
@@ -68,6 +70,7 @@ def for_scripts() -> dict[str, str]:
         "ended_sets": ENDED_SETS,
         "stops": STOPS,
         "largest_payload": str(LARGEST_PAYLOAD),
+        "dead_after": str(DEAD_AFTER_MS),
         "default_expires": str(DEFAULT_EXPIRES_MS),
         "arq_queue": arq.default_queue_name,
         "arq_job": arq.job_key_prefix,

@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from arq_status import _keys
+from arq_status._census import Census, IndexRange
 from arq_status._record import JobRecord, Page, build_record, decode_data
 from arq_status._settle import take_census
-from arq_status._store import Census, Source, Store
+from arq_status._store import Store
 from arq_status._text import clean
 from arq_status._truth import ENDED, Facts, Status, decide
 
@@ -123,7 +124,7 @@ async def _page_of(store: Store, query: Query, census: Census) -> Page:
 class _Candidates:
     """The jobs of the chosen status: parts of indexes, and jobs that no index has in order."""
 
-    sources: list[Source]
+    sources: list[IndexRange]
     #: ids and times of their last update in ms; -1 for jobs of another status
     merged: dict[str, int]
     total: int
@@ -157,7 +158,7 @@ def _time_in_list(facts: Facts, status: Status | None) -> int | None:
     return 0 if record.updated_at is None else round(record.updated_at.timestamp() * 1000)
 
 
-def _sources(census: Census, status: Status | None) -> tuple[list[Source], int]:
+def _sources(census: Census, status: Status | None) -> tuple[list[IndexRange], int]:
     """The parts of the indexes that hold jobs of a status, and how many jobs that is."""
     sources, jobs = [], 0
     if status in (None, Status.QUEUED):
@@ -170,11 +171,11 @@ def _sources(census: Census, status: Status | None) -> tuple[list[Source], int]:
                 and special.due <= census.now
             ]
             jobs += max(0, queue.due - len(skipped))
-            sources.append(Source(queue.name, "-inf", str(census.now), skipped))
+            sources.append(IndexRange(queue.name, "-inf", str(census.now), skipped))
     for ended in census.ended:
         if ended.status in ENDED and status in (None, ended.status):
             oldest = str(census.now - ended.expires + 1)
-            sources.append(Source(_keys.ENDED + ended.name, oldest, "+inf", ended.again))
+            sources.append(IndexRange(_keys.ENDED + ended.name, oldest, "+inf", ended.again))
             jobs += ended.jobs - len(ended.again)
     return sources, jobs
 

@@ -11,13 +11,14 @@ from arq_status._attempts import Attempts
 from arq_status._feed import Feed
 from arq_status._keys import LARGEST_PAYLOAD
 from arq_status._listing import Query, page_from
+from arq_status._lookup import Fields
 from arq_status._options import FunctionOptions
 from arq_status._payload import read_job, read_result
 from arq_status._record import JobRecord, Page, build_record, decode_data
+from arq_status._rows import Brief, Row
 from arq_status._run import Outbox, Run
-from arq_status._store import Fields, Row
 from arq_status._track import State, Track
-from arq_status._truth import Facts, Status
+from arq_status._truth import Facts, Status, decide
 
 #: What is left of an in-progress key of arq's: here it goes when the try ends, at the latest.
 _KEY_LEFT = 86_400_000
@@ -107,7 +108,7 @@ class Memory:
         """Take in that the worker has ended."""
         self._uplink = None
 
-    def write(self, row: Row) -> None:
+    def write(self, row: Row | Brief) -> None:
         """Write a record, unless the job was deleted since it ended."""
         new = Track.decode(row.track.encode())
         assert new is not None
@@ -137,6 +138,11 @@ class Memory:
             for job_id in job_ids
         ]
         return [(self._facts(entry), dict(entry.fields)) for entry in entries]
+
+    async def status(self, job_id: str) -> Status | None:
+        """What the job is doing."""
+        [(facts, _)] = await self.facts([job_id])
+        return decide(facts)
 
     def pull(self) -> None:
         """Take what jobs have reported since the last look."""
@@ -302,7 +308,7 @@ class MemoryUplink:
     def pull(self) -> None:
         """Take what jobs have reported."""
         while taken := self._outbox.take(100, progress=True):
-            for run, row in taken.values():
+            for run, row in taken:
                 self._memory.write(row)
                 run.begun = True
                 run.settle(row.fields)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from arq_status._payload import JobPayload, ResultPayload
@@ -219,9 +220,10 @@ def percent(at: float, total: float) -> int:
     return 100 if at >= total else min(99, int(at * 100 / total))
 
 
+@lru_cache(maxsize=256)
 def shown_worker(worker: str | None) -> str | None:
     """HOST:PID without the part that makes a worker's name unique."""
-    return worker.rpartition(":")[0] or worker if worker else None
+    return ":".join(worker.split(":")[:2]) if worker else None
 
 
 def decode_data(raw: Mapping[bytes, bytes]) -> dict[str, Any]:

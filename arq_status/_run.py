@@ -13,15 +13,16 @@ from arq.utils import timestamp_ms
 
 from arq_status._errors import JobStopped
 from arq_status._record import BUILT_IN
-from arq_status._store import Row
+from arq_status._rows import Brief, Row
 from arq_status._text import clean, shorten
-from arq_status._track import Track
+from arq_status._track import State, Track
 
 #: Characters of a message that are kept.
 MESSAGE_LIMIT = 2_000
 #: Bytes that a stored field may take, encoded.
 FIELD_LIMIT = 65_536
 _LARGEST = 1e300
+_NOWHERE, _PROGRESS, _URGENT = range(3)
 
 
 class Run:
@@ -32,7 +33,7 @@ class Run:
     """
 
     __slots__ = (
-        "_marked", "_outbox", "_told_to_stop", "_total_given",
+        "_outbox", "_told_to_stop", "_total_given", "_waits",
         "begun", "closed", "fields", "job_id", "reported", "stopping", "track", "unsent",
     )  # fmt: skip
 
@@ -52,7 +53,8 @@ class Run:
         #: it was asked to stop
         self.stopping = False
         self._outbox = outbox
-        self._marked = False
+        #: where in the outbox it stands: nowhere, with those that made progress, with the urgent
+        self._waits = _NOWHERE
         self._told_to_stop = False
         self._total_given = False
 
@@ -118,30 +120,36 @@ class Run:
 
     def mark(self) -> None:
         """Have what changed written with the next batch."""
-        if not self._marked and self._outbox is not None and not self.closed:
-            self._marked = self.reported = True
+        self.reported = True
+        if not self._waits and self._outbox is not None and not self.closed:
+            self._waits = _PROGRESS
             self._outbox.progress.append(self)
             self._outbox.notify()
 
     def mark_urgent(self) -> None:
         """Have it written even if it is closed, and not only as often as progress is."""
-        if self._outbox is not None:
+        if self._waits is not _URGENT and self._outbox is not None:
+            self._waits = _URGENT
             self._outbox.urgent.append(self)
             self._outbox.notify()
 
-    def take(self) -> Row:
+    @property
+    def waits(self) -> bool:
+        """Whether it has something to write."""
+        return bool(self._waits)
+
+    def take(self) -> Row | Brief:
         """What is to be written now."""
-        self._marked = False
+        self._waits = _NOWHERE
         track = self.track
         track.version += 1
-        if track.ended is None:
+        ended = track.ended
+        if ended is None:
             track.updated = timestamp_ms()
-        return Row(
-            self.job_id,
-            not self.begun,
-            track.encode(),
-            {name: self.fields[name] for name in self.unsent.copy()},
-        )
+        elif track.state is State.COMPLETE and not self.begun and not self.unsent:
+            return Brief(self.job_id, track.encode(), ended, track.expires)
+        fields = {name: self.fields[name] for name in self.unsent.copy()} if self.unsent else {}
+        return Row(self.job_id, not self.begun, track.encode(), fields)
 
     def settle(self, fields: Mapping[str, str]) -> None:
         """Note that these fields need not be written any more, but for what was set since.
@@ -152,9 +160,12 @@ class Run:
             if self.fields[name] is text:
                 self.unsent.pop(name, None)
 
-    def lose_mark(self) -> None:
-        """Note that it is not to be written after all; it is again with what it says next."""
-        self._marked = False
+    def drop(self, *, urgent: bool) -> bool:
+        """Have it not written after all, until it says more; False where it waits elsewhere."""
+        if self._waits is not (_URGENT if urgent else _PROGRESS):
+            return False
+        self._waits = _NOWHERE
+        return True
 
     def _say(self, message: str) -> None:
         if message is self.track.message:
@@ -163,6 +174,10 @@ class Run:
             raise TypeError(f"message must be a str, not {type(message).__name__}")
         if not self.closed:
             self.track.message = shorten(message, MESSAGE_LIMIT)
+
+
+#: Runs, and what is to be written of each.
+Batch = list[tuple[Run, Row | Brief]]
 
 
 class Outbox:
@@ -176,29 +191,33 @@ class Outbox:
     def __bool__(self) -> bool:
         return bool(self.urgent or self.progress)
 
-    def take(self, most: int, *, progress: bool) -> dict[int, tuple[Run, Row]]:
+    def take(self, most: int, *, progress: bool) -> "Batch":
         """Take the rows of up to so many runs, those that only made progress if asked to."""
-        taken: dict[int, tuple[Run, Row]] = {}
+        taken: Batch = []
         for queue in (self.urgent, self.progress) if progress else (self.urgent,):
             while len(taken) < most:
                 try:
                     run = queue.popleft()
                 except IndexError:
                     break
-                if id(run) not in taken:
-                    taken[id(run)] = run, run.take()
+                if run.waits:  # else it was taken from the other queue
+                    taken.append((run, run.take()))
         return taken
 
-    def give_back(self, taken: Iterable[tuple[Run, Row]]) -> None:
+    def give_back(self, taken: Iterable[tuple[Run, Row | Brief]]) -> None:
         """Put back what could not be sent; it is taken again as it stands then."""
-        self.urgent.extend(run for run, _ in taken)
+        for run, _ in taken:
+            run.mark_urgent()
 
     def shrink(self, most: int) -> int:
-        """Drop the oldest runs beyond so many; how many that were."""
+        """Drop runs beyond so many; how many that were.
+
+        First those that only made progress, for they will say more, and the oldest first.
+        """
         dropped = 0
         while self.size > most:
-            (self.urgent or self.progress).popleft().lose_mark()
-            dropped += 1
+            queue = self.progress or self.urgent
+            dropped += queue.popleft().drop(urgent=queue is self.urgent)
         return dropped
 
     @property

@@ -24,14 +24,17 @@ class Script:
     def __init__(self, name: str) -> None:
         self._name = name
         self._source = ""
-        self._digest = ""
+        # bytes, for redis-py takes longer over anything else
+        self._digest = b""
 
     async def __call__(self, redis: Any, *args: Argument) -> Any:
         """Run it; bytes come back as bytes, whatever the client decodes otherwise."""
         if not self._source:
             self._load()
         try:
-            return await redis.execute_command("EVALSHA", self._digest, 0, *args, NEVER_DECODE=True)
+            return await redis.execute_command(
+                "EVALSHA", self._digest, b"0", *args, NEVER_DECODE=True
+            )
         except NoScriptError:
             return await redis.execute_command("EVAL", self._source, 0, *args, NEVER_DECODE=True)
 
@@ -48,7 +51,8 @@ class Script:
 
     def _load(self) -> None:
         self._source = assembled(self._name)
-        self._digest = hashlib.sha1(self._source.encode(), usedforsecurity=False).hexdigest()
+        digest = hashlib.sha1(self._source.encode(), usedforsecurity=False)
+        self._digest = digest.hexdigest().encode()
 
 
 async def _pipeline(
@@ -62,9 +66,10 @@ async def _pipeline(
 
 
 def assembled(name: str) -> str:
-    """A script whole: before it those of the common functions that it needs, in it the keys.
+    """A script whole: with those of the common functions that it needs, and the keys.
 
-    Every call makes anew what a script defines, and so none has more than it needs.
+    Every call makes anew what a script defines, and so none has more than it needs. They stand at
+    its beginning, or where it says so: what it does before may be all.
     """
     body = _read(name)
     needed: list[str] = []
@@ -72,8 +77,10 @@ def assembled(name: str) -> str:
     for function, source in reversed(list(_common_functions().items())):
         if re.search(rf"\b{function}\b", "".join((body, *needed))):
             needed.insert(0, source)
+    first, _, rest = body.rpartition("-- @common\n")
     keys = for_scripts()
-    return re.sub(r"\bK\.(\w+)", lambda found: f"'{keys[found[1]]}'", "".join((*needed, body)))
+    whole = "".join((first, *needed, rest))
+    return re.sub(r"\bK\.(\w+)", lambda found: f"'{keys[found[1]]}'", whole)
 
 
 @cache

@@ -16,11 +16,12 @@ from arq_status._arq_worker import ArqWorker
 from arq_status._attempts import Attempt, Attempts
 from arq_status._options import FunctionOptions
 from arq_status._outcome import COMPLETE, Circumstances, Outcome, judge
+from arq_status._record import shown_worker
 from arq_status._run import Outbox, Run
 from arq_status._stand_in import StandIn
 from arq_status._text import clean, render_args, shorten
 from arq_status._track import State, Track
-from arq_status._tracker import JobTracker, current
+from arq_status._tracker import JobTracker, Pace, current
 from arq_status._uplink import RedisUplink, Uplink
 from arq_status._writer import TROUBLE
 
@@ -60,6 +61,7 @@ class Session:
         self._attempts = Attempts(self.worker)
         #: new at every start, for a container's host and process id are not
         self.name = clean(f"{socket.gethostname()}:{os.getpid()}:{secrets.token_urlsafe(3)}")
+        self._pace = Pace(asyncio.get_running_loop())
         self._uplink: Uplink
         if isinstance(redis, StandIn):
             self._uplink = redis.uplink(options, self._outbox, self._attempts)
@@ -89,38 +91,44 @@ class Session:
     async def begin(self, ctx: dict[str, Any]) -> None:
         """A try begins: give it its tracker, one that writes nothing if ours fails."""
         try:
-            await self._begin(ctx)
+            run = self._begin(ctx)
+            if not run.tracked:
+                return
+            if run.track.job_try > 1:
+                await _uncut(self._take_over(run), again=True)
+            if self._uplink.idle:
+                # before the job's first line, which may block this loop or end this process
+                await _uncut(self._uplink.flush(run, _START_PATIENCE), again=True)
+            else:
+                run.mark_urgent()
         except Exception:
             logger.exception("job %s is not tracked", ctx["job_id"])
             untracked = Track(run=0, job_try=ctx["job_try"])
             ctx["status"] = JobTracker(Run(ctx["job_id"], untracked, None))
 
-    async def _begin(self, ctx: dict[str, Any]) -> None:
-        task = asyncio.current_task()
-        self.worker.meet(task)
+    def _begin(self, ctx: dict[str, Any]) -> Run:
+        job_id = ctx["job_id"]
         payload = payload_var.get() or {}
-        run = await self._new_run(ctx, payload)
-        attempt = Attempt(run, payload.get("f"), task, monotonic())
-        attempt_var.set(attempt)
-        if run.tracked:
-            self._attempts.add(attempt)
-        tracker = JobTracker(run, self._uplink) if run.tracked else JobTracker(run)
-        ctx["status"] = tracker
-        current.set(tracker)
-        if run.tracked and self._uplink.idle:
-            # before the job's first line, which may block this loop or end this process
-            await _uncut(self._uplink.flush(run, _START_PATIENCE), again=True)
-        else:
-            run.mark_urgent()
-
-    async def _new_run(self, ctx: Mapping[str, Any], payload: Mapping[str, Any]) -> Run:
-        function, job_id, job_try = payload.get("f"), ctx["job_id"], ctx["job_try"]
-        run = payload.get("et")
+        function = payload.get("f")
         options = self.options_of(function)
-        now = timestamp_ms()
-        track = Track(
+        track = self._new_track(ctx, payload, options)
+        run = Run(job_id, track, self._outbox if options.track else None)
+        attempt = Attempt(run, function, self.worker.task_of(job_id), monotonic())
+        tracker = JobTracker(run, self._uplink if options.track else None, self._pace)
+        attempt_var.set(attempt)
+        current.set(tracker)
+        ctx["status"] = tracker
+        if options.track:
+            self._attempts.add(attempt)
+        return run
+
+    def _new_track(
+        self, ctx: Mapping[str, Any], payload: Mapping[str, Any], options: FunctionOptions
+    ) -> Track:
+        function, run, now = payload.get("f"), payload.get("et"), timestamp_ms()
+        return Track(
             run=run if type(run) is int else to_unix_ms(ctx["enqueue_time"]),
-            job_try=job_try,
+            job_try=ctx["job_try"],
             due=ctx["score"],
             function=None if function is None else shorten(str(function), _NAME_LIMIT),
             args=_args(payload, options),
@@ -130,13 +138,12 @@ class Session:
             worker=self.name,
             expires=options.expires,
         )
-        if not options.track:
-            return Run(job_id, track, None)
-        if job_try > 1:
-            earlier = await _uncut(self._earlier(job_id, track.run), again=True)
-            if earlier is not None:
-                track.message, track.total = earlier.message, earlier.total
-        return Run(job_id, track, self._outbox)
+
+    async def _take_over(self, run: Run) -> None:
+        """Keep what an earlier try said."""
+        earlier = await self._earlier(run.job_id, run.track.run)
+        if earlier is not None:
+            run.track.message, run.track.total = earlier.message, earlier.total
 
     async def _earlier(self, job_id: str, run: int) -> Track | None:
         """The record of an earlier try of the run; of any run where arq does not know which."""
@@ -148,27 +155,24 @@ class Session:
     async def end(self) -> None:
         """A try has ended: record it before arq forgets the job."""
         try:
-            await self._end()
+            attempt = attempt_var.get()
+            if attempt is None or not attempt.run.tracked:
+                return
+            self._attempts.remove(attempt)
+            run, result = attempt.run, attempt.result
+            if result is not None and result.get("s"):
+                _close(run, COMPLETE, result)
+                if not run.reported:
+                    # until the next batch arq's own result tells as much
+                    run.mark_urgent()
+                    return
+            else:
+                outcome = judge(attempt.raised, result, self._circumstances(attempt))
+                _close(run, outcome, result)
+            # in a shutdown as well: the job has ended all the same, and arq is to book that
+            await _uncut(self._uplink.flush(run), again=False)
         except Exception:
             logger.exception("the end of a job is not tracked")
-
-    async def _end(self) -> None:
-        attempt = attempt_var.get()
-        if attempt is None or not attempt.run.tracked:
-            return
-        self._attempts.remove(attempt)
-        run, result = attempt.run, attempt.result
-        succeeded = result is not None and result.get("s")
-        outcome = (
-            COMPLETE if succeeded else judge(attempt.raised, result, self._circumstances(attempt))
-        )
-        _close(run, outcome, result)
-        if succeeded and not run.reported:
-            # until the next batch arq's own result tells as much
-            run.mark_urgent()
-            return
-        # in a shutdown as well: the job has ended all the same, and arq is to book that
-        await _uncut(self._uplink.flush(run), again=False)
 
     def _circumstances(self, attempt: Attempt) -> Circumstances:
         return Circumstances(
@@ -254,4 +258,5 @@ def _close(run: Run, outcome: Outcome, result: Mapping[str, Any] | None) -> None
     track = run.track
     track.state, track.error = outcome.state, outcome.error
     track.updated = (result or {}).get("ft") or timestamp_ms()
-    track.ended = track.updated if outcome.final else None
+    if outcome.final:
+        track.ended, track.worker = track.updated, shown_worker(track.worker)

@@ -5,8 +5,10 @@ from dataclasses import replace
 
 from redis.exceptions import ResponseError
 
-from arq_status._record import JobRecord, build_record
-from arq_status._store import Census, Row, Store
+from arq_status._census import Census
+from arq_status._record import JobRecord, build_record, shown_worker
+from arq_status._rows import Row
+from arq_status._store import Store
 from arq_status._track import State, Track
 from arq_status._tracks import tombstone
 from arq_status._truth import DeadWorker, Facts, Status, decide
@@ -109,7 +111,8 @@ def _last_row(facts: Facts, track: Track, record: JobRecord) -> Row:
             expires=facts.expires,
         )
     else:
-        last = replace(track, version=track.version + 1)
+        last = replace(track)
     last.state, last.error = State(record.status), record.error
     last.updated = last.ended = (result and result.finished_ms) or facts.now
-    return Row(facts.job_id, False, last.encode(), {})
+    last.worker = shown_worker(last.worker)
+    return Row(facts.job_id, False, last.encode(), {}, seen=track.version)

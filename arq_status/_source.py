@@ -11,8 +11,9 @@ from redis.exceptions import ResponseError
 from arq_status._connection import close
 from arq_status._feed import Feed, RedisFeed
 from arq_status._listing import Query, count, overview, page_of
+from arq_status._lookup import Fields
 from arq_status._record import Page
-from arq_status._store import Fields, Store
+from arq_status._store import Store
 from arq_status._track import Track
 from arq_status._truth import Facts, Status
 
@@ -31,6 +32,9 @@ class Source(Protocol):
         self, job_ids: Sequence[str], *, with_data: bool = False
     ) -> list[tuple[Facts, Fields]]:
         """What decides about each job, and its stored fields."""
+
+    async def status(self, job_id: str) -> Status | None:
+        """What the job is doing."""
 
     async def page(self, query: Query) -> Page:
         """A page of the list."""

@@ -4,7 +4,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Self
+from functools import lru_cache
+from json.encoder import encode_basestring as _quoted
+from typing import Self
 
 from arq.constants import default_queue_name
 
@@ -13,7 +15,6 @@ DEFAULT_EXPIRES_MS = 1_800_000
 #: What ``total`` is until the job says otherwise.
 DEFAULT_TOTAL = 100
 
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _decode = json.JSONDecoder().decode
 
 
@@ -44,7 +45,8 @@ class Track:
     #: when the run was enqueued; tells the runs of one job id apart, 0 where it is not known
     run: int
     job_try: int
-    #: grows with every write of a try, so that an older one never overwrites a newer one
+    #: grows with every write of a try, so that an older one never overwrites a newer one; an end
+    #: beats them all and is stored without it
     version: int = 0
     state: State = State.WORKING
     function: str | None = None
@@ -59,45 +61,39 @@ class Track:
     total: float = DEFAULT_TOTAL
     message: str | None = None
     error: str | None = None
-    #: HOST:PID:RANDOM, new at every process start
+    #: HOST:PID:RANDOM, new at every process start; HOST:PID once it has ended
     worker: str | None = None
     expires: int = DEFAULT_EXPIRES_MS
 
-    def encode(self) -> str:  # noqa: C901, PLR0912 - one line a field, and called for every write
+    def encode(self) -> str:  # noqa: C901 - one line a field, and called for every write
         """The JSON text: without what is the same for most jobs, and with times since ``run``."""
         run, ended = self.run, self.ended
-        fields: dict[str, Any] = {"r": run, "v": self.version}
+        text = f'{{"r":{run}{_common(self.function, self.queue, self.worker, self.expires)}'
+        if ended is None:
+            text += f',"v":{self.version}'
         if self.job_try != 1:
-            fields["n"] = self.job_try
+            text += f',"n":{self.job_try}'
         if ended is None or self.state is not State.COMPLETE:
-            fields["s"] = self.state
-        if self.function is not None:
-            fields["f"] = self.function
+            text += f',"s":"{self.state}"'
         if self.args:
-            fields["a"] = self.args
-        if self.queue != default_queue_name:
-            fields["q"] = self.queue
+            text += f',"a":{_quoted(self.args)}'
         if self.due is not None and self.due != run:
-            fields["d"] = self.due - run
+            text += f',"d":{self.due - run}'
         if self.started is not None:
-            fields["b"] = self.started - run
+            text += f',"b":{self.started - run}'
         if ended is not None:
-            fields["e"] = ended - run
+            text += f',"e":{ended - run}'
         if self.updated != ended:
-            fields["u"] = self.updated - run
+            text += f',"u":{self.updated - run}'
         if self.at:
-            fields["p"] = self.at
+            text += f',"p":{self.at}'
         if self.total != DEFAULT_TOTAL:
-            fields["t"] = self.total
+            text += f',"t":{self.total}'
         if self.message is not None:
-            fields["m"] = self.message
+            text += f',"m":{_quoted(self.message)}'
         if self.error is not None:
-            fields["x"] = self.error
-        if self.worker is not None:
-            fields["w"] = self.worker
-        if self.expires != DEFAULT_EXPIRES_MS:
-            fields["z"] = self.expires
-        return _encode(fields)
+            text += f',"x":{_quoted(self.error)}'
+        return text + "}"
 
     @classmethod
     def decode(cls, raw: bytes) -> Self | None:
@@ -132,6 +128,17 @@ class Track:
             worker=_text(fields.get("w")),
             expires=_time(fields.get("z")) or DEFAULT_EXPIRES_MS,
         )
+
+
+@lru_cache(maxsize=256)
+def _common(function: str | None, queue: str, worker: str | None, expires: int) -> str:
+    """The part of the text that the jobs of one function in one worker have in common."""
+    text = "" if function is None else f',"f":{_quoted(function)}'
+    if queue != default_queue_name:
+        text += f',"q":{_quoted(queue)}'
+    if worker is not None:
+        text += f',"w":{_quoted(worker)}'
+    return text if expires == DEFAULT_EXPIRES_MS else f'{text},"z":{expires}'
 
 
 #: Year 5138 in ms: what is beyond is damage, and ``datetime`` could not show it.

@@ -36,6 +36,31 @@ def current_tracker() -> "JobTracker":
         ) from None
 
 
+class Pace:
+    """When jobs in tight loops last let the event loop run: each does so for all of them."""
+
+    __slots__ = ("_rested", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        #: where the uplink works, for a tracker that has one
+        self.loop = loop
+        self._rested = monotonic()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the event loop was kept for long enough."""
+        return monotonic() - self._rested > _SLICE
+
+    async def rest(self) -> None:
+        """Let the event loop run if that is due."""
+        now = monotonic()
+        if now - self._rested > _SLICE:
+            # before as well: no other job of this turn need do the same
+            self._rested = now
+            await asyncio.sleep(0)
+            self._rested = monotonic()
+
+
 class JobTracker:
     """Says how far the job is: ``ctx["status"]`` in a job and its hooks.
 
@@ -46,13 +71,11 @@ class JobTracker:
     ``arq_status.testing.tracker``.
     """
 
-    def __init__(self, run: Run, uplink: Uplink | None = None) -> None:
+    def __init__(self, run: Run, uplink: Uplink | None = None, pace: Pace | None = None) -> None:
         self._run = run
         self._uplink = uplink
-        self._yielded = monotonic()
+        self._pace = pace or Pace()
         self._sync: SyncTracker | None = None
-        #: where the uplink works; a tracker without one needs none
-        self.loop = asyncio.get_running_loop() if uplink is not None else None
 
     @property
     def job_id(self) -> str:
@@ -68,7 +91,7 @@ class JobTracker:
     def sync(self) -> "SyncTracker":
         """The same calls without await, for code in a thread."""
         if self._sync is None:
-            self._sync = SyncTracker(self, self._run)
+            self._sync = SyncTracker(self, self._run, self._pace.loop)
         return self._sync
 
     async def total(self, total: float) -> None:
@@ -90,7 +113,7 @@ class JobTracker:
             ValueError: ``at`` is negative or not finite.
         """
         self._run.at(at, message)
-        if self._run.stopping or monotonic() - self._yielded > _SLICE:
+        if self._run.stopping or self._pace.is_due:
             await self._rest()
 
     async def advance(self, step: float = 1, message: str | None = None) -> None:
@@ -100,7 +123,7 @@ class JobTracker:
             JobStopped, TypeError, ValueError: as ``at``.
         """
         self._run.advance(step, message)
-        if self._run.stopping or monotonic() - self._yielded > _SLICE:
+        if self._run.stopping or self._pace.is_due:
             await self._rest()
 
     async def store(self, **fields: Any) -> None:
@@ -113,7 +136,7 @@ class JobTracker:
             ValueError: a name is that of a built-in field, or a value is too large.
         """
         self._run.store(fields)
-        await self._breathe()
+        await self._pace.rest()
 
     async def retrieve(self, name: str, default: Any = None) -> Any:
         """A field of the job's data, whoever stored it; the default where there is none.
@@ -170,21 +193,19 @@ class JobTracker:
 
     async def _rest(self) -> None:
         self._run.raise_if_stopping()
-        await self._breathe()
+        await self._pace.rest()
         self._run.raise_if_stopping()
-
-    async def _breathe(self) -> None:
-        if monotonic() - self._yielded > _SLICE:
-            await asyncio.sleep(0)
-            self._yielded = monotonic()
 
 
 class SyncTracker:
     """``JobTracker`` for code in a thread: the same calls without await."""
 
-    def __init__(self, tracker: JobTracker, run: Run) -> None:
+    def __init__(
+        self, tracker: JobTracker, run: Run, loop: asyncio.AbstractEventLoop | None
+    ) -> None:
         self._tracker = tracker
         self._run = run
+        self._loop = loop
 
     @property
     def job_id(self) -> str:
@@ -240,9 +261,8 @@ class SyncTracker:
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            loop = self._tracker.loop
-            if loop is None:
+            if self._loop is None:
                 return asyncio.run(coroutine)
-            return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
         coroutine.close()
         raise RuntimeError("where an event loop runs use await, not sync")

@@ -27,8 +27,10 @@ none. Between the recorded end of a job and arq's own it still counts: arq decid
 (*) Or the record says nothing, and the try began just when a worker of its queue died.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from arq.constants import keep_cronjob_progress
 
@@ -68,7 +70,7 @@ _BY_OUTCOME = {
     Outcome.CANCELLED: Status.STOPPED,
     Outcome.FAILURE: Status.FAILED,
 }
-_BY_STATE = {
+_BY_STATE: Mapping[str | None, Status] = {
     State.COMPLETE: Status.COMPLETE,
     State.FAILED: Status.FAILED,
     State.STOPPED: Status.STOPPED,
@@ -109,8 +111,7 @@ class DeadWorker:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(NamedTuple):
     """What was read about a job at one moment. Times are epoch milliseconds."""
 
     job_id: str
@@ -176,7 +177,17 @@ def _live_status(facts: Facts) -> Status:
             return Status.RETRYING
         if track.state in (State.WORKING, State.INTERRUPTED):
             return Status.INTERRUPTED
-    return Status.DEFERRED if facts.due is not None and facts.due > facts.now else Status.QUEUED
+    return in_queue(facts.due, facts.now)
+
+
+def in_queue(due: int | None, now: int) -> Status:
+    """The status of a job that waits and of which no try tells more."""
+    return Status.DEFERRED if due is not None and due > now else Status.QUEUED
+
+
+def as_recorded(state: str | None) -> Status | None:
+    """The status of a job whose record tells that it has ended."""
+    return _BY_STATE.get(state)
 
 
 def _outlived(facts: Facts) -> bool:
@@ -199,7 +210,7 @@ def _next_try_begun(facts: Facts, track: Track | None) -> bool:
 def _gone_status(facts: Facts) -> Status | None:
     track, result = facts.own_track, facts.result
     if track is not None and track.ended is not None:
-        return _BY_STATE.get(track.state)
+        return as_recorded(track.state)
     if result is not None:
         return None if _is_forgotten(facts, result) else _BY_OUTCOME[result.outcome]
     if track is None:

@@ -110,6 +110,8 @@ class Tracking:
         self._serialize: Callable[[Any], bytes] = given.get("job_serializer") or pickle.dumps
         self.given_deserializer: Callable[[bytes], Any] | None = given.get("job_deserializer")
         self._deserialize = self.given_deserializer or pickle.loads
+        self._on_job_start_given: Hook | None = given.get("on_job_start")
+        self._on_job_end_given: Hook | None = given.get("on_job_end")
 
     def settings(self) -> dict[str, Any]:
         """What takes the place of the settings given."""
@@ -141,12 +143,11 @@ class Tracking:
             session = session_var.get()
             if attempt is None or session is None:
                 return await coroutine(ctx, *args, **kwargs)
-            attempt.job_task = asyncio.current_task()
             try:
                 attempt.run.raise_if_stopping()  # asked in an earlier try
                 returned = await coroutine(ctx, *args, **kwargs)
             except BaseException as error:
-                task = attempt.job_task
+                task = asyncio.current_task()
                 attempt.raised = error
                 attempt.cancelled = task is not None and task.cancelling() > 0
                 attempt.aborted = session.worker.is_aborting(attempt.run.job_id)
@@ -184,12 +185,14 @@ class Tracking:
         session = session_var.get()
         if session is not None:
             await session.begin(ctx)
-        await self._run_hook("on_job_start", ctx)
+        if self._on_job_start_given is not None:
+            await self._on_job_start_given(ctx)
 
     async def _on_job_end(self, ctx: dict[str, Any]) -> None:
         session = session_var.get()
         try:
-            await self._run_hook("on_job_end", ctx)
+            if self._on_job_end_given is not None:
+                await self._on_job_end_given(ctx)
         finally:
             if session is not None:
                 await session.end()
@@ -212,7 +215,6 @@ class Tracking:
         return raw
 
     def _job_deserializer(self, raw: bytes) -> Any:
-        payload_var.set(None)
         data = self._deserialize(raw)
         if isinstance(data, Mapping) and "r" not in data:
             payload_var.set(data)

@@ -7,8 +7,8 @@ from time import monotonic
 
 from redis.exceptions import RedisError, ResponseError
 
-from arq_status._run import Outbox, Run
-from arq_status._store import Row, Store
+from arq_status._run import Batch, Outbox, Run
+from arq_status._store import Store
 
 logger = logging.getLogger("arq_status")
 
@@ -144,7 +144,7 @@ async def deliver(store: Store, outbox: Outbox, *, progress: bool) -> int:
     Raises:
         RedisError, OSError: Redis is away or takes no writes.
     """
-    taken = list(outbox.take(BATCH, progress=progress).values())
+    taken = outbox.take(BATCH, progress=progress)
     if not taken:
         return 0
     try:
@@ -159,11 +159,9 @@ async def deliver(store: Store, outbox: Outbox, *, progress: bool) -> int:
     return len(taken)
 
 
-async def _deliver_singly(
-    store: Store, outbox: Outbox, taken: list[tuple[Run, Row]], error: Exception
-) -> None:
+async def _deliver_singly(store: Store, outbox: Outbox, taken: Batch, error: Exception) -> None:
     """Find out whether one row spoils the batch or Redis takes no writes at all."""
-    refused: list[tuple[Run, Row]] = []
+    refused: Batch = []
     for position, (run, row) in enumerate(taken):
         try:
             stopping = await store.write([row])
@@ -184,9 +182,10 @@ async def _deliver_singly(
         raise error
 
 
-def _note_written(taken: list[tuple[Run, Row]], stopping: set[str]) -> None:
+def _note_written(taken: Batch, stopping: set[str]) -> None:
     for run, row in taken:
         run.begun = True
-        run.settle(row.fields)
-        if run.job_id in stopping:
+        if row.fields:
+            run.settle(row.fields)
+        if stopping and run.job_id in stopping:
             run.stopping = True

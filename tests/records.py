@@ -11,11 +11,12 @@ from redis.asyncio import Redis
 
 from arq_status import _keys
 from arq_status._options import FunctionOptions
-from arq_status._store import Row, Store
+from arq_status._rows import Row
+from arq_status._store import Store
 from arq_status._track import State, Track
 
 #: Ours that stays when no job is left: what workers announce of themselves.
-ANNOUNCED = ("workers", "worker:", "functions", "functions:version", "queues")
+ANNOUNCED = ("workers", "worker:", "functions", "announced", "queues")
 HOUR = 3_600_000
 
 
@@ -122,16 +123,16 @@ async def write_running(redis: Redis, job_id: str, **values: Any) -> None:
 
 async def own_keys(redis: Redis) -> set[str]:
     """Our keys, without the prefix and without what workers announce."""
-    keys = [key.decode() for key in await redis.keys("arq-status:*")]
-    names = {key.replace("arq-status:1/", "job:").removeprefix("arq-status:1:") for key in keys}
+    keys = [key.decode() for key in await redis.keys("arqstatus:*")]
+    names = {key.replace("arqstatus:1/", "job:").removeprefix("arqstatus:1:") for key in keys}
     return {it for it in names if it not in ANNOUNCED and not it.startswith("worker:")}
 
 
 def own_key(name: str) -> str:
     """The key of that name in ``own_keys``."""
     if name.startswith("job:"):
-        return name.replace("job:", "arq-status:1/", 1)
-    return f"arq-status:1:{name}"
+        return name.replace("job:", "arqstatus:1/", 1)
+    return f"arqstatus:1:{name}"
 
 
 async def calls(redis: Redis) -> dict[str, int]:

@@ -376,7 +376,7 @@ async def test_watching_for_so_long(
 
 
 async def has_watchers(pool: ArqRedis) -> bool:
-    return bool(await pool.pubsub_channels("arq-status:*"))
+    return bool(await pool.pubsub_channels("arqstatus:*"))
 
 
 async def test_bad_usage(command: Command, capsys: pytest.CaptureFixture[str]) -> None:

@@ -194,7 +194,7 @@ async def all_statuses(
     await write_record(pool, "interrupted", worker="host:1:gone")
     # a queue in which no worker looks
     await pool.enqueue_job("f", _job_id="queued", _queue_name="idle")
-    await Store(pool).redis.sadd("arq-status:1:queues", "idle")
+    await Store(pool).redis.sadd("arqstatus:1:queues", "idle")
 
 
 @pytest.mark.usefixtures("all_statuses")
@@ -495,10 +495,10 @@ async def test_arguments_that_may_not_be_shown(
     assert await client.store("job", vino="veritas")
     await start_worker(tracked(login))
     assert (await ended(client, "job")).args == ""
-    for key in await pool.keys("arq-status:*"):
-        if not key.startswith(b"arq-status:1:payload:"):  # arq's own, kept for ``retry``
+    for key in await pool.keys("arqstatus:*"):
+        if not key.startswith(b"arqstatus:1:payload:"):  # arq's own, kept for ``retry``
             assert b"secret" not in (await pool.dump(key) or b"")
-    await pool.delete("arq-status:1/job")
+    await pool.delete("arqstatus:1/job")
     from_result = await client.job("job")
     assert from_result is not None
     assert (from_result.function, from_result.args) == ("login", "")

@@ -42,14 +42,14 @@ async def started(client: StatusClient, job_id: str) -> None:
 async def our_keys(pool: ArqRedis) -> set[str]:
     """What stands in Redis, but for what tells of workers."""
     names = {key.decode() for key in await pool.keys("*")}
-    of_workers = ("arq-status:1:worker", "arq-status:1:functions", "arq-status:1:queues")
+    of_workers = ("arqstatus:1:worker", "arqstatus:1:functions", "arqstatus:1:queues")
     return {it for it in names if not it.startswith((*of_workers, "arq:queue:health-check"))}
 
 
 async def leave_stop(pool: ArqRedis, job_id: str, asked: str) -> None:
     """Have a stop stand in Redis."""
     redis: Any = pool
-    await redis.hset("arq-status:1:stops", job_id, asked)
+    await redis.hset("arqstatus:1:stops", job_id, asked)
 
 
 # stop
@@ -120,7 +120,7 @@ async def test_a_stopped_job_ends_at_its_next_call(
     assert await verdict(pool, "job") == "cancelled"
     assert worker.jobs_retried == 0
     await assert_agreement(client, {"job": Status.STOPPED})
-    assert not await pool.exists("arq-status:1:stops")
+    assert not await pool.exists("arqstatus:1:stops")
 
 
 async def test_a_job_that_catches_every_exception_is_stopped(
@@ -198,7 +198,7 @@ async def test_a_job_that_was_asked_to_stop_and_returns(
         record = await ended(client, "job")
         assert (record.status, record.error) == (Status.COMPLETE, None)
         asked.clear()
-    assert not await pool.exists("arq-status:1:stops")
+    assert not await pool.exists("arqstatus:1:stops")
 
 
 @pytest.mark.parametrize("keep_result", [0, 3600])
@@ -355,14 +355,14 @@ async def test_stop_of_an_untracked_job(
     go.set()
     await ended(client, "job")
     assert await verdict(pool, "job") == "success"
-    assert not await pool.exists("arq-status:1:stops")
+    assert not await pool.exists("arqstatus:1:stops")
 
 
 async def test_a_stop_that_nobody_heeded_is_swept(pool: ArqRedis, client: StatusClient) -> None:
     """It goes with the job."""
     await leave_stop(pool, "gone", "123")
     await client.counts()
-    assert not await pool.exists("arq-status:1:stops")
+    assert not await pool.exists("arqstatus:1:stops")
 
 
 async def test_abort_of_a_job_that_is_to_stop(
@@ -581,7 +581,7 @@ async def test_retry(
     payload = await pool.get(job_key_prefix + "job")
     first = await ended(client, "job")
     assert first.status in (Status.FAILED, Status.STOPPED)
-    assert await pool.get("arq-status:1:payload:job") == payload
+    assert await pool.get("arqstatus:1:payload:job") == payload
     assert await client.retry("job") is True
     assert await client.retry("job") is False
     # arq's result of the earlier run is gone: it is a new job to those who wait for it
@@ -592,7 +592,7 @@ async def test_retry(
     if keep_result:
         assert await job.result(timeout=1) == "done"
     assert await client.retry("job") is False
-    assert not await pool.exists("arq-status:1:payload:job")
+    assert not await pool.exists("arqstatus:1:payload:job")
     await assert_agreement(client, {"job": Status.COMPLETE})
 
 
@@ -700,9 +700,9 @@ async def test_a_payload_expires_with_its_record(
     await pool.enqueue_job("fail", _job_id="cancelled")
     await client.cancel("cancelled")
     for job_id in ("job", "cancelled"):
-        left = await pool.pttl(f"arq-status:1/{job_id}")
+        left = await pool.pttl(f"arqstatus:1/{job_id}")
         assert 50_000 < left <= 60_000
-        assert left - 1_000 < await pool.pttl(f"arq-status:1:payload:{job_id}") <= left
+        assert left - 1_000 < await pool.pttl(f"arqstatus:1:payload:{job_id}") <= left
 
 
 async def test_an_abort_of_the_earlier_run_does_not_hit_a_retry(

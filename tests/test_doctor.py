@@ -121,7 +121,7 @@ async def test_workers_that_died(doctor: Doctor, pool: ArqRedis) -> None:
     await store.beat("host:1:gone", "arq:queue", HOUR, {})
     await store.leave("host:1:gone")
     await store.beat("host:2:dead", "arq:queue", HOUR, {})
-    await pool.zadd("arq-status:1:workers", {"host:2:dead": timestamp_ms() - 61_000})
+    await pool.zadd("arqstatus:1:workers", {"host:2:dead": timestamp_ms() - 61_000})
     run = await put_job(pool, "lost")
     await begin(pool, "lost")
     await write_record(pool, "lost", run=run, worker="host:2:dead")
@@ -138,7 +138,7 @@ async def test_workers_that_died(doctor: Doctor, pool: ArqRedis) -> None:
     assert advice[died] == "start a worker for arq:queue, and arq runs them again"
     await store.beat("host:4:alive", "arq:queue", HOUR, {})
     await store.beat("host:5:idle", "arq:queue", HOUR, {})
-    await pool.zadd("arq-status:1:workers", {"host:5:idle": timestamp_ms() - 3_600_000})
+    await pool.zadd("arqstatus:1:workers", {"host:5:idle": timestamp_ms() - 3_600_000})
     findings = await doctor()
     assert ("note", "host:5 died 1 h ago") in about(findings, "workers")
     advice = {finding.text: finding.advice for finding in findings}
@@ -242,7 +242,7 @@ async def test_keys_that_are_not_as_they_should_be(doctor: Doctor, pool: ArqRedi
     await write_record(pool, "over", worker="host:1:dead")
     await pool.set(own_key("job:damaged"), "{")
     await add_to_set(pool, own_key("job:set"))
-    await pool.set("arq-status:1:worker:host:1:dead", "[]")
+    await pool.set("arqstatus:1:worker:host:1:dead", "[]")
     await add_to_set(pool, "arq:queue:other")
     found = about(await doctor("--queue", "arq:queue", "--queue", "arq:queue:other"), "keys")
     assert ("note", "1 job with a record whose end nobody wrote, such as 'over'") in found

@@ -27,7 +27,7 @@ from tests.records import (
     write_record,
 )
 
-OWN = "arq-status:1:"
+OWN = "arqstatus:1:"
 
 
 async def short(ctx: dict[str, Any]) -> None:
@@ -164,7 +164,7 @@ async def test_a_new_run_has_no_clock(pool: ArqRedis, client: StatusClient) -> N
     await write_end(pool, "again", run=run, ended=run, job_try=1, version=2, expires=300)
     assert 0 < await pool.pttl(f"{OWN}data:again") <= 300
     await write_record(pool, "again", run=run, job_try=2)
-    assert await pool.ttl("arq-status:1/again") == -1
+    assert await pool.ttl("arqstatus:1/again") == -1
     assert await pool.ttl(f"{OWN}data:again") == -1
 
 
@@ -186,7 +186,7 @@ async def test_storing_from_outside_moves_nothing(pool: ArqRedis, client: Status
             new.ended_at,
             new.expires_at,
         )
-    of_record = await pool.pttl("arq-status:1/c")
+    of_record = await pool.pttl("arqstatus:1/c")
     assert 0 < await pool.pttl(f"{OWN}data:c") <= of_record <= 60_000
     assert await client.get("c", "vino") == "veritas"
 
@@ -232,7 +232,7 @@ async def load_expired(pool: ArqRedis, number: int) -> None:
     long_ago = timestamp_ms() - HOUR
     for i in range(number):
         await write_end(pool, f"old{i}", ENDED[i % 2], ended=long_ago, expires=60_000)
-        await pool.delete(f"arq-status:1/old{i}")
+        await pool.delete(f"arqstatus:1/old{i}")
     await write_end(pool, "new", expires=60_000)
 
 
@@ -322,7 +322,7 @@ async def test_workers_end_what_dead_ones_left(pool: ArqRedis) -> None:
         return await pool.zscore(f"{OWN}ended:interrupted:60000", "job") is not None
 
     await until(interrupted)
-    assert 50_000 < await pool.pttl("arq-status:1/job") <= 60_000
+    assert 50_000 < await pool.pttl("arqstatus:1/job") <= 60_000
 
 
 async def test_nothing_is_left_of_many_jobs(
@@ -370,7 +370,7 @@ async def test_a_job_in_progress_when_its_run_is_unknown(
     await begin(pool, "job")
     await write_record(pool, "job", worker="host:1:x", expires=60_000)
     assert await client.is_working("job")
-    assert await pool.ttl("arq-status:1/job") == -1
+    assert await pool.ttl("arqstatus:1/job") == -1
     await pool.delete("arq:queue", "arq:in-progress:job", "arq:retry:job")
     record = await client.job("job")
     assert record is not None

@@ -222,7 +222,7 @@ async def test_a_job_that_arq_lost_is_ended_by_the_next_list(
     async with worker_process(dsn, tmp_path) as worker:
         await pool.enqueue_job("wait", _job_id="job")
         await reads(client, "job", Status.WORKING)
-        await until(lambda: pool.exists("arq-status:1/job"))
+        await until(lambda: pool.exists("arqstatus:1/job"))
         await worker.kill()
     await pool.delete("arq:job:job", "arq:in-progress:job", "arq:retry:job", "arq:queue")
     await reads(client, "job", Status.INTERRUPTED)
@@ -322,7 +322,7 @@ async def test_jobs_of_workers_that_are_shut_down(
         for it in SHUTDOWNS:
             await pool.enqueue_job("wait_once", it.seconds, _job_id=it.name, _queue_name=it.name)
             # arq leaves its key behind where it is told to end before it runs a job's hooks
-            await until(partial(pool.exists, f"arq-status:1/{it.name}"))
+            await until(partial(pool.exists, f"arqstatus:1/{it.name}"))
             assert await client.status(it.name) is Status.WORKING
         for worker in workers.values():
             worker.send(sign)
@@ -361,7 +361,7 @@ async def test_jobs_that_a_shutdown_meets_as_they_begin(
         worker.send(signal.SIGTERM)
         await worker.gone()
     keys = [it for it in ids if await pool.exists(in_progress_key_prefix + it)]
-    recorded = [it for it in ids if await pool.exists(f"arq-status:1/{it}")]
+    recorded = [it for it in ids if await pool.exists(f"arqstatus:1/{it}")]
     taken = {*keys, *recorded}
     for job_id in taken:
         await reads(client, job_id, Status.INTERRUPTED)

@@ -33,7 +33,8 @@ from hypothesis.stateful import (
 )
 
 from arq_status import Status, StatusClient, _keys
-from arq_status._store import Row, Store
+from arq_status._rows import Row
+from arq_status._store import Store
 from arq_status._track import State, Track
 from tests.fuzzing import examples
 

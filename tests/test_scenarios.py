@@ -20,7 +20,8 @@ from arq.cron import CronJob
 from arq.jobs import Job
 
 from arq_status import JobStopped, Page, Status, StatusClient, track_status
-from arq_status._store import Row, Store
+from arq_status._rows import Row
+from arq_status._store import Store
 from arq_status._track import Track
 from tests import jobs
 from tests.conftest import StartWorker, ended, until

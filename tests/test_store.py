@@ -28,7 +28,7 @@ from tests.records import (
 )
 from tests.server import Server
 
-OWN = "arq-status:1:"
+OWN = "arqstatus:1:"
 ALIVE = "host:1:alive"
 
 
@@ -219,7 +219,7 @@ async def test_deleting_lasts_as_long_as_the_record_would(
         if job_id == "short":
             await write_end(pool, "short", expires=1000)
         assert await client.delete(job_id) == 1
-        assert seconds - 5 < await pool.ttl(f"arq-status:1/{job_id}") <= seconds
+        assert seconds - 5 < await pool.ttl(f"arqstatus:1/{job_id}") <= seconds
 
 
 @pytest.mark.parametrize("state", ["queued", "deferred", "working", "retrying"])
@@ -310,7 +310,7 @@ async def test_older_writes_do_not_replace_newer_ones(pool: ArqRedis, client: St
     assert await client.message("job") == "begun again"
     # arq knows no time of a run whose payload had expired
     await write_record(pool, "other", message="unknown run")
-    await pool.set("arq-status:1/other", '{"s":"working","r":0,"n":1,"v":9,"m":"timeless"}')
+    await pool.set("arqstatus:1/other", '{"s":"working","r":0,"n":1,"v":9,"m":"timeless"}')
     await write_record(pool, "other", run=now, message="known run")
     assert await client.message("other") == "known run"
 
@@ -326,7 +326,7 @@ async def test_a_lost_job_is_ended_by_whoever_looks(pool: ArqRedis, client: Stat
             pool, job_id, run=began, worker="host:1:dead", expires=60_000, fields={"x": 1}
         )
         assert await client.is_interrupted(job_id)
-        assert await pool.ttl(f"arq-status:1/{job_id}") == -1
+        assert await pool.ttl(f"arqstatus:1/{job_id}") == -1
         before = timestamp_ms()
         await look()
         record = await client.job(job_id)
@@ -334,7 +334,7 @@ async def test_a_lost_job_is_ended_by_whoever_looks(pool: ArqRedis, client: Stat
         assert record.error == "worker host:1 stopped responding"
         assert record.ended_at is not None
         assert record.ended_at.timestamp() * 1000 >= before
-        for key in (f"arq-status:1/{job_id}", f"{OWN}data:{job_id}"):
+        for key in (f"arqstatus:1/{job_id}", f"{OWN}data:{job_id}"):
             assert 50_000 < await pool.pttl(key) <= 60_000
     assert await listed(client) == dict.fromkeys("ab", Status.INTERRUPTED)
     assert not await pool.exists(f"{OWN}running:host:1:dead")
@@ -350,7 +350,7 @@ async def test_a_job_that_arq_will_run_again_is_not_ended(
     for _ in range(2):
         assert await listed(client) == {"job": Status.INTERRUPTED}
         assert await client.ended_at("job") is None
-        assert await pool.ttl("arq-status:1/job") == -1
+        assert await pool.ttl("arqstatus:1/job") == -1
     # another worker takes it
     await pool.incr("arq:retry:job")
     await beat(pool, ALIVE)
@@ -375,7 +375,7 @@ async def test_arqs_result_tells_how_a_lost_job_ended(pool: ArqRedis, client: St
         assert record.error == "ValueError: x"
         assert record.ended_at is not None
         assert round(record.ended_at.timestamp() * 1000) == finished
-        assert await pool.ttl(f"arq-status:1/{job_id}") > 0
+        assert await pool.ttl(f"arqstatus:1/{job_id}") > 0
 
 
 async def test_a_living_worker_has_time_to_write_the_end(
@@ -388,7 +388,7 @@ async def test_a_living_worker_has_time_to_write_the_end(
     await put_result(pool, "job", enqueued=run)
     assert (await client.counts())[Status.COMPLETE] == 1
     assert await client.is_complete("job")
-    assert await pool.ttl("arq-status:1/job") == -1
+    assert await pool.ttl("arqstatus:1/job") == -1
     await write_end(pool, "job", run=run, version=2, message="Done")
     assert await client.message("job") == "Done"
     assert await listed(client) == {"job": Status.COMPLETE}
@@ -411,7 +411,7 @@ async def test_a_lost_job_whose_id_an_untracked_worker_ran_again(
     assert (record.error, record.args, record.data) == ("ValueError: x", "1", {})
     assert record.ended_at is not None
     assert round(record.ended_at.timestamp() * 1000) == finished
-    assert await pool.ttl("arq-status:1/job") > 0
+    assert await pool.ttl("arqstatus:1/job") > 0
 
 
 @pytest.mark.parametrize("later", [0, 500], ids=["the same run", "a later run"])
@@ -474,16 +474,16 @@ async def test_a_redis_that_takes_no_writes(tmp_path: Path) -> None:
             await write_record(primary, "lost", worker="host:1:dead")
             await write_end(primary, "ended", fields={"vino": "veritas"})
             await write_end(primary, "swept", ended=timestamp_ms() - HOUR, expires=60_000)
-            await primary.delete("arq-status:1/swept")
+            await primary.delete("arqstatus:1/swept")
             replica = await create_pool(RedisSettings(port=second.port))
             async with replica:
                 await replica.slaveof("127.0.0.1", first.port)
-                await until(lambda: replica.exists("arq-status:1/ended"))
+                await until(lambda: replica.exists("arqstatus:1/ended"))
             expected = {"lost": Status.INTERRUPTED, "ended": Status.COMPLETE}
             assert await listed(client) == expected
             assert await client.get("ended", "vino") == "veritas"
             assert await client.ended_at("lost") is not None
-            assert await primary.ttl("arq-status:1/lost") == -1
+            assert await primary.ttl("arqstatus:1/lost") == -1
     finally:
         first.stop()
         second.stop()

@@ -171,9 +171,9 @@ async def test_retrieve_what_is_damaged(run_job: RunJob, pool: ArqRedis) -> None
     async def job(status: JobTracker) -> None:
         await status.store(own=1)
         await status.flush()
-        await Store(pool).redis.hset("arq-status:1:data:job", "bad", b"{")
+        await Store(pool).redis.hset("arqstatus:1:data:job", "bad", b"{")
         seen.append(await status.retrieve("bad", "default"))
-        await pool.set("arq-status:1:data:job", b"x")
+        await pool.set("arqstatus:1:data:job", b"x")
         seen.append(await status.retrieve("own"))
 
     await run_job(job)
@@ -377,7 +377,7 @@ async def test_a_job_that_is_asked_to_stop(
 
     record = await run_job(job)
     assert (record.status, record.error) == (Status.STOPPED, "stopped")
-    assert not await pool.exists("arq-status:1:stops")
+    assert not await pool.exists("arqstatus:1:stops")
 
 
 @settings(max_examples=examples(200), suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -407,7 +407,7 @@ def test_any_sequence_of_progress(calls: list[tuple[str, float, str | None]]) ->
             said = said if message is None else message
     rows = outbox.take(10, progress=True)
     assert len(rows) == (1 if calls else 0)
-    for _, row in rows.values():
+    for _, row in rows:
         track = Track.decode(row.track.encode())
         assert track is not None
         assert (track.at, track.total) == (at, total)

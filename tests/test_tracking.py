@@ -86,7 +86,7 @@ async def test_expiry(
     assert record is not None
     assert record.ended_at is not None
     assert record.expires_at == record.ended_at + timedelta(seconds=seconds)
-    assert 0 < await pool.pttl("arq-status:1/job") <= seconds * 1000
+    assert 0 < await pool.pttl("arqstatus:1/job") <= seconds * 1000
 
 
 async def test_nothing_expires_while_the_job_runs_and_all_does_afterwards(
@@ -104,8 +104,8 @@ async def test_nothing_expires_while_the_job_runs_and_all_does_afterwards(
     await start_worker(track_status({"functions": [func(brief, name="brief")]}))
     await pool.enqueue_job("brief", _job_id="brief")
     await until(lambda: client.get("brief", "vino"))
-    assert await pool.pttl("arq-status:1/brief") == -1
-    assert await pool.pttl("arq-status:1:data:brief") == -1
+    assert await pool.pttl("arqstatus:1/brief") == -1
+    assert await pool.pttl("arqstatus:1:data:brief") == -1
     go_on.set()
     assert (await ended(client, "brief")).status is Status.COMPLETE
 
@@ -204,8 +204,8 @@ async def everything_of_ours(redis: Redis) -> str:
         b"zset": lambda key: redis.zrange(key, 0, -1),
     }
     found = []
-    for key in await redis.keys("arq-status:*"):
-        if key.startswith(b"arq-status:1:payload:"):
+    for key in await redis.keys("arqstatus:*"):
+        if key.startswith(b"arqstatus:1:payload:"):
             continue
         found += [key, await reads[await redis.type(key)](key)]
     return repr(found)
@@ -271,9 +271,9 @@ async def test_a_function_that_nobody_knows_beside_damaged_options(
 ) -> None:
     """Its failure is recorded though nothing can be learned of it."""
     await start_worker(track_status({"functions": [report]}))
-    await until(lambda: pool.exists("arq-status:1:functions"))
-    await pool.delete("arq-status:1:functions")
-    await pool.set("arq-status:1:functions", "damaged")
+    await until(lambda: pool.exists("arqstatus:1:functions"))
+    await pool.delete("arqstatus:1:functions")
+    await pool.set("arqstatus:1:functions", "damaged")
     await pool.enqueue_job("nobody", _job_id="job")
     assert (await ended(client, "job")).status is Status.FAILED
 
@@ -420,9 +420,9 @@ async def test_the_record_of_the_last_try_is_lost(run_job: RunJob, pool: ArqRedi
 
     async def lose(ctx: Context) -> None:
         if ctx["job_try"] < 3:
-            await pool.delete("arq-status:1/job")
+            await pool.delete("arqstatus:1/job")
         if ctx["job_try"] == 2:
-            await pool.zadd("arq-status:1/job", {"no record": 1})
+            await pool.zadd("arqstatus:1/job", {"no record": 1})
 
     record = await run_job(job)
     assert (record.at, record.message) == (7, "first")

@@ -133,9 +133,9 @@ async def test_restart_with_nothing(
     await asyncio.sleep(0.5)
     server.start()
     async with Redis(port=server.port) as redis:
-        await until(lambda: redis.exists("arq-status:1/long"))
-        await until(lambda: redis.zcard("arq-status:1:workers"))
-        await until(lambda: redis.sismember("arq-status:1:queues", "arq:queue"))
+        await until(lambda: redis.exists("arqstatus:1/long"))
+        await until(lambda: redis.zcard("arqstatus:1:workers"))
+        await until(lambda: redis.sismember("arqstatus:1:queues", "arq:queue"))
     warnings = [it for it in caplog.records if "tracking waits" in it.message]
     # one for each connection that was open, and not for each write
     assert 1 <= len(warnings) <= 2
@@ -171,7 +171,7 @@ async def test_read_only(server: Server, tmp_path: Path) -> None:
         replica.start()
         try:
             async with StatusClient(replica.dsn) as client, Redis(port=replica.port) as redis:
-                await until(lambda: redis.exists("arq-status:1/lost"))
+                await until(lambda: redis.exists("arqstatus:1/lost"))
                 assert await client.status("lost") is Status.INTERRUPTED
                 assert [it.job_id for it in (await client.list_jobs()).items] == ["lost"]
                 assert (await client.counts())[Status.INTERRUPTED] == 1
@@ -195,7 +195,7 @@ async def test_what_is_dropped_is_bounded(
     server.start()
     await writer.close()
     async with Redis(port=server.port) as redis:
-        assert len(await redis.keys("arq-status:1/*")) == 10
+        assert len(await redis.keys("arqstatus:1/*")) == 10
 
 
 # the same with and without tracking

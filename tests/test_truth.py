@@ -1,6 +1,5 @@
 """The truth table, row by row and over whatever facts there may be."""
 
-from dataclasses import replace
 from functools import cache
 from itertools import product
 from typing import Any, NamedTuple
@@ -224,15 +223,15 @@ def test_a_key_left_from_a_repeated_try_counts_until_the_next_begins() -> None:
     """A cron job keeps its in-progress key after Retry: it is retrying, then working."""
     waiting = facts("queued", "this try", "retrying", "none")
     assert decide(waiting) is Status.RETRYING
-    assert decide(replace(waiting, tries=TRY + 1)) is Status.WORKING
+    assert decide(waiting._replace(tries=TRY + 1)) is Status.WORKING
 
 
 def test_a_key_left_from_an_earlier_run_is_ignored() -> None:
     """An id used again within the 60 s for which cron keeps the key is queued until it starts."""
     again = facts("queued", "left over", "other run, complete", "none")
     assert decide(again) is Status.QUEUED
-    assert decide(replace(again, due=NOW + 1)) is Status.DEFERRED
-    assert decide(replace(again, tries=1)) is Status.WORKING
+    assert decide(again._replace(due=NOW + 1)) is Status.DEFERRED
+    assert decide(again._replace(tries=1)) is Status.WORKING
 
 
 @pytest.mark.parametrize(
@@ -246,7 +245,7 @@ def test_a_key_left_from_an_earlier_run_is_ignored() -> None:
 )
 def test_a_key_beside_which_there_is_no_record(known: dict[str, Any], status: Status) -> None:
     """It is left over if arq has counted no try and it is as old as one that cron keeps."""
-    assert decide(replace(facts("queued", "left over", "nothing", "none"), **known)) is status
+    assert decide(facts("queued", "left over", "nothing", "none")._replace(**known)) is status
 
 
 def test_due_is_due_at_the_very_millisecond() -> None:
@@ -377,8 +376,7 @@ def test_there_is_always_an_answer(found: Facts) -> None:
 @given(some_facts, st.sampled_from(list(ENDS)), st.sampled_from([None, 0, RUN]))
 def test_what_ended_reads_as_recorded(found: Facts, state: State, run: int | None) -> None:
     """An ended record of the same run decides, whatever arq's keys say beside."""
-    found = replace(
-        found,
+    found = found._replace(
         payload=None,
         queue=None,
         track=track(state, ended=True),
@@ -391,12 +389,12 @@ def test_what_ended_reads_as_recorded(found: Facts, state: State, run: int | Non
 def test_a_record_of_another_run_counts_for_nothing(found: Facts, run: int) -> None:
     """Facts with a record of another run decide as those without one; keys left over apart."""
     other = Track(run=run + 1, job_try=1, state=State.WORKING)
-    found = replace(found, payload=payload(RUN), tries=1, track=other)
-    assert decide(found) is decide(replace(found, track=None))
+    found = found._replace(payload=payload(RUN), tries=1, track=other)
+    assert decide(found) is decide(found._replace(track=None))
 
 
 @given(some_facts)
 def test_without_anything_of_arqs_or_ours_nothing_is_known(found: Facts) -> None:
     """Neither a key left over nor a living worker makes a job of nothing."""
-    found = replace(found, payload=None, queue=None, track=None, result=None)
+    found = found._replace(payload=None, queue=None, track=None, result=None)
     assert decide(found) is None

@@ -30,13 +30,13 @@ async def test_expired_jobs_leave_the_indexes(pool: ArqRedis, client: StatusClie
     while await store.sweep(4):
         pass
     await _tidy(store)
-    assert await pool.keys("arq-status:1:ended:*") == [
-        f"arq-status:1:ended:complete:{2 * HOUR - 1}".encode()
+    assert await pool.keys("arqstatus:1:ended:*") == [
+        f"arqstatus:1:ended:complete:{2 * HOUR - 1}".encode()
     ]
 
 
 async def _is_gone(pool: ArqRedis, job_id: str) -> bool:
-    return not await pool.exists(f"arq-status:1/{job_id}")
+    return not await pool.exists(f"arqstatus:1/{job_id}")
 
 
 @pytest.mark.parametrize("expires", [1, 1.0, timedelta(seconds=1)])
@@ -48,10 +48,10 @@ async def test_expiry(
     async def work(ctx: dict[str, Any]) -> None:
         await ctx["status"].store(vino="veritas")
         await ctx["status"].flush()
-        assert await pool.ttl("arq-status:1/job") == -1
-        assert await pool.ttl("arq-status:1:data:job") == -1
+        assert await pool.ttl("arqstatus:1/job") == -1
+        assert await pool.ttl("arqstatus:1:data:job") == -1
         assert await client.store("job", more=1)
-        assert await pool.ttl("arq-status:1:data:job") == -1
+        assert await pool.ttl("arqstatus:1:data:job") == -1
 
     settings = {"functions": [func(work, name="work")]}
     await start_worker(track_status(expires=expires)(settings))
@@ -87,7 +87,7 @@ async def test_jobs_of_a_dead_worker(pool: ArqRedis, client: StatusClient) -> No
     enqueued = await put_job(pool, "live")
     await begin(pool, "live")
     await write_record(pool, "live", run=enqueued, worker="host:1:dead")
-    assert await pool.ttl("arq-status:1/gone") == -1
+    assert await pool.ttl("arqstatus:1/gone") == -1
     page = await client.list_jobs()
     by_id = {record.job_id: record for record in page.items}
     assert {record.status for record in page.items} == {Status.INTERRUPTED}
@@ -95,8 +95,8 @@ async def test_jobs_of_a_dead_worker(pool: ArqRedis, client: StatusClient) -> No
     assert by_id["gone"].message == "half way"
     assert by_id["gone"].ended_at is not None
     assert by_id["live"].ended_at is None
-    assert await pool.ttl("arq-status:1/gone") > 0
-    assert await pool.ttl("arq-status:1/live") == -1
+    assert await pool.ttl("arqstatus:1/gone") > 0
+    assert await pool.ttl("arqstatus:1/live") == -1
 
 
 async def test_jobs_that_arq_dropped(pool: ArqRedis, client: StatusClient) -> None:
@@ -111,7 +111,7 @@ async def test_jobs_that_arq_dropped(pool: ArqRedis, client: StatusClient) -> No
     assert (await client.counts())[Status.FAILED] == 2
     assert await client.get("retrying", "error") == "taken out of its queue before it ran"
     assert await client.status("other run") is Status.COMPLETE
-    pending = await pool.zrange("arq-status:1:pending:arq:queue", 0, -1)
+    pending = await pool.zrange("arqstatus:1:pending:arq:queue", 0, -1)
     assert pending == []
 
 
@@ -124,10 +124,10 @@ async def test_a_job_that_killed_its_worker_before_it_was_recorded(
     await beat(pool, "host:1:dead")
     await begin(pool, "lost")
     assert await client.status("lost") is Status.WORKING
-    dead_since = await pool.zscore("arq-status:1:workers", "host:1:dead")
+    dead_since = await pool.zscore("arqstatus:1:workers", "host:1:dead")
     assert dead_since is not None
     # twelve seconds go by
-    await pool.zincrby("arq-status:1:workers", -12_000, "host:1:dead")
+    await pool.zincrby("arqstatus:1:workers", -12_000, "host:1:dead")
     await pool.pexpire("arq:in-progress:lost", HOUR - 12_000)
     record = await client.job("lost")
     assert record is not None
@@ -149,8 +149,8 @@ async def test_a_damaged_description_of_a_dead_worker(
     """It tells nothing, and hurts nothing."""
     await put_job(pool, "job")
     await begin(pool, "job")
-    await pool.zadd("arq-status:1:workers", {"host:1:dead": 5})
-    await pool.set("arq-status:1:worker:host:1:dead", raw)
+    await pool.zadd("arqstatus:1:workers", {"host:1:dead": 5})
+    await pool.set("arqstatus:1:worker:host:1:dead", raw)
     assert await client.status("job") is Status.WORKING
     assert (await client.counts())[Status.QUEUED] == 1
 
@@ -177,8 +177,8 @@ async def test_the_try_after_a_retry_that_was_lost(pool: ArqRedis, client: Statu
     await begin(pool, "lost")
     for worker in ("host:1:dead", "host:2:long"):
         await beat(pool, worker)
-    await pool.zincrby("arq-status:1:workers", -12_000, "host:1:dead")
-    await pool.zincrby("arq-status:1:workers", -60_000, "host:2:long")
+    await pool.zincrby("arqstatus:1:workers", -12_000, "host:1:dead")
+    await pool.zincrby("arqstatus:1:workers", -60_000, "host:2:long")
     await pool.pexpire("arq:in-progress:lost", HOUR - 12_000)
     record = await client.job("lost")
     assert record is not None
@@ -190,8 +190,8 @@ async def test_the_try_after_a_retry_that_was_lost(pool: ArqRedis, client: Statu
 
 async def test_a_set_of_no_status(pool: ArqRedis, client: StatusClient) -> None:
     """What stands among the indexes and is none is in no count."""
-    await pool.zadd("arq-status:1:ended:dancing:60000", {"job": timestamp_ms()})
-    await Store(pool).redis.sadd("arq-status:1:ended", "dancing:60000")
+    await pool.zadd("arqstatus:1:ended:dancing:60000", {"job": timestamp_ms()})
+    await Store(pool).redis.sadd("arqstatus:1:ended", "dancing:60000")
     assert sum((await client.counts()).values()) == 0
     with pytest.raises(ValueError, match="unknown status 'dancing'"):
         Query(status="dancing")  # type: ignore[arg-type]
@@ -199,10 +199,10 @@ async def test_a_set_of_no_status(pool: ArqRedis, client: StatusClient) -> None:
 
 async def test_much_that_expired(pool: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is swept in bites, so many at a time, that neither Redis nor a heartbeat waits."""
-    await pool.zadd("arq-status:1:ended:failed:1", {str(number): 5 for number in range(2_500)})
-    await Store(pool).redis.sadd("arq-status:1:ended", "failed:1")
+    await pool.zadd("arqstatus:1:ended:failed:1", {str(number): 5 for number in range(2_500)})
+    await Store(pool).redis.sadd("arqstatus:1:ended", "failed:1")
     monkeypatch.setattr("arq_status._heartbeat._BITES", 2)
     await _tidy(Store(pool))
-    assert await pool.zcard("arq-status:1:ended:failed:1") == 500
+    assert await pool.zcard("arqstatus:1:ended:failed:1") == 500
     await _tidy(Store(pool))
     assert await own_keys(pool) == set()

@@ -25,7 +25,8 @@ from arq_status import (
     track_status,
 )
 from arq_status._feed import Feed
-from arq_status._store import Fields, Store
+from arq_status._lookup import Fields
+from arq_status._store import Store
 from arq_status._truth import Facts
 from tests.conftest import RunBurst, StartWorker, until
 from tests.jobs import add
@@ -43,7 +44,7 @@ async def follow(client: StatusClient, job_id: str = "job") -> list[JobRecord]:
 
 async def subscribers(pool: ArqRedis) -> int:
     """How many connections listen for changes."""
-    [(_, number)] = await pool.pubsub_numsub("arq-status:1:changes:0")
+    [(_, number)] = await pool.pubsub_numsub("arqstatus:1:changes:0")
     return int(number)
 
 
@@ -325,7 +326,7 @@ async def test_hostile_messages(pool: ArqRedis, client: StatusClient) -> None:
         b"[[], {}, 1]",
         json.dumps(["x"]),
     ):
-        await pool.publish("arq-status:1:changes:0", message)
+        await pool.publish("arqstatus:1:changes:0", message)
     await client.cancel("job")
     record = await waiting
     assert record is not None

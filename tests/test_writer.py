@@ -20,8 +20,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from arq_status import JobTracker, Status, StatusClient, track_status
+from arq_status._rows import Row
 from arq_status._run import Outbox, Run
-from arq_status._store import Row, Store
+from arq_status._store import Store
 from arq_status._track import Track
 from arq_status._writer import Writer, deliver
 from tests.conftest import RunBurst, StartWorker, ended, until
@@ -122,7 +123,7 @@ async def test_many_jobs_share_a_write(
     before = await scripts_run(pool)
 
     async def all_reported() -> bool:
-        keys = [f"arq-status:1/job{number}" for number in range(count)]
+        keys = [f"arqstatus:1/job{number}" for number in range(count)]
         return all(b'"p":5' in (raw or b"") for raw in await pool.mget(keys))
 
     await until(all_reported)
@@ -144,7 +145,7 @@ async def test_what_a_blocking_job_said_is_seen(
             deadline = monotonic() + 5
             while monotonic() < deadline and not seen:
                 time.sleep(0.02)
-                raw = redis.get("arq-status:1/job")
+                raw = redis.get("arqstatus:1/job")
                 seen.extend([True] if isinstance(raw, bytes) and b'"p":33' in raw else [])
 
     await start_worker(settings_of(job))
@@ -250,7 +251,7 @@ async def test_a_shutdown_while_the_end_is_recorded(
     for _ in range(2):
         worker.tasks["job"].cancel()
         await asyncio.sleep(0)
-    assert b'"s":"working"' in (await pool.get("arq-status:1/job") or b"")
+    assert b'"s":"working"' in (await pool.get("arqstatus:1/job") or b"")
     await pool.client_unpause()
     record = await ended(client, "job")
     assert (record.status, record.at) == (Status.COMPLETE, 5)
@@ -291,9 +292,9 @@ async def test_rows_that_overtake_each_other_lose_no_field(pool: ArqRedis) -> No
     outbox = Outbox()
     run = Run("job", Track(run=1, job_try=1), outbox)
     run.store({"vino": "veritas"})
-    [(_, slow)] = outbox.take(1, progress=True).values()
+    [(_, slow)] = outbox.take(1, progress=True)
     run.at(5, None)
-    [(_, fast)] = outbox.take(1, progress=True).values()
+    [(_, fast)] = outbox.take(1, progress=True)
     store = Store(pool)
     await store.write([fast])
     await store.write([slow])
@@ -381,7 +382,7 @@ async def test_redis_that_refuses_from_the_start(
         await until(lambda: own_pool.exists("arq:result:one"))
         await until(lambda: own_pool.exists("arq:result:two"))
         assert monotonic() - began < 3
-        assert not await admin.exists("arq-status:1/one")
+        assert not await admin.exists("arqstatus:1/one")
         # long enough for another heartbeat to be refused
         await until(lambda: caplog.text.count("tracking waits for Redis"))
         await asyncio.sleep(2.2)
@@ -389,7 +390,7 @@ async def test_redis_that_refuses_from_the_start(
         assert caplog.text.count("no heartbeat of worker") == 1
         await allow(admin, "+@all")
         for job_id in ("one", "two"):
-            await until(partial(admin.exists, f"arq-status:1/{job_id}"))
+            await until(partial(admin.exists, f"arqstatus:1/{job_id}"))
         await until(lambda: "Redis is back" in caplog.text)
     record = await StatusClient(own_pool).job("one")
     assert record is not None
@@ -421,7 +422,7 @@ async def test_a_record_that_redis_refuses(
     server: Server, admin: Redis, own_pool: ArqRedis, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One record that cannot be written is dropped and logged; those beside it are written."""
-    await allow(admin, "resetkeys", "~arq:*", "~arq-status:1:[^j]*", "~arq-status:1/good*")
+    await allow(admin, "resetkeys", "~arq:*", "~arqstatus:1:[^j]*", "~arqstatus:1/good*")
     ready = asyncio.Barrier(3)
 
     async def job(ctx: Context) -> str:
@@ -491,7 +492,7 @@ async def test_a_spoilt_row_and_a_lost_connection(
     assert not any(run.unsent for run in runs)
     for job_id in ("first", "last"):
         assert await store.field(job_id, "job") == f'"{job_id}"'.encode()
-    assert await pool.exists("arq-status:1/bad") == 0
+    assert await pool.exists("arqstatus:1/bad") == 0
     assert caplog.text.count("dropped the tracking of job 'bad'") == 1
 
 
@@ -513,15 +514,15 @@ async def test_a_batch_that_is_refused_is_kept(server: Server, admin: Redis) -> 
 
 
 def test_an_outbox_that_is_too_full() -> None:
-    """The oldest go first, and what was dropped comes again with what it says next."""
+    """Those that only made progress go first, and come again with what they say next."""
     outbox = Outbox()
     runs = [waiting_run(str(number), outbox) for number in range(5)]
     runs[4].mark_urgent()
     assert outbox.shrink(10) == 0
     assert outbox.shrink(2) == 4
-    assert [run.job_id for run, _ in outbox.take(9, progress=True).values()] == ["3", "4"]
+    assert [run.job_id for run, _ in outbox.take(9, progress=True)] == ["4"]
     runs[0].at(1, None)
-    [(run, row)] = outbox.take(9, progress=True).values()
+    [(run, row)] = outbox.take(9, progress=True)
     assert (run, row.fields) == (runs[0], {"job": '"0"'})
 
 
@@ -530,9 +531,9 @@ def test_an_outbox_gives_no_more_than_a_batch() -> None:
     outbox = Outbox()
     runs = [waiting_run(str(number), outbox) for number in range(4)]
     runs[3].mark_urgent()
-    assert [it.job_id for it, _ in outbox.take(2, progress=True).values()] == ["3", "0"]
-    assert outbox.take(2, progress=False) == {}
-    assert [it.job_id for it, _ in outbox.take(9, progress=True).values()] == ["1", "2", "3"]
+    assert [it.job_id for it, _ in outbox.take(2, progress=True)] == ["3", "0"]
+    assert outbox.take(2, progress=False) == []
+    assert [it.job_id for it, _ in outbox.take(9, progress=True)] == ["1", "2"]
 
 
 async def test_threads_may_notify(pool: ArqRedis) -> None:
@@ -541,7 +542,7 @@ async def test_threads_may_notify(pool: ArqRedis) -> None:
     writer = Writer(Store(pool), outbox)
     run = Run("thread", Track(run=1, job_try=1), outbox)
     await asyncio.to_thread(run.at, 7, "from a thread")
-    await until(lambda: pool.exists("arq-status:1/thread"))
+    await until(lambda: pool.exists("arqstatus:1/thread"))
     await writer.close()
     assert not outbox
 
@@ -550,7 +551,8 @@ def test_a_row_has_what_is_new() -> None:
     """Fields are written once, and again when they change."""
     run = Run("job", Track(run=1, job_try=1), Outbox())
     run.store({"a": 1, "b": 2})
-    row: Row = run.take()
+    row = run.take()
+    assert isinstance(row, Row)
     assert (row.first, row.fields) == (True, {"a": "1", "b": "2"})
     run.store({"a": 3})
     run.settle(row.fields)
@@ -583,7 +585,7 @@ async def test_more_than_a_batch(pool: ArqRedis) -> None:
     await writer.flush(waiting_run("last", outbox))
     assert monotonic() - began < 2
     await writer.close()
-    assert len(await pool.keys("arq-status:1/*")) == 601
+    assert len(await pool.keys("arqstatus:1/*")) == 601
 
 
 async def test_closing_releases_who_waits(pool: ArqRedis) -> None:
@@ -658,4 +660,4 @@ async def test_waiting_for_a_writer_that_was_closed(pool: ArqRedis) -> None:
     began = monotonic()
     await writer.flush(waiting_run("late", outbox), 0.05)
     assert monotonic() - began < 2
-    assert not await pool.exists("arq-status:1/late")
+    assert not await pool.exists("arqstatus:1/late")

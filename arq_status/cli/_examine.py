@@ -15,8 +15,8 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from arq_status import _keys
+from arq_status._keys import DEAD_AFTER_MS
 from arq_status._options import FunctionOptions
-from arq_status._store import DEAD_AFTER_MS
 from arq_status._track import State, Track
 
 #: Rounds of SCAN, keys in a round, and keys of a kind that are looked at closely.

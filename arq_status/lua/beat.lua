@@ -1,16 +1,15 @@
 -- A worker's heartbeat, and what it announces when nobody knows it yet.
--- ARGV: worker, ms that its description lives, description, queue, options version, function, options, ...
+-- ARGV: worker, ms that its description lives, description, queue, new version, function, options, ...
 local known = redis.call('EXISTS', K.worker .. ARGV[1]) == 1
 redis.call('SET', K.worker .. ARGV[1], ARGV[3], 'PX', ARGV[2])
 write('ZADD', K.workers, now_ms(), ARGV[1])
 if known then return 0 end
-write('SADD', K.queues, ARGV[4])
-local changed = false
+local changed = write('SADD', K.queues, ARGV[4]) == 1
 for i = 6, #ARGV, 2 do
   if read('HGET', K.functions, ARGV[i]) ~= ARGV[i + 1] then
     write('HSET', K.functions, ARGV[i], ARGV[i + 1])
     changed = true
   end
 end
-if changed then redis.call('SET', K.functions_version, ARGV[5]) end
+if changed then redis.call('SET', K.announced, ARGV[5]) end
 return 1

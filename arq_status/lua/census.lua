@@ -1,11 +1,11 @@
 -- What the indexes hold.
--- ARGV: now in ms, ms after which a silent worker is dead, most jobs to name, queues...
+-- ARGV: now in ms, most jobs to name, queues...
 -- Answers: per queue {name, jobs, of them due}; per ended set {name, jobs, scores of jobs that are
 -- live again};
 -- the jobs whose place in the queue does not tell their status: {id, "running" | "lost" | "pending",
 -- live, queue or false, score or false}; the workers that died last.
-local now, limit = tonumber(ARGV[1]), tonumber(ARGV[3])
-local queues = queues_of({unpack(ARGV, 4)})
+local now, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
+local queues = queues_of({unpack(ARGV, 3)})
 
 local SHORT_QUEUE = 2000
 local lengths = {}
@@ -54,7 +54,7 @@ local function name_members(index, kind)
   end
 end
 
-local alive_since = now_ms() - tonumber(ARGV[2])
+local alive_since = now_ms() - tonumber(K.dead_after)
 local dead = dead_workers(alive_since)
 local workers = read('ZRANGE', K.workers, 0, -1, 'WITHSCORES') or {}
 for i = 1, #workers, 2 do

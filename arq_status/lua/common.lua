@@ -76,8 +76,8 @@ local function dead_workers(silent_since)
   return found
 end
 
-local function queues_of(given)
-  if #given > 0 then return given end
+-- Those that tracked workers announced, and arq's own.
+local function announced_queues()
   local queues, seen = {K.arq_queue}, {[K.arq_queue] = true}
   for _, queue in ipairs(read('SMEMBERS', K.queues) or {}) do
     if not seen[queue] then
@@ -86,6 +86,11 @@ local function queues_of(given)
     end
   end
   return queues
+end
+
+local function queues_of(given)
+  if #given > 0 then return given end
+  return announced_queues()
 end
 
 -- The queue that holds the job and its score there.

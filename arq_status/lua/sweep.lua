@@ -1,5 +1,5 @@
 -- Takes out of the indexes what has expired, at most so many entries.
--- ARGV: now in ms, most entries, ms after which a silent worker is dead.
+-- ARGV: now in ms, most entries.
 -- Answers 1 where there is more to do.
 local now, budget, more = tonumber(ARGV[1]), tonumber(ARGV[2]), 0
 for _, name in ipairs(read('SMEMBERS', K.ended_sets) or {}) do
@@ -16,7 +16,7 @@ end
 for _, id in ipairs(read('HKEYS', K.stops) or {}) do
   if redis.call('EXISTS', K.arq_job .. id) == 0 then redis.call('HDEL', K.stops, id) end
 end
-local silent_since = integer(now_ms() - tonumber(ARGV[3]))
+local silent_since = integer(now_ms() - tonumber(K.dead_after))
 for _, worker in ipairs(read('ZRANGEBYSCORE', K.workers, '-inf', silent_since) or {}) do
   -- a dead worker's description stays as long as jobs may be found that it had begun
   if redis.call('EXISTS', K.running .. worker, K.worker .. worker) == 0 then

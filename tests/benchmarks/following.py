@@ -71,7 +71,7 @@ async def _watch(
     await asyncio.sleep(1)
     lags.clear()
     watched = await _published(pool)
-    [(_, connections)] = await pool.pubsub_numsub("arq-status:1:changes:0")
+    [(_, connections)] = await pool.pubsub_numsub("arqstatus:1:changes:0")
     late = sorted(lags)[int(len(lags) * 0.99)] * 1000
     for task in watching:
         task.cancel()

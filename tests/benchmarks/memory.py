@@ -6,7 +6,8 @@ from arq.connections import ArqRedis
 from arq.utils import timestamp_ms
 
 from arq_status import _keys
-from arq_status._store import Row, Store
+from arq_status._rows import Row
+from arq_status._store import Store
 from arq_status._track import State, Track
 from tests.benchmarks.measuring import Result
 

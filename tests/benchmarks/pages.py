@@ -7,7 +7,8 @@ import httpx
 from arq.connections import ArqRedis, RedisSettings, create_pool
 from arq.utils import timestamp_ms
 
-from arq_status._store import Row, Store
+from arq_status._rows import Row
+from arq_status._store import Store
 from arq_status._track import State, Track
 from arq_status.web import create_app
 from tests.benchmarks.measuring import Result, compare, repeated
