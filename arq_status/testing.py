@@ -22,7 +22,7 @@ __all__ = ["StandaloneTracker", "inline", "tracker"]
 
 
 @asynccontextmanager
-async def inline(settings: Any) -> AsyncGenerator[ArqRedis]:
+async def inline(settings: type[Any] | dict[str, Any]) -> AsyncGenerator[ArqRedis]:
     """Arq's pool without Redis, whose ``enqueue_job`` runs the job at once.
 
     Arq's own worker runs it: with ``on_startup`` and ``on_shutdown`` around all, the hooks and

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Seque
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
+from typing import TypedDict
 
 from redis.exceptions import RedisError
 from starlette.applications import Starlette
@@ -27,6 +28,16 @@ from arq_status.web._source import ClientSource, Given
 _log = logging.getLogger("arq_status.web")
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _STATIC = Path(__file__).parent / "static"
+
+
+class AppOptions(TypedDict, total=False):
+    """The options of ``create_app``, for those who pass them on."""
+
+    read_only: bool
+    authorize: Authorize | None
+    trusted_origins: Iterable[str]
+    title: str
+    per_page_options: Sequence[int]
 
 
 def create_app(

@@ -1,9 +1,9 @@
 """The dashboard alone, on a port of its own."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Unpack
 
-from arq_status.web._app import create_app
+from arq_status.web._app import AppOptions, create_app
 from arq_status.web._extra import missing
 from arq_status.web._source import Given
 
@@ -18,7 +18,7 @@ def serve(
     port: int = 8000,
     root_path: str = "",
     log_level: str = "info",
-    **options: Any,
+    **options: Unpack[AppOptions],
 ) -> None:
     """Serve the dashboard with uvicorn until a signal ends it.
 
