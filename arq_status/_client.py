@@ -52,7 +52,8 @@ class StatusClient:
     ) -> None:
         if not isinstance(redis, Redis | RedisSettings | str | None):
             raise TypeError(
-                f"redis must be a client, RedisSettings or a DSN, not {type(redis).__name__}"
+                "redis must be an ArqRedis or redis.asyncio.Redis, RedisSettings or a DSN,"
+                f" not {type(redis).__module__}.{type(redis).__qualname__}"
             )
         if isinstance(redis, str):
             Redis.from_url(redis)  # a DSN that cannot be read is told now

@@ -425,6 +425,8 @@ async def test_redis_is_away(command: Command) -> None:
         assert answer.code == 3
         [line] = answer.err.splitlines()
         assert "cannot be reached: Error 111 connecting to localhost" in line
+        assert line.endswith(" Start it, or name another with --redis or REDIS_URL.")
+        assert ".." not in line
         assert "me@localhost" in line
         assert "secret" not in answer.err + answer.out
         assert list(answer.json) == ["error"]

@@ -74,7 +74,9 @@ def create_app(
     """
     options = tuple(per_page_options)
     if not options or not all(type(it) is int and 1 <= it <= MOST_PER_PAGE for it in options):
-        raise ValueError(f"per_page_options must be numbers from 1 to {MOST_PER_PAGE}")
+        raise ValueError(
+            f"per_page_options must be one number or more, each 1 to {MOST_PER_PAGE}, not {options}"
+        )
     site = Site(
         source=ClientSource(redis),
         read_only=read_only,
