@@ -22,12 +22,15 @@ def serve(
 ) -> None:
     """Serve the dashboard with uvicorn until a signal ends it.
 
+        serve("redis://localhost", port=8080, read_only=True)
+
     Args:
-        redis: as in ``create_app``, and so are all ``options``.
+        redis: as in ``create_app``.
         host: where to listen; beyond localhost give ``authorize`` or ``read_only`` as well.
-        port: 0 for any free one.
+        port: 8000 by default, 0 for any free one.
         root_path: the prefix that a proxy in front of it strips.
         log_level: uvicorn's.
+        options: the other options of ``create_app``.
 
     Raises:
         ModuleNotFoundError: uvicorn is not installed.
