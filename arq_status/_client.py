@@ -26,20 +26,26 @@ from arq_status._truth import Facts, Status
 class StatusClient:
     """Asks Redis what arq's jobs are doing.
 
+        async with StatusClient("redis://localhost/1", queues=["imports"]) as client:
+            print(await client.status(job_id))
+
+    Jobs are named by arq's ids; one that nobody knows is no error. A client may be used in several
+    event loops, one after the other. Its queries raise redis-py's own exceptions where Redis cannot
+    be reached.
+
     Args:
         redis: an ``ArqRedis`` or ``redis.asyncio.Redis``, arq's ``RedisSettings`` or a DSN; by
             default a Redis on localhost. What the client opens itself ``aclose`` closes.
         queues: the queues in which it looks for live jobs; by default arq's own and all that a
             tracked worker has announced.
-        expires: how long a job that ended without a record is shown: seconds or a ``timedelta``.
+        expires: how long a job that ended without a record is shown: seconds or a ``timedelta``;
+            1800, half an hour, by default.
         job_deserializer: that of the workers, where it is not arq's default. It is called with
             what is stored in Redis; without it nothing is, and nothing is unpickled.
 
     Raises:
         ValueError: ``expires`` is not positive, or the DSN cannot be read.
-        TypeError: ``redis`` is none of these.
-
-    Its queries raise redis-py's own exceptions where Redis cannot be reached.
+        TypeError: ``redis`` is none of these, or ``expires`` is no time.
     """
 
     def __init__(
@@ -52,7 +58,8 @@ class StatusClient:
     ) -> None:
         if not isinstance(redis, Redis | RedisSettings | str | None):
             raise TypeError(
-                f"redis must be a client, RedisSettings or a DSN, not {type(redis).__name__}"
+                "redis must be an ArqRedis or redis.asyncio.Redis, RedisSettings or a DSN,"
+                f" not {type(redis).__module__}.{type(redis).__qualname__}"
             )
         if isinstance(redis, str):
             Redis.from_url(redis)  # a DSN that cannot be read is told now
@@ -79,7 +86,10 @@ class StatusClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections that this client opened in the running event loop."""
+        """Close the connections that this client opened in the running event loop.
+
+        ``async with`` does so at its end. A Redis client that was given stays open.
+        """
         source = self._sources.pop(asyncio.get_running_loop(), None)
         if source is not None:
             await source.aclose()
@@ -132,6 +142,9 @@ class StatusClient:
         """All that is known of many jobs, in the order of their ids; ``None`` for unknown ones.
 
         It takes no more round trips than one job does, up to 250 ids in each.
+
+        Args:
+            job_ids: arq's ids of the jobs.
         """
         known = list(dict.fromkeys(job_id for job_id in job_ids if _is_id(job_id)))
         records: dict[str, JobRecord | None] = {}
@@ -142,26 +155,40 @@ class StatusClient:
         return [records.get(job_id) if _is_id(job_id) else None for job_id in job_ids]
 
     async def get_all(self, job_id: str) -> dict[str, Any]:
-        """The fields of ``JobRecord`` and the job's own data in one dict; empty if unknown."""
+        """The fields of ``JobRecord`` and the job's own data in one dict; empty if unknown.
+
+            fields = await client.get_all(job_id)
+            print(fields["status"], fields["at"], fields["vino"])
+
+        Times are datetimes and durations timedeltas, as in ``JobRecord``.
+        """
         record = await self.job(job_id)
         if record is None:
             return {}
         return {name: getattr(record, name) for name in _PLAIN} | dict(record.data)
 
     async def get(self, job_id: str, name: str) -> Any:
-        """One field, built in or of the job's own data; ``None`` if there is none."""
+        """One field, built in or of the job's own data; ``None`` if there is none.
+
+        Args:
+            job_id: arq's id of the job.
+            name: a field of ``JobRecord``, or what it is called in ``store``.
+        """
         record = await self.job(job_id)
         if record is None:
             return None
         return getattr(record, name) if name in BUILT_IN else record.data.get(name)
 
     async def at(self, job_id: str) -> float | None:
-        """How far the job got, of ``total``; ``None`` if it is unknown."""
+        """How far the job got, in the unit of its total; ``None`` if it is unknown."""
         record = await self.job(job_id)
         return None if record is None else record.at
 
     async def total(self, job_id: str) -> float | None:
-        """How far the job has to go, 100 unless it said otherwise; ``None`` if it is unknown."""
+        """How far the job has to go, 100 unless it says otherwise; ``None`` if it is unknown.
+
+        The unit is the job's own. 0 means that nobody knows.
+        """
         record = await self.job(job_id)
         return None if record is None else record.total
 
@@ -171,7 +198,10 @@ class StatusClient:
         return None if record is None else record.message
 
     async def pct_complete(self, job_id: str) -> int | None:
-        """How far the job got, 0 to 100; ``None`` if it is unknown."""
+        """How many hundredths of its total the job has done, 0 to 100; ``None`` if it is unknown.
+
+        Rounded down; 100 for a job that is complete, whatever it reported.
+        """
         record = await self.job(job_id)
         return None if record is None else record.pct_complete
 
@@ -201,12 +231,18 @@ class StatusClient:
         return None if record is None else record.elapsed
 
     async def eta(self, job_id: str) -> timedelta | None:
-        """How much longer the job runs at the present pace; ``None`` where nobody can tell."""
+        """How much longer the job runs at the present pace; ``None`` where nobody can tell.
+
+        It takes a running job with a total, and some progress.
+        """
         record = await self.job(job_id)
         return None if record is None else record.eta
 
     async def watch(self, job_id: str) -> AsyncGenerator[JobRecord]:
         """Follow the job: its record now, at every change, and at last as it ended.
+
+            async for record in client.watch(job_id):
+                print(record.status, record.pct_complete, record.message)
 
         Changes that come faster than some twenty a second are told as one. A job that a shutdown
         or a dead worker interrupted has not ended as long as arq will run it again. The iteration
@@ -230,6 +266,13 @@ class StatusClient:
 
     async def wait(self, job_id: str, timeout: float | None = None) -> JobRecord | None:
         """Wait until the job has ended; its final record, ``None`` if it is unknown or deleted.
+
+            try:
+                record = await client.wait(job_id, timeout=30)
+            except TimeoutError:
+                await client.stop(job_id)
+
+        A job that arq will run again has not ended.
 
         Args:
             job_id: arq's id of the job.
@@ -261,8 +304,15 @@ class StatusClient:
     ) -> Page:
         """A page of the live jobs of the client's queues and of the ended jobs.
 
+            page = await client.list_jobs(status=Status.FAILED, function="import_rows")
+            for record in page.items:
+                print(record.job_id, record.error)
+
+        With a ``function``, a ``search`` or another sort than ``updated_at`` it covers the newest
+        10,000 jobs of the status; ``Page.truncated`` says where there are more.
+
         Args:
-            status: only jobs of this status.
+            status: only jobs of this status, or of the one with this name.
             function: only jobs of the function with this name.
             search: only the job with this id, or jobs with this in their function's name.
             sort: ``updated_at enqueued_at started_at ended_at function status progress message
@@ -286,7 +336,12 @@ class StatusClient:
         return await (await self._source()).page(query)
 
     async def counts(self) -> dict[Status, int]:
-        """How many jobs there are of each status, those with none included."""
+        """How many jobs there are of each status; 0 for one that no job has.
+
+            print((await client.counts())[Status.WORKING])
+
+        What changed is counted within 0.2 s.
+        """
         return await (await self._source()).counts()
 
     # from outside
@@ -301,7 +356,8 @@ class StatusClient:
 
         Args:
             job_id: arq's id of the job.
-            force: cancel the job at its next ``await``, whatever it waits for.
+            force: cancel the job at its next ``await``, whatever it waits for; by default it is
+                only told.
         """
         if not _is_id(job_id):
             return False
@@ -337,6 +393,14 @@ class StatusClient:
 
     async def store(self, job_id: str, /, **fields: Any) -> bool:
         """Set fields of the job's data from outside it; False for an unknown job.
+
+            await client.store(job_id, reviewed_by="ann", rows=[1, 2])
+
+        Other fields stay. An ended job keeps its place in the lists, and expires when it would.
+
+        Args:
+            job_id: arq's id of the job.
+            fields: any JSON values, up to 64 KiB each.
 
         Raises:
             TypeError: JSON cannot hold a value.

@@ -25,10 +25,27 @@ def configure(
     expires: Expires = 1800,
     job_deserializer: Callable[[bytes], Any] | None = None,
 ) -> StatusClient:
-    """Say which Redis the functions of this package ask; the arguments of ``StatusClient``.
+    """Say which Redis the functions of this package ask.
+
+        arq_status.configure("redis://localhost/1", expires=timedelta(days=1))
+
+    Without it they ask one on localhost.
+
+    Args:
+        redis: an ``ArqRedis`` or ``redis.asyncio.Redis``, arq's ``RedisSettings`` or a DSN; by
+            default a Redis on localhost.
+        queues: the queues in which to look for live jobs; by default arq's own and all that a
+            tracked worker has announced.
+        expires: how long a job that ended without a record is shown: seconds or a ``timedelta``;
+            1800, half an hour, by default.
+        job_deserializer: that of the workers, where it is not arq's default.
 
     Returns:
-        The default client, for ``aclose``.
+        The new default client, for ``aclose``. The one before stays open.
+
+    Raises:
+        ValueError: ``expires`` is not positive, or the DSN cannot be read.
+        TypeError: ``redis`` is none of these, or ``expires`` is no time.
     """
     global _client  # noqa: PLW0603 - one default client is what this module is for
     _client = StatusClient(redis, queues=queues, expires=expires, job_deserializer=job_deserializer)
@@ -92,28 +109,45 @@ async def job(job_id: str) -> JobRecord | None:
 async def jobs(job_ids: Sequence[str]) -> list[JobRecord | None]:
     """All that is known of many jobs, in the order of their ids; ``None`` for unknown ones.
 
-    It takes no more round trips than one job does.
+    It takes no more round trips than one job does, up to 250 ids in each.
+
+    Args:
+        job_ids: arq's ids of the jobs.
     """
     return await _chosen().jobs(job_ids)
 
 
 async def get_all(job_id: str) -> dict[str, Any]:
-    """The fields of ``JobRecord`` and the job's own data in one dict; empty if it is unknown."""
+    """The fields of ``JobRecord`` and the job's own data in one dict; empty if unknown.
+
+        fields = await arq_status.get_all(job_id)
+        print(fields["status"], fields["at"], fields["vino"])
+
+    Times are datetimes and durations timedeltas, as in ``JobRecord``.
+    """
     return await _chosen().get_all(job_id)
 
 
 async def get(job_id: str, name: str) -> Any:
-    """One field, built in or of the job's own data; ``None`` if there is none."""
+    """One field, built in or of the job's own data; ``None`` if there is none.
+
+    Args:
+        job_id: arq's id of the job.
+        name: a field of ``JobRecord``, or what it is called in ``store``.
+    """
     return await _chosen().get(job_id, name)
 
 
 async def at(job_id: str) -> float | None:
-    """How far the job got, of ``total``; ``None`` if it is unknown."""
+    """How far the job got, in the unit of its total; ``None`` if it is unknown."""
     return await _chosen().at(job_id)
 
 
 async def total(job_id: str) -> float | None:
-    """How far the job has to go, 100 unless it said otherwise; ``None`` if it is unknown."""
+    """How far the job has to go, 100 unless it says otherwise; ``None`` if it is unknown.
+
+    The unit is the job's own. 0 means that nobody knows.
+    """
     return await _chosen().total(job_id)
 
 
@@ -123,7 +157,10 @@ async def message(job_id: str) -> str | None:
 
 
 async def pct_complete(job_id: str) -> int | None:
-    """How far the job got, 0 to 100; ``None`` if it is unknown."""
+    """How many hundredths of its total the job has done, 0 to 100; ``None`` if it is unknown.
+
+    Rounded down; 100 for a job that is complete, whatever it reported.
+    """
     return await _chosen().pct_complete(job_id)
 
 
@@ -153,7 +190,10 @@ async def elapsed(job_id: str) -> timedelta | None:
 
 
 async def eta(job_id: str) -> timedelta | None:
-    """How much longer the job runs at the present pace; ``None`` where nobody can tell."""
+    """How much longer the job runs at the present pace; ``None`` where nobody can tell.
+
+    It takes a running job with a total, and some progress.
+    """
     return await _chosen().eta(job_id)
 
 
@@ -166,14 +206,21 @@ async def list_jobs(
     page: int = 1,
     per_page: int = 25,
 ) -> Page:
-    """A page of the live jobs of all known queues and of the ended jobs.
+    """A page of the live jobs of the client's queues and of the ended jobs.
+
+        page = await arq_status.list_jobs(status=Status.FAILED, function="import_rows")
+        for record in page.items:
+            print(record.job_id, record.error)
+
+    With a ``function``, a ``search`` or another sort than ``updated_at`` it covers the newest
+    10,000 jobs of the status; ``Page.truncated`` says where there are more.
 
     Args:
-        status: only jobs of this status.
+        status: only jobs of this status, or of the one with this name.
         function: only jobs of the function with this name.
         search: only the job with this id, or jobs with this in their function's name.
-        sort: ``updated_at enqueued_at started_at ended_at function status progress message args
-            elapsed eta``; jobs without a value come last.
+        sort: ``updated_at enqueued_at started_at ended_at function status progress message
+            args elapsed eta``; jobs without a value come last.
         descending: the highest or newest first.
         page: counted from 1.
         per_page: 1 to 500.
@@ -185,7 +232,12 @@ async def list_jobs(
 
 
 async def counts() -> dict[Status, int]:
-    """How many jobs there are of each status, those with none included."""
+    """How many jobs there are of each status; 0 for one that no job has.
+
+        print((await arq_status.counts())[Status.WORKING])
+
+    What changed is counted within 0.2 s.
+    """
     return await _chosen().counts()
 
 
@@ -200,6 +252,14 @@ async def delete(job_id: str) -> int:
 async def store(job_id: str, /, **fields: Any) -> bool:
     """Set fields of the job's data from outside it; False for an unknown job.
 
+        await arq_status.store(job_id, reviewed_by="ann", rows=[1, 2])
+
+    Other fields stay. An ended job keeps its place in the lists, and expires when it would.
+
+    Args:
+        job_id: arq's id of the job.
+        fields: any JSON values, up to 64 KiB each.
+
     Raises:
         TypeError: JSON cannot hold a value.
         ValueError: a name is that of a built-in field, or a value takes more than 64 KiB.
@@ -210,8 +270,14 @@ async def store(job_id: str, /, **fields: Any) -> bool:
 async def watch(job_id: str) -> AsyncGenerator[JobRecord]:
     """Follow the job: its record now, at every change, and at last as it ended.
 
-    Changes that come faster than some twenty a second are told as one. The iteration ends without
-    an end state where the job is deleted, and at once for one that is unknown.
+        async for record in arq_status.watch(job_id):
+            print(record.status, record.pct_complete, record.message)
+
+    Changes that come faster than some twenty a second are told as one. A job that a shutdown
+    or a dead worker interrupted has not ended as long as arq will run it again. The iteration
+    ends without an end state where the job is deleted, and at once for one that is unknown.
+    However many jobs a client watches, it takes one connection for it; while that is lost the
+    iteration waits for it to come back.
     """
     async with aclosing(_chosen().watch(job_id)) as records:
         async for record in records:
@@ -220,6 +286,13 @@ async def watch(job_id: str) -> AsyncGenerator[JobRecord]:
 
 async def wait(job_id: str, timeout: float | None = None) -> JobRecord | None:
     """Wait until the job has ended; its final record, ``None`` if it is unknown or deleted.
+
+        try:
+            record = await arq_status.wait(job_id, timeout=30)
+        except TimeoutError:
+            await arq_status.stop(job_id)
+
+    A job that arq will run again has not ended.
 
     Args:
         job_id: arq's id of the job.
@@ -234,13 +307,15 @@ async def wait(job_id: str, timeout: float | None = None) -> JobRecord | None:
 async def stop(job_id: str, *, force: bool = False) -> bool:
     """Stop the job; whether there was a live one that can be stopped.
 
-    A running job raises ``JobStopped`` at its next progress call or ``checkpoint``, and arq does
-    not try it again. A job that is not running is cancelled, as by ``cancel``. A running job that
-    is not tracked cannot be stopped.
+    A running job raises ``JobStopped`` at its next progress call or ``checkpoint``. It ends as
+    ``stopped`` whatever it raises then, and arq does not try it again; one that returns all
+    the same is ``complete``. A job that is not running is cancelled, as by ``cancel``. A
+    running job that is not tracked cannot be stopped.
 
     Args:
         job_id: arq's id of the job.
-        force: cancel the job at its next ``await``, whatever it waits for.
+        force: cancel the job at its next ``await``, whatever it waits for; by default it is
+            only told.
     """
     return await _chosen().stop(job_id, force=force)
 
@@ -259,9 +334,11 @@ async def unschedule(job_id: str) -> bool:
 
 
 async def retry(job_id: str) -> bool:
-    """Have arq run an ended job again, with the same function and arguments; whether it will.
+    """Run an ended job again, under its id, with the arguments it had; whether it will be.
 
-    For jobs that failed, were stopped or were interrupted for good. False for one that is live,
-    that is complete, that is unknown, or that was enqueued with more than 1 MiB.
+    For jobs that failed, were stopped or were interrupted for good: what they were enqueued
+    with is kept as long as their record, up to 1 MiB. Arq's earlier result goes, and the job
+    starts anew without its message, progress and data. False for a job that is live, that is
+    complete, that is unknown, or whose payload is gone.
     """
     return await _chosen().retry(job_id)

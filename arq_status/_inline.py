@@ -36,7 +36,10 @@ class _NoRedis(ConnectionPool):
     """Has no connections."""
 
     async def get_connection(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise RuntimeError("jobs run inline, without Redis: this pool takes no commands")
+        raise RuntimeError(
+            "jobs run inline, without Redis, and this pool takes no Redis commands: test code that"
+            " sends them with a Redis and a worker"
+        )
 
 
 class InlinePool(StandIn, ArqRedis):  # type: ignore[misc] # redis-py's own bases contradict

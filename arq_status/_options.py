@@ -77,17 +77,24 @@ def status_options(
 ) -> Callable[[F], F]:
     """Say how the jobs of one function are tracked.
 
+        @status_options(expires=timedelta(days=30), record_args=False)
+        async def import_rows(ctx, path):
+            ...
+
+        functions = [import_rows, status_options(track=False)(func(resize, keep_result=0))]
+
     Decorates the function that arq runs, or takes what ``func(...)`` or ``cron(...)`` made of it.
+    It gives back the same one. What is not given here is as ``track_status`` says.
 
     Args:
-        expires: how long an ended job is shown: seconds or a ``timedelta``; by default that of
-            ``track_status``.
+        expires: how long an ended job is shown: seconds or a ``timedelta``.
         track: ``False`` leaves its jobs untracked; ``True`` tracks them where
             ``track_status(track=False)`` tracks no others.
         record_args: ``False`` keeps the arguments out of every record, page and log.
 
     Raises:
         ValueError: ``expires`` is not positive.
+        TypeError: ``expires`` is no time.
     """
     given = GivenOptions(
         expires=None if expires is None else expires_ms(expires),

@@ -25,6 +25,11 @@ current: ContextVar["JobTracker"] = ContextVar("arq_status_tracker")
 def current_tracker() -> "JobTracker":
     """The tracker of the running job, in it and in the tasks and ``asyncio.to_thread`` calls below.
 
+        async def insert(row):
+            await current_tracker().advance()
+
+    Threads that are started otherwise do not have it: pass ``status.sync`` on.
+
     Raises:
         LookupError: no job is running here.
     """
@@ -64,6 +69,13 @@ class Pace:
 class JobTracker:
     """Says how far the job is: ``ctx["status"]`` in a job and its hooks.
 
+        async def import_rows(ctx, rows):
+            status: JobTracker = ctx["status"]
+            await status.total(len(rows))
+            for number, row in enumerate(rows):
+                await status.at(number, f"Row {row}")
+            await status.store(vino="veritas")
+
     Calls change memory only; batches go to Redis several times a second, and the last values are
     there when the job has ended. They never raise for want of Redis.
 
@@ -89,15 +101,21 @@ class JobTracker:
 
     @property
     def sync(self) -> "SyncTracker":
-        """The same calls without await, for code in a thread."""
+        """The same calls without await, for code in a thread.
+
+            await asyncio.to_thread(crunch, status.sync)
+
+        ``retrieve`` and ``flush`` wait for the worker's event loop.
+        """
         if self._sync is None:
             self._sync = SyncTracker(self, self._run, self._pace.loop)
         return self._sync
 
     async def total(self, total: float) -> None:
-        """Set how far the job has to go; 100 by default, 0 where nobody knows.
+        """Set the total, how far the job has to go; 100 by default, 0 where nobody knows.
 
         Raises:
+            JobStopped: the job was asked to stop.
             TypeError: it is not a number.
             ValueError: it is negative or not finite.
         """
@@ -117,7 +135,7 @@ class JobTracker:
             await self._rest()
 
     async def advance(self, step: float = 1, message: str | None = None) -> None:
-        """Go so much further.
+        """Go a step further, or ``step`` of them; without a message the last one stays.
 
         Raises:
             JobStopped, TypeError, ValueError: as ``at``.
@@ -139,7 +157,7 @@ class JobTracker:
         await self._pace.rest()
 
     async def retrieve(self, name: str, default: Any = None) -> Any:
-        """A field of the job's data, whoever stored it; the default where there is none.
+        """The field ``name`` of the job's data, whoever stored it; ``default`` where there is none.
 
         While Redis is away it is what this try stored itself.
         """
@@ -162,8 +180,11 @@ class JobTracker:
     ) -> AsyncIterator[T]:
         """Iterate, and count every item when it is done with.
 
-        Starts again from 0. Without ``total`` it is the length of the iterable, and 0 where that
-        is not known and the job has not set one.
+            async for row in status.track(rows, "Importing"):
+                await insert(row)
+
+        Starts again from 0, with the message if there is one. Without ``total`` it is the length of
+        the iterable, and 0 where that is not known and the job has not set one.
 
         Raises:
             JobStopped, TypeError, ValueError: as ``at``.
@@ -218,43 +239,51 @@ class SyncTracker:
         return self._run.track.job_try
 
     def total(self, total: float) -> None:
-        """``JobTracker.total``."""
+        """Set how far the job has to go, as ``JobTracker.total``."""
         self._run.total(total)
         self._run.raise_if_stopping()
 
     def at(self, at: float, message: str | None = None) -> None:
-        """``JobTracker.at``."""
+        """Set how far the job is, as ``JobTracker.at``."""
         self._run.at(at, message)
         self._run.raise_if_stopping()
 
     def advance(self, step: float = 1, message: str | None = None) -> None:
-        """``JobTracker.advance``."""
+        """Go so much further, as ``JobTracker.advance``."""
         self._run.advance(step, message)
         self._run.raise_if_stopping()
 
     def store(self, **fields: Any) -> None:
-        """``JobTracker.store``."""
+        """Set fields of the job's data, as ``JobTracker.store``."""
         self._run.store(fields)
 
     def retrieve(self, name: str, default: Any = None) -> Any:
-        """``JobTracker.retrieve``."""
+        """A field of the job's data, as ``JobTracker.retrieve``.
+
+        Raises:
+            RuntimeError: an event loop runs in this thread.
+        """
         return self._wait_for(self._tracker.retrieve(name, default))
 
     def track(
         self, iterable: Iterable[T], message: str | None = None, *, total: float | None = None
     ) -> Iterator[T]:
-        """``JobTracker.track``, for a sync iterable."""
+        """Iterate and count, as ``JobTracker.track``, over a sync iterable."""
         self._run.start_over(iterable, message, total)
         for item in iterable:
             yield item
             self.advance()
 
     def checkpoint(self) -> None:
-        """``JobTracker.checkpoint``."""
+        """End here if the job was asked to stop, as ``JobTracker.checkpoint``."""
         self._run.raise_if_stopping()
 
     def flush(self) -> None:
-        """``JobTracker.flush``."""
+        """Wait until all is in Redis, as ``JobTracker.flush``.
+
+        Raises:
+            RuntimeError: an event loop runs in this thread.
+        """
         self._wait_for(self._tracker.flush())
 
     def _wait_for(self, coroutine: Coroutine[Any, Any, T]) -> T:

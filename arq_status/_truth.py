@@ -39,7 +39,7 @@ from arq_status._track import State, Track
 
 
 class Status(StrEnum):
-    """What a job is doing.
+    """What a job is doing. A status is a text as well: ``Status.WORKING == "working"``.
 
     Attributes:
         DEFERRED: in the queue, due later.

@@ -60,19 +60,27 @@ def track_status(
 ) -> Any:
     """Track the jobs of a worker. Decorates its settings class, or takes its settings as a dict.
 
+        @track_status(expires=timedelta(days=1))
+        class WorkerSettings:
+            functions = [import_rows]
+
+        worker = Worker(**track_status({"functions": [import_rows]}))
+
     A class is changed and returned, of a dict a new one is made. Hooks, functions, cron jobs and
     serializers in it go on working.
 
     Args:
         settings: what arq's ``Worker`` is made of.
-        expires: how long an ended job is shown: seconds or a ``timedelta``; half an hour.
+        expires: how long an ended job is shown: seconds or a ``timedelta``; 1800, half an hour, by
+            default.
         track: ``False`` tracks only functions with ``status_options(track=True)``.
         record_args: ``False`` keeps the arguments of all functions out of every record, page and
             log, but for those with ``status_options(record_args=True)``.
 
     Raises:
         ValueError: ``expires`` is not positive.
-        TypeError: the settings are tracked already, or are neither a class nor a dict.
+        TypeError: the settings are tracked already, or are neither a class nor a dict; ``expires``
+            is no time.
     """
     default = FunctionOptions(expires=expires_ms(expires), track=track, record_args=record_args)
     return partial(_apply, default) if settings is None else _apply(default, settings)

@@ -22,7 +22,7 @@ __all__ = ["StandaloneTracker", "inline", "tracker"]
 
 
 @asynccontextmanager
-async def inline(settings: Any) -> AsyncGenerator[ArqRedis]:
+async def inline(settings: type[Any] | dict[str, Any]) -> AsyncGenerator[ArqRedis]:
     """Arq's pool without Redis, whose ``enqueue_job`` runs the job at once.
 
     Arq's own worker runs it: with ``on_startup`` and ``on_shutdown`` around all, the hooks and
@@ -66,14 +66,18 @@ def tracker(job_id: str = "job", job_try: int = 1) -> "StandaloneTracker":
         assert status.record.pct_complete == 100
 
     Args:
-        job_id: what its ``job_id`` is to be.
-        job_try: what its ``job_try`` is to be.
+        job_id: what its ``job_id`` is to be; ``"job"`` by default.
+        job_try: what its ``job_try`` is to be; 1 by default.
     """
     return StandaloneTracker(job_id, job_try)
 
 
 class StandaloneTracker(JobTracker):
     """A ``JobTracker`` whose reports are read from ``record``.
+
+        with tracker() as status:
+            await import_rows({"status": status}, "rows.csv")
+            assert current_tracker() is status
 
     In a ``with`` statement it is also what ``current_tracker()`` gives.
     """
@@ -103,7 +107,15 @@ class StandaloneTracker(JobTracker):
         return record
 
     def stop(self) -> None:
-        """Have the next progress call or ``checkpoint`` raise ``JobStopped``."""
+        """Have the next progress call or ``checkpoint`` raise ``JobStopped``.
+
+            status = tracker()
+            status.stop()
+            with pytest.raises(JobStopped):
+                await import_rows({"status": status}, "rows.csv")
+
+        As ``arq_status.stop`` does with a job that runs.
+        """
         self._run.stopping = True
 
     def __enter__(self) -> Self:

@@ -31,6 +31,7 @@ from arq_status._json import encode, job_object
 from arq_status._track import State
 from arq_status.cli import main
 from arq_status.cli._app import _COMMANDS
+from arq_status.cli._parser import _parser, parse
 from arq_status.cli._plain import plain
 from arq_status.cli._tool import Tool, shown_dsn
 from tests.conftest import StartWorker, ended, until
@@ -417,6 +418,18 @@ def test_help_tells_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.strip()[0].isdigit()
 
 
+def test_help_tells_what_every_argument_is_for() -> None:
+    """Those before the command and behind it, of every command; and examples that are right."""
+    parser = _parser()
+    [commands] = [it for it in parser._actions if isinstance(it.choices, dict)]
+    for each in (parser, *dict(commands.choices or {}).values()):
+        told = {it.dest: it.help for it in each._actions if it is not commands}
+        assert all(told.values()), told
+    examples = re.findall(r"^  arq-status (.*)$", parser.epilog or "", re.MULTILINE)
+    given = [parse(it.split()) for it in examples]
+    assert [it.command for it in given] == ["list", "watch", "doctor"]
+
+
 async def test_redis_is_away(command: Command) -> None:
     """Every command that asks exits with 3 and one sentence, which tells no password."""
     dsn = f"redis://me:secret@localhost:{free_port()}/3?protocol=2"
@@ -425,6 +438,8 @@ async def test_redis_is_away(command: Command) -> None:
         assert answer.code == 3
         [line] = answer.err.splitlines()
         assert "cannot be reached: Error 111 connecting to localhost" in line
+        assert line.endswith(" Start it, or name another with --redis or REDIS_URL.")
+        assert ".." not in line
         assert "me@localhost" in line
         assert "secret" not in answer.err + answer.out
         assert list(answer.json) == ["error"]

@@ -620,8 +620,11 @@ def test_a_dsn_that_cannot_be_read(dsn: str) -> None:
 
 @pytest.mark.parametrize("given", [5, b"redis://localhost", object(), sync_redis.Redis()])
 def test_what_is_no_redis(given: Any) -> None:
-    """It is refused, and told what it is."""
-    with pytest.raises(TypeError, match=type(given).__name__):
+    """It is refused, and told what it is; a Redis that is not asyncio's as well."""
+    kind = type(given)
+    with pytest.raises(
+        TypeError, match=rf"asyncio.Redis,.*, not {kind.__module__}\.{kind.__name__}"
+    ):
         StatusClient(given)
 
 

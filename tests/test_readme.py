@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -16,20 +15,12 @@ from arq.connections import ArqRedis
 
 from arq_status import Status, StatusClient, track_status
 from tests.conftest import StartWorker, ended, until
+from tests.snippets import run_snippet
 from tests.web import page_of
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-
-
-def run_snippet(name: str, source: str, dsn: str) -> ModuleType:
-    """Import a snippet as a module, with the Redis under test in place of localhost."""
-    source = source.replace("RedisSettings()", f"RedisSettings.from_dsn({dsn!r})")
-    module = ModuleType(name)
-    sys.modules[name] = module
-    exec(compile(source, f"README.md:{name}", "exec"), module.__dict__)
-    return module
 
 
 async def test_worker_and_query(

@@ -758,7 +758,7 @@ async def test_other_tasks_go_on_asking_redis(client: StatusClient, pool: ArqRed
 
 async def test_there_is_no_redis(inline_pool: ArqRedis) -> None:
     """Commands are refused with a sentence, and go to no server that happens to listen."""
-    with pytest.raises(RuntimeError, match="without Redis"):
+    with pytest.raises(RuntimeError, match="test code that sends them with a Redis"):
         await inline_pool.set("key", "value")
     with pytest.raises(RuntimeError, match="without Redis"):
         await Job("job", inline_pool).status()

@@ -468,6 +468,9 @@ async def test_other_sites_may_not_act(page: httpx.AsyncClient, pool: ArqRedis) 
         return response.status_code
 
     assert await code() == 403
+    told = await page.post("/statuses/job", data={"action": "delete"}, headers=JSON)
+    for remedy in ("trusted_origins", "X-Arq-Status: 1"):
+        assert remedy in told.json()["error"]
     assert await code(sec_fetch_site="cross-site", origin="https://evil.test") == 403
     assert await code(origin="https://evil.test") == 403
     assert (await page.get("/statuses/job")).status_code == 200
@@ -635,7 +638,7 @@ async def test_title_and_sizes(pool: ArqRedis) -> None:
 @pytest.mark.parametrize("options", [[], [0], [501], [True], ["25"]])
 def test_sizes_that_are_none(options: list[Any]) -> None:
     """Are told when the app is made."""
-    with pytest.raises(ValueError, match="per_page_options"):
+    with pytest.raises(ValueError, match=r"per_page_options must be .* each 1 to 500, not "):
         create_app(per_page_options=options)
 
 

@@ -68,8 +68,10 @@ async def _run(arguments: argparse.Namespace) -> Exit:
     except (RedisError, OSError) as error:
         if isinstance(error, BrokenPipeError):
             raise
-        sentence = f"{shown_dsn(arguments.redis)} cannot be reached: {error}"
-        return tool.complain(sentence, Exit.AWAY)
+        sentence = f"{shown_dsn(arguments.redis)} cannot be reached: {error}".rstrip(".")
+        return tool.complain(
+            f"{sentence}. Start it, or name another with --redis or REDIS_URL.", Exit.AWAY
+        )
     finally:
         await tool.aclose()
 

@@ -12,7 +12,12 @@ from arq_status._truth import Status
 #: It has no public name.
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
-_EXIT_CODES = """\
+_EPILOG = """\
+examples:
+  arq-status list --status failed --sort ended_at
+  arq-status watch ID --timeout 60
+  arq-status doctor ID --redis redis://localhost:6379/1
+
 exit codes:
   0    fine; watch: every job is complete; doctor: no problem
   1    not done, or no such job; watch: a job is not complete; doctor: a problem
@@ -34,11 +39,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="arq-status",
-        description="What are the arq jobs doing?",
-        epilog=_EXIT_CODES,
+        description="What are the arq jobs doing? COMMAND --help tells more of each command.",
+        epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=version("arq-status"))
+    parser.add_argument(
+        "--version", action="version", version=version("arq-status"), help="print the version"
+    )
     _add_common(parser)
     parser.set_defaults(
         redis=os.environ.get("REDIS_URL") or "redis://localhost", queues=None, json=False
@@ -75,31 +82,43 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         help="where to look for live jobs, once for each; else in all that are known",
     )
     parser.add_argument(
-        "--json", action="store_true", default=argparse.SUPPRESS, help="answer in JSON"
+        "--json",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="answer in JSON; watch: one line for each change",
     )
 
 
 def _add_queries(commands: Commands) -> None:
     listing = _add_command(commands, "list", "list jobs")
-    listing.add_argument("--status", choices=[str(status) for status in Status])
+    statuses = [str(status) for status in Status]
+    listing.add_argument("--status", choices=statuses, help="only jobs of this status")
     listing.add_argument("--function", metavar="NAME", help="only jobs of this function")
     listing.add_argument("--search", metavar="TEXT", help="an id, or a part of a function's name")
-    listing.add_argument("--sort", choices=SORTS, default="updated_at")
-    listing.add_argument("--ascending", action="store_true", help="the lowest or oldest first")
-    listing.add_argument("--page", type=int, default=1, metavar="N")
-    listing.add_argument("--per-page", type=int, default=25, metavar="N", help="1 to 500")
+    listing.add_argument(
+        "--sort", choices=SORTS, default="updated_at", help="what to sort by; updated_at"
+    )
+    listing.add_argument(
+        "--ascending", action="store_true", help="the lowest or oldest first; else last"
+    )
+    listing.add_argument("--page", type=int, default=1, metavar="N", help="which page; 1")
+    listing.add_argument(
+        "--per-page", type=int, default=25, metavar="N", help="jobs on a page, 1 to 500; 25"
+    )
 
     show = _add_command(commands, "show", "show all that is known of a job")
-    show.add_argument("job_id", metavar="ID")
+    show.add_argument("job_id", metavar="ID", help="arq's id of the job")
 
     watch = _add_command(commands, "watch", "follow jobs until they end")
-    watch.add_argument("job_ids", metavar="ID", nargs="+")
-    watch.add_argument("--timeout", type=float, metavar="SECONDS", help="how long, at most")
+    watch.add_argument("job_ids", metavar="ID", nargs="+", help="arq's id of a job")
+    watch.add_argument(
+        "--timeout", type=float, metavar="SECONDS", help="how long, at most; else until they end"
+    )
 
     _add_command(commands, "counts", "count the jobs of each status")
 
     doctor = _add_command(commands, "doctor", "find out what is wrong, and why a job is missing")
-    doctor.add_argument("job_id", metavar="ID", nargs="?")
+    doctor.add_argument("job_id", metavar="ID", nargs="?", help="arq's id of the job to look into")
 
 
 def _add_actions(commands: Commands) -> None:
@@ -107,11 +126,11 @@ def _add_actions(commands: Commands) -> None:
         "stop": "stop running jobs at their next progress call, and take waiting ones out",
         "cancel": "take jobs that wait out of their queue for good",
         "retry": "run failed, stopped or interrupted jobs again",
-        "delete": "forget what was tracked of jobs",
+        "delete": "forget what was tracked of jobs; live ones go on",
     }
     for name, words in actions.items():
         action = _add_command(commands, name, words)
-        action.add_argument("job_ids", metavar="ID", nargs="+")
+        action.add_argument("job_ids", metavar="ID", nargs="+", help="arq's id of a job")
         if name == "stop":
             action.add_argument(
                 "--force", action="store_true", help="at their next await, whatever they wait for"
@@ -120,8 +139,10 @@ def _add_actions(commands: Commands) -> None:
 
 def _add_serve(commands: Commands) -> None:
     serve = _add_command(commands, "serve", "serve the dashboard")
-    serve.add_argument("--host", default="127.0.0.1")
+    serve.add_argument("--host", default="127.0.0.1", help="where to listen; 127.0.0.1")
     serve.add_argument("--port", type=int, default=8000, help="0 for any free one; 8000")
-    serve.add_argument("--root-path", default="", metavar="PATH", help="the prefix of a proxy")
-    serve.add_argument("--title", default="Jobs")
+    serve.add_argument(
+        "--root-path", default="", metavar="PATH", help="the prefix that a proxy strips; none"
+    )
+    serve.add_argument("--title", default="Jobs", help="stands at the top of every page; Jobs")
     serve.add_argument("--read-only", action="store_true", help="show jobs, and change nothing")

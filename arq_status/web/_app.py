@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Seque
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
+from typing import TypedDict
 
 from redis.exceptions import RedisError
 from starlette.applications import Starlette
@@ -29,6 +30,16 @@ _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _STATIC = Path(__file__).parent / "static"
 
 
+class AppOptions(TypedDict, total=False):
+    """The options of ``create_app``, for those who pass them on."""
+
+    read_only: bool
+    authorize: Authorize | None
+    trusted_origins: Iterable[str]
+    title: str
+    per_page_options: Sequence[int]
+
+
 def create_app(
     redis: Given | Callable[[], Given] = None,
     *,
@@ -40,14 +51,20 @@ def create_app(
 ) -> Starlette:
     """The dashboard as a Starlette app: ``/statuses`` and ``/statuses/<job id>``.
 
-    Mount it, ``Mount("/admin", create_app(redis))``, or serve it alone. Without ``authorize``
-    everybody who reaches it sees all jobs and may act on them; the dependencies of a FastAPI app
-    do not protect what is mounted in it.
+        async def authorize(request, action, job_id):
+            user = request.headers.get("x-user")  # from a proxy that asks for a password
+            return user == "ann" or action == "view"
+
+        app.mount("/admin", create_app(RedisSettings(), authorize=authorize))
+
+    Mount it in a Starlette or FastAPI app, or serve it alone. Without ``authorize`` everybody who
+    reaches it sees all jobs and may act on them; the dependencies of a FastAPI app do not protect
+    what is mounted in it.
 
     Args:
         redis: what ``arq_status.configure`` takes, a ``StatusClient``, or a callable without
-            arguments that gives one of these, for pools that are made in a lifespan. What the app
-            opens itself it closes.
+            arguments that gives one of these, for pools that are made in a lifespan; by default a
+            Redis on localhost. What the app opens itself it closes.
         read_only: show jobs, and leave out everything that changes them.
         authorize: called with the request, an action and a job id before anything is shown or
             done; only ``True`` lets the request in. Sync or async. Actions are ``view stop cancel
@@ -59,11 +76,14 @@ def create_app(
 
     Raises:
         TypeError: ``redis`` is none of these, or ``trusted_origins`` is a string.
-        ValueError: an origin or a number of jobs per page is none.
+        ValueError: an origin is none, a number of jobs per page is out of its bounds, or the DSN
+            cannot be read.
     """
     options = tuple(per_page_options)
     if not options or not all(type(it) is int and 1 <= it <= MOST_PER_PAGE for it in options):
-        raise ValueError(f"per_page_options must be numbers from 1 to {MOST_PER_PAGE}")
+        raise ValueError(
+            f"per_page_options must be one number or more, each 1 to {MOST_PER_PAGE}, not {options}"
+        )
     site = Site(
         source=ClientSource(redis),
         read_only=read_only,

@@ -29,6 +29,10 @@ ACTIONS = {
 }
 _LARGEST_FORM = 65_536
 _UNKNOWN = "There is no such job: it never was, or it has expired."
+_FOREIGN = (
+    "Another site asked for that. Whoever runs this page can name that site in trusted_origins;"
+    " a script sends the header X-Arq-Status: 1."
+)
 
 
 class JobView:
@@ -88,7 +92,7 @@ class JobView:
 
     def _check_site(self, request: Request) -> None:
         if not is_own_site(request.headers, self._site.trusted_origins):
-            raise HTTPException(403, "Another site asked for that.")
+            raise HTTPException(403, _FOREIGN)
 
     async def _allowed(self, request: Request, job_id: str) -> list[str]:
         """The actions that the page offers when the state of the job permits them."""

@@ -50,12 +50,16 @@ def trusted_set(origins: Iterable[str]) -> frozenset[str]:
         ValueError: one of them is no origin.
     """
     if isinstance(origins, str):
-        raise TypeError("trusted_origins is a collection of origins, not a string")
+        raise TypeError(
+            f"trusted_origins must be a collection, such as [{origins!r}], not a string"
+        )
     found = set()
     for origin in origins:
         parts = urlsplit(origin.lower())
         if parts.scheme not in _DEFAULT_PORTS or not parts.netloc or parts.path.strip("/"):
-            raise ValueError(f"{origin!r} is no origin such as https://example.org")
+            raise ValueError(
+                f"trusted_origins: {origin!r} is no origin such as https://example.org"
+            )
         port = _DEFAULT_PORTS[parts.scheme]
         found.add(f"{parts.scheme}://{parts.netloc.removesuffix(port)}")
     return frozenset(found)

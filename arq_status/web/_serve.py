@@ -1,9 +1,9 @@
 """The dashboard alone, on a port of its own."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Unpack
 
-from arq_status.web._app import create_app
+from arq_status.web._app import AppOptions, create_app
 from arq_status.web._extra import missing
 from arq_status.web._source import Given
 
@@ -18,16 +18,19 @@ def serve(
     port: int = 8000,
     root_path: str = "",
     log_level: str = "info",
-    **options: Any,
+    **options: Unpack[AppOptions],
 ) -> None:
     """Serve the dashboard with uvicorn until a signal ends it.
 
+        serve("redis://localhost", port=8080, read_only=True)
+
     Args:
-        redis: as in ``create_app``, and so are all ``options``.
+        redis: as in ``create_app``.
         host: where to listen; beyond localhost give ``authorize`` or ``read_only`` as well.
-        port: 0 for any free one.
+        port: 8000 by default, 0 for any free one.
         root_path: the prefix that a proxy in front of it strips.
         log_level: uvicorn's.
+        options: the other options of ``create_app``.
 
     Raises:
         ModuleNotFoundError: uvicorn is not installed.
