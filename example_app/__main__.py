@@ -43,7 +43,11 @@ def main() -> int:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m example_app", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m example_app",
+        description="A worker and a page of arq-status in one process, on an embedded Valkey or on"
+        " the Redis that REDIS_URL names.",
+    )
     add = parser.add_argument
     add("--once", action="store_true", help="index without the page, then end")
     add("--directory", type=Path, default=Path(sysconfig.get_path("stdlib")), help="Python source")
@@ -103,7 +107,11 @@ async def _serve(listener: socket.socket, directory: Path, database: Path, uploa
         async with serving(app, listener) as server:
             host, port = listener.getsockname()[:2]
             host = f"[{host}]" if ":" in host else host
-            print(f"The page is at http://{host}:{port}/ (Ctrl-C ends it)", flush=True)
+            url = f"http://{host}:{port}/"
+            print(
+                f"The page is at {url} and the dashboard at {url}admin (Ctrl-C ends both)",
+                flush=True,
+            )
             await asyncio.wait({server})
 
 

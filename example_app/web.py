@@ -190,7 +190,7 @@ def job_view(record: JobRecord) -> dict[str, Any]:
         "headline": headline(record),
         "message": "" if record.ended_at else record.message or "",
         "findings": findings(record),
-        "directory": record.data.get("directory") or record.args,
+        "directory": record.data.get("directory", ""),
     }
 
 

@@ -556,6 +556,22 @@ async def test_nothing_stands_in_the_way_of_anybody(
     assert results.violations_count == 0, results.generate_report()
 
 
+async def test_columns_keep_apart_on_every_width(url: str, open_page: Open, pool: ArqRedis) -> None:
+    """Where there is no room for the columns beside each other, rows are cards."""
+    await write_end(pool, "a", State.FAILED, function="import_rows")
+    page = await open_page(f"{url}/statuses")
+    for width in range(600, 1200, 24):
+        await page.set_viewport_size({"width": width, "height": 700})
+        cut = "cells => cells.filter(it => it.scrollWidth > it.clientWidth).length"
+        assert await page.locator("thead th, #jobs .at-job p").evaluate_all(cut) == 0, width
+
+
+async def test_the_chosen_status_is_in_sight(url: str, open_page: Open) -> None:
+    """Also on a narrow screen, which the row of them is too long for."""
+    page = await open_page(f"{url}/statuses?status=interrupted", NARROW)
+    await expect(page.locator(".counts [aria-current]")).to_be_in_viewport(ratio=1)
+
+
 async def test_progress_is_told_to_screen_readers(
     url: str, open_page: Open, pool: ArqRedis
 ) -> None:

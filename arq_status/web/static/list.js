@@ -138,6 +138,9 @@ const handlers = {
   },
 };
 
+// in a row that is too long for a narrow screen
+document.querySelector(".counts [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 follow(handlers);
 everySecond(arrangeWhenCalm);
 act((action, form) => {
