@@ -427,7 +427,7 @@ async def test_hostile_text_stays_text(url: str, open_page: Open, pool: ArqRedis
     """In every field that a job can set, from the server and from the stream."""
     fields: dict[str, Any] = {
         "function": HOSTILE, "args": HOSTILE, "message": HOSTILE, "error": HOSTILE,
-        "queue": HOSTILE, "worker": f"{HOSTILE}:x", "fields": {HOSTILE: [HOSTILE], "__proto__": 1},
+        "queue": HOSTILE, "worker": HOSTILE, "fields": {HOSTILE: [HOSTILE], "__proto__": 1},
     }  # fmt: skip
     await write_end(pool, HOSTILE, State.FAILED, **fields)
     page = await open_page(f"{url}/statuses")

@@ -14,7 +14,7 @@ import pytest
 from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix, retry_key_prefix
 
-from arq_status import Status, StatusClient, _store, track_status
+from arq_status import Status, StatusClient, _keys, _lookup, _scripts, track_status
 from tests import jobs
 from tests.conftest import StartWorker, ended, until
 from tests.processes import worker_process
@@ -143,7 +143,12 @@ async def test_jobs_of_killed_workers_read_interrupted(
 @pytest.fixture
 def early_death(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker is dead to us after 6 s without a heartbeat, and not after 10."""
-    monkeypatch.setattr(_store, "DEAD_AFTER_MS", 6_000)
+    for module in (_keys, _lookup):
+        monkeypatch.setattr(module, "DEAD_AFTER_MS", 6_000)
+    for script in (_scripts.facts, _scripts.census, _scripts.sweep):
+        # the number stands in it
+        monkeypatch.setattr(script, "_source", "")
+        monkeypatch.setattr(script, "_digest", b"")
 
 
 @pytest.mark.long(10)

@@ -525,7 +525,11 @@ def payload_of(run: int) -> bytes:
 
 def identity(track: Track | None) -> tuple[int, int, int, State] | None:
     """Which row it is."""
-    return (track.run, track.job_try, track.version, track.state) if track else None
+    if track is None:
+        return None
+    # an end stands without a version
+    version = track.version if track.ended is None else 0
+    return (track.run, track.job_try, version, track.state)
 
 
 def is_newer(new: Track, old: Track) -> bool:
@@ -534,8 +538,11 @@ def is_newer(new: Track, old: Track) -> bool:
     def order(track: Track) -> tuple[int, int, int]:
         return (track.run, track.due or track.run, track.job_try)
 
-    if order(new) == order(old) and old.ended is not None and new.ended is None:
-        return False
+    if order(new) == order(old) and old.ended is not None:
+        same_end = new.state is old.state or old.state is State.INTERRUPTED
+        return new.ended is not None and same_end
+    if order(new) == order(old) and new.ended is not None:
+        return True
     if order(new)[:2] == order(old)[:2] and old.state is State.WAITING:
         return True
     return (*order(new), new.version) > (*order(old), old.version)

@@ -24,7 +24,8 @@ local function is_newer(old, new, kind)
   if number(old.n) ~= new.n then return number(old.n) < new.n end
   local seen = tonumber(kind)
   if seen then return not has_ended(old) and number(old.v) <= seen end
-  if has_ended(new) then return true end
+  -- a worker that was only thought dead knows better than those who thought so
+  if has_ended(new) then return not has_ended(old) or old.s == new.s or old.s == 'interrupted' end
   return not has_ended(old) and number(old.v) < new.v
 end
 
