@@ -26,38 +26,19 @@ class ArqWorker:
 
     def __init__(self, settings: Mapping[str, Any], redis: Any) -> None:
         self._settings = settings
-        self._redis = redis
-        self._worker: Worker | None = None
-        self._queue: str | None = None
-        self._meet(asyncio.current_task())
+        self._worker = _worker_of(asyncio.current_task())
+        queue: str | None = self._get("queue_name", None)
+        #: the queue it takes jobs from
+        self.queue = queue or getattr(redis, "default_queue_name", None) or default_queue_name
 
-    def task_of(self, job_id: str) -> "asyncio.Task[Any] | None":
-        """The task in which arq runs the hooks and the serializer of a job, and which asks this."""
-        if self._worker is None:
-            self._meet(asyncio.current_task())
-        if self._worker is None:
-            return asyncio.current_task()
-        return self._worker.tasks.get(job_id)
+    def is_cutting_off(self, job_id: str) -> bool:
+        """Whether the worker's end cancels the task in which arq runs the hooks of a job."""
+        task = self.tasks.get(job_id)
+        return task is not None and task.cancelling() > 0
 
     def job_task_of(self, job_id: str) -> "asyncio.Task[Any] | None":
         """The task in which arq runs the job itself."""
         return None if self._worker is None else self._worker.job_tasks.get(job_id)
-
-    def _meet(self, task: "asyncio.Task[Any] | None") -> None:
-        """Learn the worker from a task that it runs: arq hands its hooks none."""
-        frame = getattr(task.get_coro(), "cr_frame", None) if task is not None else None
-        worker = frame.f_locals.get("self") if frame is not None else None
-        if isinstance(worker, Worker):
-            self._worker = worker
-
-    @property
-    def queue(self) -> str:
-        """The queue it takes jobs from."""
-        if self._queue is None or self._worker is None:
-            name: str | None = self._get("queue_name", None)
-            default = getattr(self._redis, "default_queue_name", None) or default_queue_name
-            self._queue = name or default
-        return self._queue
 
     @property
     def tasks(self) -> Mapping[str, "asyncio.Task[Any]"]:
@@ -119,3 +100,10 @@ class ArqWorker:
         if self._worker is not None:
             return getattr(self._worker, name)
         return self._settings.get(name, default)
+
+
+def _worker_of(task: "asyncio.Task[Any] | None") -> Worker | None:
+    """The worker, from the task in which it starts: arq hands its hooks none."""
+    frame = getattr(task.get_coro(), "cr_frame", None) if task is not None else None
+    worker = frame.f_locals.get("self") if frame is not None else None
+    return worker if isinstance(worker, Worker) else None

@@ -15,8 +15,6 @@ class Attempt:
 
     run: Run
     function: str | None
-    #: the task in which arq runs hooks and serializer
-    task: "asyncio.Task[Any] | None"
     began: float
     #: the task of the job itself was cancelled because somebody forced a stop
     forced: bool = False
@@ -25,13 +23,10 @@ class Attempt:
     #: it was cancelled from outside, and by ``Job.abort``
     cancelled: bool = False
     aborted: bool = False
+    #: the worker's end is what cut it off
+    shut_down: bool = False
     #: what arq stores as its result
     result: Mapping[str, Any] | None = None
-
-    @property
-    def shut_down(self) -> bool:
-        """Whether the worker's end is what cut it off."""
-        return self.task is not None and self.task.cancelling() > 0
 
     @property
     def stopped(self) -> bool:
@@ -50,31 +45,24 @@ class Attempts:
     def __init__(self, worker: ArqWorker) -> None:
         self._worker = worker
         self._loop = asyncio.get_running_loop()
-        self._running: dict[str, Attempt] = {}
+        #: by the ids of their jobs
+        self.running: dict[str, Attempt] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._running)
-
-    def add(self, attempt: Attempt) -> None:
-        """Note that a try has begun."""
-        self._running[attempt.run.job_id] = attempt
-
-    def remove(self, attempt: Attempt) -> None:
-        """Note that it has ended."""
-        self._running.pop(attempt.run.job_id, None)
+        return bool(self.running)
 
     def unrecorded(self) -> set[str]:
         """The jobs that arq has begun, or was cut off in beginning, without a tracked try."""
         return {
             job_id
             for job_id, task in list(self._worker.tasks.items())
-            if job_id not in self._running and (not task.done() or task.cancelled())
+            if job_id not in self.running and (not task.done() or task.cancelled())
         }
 
     def heed(self, stops: Mapping[str, str]) -> None:
         """Stop the tries that are asked for: job ids and runs, with "!" behind them to force it."""
         for job_id, asked in stops.items():
-            attempt = self._running.get(job_id)
+            attempt = self.running.get(job_id)
             if attempt is None or asked.rstrip("!") != str(attempt.run.track.run):
                 continue
             attempt.run.stopping = True

@@ -92,7 +92,7 @@ class Session:
         """A try begins: give it its tracker, one that writes nothing if ours fails."""
         try:
             run = self._begin(ctx)
-            if not run.tracked:
+            if run is None:
                 return
             if run.track.job_try > 1:
                 await _uncut(self._take_over(run), again=True)
@@ -106,28 +106,14 @@ class Session:
             untracked = Track(run=0, job_try=ctx["job_try"])
             ctx["status"] = JobTracker(Run(ctx["job_id"], untracked, None))
 
-    def _begin(self, ctx: dict[str, Any]) -> Run:
-        job_id = ctx["job_id"]
+    def _begin(self, ctx: dict[str, Any]) -> Run | None:
+        """Give a try its tracker; its run, if anything is to be written of it."""
         payload = payload_var.get() or {}
-        function = payload.get("f")
+        job_id, function, enqueued = ctx["job_id"], payload.get("f"), payload.get("et")
         options = self.options_of(function)
-        track = self._new_track(ctx, payload, options)
-        run = Run(job_id, track, self._outbox if options.track else None)
-        attempt = Attempt(run, function, self.worker.task_of(job_id), monotonic())
-        tracker = JobTracker(run, self._uplink if options.track else None, self._pace)
-        attempt_var.set(attempt)
-        current.set(tracker)
-        ctx["status"] = tracker
-        if options.track:
-            self._attempts.add(attempt)
-        return run
-
-    def _new_track(
-        self, ctx: Mapping[str, Any], payload: Mapping[str, Any], options: FunctionOptions
-    ) -> Track:
-        function, run, now = payload.get("f"), payload.get("et"), timestamp_ms()
-        return Track(
-            run=run if type(run) is int else to_unix_ms(ctx["enqueue_time"]),
+        now = timestamp_ms()
+        track = Track(
+            run=enqueued if type(enqueued) is int else to_unix_ms(ctx["enqueue_time"]),
             job_try=ctx["job_try"],
             due=ctx["score"],
             function=None if function is None else shorten(str(function), _NAME_LIMIT),
@@ -138,6 +124,16 @@ class Session:
             worker=self.name,
             expires=options.expires,
         )
+        run = Run(job_id, track, self._outbox if options.track else None)
+        attempt = Attempt(run, function, monotonic())
+        tracker = JobTracker(run, self._uplink if options.track else None, self._pace)
+        attempt_var.set(attempt)
+        current.set(tracker)
+        ctx["status"] = tracker
+        if not options.track:
+            return None
+        self._attempts.running[job_id] = attempt
+        return run
 
     async def _take_over(self, run: Run) -> None:
         """Keep what an earlier try said."""
@@ -158,7 +154,7 @@ class Session:
             attempt = attempt_var.get()
             if attempt is None or not attempt.run.tracked:
                 return
-            self._attempts.remove(attempt)
+            self._attempts.running.pop(attempt.run.job_id, None)
             run, result = attempt.run, attempt.result
             if result is not None and result.get("s"):
                 _close(run, COMPLETE, result)
@@ -167,6 +163,7 @@ class Session:
                     run.mark_urgent()
                     return
             else:
+                attempt.shut_down = self.worker.is_cutting_off(run.job_id)
                 outcome = judge(attempt.raised, result, self._circumstances(attempt))
                 _close(run, outcome, result)
             # in a shutdown as well: the job has ended all the same, and arq is to book that

@@ -44,26 +44,22 @@ def current_tracker() -> "JobTracker":
 class Pace:
     """When jobs in tight loops last let the event loop run: each does so for all of them."""
 
-    __slots__ = ("_rested", "loop")
+    __slots__ = ("loop", "rested")
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         #: where the uplink works, for a tracker that has one
         self.loop = loop
-        self._rested = monotonic()
-
-    @property
-    def is_due(self) -> bool:
-        """Whether the event loop was kept for long enough."""
-        return monotonic() - self._rested > _SLICE
+        #: when the event loop last had its turn
+        self.rested = monotonic()
 
     async def rest(self) -> None:
         """Let the event loop run if that is due."""
         now = monotonic()
-        if now - self._rested > _SLICE:
+        if now - self.rested > _SLICE:
             # before as well: no other job of this turn need do the same
-            self._rested = now
+            self.rested = now
             await asyncio.sleep(0)
-            self._rested = monotonic()
+            self.rested = monotonic()
 
 
 class JobTracker:
@@ -131,7 +127,7 @@ class JobTracker:
             ValueError: ``at`` is negative or not finite.
         """
         self._run.at(at, message)
-        if self._run.stopping or self._pace.is_due:
+        if self._run.stopping or monotonic() - self._pace.rested > _SLICE:
             await self._rest()
 
     async def advance(self, step: float = 1, message: str | None = None) -> None:
@@ -141,7 +137,7 @@ class JobTracker:
             JobStopped, TypeError, ValueError: as ``at``.
         """
         self._run.advance(step, message)
-        if self._run.stopping or self._pace.is_due:
+        if self._run.stopping or monotonic() - self._pace.rested > _SLICE:
             await self._rest()
 
     async def store(self, **fields: Any) -> None:

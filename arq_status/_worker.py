@@ -152,13 +152,15 @@ class Tracking:
             if attempt is None or session is None:
                 return await coroutine(ctx, *args, **kwargs)
             try:
-                attempt.run.raise_if_stopping()  # asked in an earlier try
+                if attempt.run.stopping:  # asked in an earlier try
+                    attempt.run.raise_if_stopping()
                 returned = await coroutine(ctx, *args, **kwargs)
             except BaseException as error:
                 task = asyncio.current_task()
                 attempt.raised = error
                 attempt.cancelled = task is not None and task.cancelling() > 0
                 attempt.aborted = session.worker.is_aborting(attempt.run.job_id)
+                attempt.shut_down = session.worker.is_cutting_off(attempt.run.job_id)
                 if not attempt.stopped or isinstance(error, JobStopped):
                     raise
                 # arq would try it again after Retry, and book what else there is as a failure
@@ -224,7 +226,7 @@ class Tracking:
 
     def _job_deserializer(self, raw: bytes) -> Any:
         data = self._deserialize(raw)
-        if isinstance(data, Mapping) and "r" not in data:
+        if (type(data) is dict or isinstance(data, Mapping)) and "r" not in data:
             payload_var.set(data)
         return data
 

@@ -1,9 +1,13 @@
 """Two sides, measured in turns, and what came out."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from statistics import median, quantiles
 from time import perf_counter, process_time
+
+from arq.connections import ArqRedis
 
 Side = Callable[[], Awaitable[float]]
 
@@ -74,6 +78,20 @@ def repeated(work: Callable[[], Awaitable[object]], times: int) -> Side:
         return (perf_counter() - began) / times
 
     return side
+
+
+@asynccontextmanager
+async def pinned(pool: ArqRedis) -> AsyncIterator[None]:
+    """This process and Redis on one processor: what is measured is all that they do together."""
+    server = (await pool.info("server"))["process_id"]
+    allowed = os.sched_getaffinity(0)
+    try:
+        for process in (0, server):
+            os.sched_setaffinity(process, {min(allowed)})
+        yield
+    finally:
+        for process in (0, server):
+            os.sched_setaffinity(process, allowed)
 
 
 class Processor:

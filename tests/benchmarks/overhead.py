@@ -7,27 +7,41 @@ from time import perf_counter
 from typing import Any
 
 from arq.connections import ArqRedis
+from arq.utils import timestamp_ms
 from arq.worker import create_worker
 
 from arq_status import track_status
 from tests.benchmarks.jobs import noop, short
-from tests.benchmarks.measuring import Comparison, Processor, Result, compare, repeated
+from tests.benchmarks.measuring import Comparison, Processor, Result, compare, pinned, repeated
 
-JOBS = 500
-ROUNDS = 24
+JOBS = 400
+ROUNDS = 30
+#: Seconds after which whatever is written late is written.
+LATE = 0.25
 
 
 async def measure(pool: ArqRedis) -> list[Result]:
     """All of it."""
+    async with pinned(pool):
+        return [*await _working(pool), await _enqueueing(pool)]
+
+
+async def _working(pool: ArqRedis) -> list[Result]:
     results = []
     for max_jobs in (10, 100):
         found = await compare(_slice(pool, True, max_jobs), _slice(pool, False, max_jobs), ROUNDS)
         results.append(_result("P2", f"no-op jobs, `max_jobs={max_jobs}`", found, 1.05))
     same = await compare(_slice(pool, False, 10), _slice(pool, False, 10), ROUNDS)
     results.append(_result("P2", "no-op jobs, untracked both (how much that scatters)", same, 2))
+    naive = await compare(
+        _slice(pool, False, 10, naive_hooks(pool)), _slice(pool, False, 10), ROUNDS // 2
+    )
+    results.append(
+        _result("P2", "no-op jobs, a pipeline at each start and each end instead", naive, 9)
+    )
     found = await compare(_waits(pool, True), _waits(pool, False), ROUNDS // 2)
     results.append(_result("P2", "jobs of 10 ms, time on the clock", found, 1.01))
-    return [*results, await _enqueueing(pool)]
+    return results
 
 
 def _result(measure: str, what: str, found: Comparison, aim: float) -> Result:
@@ -38,23 +52,49 @@ def _result(measure: str, what: str, found: Comparison, aim: float) -> Result:
     return Result(measure, what, found.ratio, found.quartiles, f"<= {aim}", met, detail)
 
 
-def _slice(pool: ArqRedis, track: bool, max_jobs: int) -> Callable[[], Awaitable[float]]:
-    """Processor time of worker and Redis for a job, what is written late included."""
+def _slice(
+    pool: ArqRedis, track: bool, max_jobs: int, hooks: dict[str, Any] | None = None
+) -> Callable[[], Awaitable[float]]:
+    """Processor time of worker and Redis for a job, what is written late included.
+
+    Without the start and the end of the worker, which so few jobs would have to share.
+    """
 
     async def side() -> float:
         await _enqueue(pool, "noop")
-        before: dict[str, float] = {}
+        taken: list[float] = []
 
-        async def on_startup(ctx: dict[str, Any]) -> None:
-            before["redis"] = await _redis_seconds(pool)
-            before["worker"] = used.seconds
+        async def note(ctx: dict[str, Any]) -> None:
+            if taken:
+                await asyncio.sleep(LATE)
+            taken.append(used.seconds + await _redis_seconds(pool))
 
         used = Processor()
-        await _work(pool, track, max_jobs, {"functions": [noop], "on_startup": on_startup})
-        worker = used.seconds - before["worker"]
-        return (worker + await _redis_seconds(pool) - before["redis"]) / JOBS
+        settings = {"functions": [noop], "on_startup": note, "on_shutdown": note, **(hooks or {})}
+        await _work(pool, track, max_jobs, settings)
+        return (taken[1] - taken[0]) / JOBS
 
     return side
+
+
+def naive_hooks(pool: ArqRedis) -> dict[str, Any]:
+    """Tracking as one would write it at first."""
+
+    async def write(ctx: dict[str, Any], status: str) -> None:
+        key = f"status:{ctx['job_id']}"
+        async with pool.pipeline(transaction=True) as pipe:
+            pipe.hset(key, mapping={"status": status, "update_time": timestamp_ms()})
+            pipe.expire(key, 1800)
+            pipe.publish("status_updates", ctx["job_id"])
+            await pipe.execute()
+
+    async def on_job_start(ctx: dict[str, Any]) -> None:
+        await write(ctx, "working")
+
+    async def on_job_end(ctx: dict[str, Any]) -> None:
+        await write(ctx, "complete")
+
+    return {"on_job_start": on_job_start, "on_job_end": on_job_end}
 
 
 def _waits(pool: ArqRedis, track: bool) -> Callable[[], Awaitable[float]]:
@@ -87,6 +127,7 @@ async def _work(pool: ArqRedis, track: bool, max_jobs: int, settings: dict[str, 
         redis_pool=pool, burst=True, poll_delay=0.001, max_jobs=max_jobs, handle_signals=False,
     )  # fmt: skip
     await worker.async_run()
+    await worker.close()
     assert worker.jobs_complete == JOBS
 
 
@@ -104,6 +145,7 @@ async def _enqueueing(pool: ArqRedis) -> Result:
     async def ours() -> float:
         await pool.flushdb()
         await _work_nothing(pool)
+        await pool.ping()  # the worker has closed the connections
         return await repeated(enqueue, 200)()
 
     async def theirs() -> float:
@@ -119,3 +161,4 @@ async def _work_nothing(pool: ArqRedis) -> None:
         redis_pool=pool, burst=True, poll_delay=0.001, handle_signals=False,
     )  # fmt: skip
     await worker.async_run()
+    await worker.close()

@@ -8,7 +8,7 @@ from arq.worker import create_worker
 
 from arq_status import StatusClient, track_status
 from tests.benchmarks.jobs import noop
-from tests.benchmarks.measuring import Comparison, Result, compare, repeated
+from tests.benchmarks.measuring import Comparison, Result, compare, pinned, repeated
 
 ROUNDS = 40
 CALLS = 150
@@ -25,8 +25,9 @@ async def measure(pool: ArqRedis) -> list[Result]:
         redis_pool=pool, burst=True, poll_delay=0.01, handle_signals=False,
     )  # fmt: skip
     await worker.async_run()
+    await worker.close()
     await pool.enqueue_job("noop", _job_id="queued")
-    async with StatusClient(pool) as client:
+    async with StatusClient(pool) as client, pinned(pool):
         results = []
         for job_id in ("job 5", "queued"):
             found = await compare(

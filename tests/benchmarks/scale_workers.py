@@ -1,0 +1,38 @@
+"""Workers for processes of their own, of which there are many or which run for long."""
+
+import os
+
+from arq.connections import RedisSettings
+
+from arq_status import track_status
+from tests.benchmarks.jobs import noop
+
+REDIS = RedisSettings.from_dsn(os.environ.get("REDIS_URL", "redis://localhost"))
+
+
+@track_status
+class Noop:
+    """It shares its queue with many."""
+
+    functions = [noop]
+    redis_settings = REDIS
+    poll_delay = 0.05
+
+
+@track_status(expires=10)
+class Soak:
+    """Its jobs are soon forgotten, so that the number of records stays the same."""
+
+    functions = [noop]
+    redis_settings = REDIS
+    poll_delay = 0.01
+    keep_result = 5
+
+
+@track_status
+class Idle:
+    """It takes nothing from the queue and only keeps the indexes clean."""
+
+    functions = [noop]
+    redis_settings = REDIS
+    queue_name = "arq:idle"
