@@ -12,12 +12,13 @@ from arq.connections import RedisSettings
 from redis.asyncio import Redis
 
 from arq_status import _control
+from arq_status._build import build_record, decode_data
 from arq_status._connection import RedisLike, beside, connect
 from arq_status._feed import Feed
+from arq_status._given import encode_fields
 from arq_status._listing import Query
 from arq_status._options import Expires, expires_ms
-from arq_status._record import BUILT_IN, JobRecord, Page, build_record, decode_data, is_news
-from arq_status._run import encode_fields
+from arq_status._record import BUILT_IN, JobRecord, Page, is_news
 from arq_status._source import RedisSource, Source
 from arq_status._stand_in import StandIn
 from arq_status._truth import Facts, Status
@@ -45,7 +46,8 @@ class StatusClient:
 
     Raises:
         ValueError: ``expires`` is not positive, or the DSN cannot be read.
-        TypeError: ``redis`` is none of these, or ``expires`` is no time.
+        TypeError: ``redis`` is none of these, ``queues`` is a single name, or ``expires`` is no
+            time.
     """
 
     def __init__(
@@ -61,6 +63,8 @@ class StatusClient:
                 "redis must be an ArqRedis or redis.asyncio.Redis, RedisSettings or a DSN,"
                 f" not {type(redis).__module__}.{type(redis).__qualname__}"
             )
+        if isinstance(queues, str):
+            raise TypeError(f"queues must be a list of names, not one: [{queues!r}]")
         if isinstance(redis, str):
             Redis.from_url(redis)  # a DSN that cannot be read is told now
         self._redis = redis

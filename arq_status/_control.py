@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
+from arq_status._control_tracks import cancelled, tombstone, waiting, waiting_again
 from arq_status._source import Source
 from arq_status._track import State
-from arq_status._tracks import cancelled, tombstone, waiting, waiting_again
 from arq_status._truth import Facts, Status, decide
 
 #: Looks at a job that changes while it is being steered.

@@ -45,7 +45,8 @@ def configure(
 
     Raises:
         ValueError: ``expires`` is not positive, or the DSN cannot be read.
-        TypeError: ``redis`` is none of these, or ``expires`` is no time.
+        TypeError: ``redis`` is none of these, ``queues`` is a single name, or ``expires`` is no
+            time.
     """
     global _client  # noqa: PLW0603 - one default client is what this module is for
     _client = StatusClient(redis, queues=queues, expires=expires, job_deserializer=job_deserializer)

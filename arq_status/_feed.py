@@ -7,9 +7,10 @@ from collections.abc import AsyncGenerator, Collection, Coroutine, Iterable, Seq
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol
 
+from arq_status._build import build_record, decode_data
 from arq_status._connection import beside, close
 from arq_status._lookup import Fields
-from arq_status._record import JobRecord, build_record, decode_data, is_news
+from arq_status._record import JobRecord, is_news
 from arq_status._store import Store
 from arq_status._truth import Facts
 from arq_status._writer import TROUBLE

@@ -24,8 +24,9 @@ from arq.utils import timestamp_ms, to_ms, to_unix_ms
 from redis.asyncio import ConnectionPool
 
 from arq_status._attempts import Attempts
+from arq_status._entry import Entry
 from arq_status._inline_worker import InlineWorker, untold_var
-from arq_status._memory import Entry, Memory, MemoryUplink
+from arq_status._memory import Memory, MemoryUplink
 from arq_status._options import FunctionOptions
 from arq_status._run import Outbox
 from arq_status._stand_in import StandIn

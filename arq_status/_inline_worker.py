@@ -12,7 +12,8 @@ from arq.jobs import DeserializationError, SerializationError, deserialize_resul
 from arq.utils import timestamp_ms, to_ms
 from arq.worker import Worker, get_kwargs
 
-from arq_status._memory import Entry, Memory
+from arq_status._entry import Entry
+from arq_status._memory import Memory
 from arq_status._worker import session_var
 
 #: What the jobs that the running job enqueued failed with, by their ids, unless it asked them.

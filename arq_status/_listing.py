@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from arq_status import _keys
+from arq_status._build import build_record, decode_data
 from arq_status._census import Census, IndexRange
-from arq_status._record import JobRecord, Page, build_record, decode_data
+from arq_status._record import JobRecord, Page
 from arq_status._settle import take_census
 from arq_status._store import Store
 from arq_status._text import clean

@@ -2,19 +2,20 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from arq.utils import timestamp_ms
 
 from arq_status._attempts import Attempts
+from arq_status._build import build_record, decode_data
+from arq_status._entry import Entry
 from arq_status._feed import Feed
-from arq_status._keys import LARGEST_PAYLOAD
 from arq_status._listing import Query, page_from
 from arq_status._lookup import Fields
 from arq_status._options import FunctionOptions
 from arq_status._payload import read_job, read_result
-from arq_status._record import JobRecord, Page, build_record, decode_data
+from arq_status._record import JobRecord, Page
 from arq_status._rows import Brief, Row
 from arq_status._run import Outbox, Run
 from arq_status._track import State, Track
@@ -22,57 +23,6 @@ from arq_status._truth import Facts, Status, decide
 
 #: What is left of an in-progress key of arq's: here it goes when the try ends, at the latest.
 _KEY_LEFT = 86_400_000
-
-
-@dataclass(slots=True, kw_only=True)
-class Entry:
-    """A job: what arq holds of it, and what is recorded. Times are epoch milliseconds."""
-
-    job_id: str
-    #: what it was enqueued with, for as long as arq will run it or runs it
-    payload: bytes | None = None
-    queue: str = ""
-    due: int = 0
-    #: a try is running
-    ongoing: bool = False
-    #: the tries begun
-    tries: int = 0
-    #: arq's result and when it expires, ``None`` for never
-    result: bytes | None = None
-    result_expires: int | None = None
-    track: Track | None = None
-    stored: bytes = b""
-    fields: dict[bytes, bytes] = field(default_factory=dict)
-    #: what it was enqueued with, for ``retry``
-    kept: bytes | None = None
-
-    @property
-    def live(self) -> bool:
-        """Arq will run the job, or runs it."""
-        return self.payload is not None
-
-    def put(self, track: Track | None) -> None:
-        """Put a record in the place of the one that is there."""
-        self.track = track
-        self.stored = b"" if track is None else track.encode().encode()
-
-    def expire(self, now: int) -> None:
-        """Drop what would have expired by now."""
-        if self.result_expires is not None and self.result_expires <= now:
-            self.result = self.result_expires = None
-        track = self.track
-        if track is not None and track.ended is not None and track.ended + track.expires <= now:
-            self.forget()
-
-    def keep_payload(self) -> None:
-        """Keep what arq has of it for ``retry``."""
-        if self.payload is not None and len(self.payload) <= LARGEST_PAYLOAD:
-            self.kept = self.payload
-
-    def forget(self) -> None:
-        """Drop what is recorded."""
-        self.put(None)
-        self.fields, self.kept = {}, None
 
 
 class Memory:

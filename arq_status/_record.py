@@ -1,16 +1,12 @@
 """What a query answers with: one frozen snapshot of a job."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from datetime import datetime, timedelta
 from typing import Any
 
-from arq_status._payload import JobPayload, ResultPayload
-from arq_status._text import clean
-from arq_status._track import DEFAULT_TOTAL, State, Track
-from arq_status._truth import ENDED, Facts, Status, decide
+from arq_status._track import DEFAULT_TOTAL
+from arq_status._truth import Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,113 +94,6 @@ class Page:
         return max(1, -(-self.total // self.per_page))
 
 
-def build_record(facts: Facts, data: Mapping[str, Any] | None = None) -> JobRecord | None:
-    """The snapshot that the facts tell; ``None`` for a job that nothing is known of."""
-    status = decide(facts)
-    if status is None:
-        return None
-    if (track := facts.own_track) is not None:
-        return _from_track(facts, status, track, data or {})
-    if facts.live:
-        return _from_queue(facts, status, facts.payload)
-    assert facts.result is not None  # else nothing would be known
-    return _from_result(facts, status, facts.result)
-
-
-def _from_track(facts: Facts, status: Status, track: Track, data: Mapping[str, Any]) -> JobRecord:
-    payload, result = facts.payload, facts.result
-    if result is not None and track.ended is None and (result.job_try or 0) > track.job_try:
-        # arq has ended a later try, of which nothing is written yet
-        track = replace(
-            track,
-            state=State.WORKING,
-            job_try=result.job_try or 0,
-            started=result.started_ms,
-            at=0,
-            worker=None,
-        )
-    updated = track.updated
-    if facts.live:
-        ended = None
-        updated = max(updated, _due_since(facts)) if track.state is State.WAITING else updated
-    else:
-        ended = track.ended or (result and result.finished_ms) or track.updated
-        updated = max(updated, ended)
-    started = track.started
-    working = status is Status.WORKING
-    seen = track.state is not State.WAITING
-    elapsed = None
-    if started is not None:
-        elapsed = max(0, (facts.now if working else ended or track.updated) - started)
-    return JobRecord(
-        job_id=facts.job_id,
-        status=status,
-        function=track.function or (payload.function if payload else None),
-        queue=facts.queue or track.queue,
-        args=track.args or (payload.args if payload and not seen else ""),
-        job_try=(track.job_try or None) if seen else None,
-        at=track.at,
-        total=track.total,
-        message=track.message,
-        pct_complete=100 if status is Status.COMPLETE else percent(track.at, track.total),
-        enqueued_at=_datetime(track.run or _enqueued(payload)),
-        due_at=_datetime(facts.due if _waits(status) else None),
-        started_at=_datetime(started),
-        updated_at=_datetime(updated),
-        ended_at=_datetime(ended),
-        elapsed=_timedelta(elapsed),
-        eta=_timedelta(_remaining(elapsed, track.at, track.total) if working else None),
-        error=_error(facts, status, track),
-        worker=shown_worker(track.worker),
-        data=data,
-        expires_at=_datetime(ended + track.expires if track.ended and ended else None),
-    )
-
-
-def _from_queue(facts: Facts, status: Status, payload: JobPayload | None) -> JobRecord:
-    enqueued = _enqueued(payload)
-    return JobRecord(
-        job_id=facts.job_id,
-        status=status,
-        function=payload.function if payload else None,
-        queue=facts.queue,
-        args=payload.args if payload else "",
-        error=(
-            _stopped_responding(facts.lost_worker)
-            if status is Status.INTERRUPTED and facts.lost_worker is not None
-            else None
-        ),
-        enqueued_at=_datetime(enqueued),
-        due_at=_datetime(facts.due if _waits(status) else None),
-        # also where it was due before it was enqueued: its place in the queue is that in lists
-        updated_at=_datetime(_due_since(facts) or enqueued),
-    )
-
-
-def _from_result(facts: Facts, status: Status, result: ResultPayload) -> JobRecord:
-    started, finished = result.started_ms, result.finished_ms
-    ran = None
-    if started is not None and finished is not None:
-        ran = max(0, finished - started)
-    complete = status is Status.COMPLETE
-    return JobRecord(
-        job_id=facts.job_id,
-        status=status,
-        function=result.function,
-        queue=result.queue,
-        args=result.args,
-        job_try=result.job_try,
-        pct_complete=100 if complete else 0,
-        enqueued_at=_datetime(result.enqueued_ms or None),
-        started_at=_datetime(started),
-        updated_at=_datetime(finished),
-        ended_at=_datetime(finished),
-        elapsed=_timedelta(ran),
-        error=None if complete else result.error,
-        expires_at=_datetime(None if finished is None else finished + facts.expires),
-    )
-
-
 def is_news(old: JobRecord | None, new: JobRecord | None) -> bool:
     """Whether a record tells more than that time went by."""
     if old is None or new is None:
@@ -215,88 +104,3 @@ def is_news(old: JobRecord | None, new: JobRecord | None) -> bool:
 def timeless(record: JobRecord) -> JobRecord:
     """The record without what changes with time alone."""
     return replace(record, elapsed=None, eta=None)
-
-
-def percent(at: float, total: float) -> int:
-    """How much of the total that is, 0 to 100, rounded down; 0 of nothing."""
-    if not total:
-        return 0
-    # multiplied first: 0.29 * 100 is less than 29
-    return 100 if at >= total else min(99, int(at * 100 / total))
-
-
-@lru_cache(maxsize=256)
-def shown_worker(worker: str | None) -> str | None:
-    """HOST:PID without the part that makes a worker's name unique."""
-    return ":".join(worker.split(":")[:2]) if worker else None
-
-
-def decode_data(raw: Mapping[bytes, bytes]) -> dict[str, Any]:
-    """Stored fields, those that are damaged left out."""
-    data = {}
-    for name, value in raw.items():
-        try:
-            data[clean(name.decode())] = json.loads(value)
-        except (ValueError, RecursionError):
-            continue
-    return data
-
-
-#: Why, where neither record nor arq's result says it.
-_UNTOLD = {
-    Status.FAILED: "taken out of its queue before it ran",
-    Status.INTERRUPTED: "cut off",
-}
-
-
-def _error(facts: Facts, status: Status, track: Track) -> str | None:
-    if status not in (*ENDED, Status.RETRYING) or status is Status.COMPLETE:
-        return None
-    if status is Status.INTERRUPTED and (worker := _lost_with(facts, track)) is not None:
-        return _stopped_responding(worker)
-    if facts.result is not None and (track.error is None or track.ended is None):
-        return facts.result.error
-    return _UNTOLD.get(status) if track.error is None else track.error
-
-
-def _lost_with(facts: Facts, track: Track) -> str | None:
-    """The worker whose death interrupted the job."""
-    if facts.live and facts.lost_worker is not None:
-        return facts.lost_worker
-    return track.worker if track.state is State.WORKING and not facts.worker_alive else None
-
-
-def _stopped_responding(worker: str) -> str:
-    return f"worker {shown_worker(worker)} stopped responding"
-
-
-def _waits(status: Status) -> bool:
-    return status in (Status.DEFERRED, Status.QUEUED, Status.RETRYING)
-
-
-def _due_since(facts: Facts) -> int:
-    """When a job that waits became due, 0 while it is not."""
-    return facts.due if facts.due is not None and facts.due <= facts.now else 0
-
-
-def _enqueued(payload: JobPayload | None) -> int | None:
-    return payload.enqueued_ms if payload else None
-
-
-def _remaining(elapsed: int | None, at: float, total: float) -> int | None:
-    if elapsed is None or not at or not total:
-        return None
-    remaining = elapsed / at * max(0, total - at)
-    return int(remaining) if remaining < _LONGEST else None
-
-
-#: A thousand years in ms: an ETA beyond says nothing.
-_LONGEST = 31_536_000_000_000
-
-
-def _datetime(ms: int | None) -> datetime | None:
-    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
-
-
-def _timedelta(ms: int | None) -> timedelta | None:
-    return None if ms is None else timedelta(milliseconds=ms)

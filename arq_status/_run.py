@@ -1,27 +1,20 @@
 """One try of a job as its worker sees it: what it reported, and what of it is not yet in Redis."""
 
 import asyncio
-import json
-import math
 from collections import deque
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
-from numbers import Integral, Real
 from typing import Any
 
 from arq.utils import timestamp_ms
 
 from arq_status._errors import JobStopped
-from arq_status._record import BUILT_IN
+from arq_status._given import LARGEST, amount, encode_fields
 from arq_status._rows import Brief, Row
-from arq_status._text import clean, shorten
+from arq_status._text import shorten
 from arq_status._track import State, Track
 
 #: Characters of a message that are kept.
 MESSAGE_LIMIT = 2_000
-#: Bytes that a stored field may take, encoded.
-FIELD_LIMIT = 65_536
-_LARGEST = 1e300
 _NOWHERE, _PROGRESS, _URGENT = range(3)
 
 
@@ -65,7 +58,7 @@ class Run:
 
     def at(self, at: float, message: str | None) -> None:
         """Set how far the job is."""
-        if type(at) is not int or not 0 <= at <= _LARGEST:
+        if type(at) is not int or not 0 <= at <= LARGEST:
             at = amount(at, "at")
         if message is not None:
             self._say(message)
@@ -228,45 +221,3 @@ class Outbox:
 
 def _nothing() -> None:
     """What an outbox without a writer tells."""
-
-
-def amount(value: object, name: str) -> float:
-    """A progress number.
-
-    Raises:
-        TypeError: it is not a number.
-        ValueError: it is negative, infinite, not a number in the other sense, or beyond 1e300.
-    """
-    if isinstance(value, bool) or not isinstance(value, Real | Decimal):
-        raise TypeError(f"{name} must be a number, not {type(value).__name__}")
-    number: float
-    try:
-        number = int(value) if isinstance(value, Integral) else float(value)
-    except (OverflowError, ValueError):
-        number = math.inf
-    if not 0 <= number <= _LARGEST:
-        raise ValueError(f"{name} must be finite and not negative, not {value!r}")
-    return number
-
-
-def encode_fields(fields: Mapping[str, Any]) -> dict[str, str]:
-    """Stored fields as JSON texts.
-
-    Raises:
-        TypeError: JSON cannot hold a value.
-        ValueError: a name is that of a built-in field, or a value takes more than 64 KiB.
-    """
-    return {clean(name): _encode_field(name, value) for name, value in fields.items()}
-
-
-def _encode_field(name: str, value: object) -> str:
-    if name in BUILT_IN:
-        raise ValueError(f"{name!r} is a built-in field and cannot be stored")
-    try:
-        text = clean(json.dumps(value, ensure_ascii=False, allow_nan=False))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise TypeError(f"field {name!r} cannot be stored as JSON: {error}") from error
-    size = len(text.encode())
-    if size > FIELD_LIMIT:
-        raise ValueError(f"field {name!r} takes {size} bytes as JSON, more than {FIELD_LIMIT}")
-    return text

@@ -14,15 +14,17 @@ from arq.utils import timestamp_ms, to_unix_ms
 
 from arq_status._arq_worker import ArqWorker
 from arq_status._attempts import Attempt, Attempts
+from arq_status._build import shown_worker
 from arq_status._options import FunctionOptions
 from arq_status._outcome import COMPLETE, Circumstances, Outcome, judge
-from arq_status._record import shown_worker
+from arq_status._pace import Pace
+from arq_status._redis_uplink import RedisUplink
 from arq_status._run import Outbox, Run
 from arq_status._stand_in import StandIn
 from arq_status._text import clean, render_args, shorten
 from arq_status._track import State, Track
-from arq_status._tracker import JobTracker, Pace, current
-from arq_status._uplink import RedisUplink, Uplink
+from arq_status._tracker import JobTracker, current
+from arq_status._uplink import Uplink
 from arq_status._writer import TROUBLE
 
 #: Seconds that the start of a job waits for its record at most.

@@ -5,12 +5,13 @@ from dataclasses import replace
 
 from redis.exceptions import ResponseError
 
+from arq_status._build import build_record, shown_worker
 from arq_status._census import Census
-from arq_status._record import JobRecord, build_record, shown_worker
+from arq_status._control_tracks import tombstone
+from arq_status._record import JobRecord
 from arq_status._rows import Row
 from arq_status._store import Store
 from arq_status._track import State, Track
-from arq_status._tracks import tombstone
 from arq_status._truth import DeadWorker, Facts, Status, decide
 
 #: For so many ms after arq's own end a living worker may still have its record to write.

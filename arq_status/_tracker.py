@@ -2,12 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Generator, Iterable
 from contextlib import suppress
 from contextvars import ContextVar
 from time import monotonic
 from typing import Any, TypeVar
 
+from arq_status._pace import SLICE, Pace
 from arq_status._run import Run
 from arq_status._text import clean
 from arq_status._uplink import Uplink
@@ -15,9 +16,6 @@ from arq_status._writer import TROUBLE
 
 T = TypeVar("T")
 
-#: Seconds for which a tight loop of progress calls keeps the event loop: short enough for a round
-#: trip to Redis, which takes several turns of the loop, to fit into a fraction of a second.
-_SLICE = 0.005
 
 current: ContextVar["JobTracker"] = ContextVar("arq_status_tracker")
 
@@ -37,29 +35,9 @@ def current_tracker() -> "JobTracker":
         return current.get()
     except LookupError:
         raise LookupError(
-            "there is no running arq job here, or its worker is not tracked"
+            "there is no running arq job here, or its worker is not tracked: call this in a job, or"
+            " in a task or asyncio.to_thread call below it; elsewhere pass status.sync on"
         ) from None
-
-
-class Pace:
-    """When jobs in tight loops last let the event loop run: each does so for all of them."""
-
-    __slots__ = ("loop", "rested")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        #: where the uplink works, for a tracker that has one
-        self.loop = loop
-        #: when the event loop last had its turn
-        self.rested = monotonic()
-
-    async def rest(self) -> None:
-        """Let the event loop run if that is due."""
-        now = monotonic()
-        if now - self.rested > _SLICE:
-            # before as well: no other job of this turn need do the same
-            self.rested = now
-            await asyncio.sleep(0)
-            self.rested = monotonic()
 
 
 class JobTracker:
@@ -127,7 +105,7 @@ class JobTracker:
             ValueError: ``at`` is negative or not finite.
         """
         self._run.at(at, message)
-        if self._run.stopping or monotonic() - self._pace.rested > _SLICE:
+        if self._run.stopping or monotonic() - self._pace.rested > SLICE:
             await self._rest()
 
     async def advance(self, step: float = 1, message: str | None = None) -> None:
@@ -137,7 +115,7 @@ class JobTracker:
             JobStopped, TypeError, ValueError: as ``at``.
         """
         self._run.advance(step, message)
-        if self._run.stopping or monotonic() - self._pace.rested > _SLICE:
+        if self._run.stopping or monotonic() - self._pace.rested > SLICE:
             await self._rest()
 
     async def store(self, **fields: Any) -> None:
@@ -173,7 +151,7 @@ class JobTracker:
         message: str | None = None,
         *,
         total: float | None = None,
-    ) -> AsyncIterator[T]:
+    ) -> AsyncGenerator[T]:
         """Iterate, and count every item when it is done with.
 
             async for row in status.track(rows, "Importing"):
@@ -263,7 +241,7 @@ class SyncTracker:
 
     def track(
         self, iterable: Iterable[T], message: str | None = None, *, total: float | None = None
-    ) -> Iterator[T]:
+    ) -> Generator[T]:
         """Iterate and count, as ``JobTracker.track``, over a sync iterable."""
         self._run.start_over(iterable, message, total)
         for item in iterable:

@@ -3,7 +3,7 @@
 import asyncio
 import pickle
 import warnings
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial, wraps
@@ -17,6 +17,7 @@ from arq_status._arq_worker import is_untested
 from arq_status._errors import JobStopped
 from arq_status._options import Expires, FunctionOptions, expires_ms, given_options
 from arq_status._session import Session, attempt_var, payload_var
+from arq_status._settings import TrackedList
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -88,12 +89,14 @@ def track_status(
 
 def _apply(default: FunctionOptions, settings: Any) -> Any:
     if not isinstance(settings, type | dict):
-        raise TypeError("track_status takes a settings class or a dict")
+        raise TypeError(
+            f"track_status takes a settings class or a dict, not {type(settings).__name__}"
+        )
     _warn_of_untested_arq(VERSION)
     # arq reads the class itself and none of its bases
     given: Mapping[str, Any] = settings if isinstance(settings, dict) else vars(settings)
-    if isinstance(given.get("functions"), _Settings):
-        raise TypeError("these settings are tracked already")
+    if isinstance(given.get("functions"), TrackedList):
+        raise TypeError("these settings are tracked already: apply track_status once")
     tracked = Tracking(given, default).settings()
     if isinstance(settings, dict):
         return {**settings, **tracked}
@@ -124,8 +127,8 @@ class Tracking:
     def settings(self) -> dict[str, Any]:
         """What takes the place of the settings given."""
         return {
-            "functions": _Settings(self._given.get("functions") or (), self._track_function),
-            "cron_jobs": _Settings(self._given.get("cron_jobs") or (), self._track_cron_job),
+            "functions": TrackedList(self._given.get("functions") or (), self._track_function),
+            "cron_jobs": TrackedList(self._given.get("cron_jobs") or (), self._track_cron_job),
             "on_startup": self._on_startup,
             "on_shutdown": self._on_shutdown,
             "on_job_start": self._on_job_start,
@@ -237,28 +240,3 @@ def given_deserializer(settings: Any) -> Callable[[bytes], Any] | None:
     deserializer: Any = given.get("job_deserializer")
     ours = getattr(deserializer, "__self__", None)
     return ours.given_deserializer if isinstance(ours, Tracking) else deserializer
-
-
-class _Settings(Sequence[T]):
-    """A list of the settings, whose items are tracked when arq's worker reads them.
-
-    Import strings among them are not resolved before, just as arq does it.
-    """
-
-    def __init__(self, given: Sequence[Any], track: Callable[[Any], T]) -> None:
-        self._given = tuple(given)
-        self._track = track
-
-    def __len__(self) -> int:
-        return len(self._given)
-
-    @overload
-    def __getitem__(self, index: int) -> T: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[T]: ...
-
-    def __getitem__(self, index: int | slice) -> T | Sequence[T]:
-        if isinstance(index, slice):
-            return [self._track(item) for item in self._given[index]]
-        return self._track(self._given[index])

@@ -9,10 +9,11 @@ from typing import Any, Self
 from arq.connections import ArqRedis
 from arq.utils import timestamp_ms
 
+from arq_status._build import build_record, decode_data
 from arq_status._client import StatusClient
 from arq_status._default import in_context
 from arq_status._inline import InlinePool
-from arq_status._record import JobRecord, build_record, decode_data
+from arq_status._record import JobRecord
 from arq_status._run import Run
 from arq_status._track import Track
 from arq_status._tracker import JobTracker, current

@@ -355,6 +355,12 @@ async def test_the_queues_of_tracked_workers(
     assert [it.job_id for it in (await client.list_jobs()).items] == ["job"]
 
 
+def test_queues_are_a_list() -> None:
+    """A single name is refused, for it would be taken for a list of letters."""
+    with pytest.raises(TypeError, match=r"not one: \['arq:queue'\]"):
+        StatusClient(queues="arq:queue")
+
+
 async def test_a_client_of_some_queues(pool: ArqRedis, start_worker: StartWorker) -> None:
     """With ``queues`` the live jobs of those are listed, and the ended ones of all."""
 

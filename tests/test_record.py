@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from arq_status import JobRecord, Status, StatusClient
+from arq_status._build import build_record, percent
+from arq_status._given import FIELD_LIMIT
 from arq_status._payload import Outcome, ResultPayload
-from arq_status._record import build_record, percent
-from arq_status._run import FIELD_LIMIT
 from arq_status._store import Store
 from arq_status._track import State, Track
 from arq_status._truth import Facts

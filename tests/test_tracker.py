@@ -23,7 +23,8 @@ from arq_status import (
     current_tracker,
     track_status,
 )
-from arq_status._run import FIELD_LIMIT, MESSAGE_LIMIT, Outbox, Run
+from arq_status._given import FIELD_LIMIT
+from arq_status._run import MESSAGE_LIMIT, Outbox, Run
 from arq_status._store import Store
 from arq_status._track import Track
 from tests.conftest import StartWorker, ended, until

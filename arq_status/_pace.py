@@ -1,0 +1,29 @@
+"""How long jobs keep the event loop."""
+
+import asyncio
+from time import monotonic
+
+#: Seconds for which a tight loop of progress calls keeps the event loop: short enough for a round
+#: trip to Redis, which takes several turns of the loop, to fit into a fraction of a second.
+SLICE = 0.005
+
+
+class Pace:
+    """When jobs in tight loops last let the event loop run: each does so for all of them."""
+
+    __slots__ = ("loop", "rested")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        #: where the uplink works, for a tracker that has one
+        self.loop = loop
+        #: when the event loop last had its turn
+        self.rested = monotonic()
+
+    async def rest(self) -> None:
+        """Let the event loop run if that is due."""
+        now = monotonic()
+        if now - self.rested > SLICE:
+            # before as well: no other job of this turn need do the same
+            self.rested = now
+            await asyncio.sleep(0)
+            self.rested = monotonic()
