@@ -15,7 +15,8 @@ DEFAULT_EXPIRES_MS = 1_800_000
 #: What ``total`` is until the job says otherwise.
 DEFAULT_TOTAL = 100
 
-_decode = json.JSONDecoder().decode
+#: without the look for white space around, which there is none of
+_scan = json.JSONDecoder().raw_decode
 
 
 class State(StrEnum):
@@ -99,10 +100,11 @@ class Track:
     def decode(cls, raw: bytes) -> Self | None:
         """Read a record, damaged ones as far as they can be read; ``None`` if not at all."""
         try:
-            fields = _decode(raw.decode())
+            text = raw.decode()
+            fields, end = _scan(text)
         except (ValueError, RecursionError):
             return None
-        if not isinstance(fields, dict):
+        if type(fields) is not dict or end != len(text):
             return None
         state = _STATES.get(_text(fields.get("s", "complete" if "e" in fields else None)))
         if state is None:

@@ -24,6 +24,7 @@ from arq_status import (
 from tests.conftest import RunBurst, StartWorker, ended, until
 from tests.jobs import add, fail
 from tests.processes import worker_process
+from tests.records import put_job
 from tests.verdicts import assert_agreement, verdict
 
 Context = dict[str, Any]
@@ -322,6 +323,22 @@ async def test_a_stop_outlives_the_worker(
     async with worker_process(dsn, tmp_path):
         record = await ended(client, "job")
         assert (record.status, record.error) == (Status.STOPPED, "stopped")
+
+
+async def test_a_stop_asked_in_an_earlier_try(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """The next try ends before the job's first line."""
+    begun: list[int] = []
+
+    async def job(ctx: Context) -> None:
+        begun.append(ctx["job_try"])
+
+    enqueued = await put_job(pool, "job", function="job")
+    await leave_stop(pool, "job", str(enqueued))
+    await start_worker(track_status({"functions": [func(job, name="job")]}))
+    assert (await ended(client, "job")).status is Status.STOPPED
+    assert not begun
 
 
 async def test_stop_of_what_does_not_run(pool: ArqRedis, client: StatusClient) -> None:
