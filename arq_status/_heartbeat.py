@@ -28,6 +28,8 @@ _INTERVAL = 2.0
 _RETRY = 0.3
 _LOOK = 0.15
 _STOPS = 0.4
+#: Seconds without a turn after which an event loop counts as blocked.
+_BLOCKED = 2 * _LOOK
 #: Seconds between looks at what has expired and at what dead workers left behind.
 _TIDYING = 30.0
 #: Jobs that such a look takes in at most.
@@ -57,7 +59,6 @@ class Heartbeat:
         self._writer = writer
         self._outbox = outbox
         self._attempts = attempts
-        self._batches = -1
         #: jobs that arq had begun at the last look, and those of them that Redis was told of
         self._begun: set[str] = set()
         self._told: set[str] = set()
@@ -132,8 +133,8 @@ class Heartbeat:
         begun = self._attempts.unrecorded()
         await self._tell_begun(store, begun & self._begun)
         self._begun = begun
-        batches, self._batches = self._batches, self._writer.batches
-        if self._batches == batches and self._outbox and not self._writer.sending:
+        blocked = monotonic() - self._heard > _BLOCKED
+        if blocked and self._outbox and not self._writer.sending:
             await deliver(store, self._outbox, progress=True)
 
     async def _tell_begun(self, store: Store, job_ids: set[str]) -> None:

@@ -40,8 +40,6 @@ class Writer:
         self._tick = TICK
         self._closing = False
         self._pause = 0.0
-        #: grows with every batch; with ``sending`` it shows another thread a blocked loop
-        self.batches = 0
         self.sending = False
         outbox.notify = self.notify
         self._task = self._loop.create_task(self._work(), name="arq-status writer")
@@ -112,7 +110,6 @@ class Writer:
         except TROUBLE as error:
             await self._despair(waiters, error)
             return
-        self.batches += 1
         if self._pause:
             logger.info("Redis is back: tracking goes on")
             self._pause = 0.0
