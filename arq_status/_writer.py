@@ -105,8 +105,12 @@ class Writer:
             self._ticked = monotonic()
             self._tick = min(TICK + len(self._outbox.progress) / 4_000, LONGEST_TICK)
         try:
-            while await deliver(self._store, self._outbox, progress=progress) == BATCH:
-                pass
+            # what jobs report in the meantime is for the next tick
+            remaining = self._outbox.size
+            while remaining > 0:
+                remaining -= (
+                    await deliver(self._store, self._outbox, progress=progress) or remaining
+                )
         except TROUBLE as error:
             await self._despair(waiters, error)
             return
