@@ -59,14 +59,11 @@ class Lookup:
         if not job_ids:
             return []
         version, how = self._version, self._how(with_data * _FIELDS + short * _SHORT)
-        if len(job_ids) <= _CHUNK:
-            found = [await _scripts.facts(self._redis, version, how, *job_ids)]
-        else:
-            starts = range(0, len(job_ids), _CHUNK)
-            calls: list[tuple[Argument, ...]] = [
-                (version, how, *job_ids[start : start + _CHUNK]) for start in starts
-            ]
-            found = await _scripts.facts.many(self._redis, calls)
+        calls: list[tuple[Argument, ...]] = [
+            (version, how, *job_ids[start : start + _CHUNK])
+            for start in range(0, len(job_ids), _CHUNK)
+        ]
+        found = await _scripts.facts.many(self._redis, calls)
         # one moment for all: jobs that run are sorted by how long they do
         now = timestamp_ms()
         answers: list[tuple[Facts, Fields]] = []

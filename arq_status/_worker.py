@@ -155,8 +155,7 @@ class Tracking:
             if attempt is None or session is None:
                 return await coroutine(ctx, *args, **kwargs)
             try:
-                if attempt.run.stopping:  # asked in an earlier try
-                    attempt.run.raise_if_stopping()
+                attempt.run.raise_if_stopping()  # asked in an earlier try
                 returned = await coroutine(ctx, *args, **kwargs)
             except BaseException as error:
                 task = asyncio.current_task()
@@ -229,7 +228,7 @@ class Tracking:
 
     def _job_deserializer(self, raw: bytes) -> Any:
         data = self._deserialize(raw)
-        if (type(data) is dict or isinstance(data, Mapping)) and "r" not in data:
+        if isinstance(data, Mapping) and "r" not in data:
             payload_var.set(data)
         return data
 

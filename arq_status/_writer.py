@@ -107,10 +107,10 @@ class Writer:
         try:
             # what jobs report in the meantime is for the next tick
             remaining = self._outbox.size
-            while remaining > 0:
-                remaining -= (
-                    await deliver(self._store, self._outbox, progress=progress) or remaining
-                )
+            while remaining > 0 and (
+                sent := await deliver(self._store, self._outbox, progress=progress)
+            ):
+                remaining -= sent
         except TROUBLE as error:
             await self._despair(waiters, error)
             return

@@ -5,9 +5,19 @@ import os
 from time import time
 from typing import Any
 
-from arq.connections import RedisSettings
+from arq.connections import ArqRedis, RedisSettings
 
 from arq_status import JobTracker, track_status
+
+#: Where the workers of processes of their own find their jobs.
+REDIS = RedisSettings.from_dsn(os.environ.get("REDIS_URL", "redis://localhost"))
+
+
+async def enqueue(pool: ArqRedis, function: str, numbers: range) -> None:
+    """Enqueue "job <number>" for each, some at a time."""
+    for start in range(0, len(numbers), 50):
+        ids = (f"job {number}" for number in numbers[start : start + 50])
+        await asyncio.gather(*(pool.enqueue_job(function, _job_id=job_id) for job_id in ids))
 
 
 async def noop(ctx: dict[str, Any]) -> None:
@@ -39,6 +49,6 @@ class Settings:
     """A worker for many jobs at a time."""
 
     functions = [noop, short, report, wait]
-    redis_settings = RedisSettings.from_dsn(os.environ.get("REDIS_URL", "redis://localhost"))
+    redis_settings = REDIS
     max_jobs = 2_000
     poll_delay = 0.01

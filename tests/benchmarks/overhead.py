@@ -11,7 +11,7 @@ from arq.utils import timestamp_ms
 from arq.worker import create_worker
 
 from arq_status import track_status
-from tests.benchmarks.jobs import noop, short
+from tests.benchmarks.jobs import enqueue, noop, short
 from tests.benchmarks.measuring import Comparison, Processor, Result, compare, pinned, repeated
 
 JOBS = 400
@@ -116,9 +116,7 @@ def _waits(pool: ArqRedis, track: bool) -> Callable[[], Awaitable[float]]:
 
 async def _enqueue(pool: ArqRedis, function: str) -> None:
     await pool.flushdb()
-    for start in range(0, JOBS, 50):
-        ids = (f"job {number}" for number in range(start, start + 50))
-        await asyncio.gather(*(pool.enqueue_job(function, _job_id=job_id) for job_id in ids))
+    await enqueue(pool, function, range(JOBS))
 
 
 async def _work(pool: ArqRedis, track: bool, max_jobs: int, settings: dict[str, Any]) -> None:
@@ -139,18 +137,18 @@ async def _redis_seconds(pool: ArqRedis) -> float:
 async def _enqueueing(pool: ArqRedis) -> Result:
     """Enqueueing where a tracked worker has announced itself, and where none has."""
 
-    async def enqueue() -> None:
+    async def once() -> None:
         await pool.enqueue_job("noop")
 
     async def ours() -> float:
         await pool.flushdb()
         await _work_nothing(pool)
         await pool.ping()  # the worker has closed the connections
-        return await repeated(enqueue, 200)()
+        return await repeated(once, 200)()
 
     async def theirs() -> float:
         await pool.flushdb()
-        return await repeated(enqueue, 200)()
+        return await repeated(once, 200)()
 
     return _result("P3", "enqueueing", await compare(ours, theirs, ROUNDS), 1.02)
 

@@ -1,13 +1,7 @@
 """Workers for processes of their own, of which there are many or which run for long."""
 
-import os
-
-from arq.connections import RedisSettings
-
 from arq_status import track_status
-from tests.benchmarks.jobs import noop
-
-REDIS = RedisSettings.from_dsn(os.environ.get("REDIS_URL", "redis://localhost"))
+from tests.benchmarks.jobs import REDIS, noop
 
 
 @track_status
