@@ -13,8 +13,8 @@ _SKIPPED = frozenset({"__pycache__", "site-packages", "dist-packages"})
 _LONGEST_SEARCH = 200
 #: A search heeds the path below the root only: what is above would match everything.
 _INSIDE = "substr(path, length(root) + 1)"
+#: No write-ahead log: who turns it on or off waits for nobody, but fails on a locked database.
 _SCHEMA = """
-    PRAGMA journal_mode = WAL;
     PRAGMA synchronous = NORMAL;
     PRAGMA foreign_keys = ON;
     CREATE TABLE IF NOT EXISTS files (

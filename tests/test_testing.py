@@ -501,7 +501,7 @@ async def test_following_a_job(inline_pool: ArqRedis) -> None:
 
     async with inline(track_status({"functions": [func(job, name="job")]})) as pool:
         running = asyncio.create_task(pool.enqueue_job("job", _job_id="job"))
-        await until(lambda: arq_status.is_working("job"))
+        await until(lambda: arq_status.message("job"))
         waiting = asyncio.create_task(arq_status.wait("job"))
         messages = []
         async for record in arq_status.watch("job"):
