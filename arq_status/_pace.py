@@ -15,9 +15,9 @@ class Pace:
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         #: where the uplink works, for a tracker that has one
-        self.loop = loop
+        self.loop: asyncio.AbstractEventLoop | None = loop
         #: when the event loop last had its turn
-        self.rested = monotonic()
+        self.rested: float = monotonic()
 
     async def rest(self) -> None:
         """Let the event loop run if that is due."""

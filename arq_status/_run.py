@@ -31,20 +31,20 @@ class Run:
     )  # fmt: skip
 
     def __init__(self, job_id: str, track: Track, outbox: "Outbox | None") -> None:
-        self.job_id = job_id
-        self.track = track
+        self.job_id: str = job_id
+        self.track: Track = track
         #: its first row is in Redis
-        self.begun = False
+        self.begun: bool = False
         #: it has ended: later progress is none
-        self.closed = False
+        self.closed: bool = False
         #: it said something of its own
-        self.reported = False
+        self.reported: bool = False
         #: what this try stored, encoded
         self.fields: dict[str, str] = {}
         #: the names of the stored fields that are not known to be in Redis
         self.unsent: dict[str, None] = {}
         #: it was asked to stop
-        self.stopping = False
+        self.stopping: bool = False
         self._outbox = outbox
         #: where in the outbox it stands: nowhere, with those that made progress, with the urgent
         self._waits = _NOWHERE

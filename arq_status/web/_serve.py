@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Unpack
 
 from arq_status.web._app import AppOptions, create_app
-from arq_status.web._extra import missing
+from arq_status.web._extra import of_the_extra
 from arq_status.web._source import Given
 
 #: Seconds that open connections have to end after a signal.
@@ -36,11 +36,9 @@ def serve(
         ModuleNotFoundError: uvicorn is not installed.
         SystemExit: the port is taken.
     """
-    try:
+    with of_the_extra():
         # an app that is mounted does without it
         import uvicorn  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise missing(error) from error
     app = create_app(redis, **options)
     uvicorn.run(
         app,
