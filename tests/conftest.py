@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from itertools import islice
 from time import monotonic
@@ -33,6 +34,15 @@ def pytest_xdist_auto_num_workers() -> int:
     many commands and connections there were, and it would count those of the others as well.
     """
     return 0 if os.environ.get("REDIS_URL") else min(2 * (os.cpu_count() or 1), 8)
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach the processes that tests start, also where the suite runs in the background.
+
+    A shell has what it starts there ignore it, and children inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

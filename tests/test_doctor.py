@@ -17,8 +17,9 @@ from arq_status._options import FunctionOptions
 from arq_status._store import Store
 from arq_status._track import State
 from arq_status.cli import main
-from arq_status.cli._examine import Sample, Server, look_at_records
+from arq_status.cli._examine import Server
 from arq_status.cli._findings import Finding, Level, of_server, of_versions
+from arq_status.cli._sample import Sample, look_at_records
 from tests.conftest import StartWorker, ended, until
 from tests.records import HOUR, begin, own_key, put_job, put_result, write_end, write_record
 
@@ -262,8 +263,8 @@ async def test_it_reads_no_more_than_so_much(
     doctor: Doctor, pool: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of many keys it takes a sample, in a bounded number of rounds, and says so."""
-    monkeypatch.setattr("arq_status.cli._examine._ROUNDS", 2)
-    monkeypatch.setattr("arq_status.cli._examine._KEYS_A_ROUND", 10)
+    monkeypatch.setattr("arq_status.cli._sample.ROUNDS", 2)
+    monkeypatch.setattr("arq_status.cli._sample.KEYS_A_ROUND", 10)
     async with pool.pipeline(transaction=False) as pipeline:
         for number in range(200):
             pipeline.set(f"arq:result:{number}", "x")

@@ -8,7 +8,8 @@ from importlib.metadata import version
 from arq_status._arq_worker import is_untested
 from arq_status._build import shown_worker
 from arq_status._words import duration
-from arq_status.cli._examine import Examination, Sample, Server, Worker
+from arq_status.cli._examine import Examination, Server, Worker
+from arq_status.cli._sample import Sample
 
 
 class Level(StrEnum):

@@ -3,8 +3,9 @@
 from arq_status._json import counts_object, job_object, list_object
 from arq_status._listing import Query
 from arq_status._truth import Status
+from arq_status.cli._job_view import job_view
+from arq_status.cli._list_view import counts_view, list_view
 from arq_status.cli._tool import Exit, Tool
-from arq_status.cli._views import counts_view, job_view, list_view
 
 
 async def list_jobs(tool: Tool) -> Exit:

@@ -12,9 +12,9 @@ from rich.text import Text
 from arq_status._json import job_object
 from arq_status._record import JobRecord
 from arq_status._truth import Status
+from arq_status.cli._job_view import moving_view
 from arq_status.cli._plain import plain
 from arq_status.cli._tool import Exit, Tool
-from arq_status.cli._views import moving_view
 
 #: Seconds between two pictures: time goes on, also where nothing changes.
 _PICTURE = 0.1
