@@ -26,7 +26,8 @@ from redis.asyncio import ConnectionPool
 from arq_status._attempts import Attempts
 from arq_status._entry import Entry
 from arq_status._inline_worker import InlineWorker, untold_var
-from arq_status._memory import Memory, MemoryUplink
+from arq_status._memory import Memory
+from arq_status._memory_uplink import MemoryUplink
 from arq_status._options import FunctionOptions
 from arq_status._run import Outbox
 from arq_status._stand_in import StandIn

@@ -1,13 +1,11 @@
 """Jobs in memory: what arq's keys and our records would hold, for tests that run without Redis."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from arq.utils import timestamp_ms
 
-from arq_status._attempts import Attempts
 from arq_status._build import build_record, decode_data
 from arq_status._entry import Entry
 from arq_status._feed import Feed
@@ -17,12 +15,24 @@ from arq_status._options import FunctionOptions
 from arq_status._payload import read_job, read_result
 from arq_status._record import JobRecord, Page
 from arq_status._rows import Brief, Row
-from arq_status._run import Outbox, Run
 from arq_status._track import State, Track
 from arq_status._truth import Facts, Status, decide
 
 #: What is left of an in-progress key of arq's: here it goes when the try ends, at the latest.
 _KEY_LEFT = 86_400_000
+
+
+class Reporter(Protocol):
+    """A worker's uplink: it keeps what jobs report until somebody asks."""
+
+    #: the options of its functions
+    announced: Mapping[str, FunctionOptions]
+
+    def pull(self) -> None:
+        """Write what jobs have reported."""
+
+    def stop(self, job_id: str, run: int, *, force: bool) -> None:
+        """Ask a running job to stop."""
 
 
 class Memory:
@@ -33,7 +43,7 @@ class Memory:
         self._entries: dict[str, Entry] = {}
         #: the options of the functions, once a tracked worker has announced them
         self.options: Mapping[str, FunctionOptions] = {}
-        self._uplink: MemoryUplink | None = None
+        self._uplink: Reporter | None = None
         self.feed = Feed(self)
         #: runs a job that is queued to its end
         self.run: Callable[[str], Awaitable[object]] = _nobody
@@ -50,7 +60,7 @@ class Memory:
 
     # a worker's side
 
-    def attach(self, uplink: "MemoryUplink") -> None:
+    def attach(self, uplink: Reporter) -> None:
         """Take in what an uplink brings."""
         self._uplink, self.options = uplink, uplink.announced
 
@@ -205,71 +215,6 @@ class Memory:
     def _shown(self, read: Any) -> Any:
         options = self.options.get(read.function or "")
         return read if options is None or options.record_args else replace(read, args="")
-
-
-class MemoryUplink:
-    """Keeps what jobs report until somebody asks, and lets those who follow know."""
-
-    #: nothing is ever waited for
-    idle = True
-
-    def __init__(
-        self,
-        memory: Memory,
-        options: Mapping[str, FunctionOptions],
-        outbox: Outbox,
-        attempts: Attempts,
-    ) -> None:
-        self._memory = memory
-        self.announced = options
-        self._outbox = outbox
-        self._attempts = attempts
-        self._loop = asyncio.get_running_loop()
-
-    async def open(self) -> None:
-        """Begin to take what jobs report."""
-        self._memory.attach(self)
-        self._outbox.notify = self._notify
-
-    async def close(self) -> None:
-        """Take what is left."""
-        self.pull()
-        self._memory.detach()
-
-    async def flush(self, run: Run, patience: float = 0) -> None:
-        """Have a run written."""
-        del patience
-        run.mark_urgent()
-        self.pull()
-
-    async def track(self, job_id: str) -> Track | None:
-        """The tracking record of a job."""
-        return self._memory.entry(job_id).track
-
-    async def field(self, job_id: str, name: str) -> bytes | None:
-        """A stored field of a job, encoded."""
-        return self._memory.entry(job_id).fields.get(name.encode())
-
-    async def options(self, function: str) -> FunctionOptions | None:
-        """What a worker has announced of a function: here there is no other."""
-        del function
-        return None
-
-    def pull(self) -> None:
-        """Take what jobs have reported."""
-        while taken := self._outbox.take(100, progress=True):
-            for run, row in taken:
-                self._memory.write(row)
-                run.begun = True
-                run.settle(row.fields)
-
-    def stop(self, job_id: str, run: int, *, force: bool) -> None:
-        """Ask a running job to stop."""
-        self._attempts.heed({job_id: f"{run}!" if force else str(run)})
-
-    def _notify(self) -> None:
-        # jobs report from threads as well
-        self._loop.call_soon_threadsafe(self._memory.feed.hear_of_any)
 
 
 async def _nobody(job_id: str) -> None:
