@@ -190,6 +190,16 @@ async def until(condition: Callable[[], Any], seconds: float = 10) -> Any:
         await asyncio.sleep(0.005)
 
 
+async def started(client: StatusClient, job_id: str) -> None:
+    """Wait until the record says that the job runs: arq says so a moment before."""
+
+    async def runs() -> bool:
+        record = await client.job(job_id)
+        return record is not None and record.status == "working" and record.job_try is not None
+
+    await until(runs)
+
+
 async def ended(client: StatusClient, job_id: str, seconds: float = 10) -> arq_status.JobRecord:
     """The record of a job when it has ended."""
 

@@ -16,7 +16,7 @@ from arq_status._store import Store
 from arq_status._track import State
 from arq_status.web import create_app
 from tests import browser, jobs
-from tests.conftest import StartWorker, ended, until
+from tests.conftest import StartWorker, ended, started, until
 from tests.records import put_job, write_end, write_running
 from tests.server import Server, free_port
 from tests.web import HOSTILE, JOB_IDS, serving
@@ -320,7 +320,7 @@ async def test_a_job_is_forced_to_stop(
     """One that waits for something and reports nothing."""
     await pool.enqueue_job("wait", _job_id="a")
     await start_worker(track_status(SETTINGS))
-    await until(lambda: client.is_working("a"))
+    await started(client, "a")
     page = await open_page(f"{url}/statuses/a")
     await press(page, page.get_by_role("button", name="Force stop"), "Force it to stop")
     await expect(page.locator(".status")).to_have_text("stopped")
@@ -386,11 +386,12 @@ async def test_a_job_moves_on_its_page(
     await expect(page.get_by_role("button")).to_have_text(["Delete"])
 
 
+@pytest.mark.long(8)
 async def test_a_job_that_expires_while_one_looks_says_so(
     url: str, open_page: Open, pool: ArqRedis
 ) -> None:
     """What was last known stays on the page, and nothing can be done with it any more."""
-    await write_end(pool, "a", message="the last word", expires=2_500)
+    await write_end(pool, "a", message="the last word", expires=8_000)
     page = await open_page(f"{url}/statuses/a", may_complain=True)
     await expect(page.locator("#gone")).to_be_hidden()
     await expect(page.locator("#gone")).to_be_visible()

@@ -21,23 +21,13 @@ from arq_status import (
     status_options,
     track_status,
 )
-from tests.conftest import RunBurst, StartWorker, ended, until
+from tests.conftest import RunBurst, StartWorker, ended, started, until
 from tests.jobs import add, fail
 from tests.processes import worker_process
 from tests.records import put_job
 from tests.verdicts import assert_agreement, verdict
 
 Context = dict[str, Any]
-
-
-async def started(client: StatusClient, job_id: str) -> None:
-    """Wait until the record says that the job runs."""
-
-    async def runs() -> bool:
-        record = await client.job(job_id)
-        return record is not None and record.status is Status.WORKING and record.job_try is not None
-
-    await until(runs)
 
 
 async def our_keys(pool: ArqRedis) -> set[str]:

@@ -125,7 +125,7 @@ async def test_the_clock_starts_when_the_job_has_ended(
     await has_no_clock()
     settings = {"functions": [func(slow, name="slow")]}
     try:
-        await start_worker(track_status(expires=0.2)(settings))
+        await start_worker(track_status(expires=1)(settings))
         await until(lambda: client.is_retrying("job"))
         await has_no_clock()
         assert await client.store("job", outside=1)
@@ -134,7 +134,7 @@ async def test_the_clock_starts_when_the_job_has_ended(
         assert await client.store("job", outside=2)
         began = monotonic()
         # longer than the expiry
-        await until(lambda: monotonic() - began > 0.3)
+        await until(lambda: monotonic() - began > 1.1)
         await has_no_clock()
         record = await client.job("job")
         assert record is not None
@@ -152,7 +152,7 @@ async def test_the_clock_starts_when_the_job_has_ended(
 
 async def test_a_new_run_has_no_clock(pool: ArqRedis, client: StatusClient) -> None:
     """A job that runs again does not expire with its earlier run."""
-    await write_end(pool, "job", fields={"old": 1}, expires=300)
+    await write_end(pool, "job", fields={"old": 1}, expires=60_000)
     run = await put_job(pool, "job", enqueued=timestamp_ms() + 5)
     await beat(pool, "host:1:x")
     await write_record(pool, "job", worker="host:1:x", run=run, fields={"new": 1})
@@ -161,8 +161,8 @@ async def test_a_new_run_has_no_clock(pool: ArqRedis, client: StatusClient) -> N
     assert await client.get("job", "data") == {"new": 1}
     # and with a later try of the same run, too
     await write_record(pool, "again", State.INTERRUPTED, run=run, fields={"old": 1})
-    await write_end(pool, "again", run=run, ended=run, job_try=1, version=2, expires=300)
-    assert 0 < await pool.pttl(f"{OWN}data:again") <= 300
+    await write_end(pool, "again", run=run, ended=run, job_try=1, version=2, expires=60_000)
+    assert 0 < await pool.pttl(f"{OWN}data:again") <= 60_000
     await write_record(pool, "again", run=run, job_try=2)
     assert await pool.ttl("arqstatus:1/again") == -1
     assert await pool.ttl(f"{OWN}data:again") == -1
@@ -187,7 +187,8 @@ async def test_storing_from_outside_moves_nothing(pool: ArqRedis, client: Status
             new.expires_at,
         )
     of_record = await pool.pttl("arqstatus:1/c")
-    assert 0 < await pool.pttl(f"{OWN}data:c") <= of_record <= 60_000
+    assert of_record <= 60_000
+    assert abs(of_record - await pool.pttl(f"{OWN}data:c")) < 5_000
     assert await client.get("c", "vino") == "veritas"
 
 

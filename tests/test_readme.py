@@ -14,7 +14,7 @@ from arq import func
 from arq.connections import ArqRedis
 
 from arq_status import Status, StatusClient, track_status
-from tests.conftest import StartWorker, ended, until
+from tests.conftest import StartWorker, ended, started, until
 from tests.snippets import run_snippet
 from tests.web import page_of
 
@@ -93,7 +93,7 @@ async def test_steering(
 
     await pool.enqueue_job("slow", _job_id="slow")
     await start_worker(track_status({"functions": [func(slow, name="slow")]}))
-    await until(lambda: client.is_working("slow"))
+    await started(client, "slow")
     await steering.insist("slow")
     assert (await ended(client, "slow")).status is Status.COMPLETE
     assert runs == 2

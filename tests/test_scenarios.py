@@ -517,7 +517,7 @@ async def test_an_id_used_again_while_the_old_record_lives(
     assert first
     assert (first.status, first.at, first.data) == (Status.FAILED, 50, {"vino": "veritas"})
 
-    await pool.enqueue_job("report_then_fail", succeed=True, _job_id="job", _defer_by=0.5)
+    await pool.enqueue_job("report_then_fail", succeed=True, _job_id="job", _defer_by=2)
     waiting = await client.job("job")
     assert waiting
     assert (waiting.status, waiting.error, waiting.ended_at) == (Status.DEFERRED, None, None)

@@ -7,7 +7,6 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
 import pytest
@@ -30,7 +29,7 @@ from arq_status import (
 from arq_status._inline import InlineJob
 from arq_status.testing import inline, tracker
 from arq_status.web import create_app
-from tests.conftest import RunBurst, until
+from tests.conftest import RunBurst, started, until
 from tests.jobs import Unprintable
 from tests.web import page_of
 
@@ -526,7 +525,7 @@ async def test_stopping_a_job(inline_pool: ArqRedis) -> None:
     async with inline(settings) as pool:
         for name, force in (("job", False), ("wait", True)):
             running = asyncio.create_task(pool.enqueue_job(name, _job_id=name))
-            await until(partial(arq_status.is_working, name))
+            await started(StatusClient(pool), name)
             assert not await arq_status.cancel(name)
             assert await arq_status.stop(name, force=force)
             with pytest.raises(JobStopped):
@@ -553,7 +552,7 @@ async def test_aborting_a_job() -> None:
     async with inline(settings) as pool:
         for name, aborted in (("wait", True), ("thrifty", False)):
             running = asyncio.create_task(pool.enqueue_job(name, _job_id=name))
-            await until(partial(arq_status.is_working, name))
+            await started(StatusClient(pool), name)
             running_job = InlineJob(name, pool)
             assert await running_job.status() is JobStatus.in_progress
             assert await running_job.abort(poll_delay=0.001) is aborted
@@ -590,7 +589,7 @@ async def test_what_still_runs_at_the_end_is_cut_off() -> None:
 
     async with inline(track_status({"functions": [func(job, name="job")]})) as pool:
         running = asyncio.create_task(pool.enqueue_job("job", _job_id="job"))
-        await until(lambda: arq_status.is_working("job"))
+        await started(StatusClient(pool), "job")
     found = await running
     assert found is not None
     assert await found.status() is JobStatus.queued

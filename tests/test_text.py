@@ -187,9 +187,9 @@ def _laughs(depth: int) -> list[Any]:
 )
 def test_large_values_stop_at_the_limit(value: Any, beginning: str) -> None:
     """However large a value is, only what is shown of it is written."""
-    before = time.perf_counter()
+    before = time.thread_time()
     text = render_args((value,), {"key": value})
-    assert time.perf_counter() - before < 0.2
+    assert time.thread_time() - before < 0.2
     assert text.startswith(beginning)
     assert len(text) == 80
 

@@ -93,10 +93,11 @@ async def test_what_comes_fast_is_told_as_one(
 
     await start_worker(track_status({"functions": [func(job, name="job")]}))
     await pool.enqueue_job("job", _job_id="job")
+    began = monotonic()
     seen = await follow(client)
     steps = [record.at for record in seen]
     assert steps == sorted(steps)
-    assert 4 <= len(set(steps)) <= 30
+    assert 3 < len(set(steps)) < 10 + 20 * (monotonic() - began)
     assert (seen[-1].status, seen[-1].at) == (Status.COMPLETE, 99)
 
 
@@ -167,7 +168,7 @@ async def test_wait_times_out(pool: ArqRedis, client: StatusClient) -> None:
     began = monotonic()
     with pytest.raises(TimeoutError):
         await client.wait("job", timeout=0.3)
-    assert 0.3 <= monotonic() - began < 2
+    assert 0.3 <= monotonic() - began < 5
     await until(lambda: _is_alone(pool))
 
 
@@ -175,17 +176,18 @@ async def _is_alone(pool: ArqRedis) -> bool:
     return await subscribers(pool) == 0
 
 
-async def test_wait_sees_a_cancelled_job_end(pool: ArqRedis, client: StatusClient) -> None:
-    """At once, for cancel tells it."""
+async def test_wait_sees_a_cancelled_job_end(
+    pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, for cancel tells it: no look at what publishes nothing is needed."""
+    monkeypatch.setattr(_feed, "CHECK", 3600)
     await pool.enqueue_job("add", 1, 2, _job_id="job", _defer_by=60)
     waiting = asyncio.create_task(client.wait("job", timeout=10))
     await until(lambda: _listens(pool))
-    began = monotonic()
     await client.cancel("job")
     record = await waiting
     assert record is not None
     assert record.status is Status.STOPPED
-    assert monotonic() - began < 1
 
 
 async def _listens(pool: ArqRedis) -> bool:
@@ -194,7 +196,7 @@ async def _listens(pool: ArqRedis) -> bool:
 
 async def test_what_publishes_nothing_is_seen(pool: ArqRedis, client: StatusClient) -> None:
     """A due time, and a job that somebody threw away."""
-    await pool.enqueue_job("add", 1, 2, _job_id="job", _defer_by=1)
+    await pool.enqueue_job("add", 1, 2, _job_id="job", _defer_by=2)
     seen = []
     async with aclosing(client.watch("job")) as records, asyncio.timeout(15):
         async for record in records:

