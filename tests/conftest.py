@@ -46,6 +46,17 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests that take no server as ``pure``, and have those that take long begin."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if "server" in fixtures:
+            item.add_marker("processes")
+        elif "dsn" not in fixtures and item.get_closest_marker("processes") is None:
+            item.add_marker("pure")
+    _put_long_ones_first(items)
+
+
+def _put_long_ones_first(items: list[pytest.Item]) -> None:
     """Tests that wait for long come first in half of the processes, beside all that compute.
 
     Each process begins with an equal share of the list, and ends with what is left of others'.

@@ -145,6 +145,7 @@ def test_modules_import_one_way() -> None:
     assert order.index("_store") < order.index("_client") < order.index("_default")
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("names", ["status", "track_status", "*"])
 def test_importing_the_package_takes_arq_and_redis_only(names: str) -> None:
     """No part that comes with an extra is imported before it is asked for."""

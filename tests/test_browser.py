@@ -27,9 +27,12 @@ if not browser.missing():
 
     expect.set_options(timeout=15_000)
 
-pytestmark = pytest.mark.skipif(
-    browser.missing() is not None and not browser.IS_REQUIRED, reason=str(browser.missing())
-)
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.skipif(
+        browser.missing() is not None and not browser.IS_REQUIRED, reason=str(browser.missing())
+    ),
+]
 
 WIDE, NARROW = (1280, 900), (360, 760)
 Open = Callable[..., Awaitable["Page"]]

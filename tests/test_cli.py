@@ -516,6 +516,7 @@ def run(
     )  # fmt: skip
 
 
+@pytest.mark.processes
 async def test_the_real_command(dsn: str, pool: ArqRedis, jobs: None) -> None:
     """``python -m arq_status`` in a pipe: wide lines, no colours, exit codes."""
     done = await asyncio.to_thread(run, "list", dsn=dsn)
@@ -536,6 +537,7 @@ async def test_lines_in_a_pipe(command: Command, jobs: None) -> None:
     assert "ValueError: no vino none at all" in (await command("list", width=None)).out
 
 
+@pytest.mark.processes
 async def test_a_reader_that_has_seen_enough(dsn: str, pool: ArqRedis) -> None:
     """``arq-status list | head -1`` ends without a word."""
     for number in range(500):
@@ -601,6 +603,7 @@ async def test_ctrl_c(command: Command, monkeypatch: pytest.MonkeyPatch) -> None
     assert answer == Answer(130, "", "")
 
 
+@pytest.mark.processes
 async def test_interrupting_it(dsn: str, pool: ArqRedis, jobs: None) -> None:
     """Ctrl-C ends ``watch`` at once, with 130 and without a traceback."""
     process = await asyncio.create_subprocess_exec(
@@ -648,6 +651,7 @@ def test_without_an_extra(
             main(argv)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("missing", ["rich", "starlette", "uvicorn"])
 def test_missing_packages(missing: str, tmp_path: Path, dsn: str) -> None:
     """The same in a real process: one line, and no traceback."""
@@ -661,6 +665,7 @@ def test_missing_packages(missing: str, tmp_path: Path, dsn: str) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.processes
 async def test_serve(dsn: str, pool: ArqRedis, jobs: None) -> None:
     """``serve`` shows the dashboard of this Redis until Ctrl-C, and warns where others reach it."""
     port = free_port()

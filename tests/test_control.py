@@ -262,6 +262,7 @@ async def test_a_stop_without_force_lets_a_job_wait(
     assert (await ended(client, "job", 2)).status is Status.STOPPED
 
 
+@pytest.mark.processes
 async def test_a_stop_in_code_that_blocks_the_event_loop(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path
 ) -> None:
@@ -300,6 +301,7 @@ async def test_a_stop_is_of_one_run(
     assert (await ended(client, "job")).status is Status.COMPLETE
 
 
+@pytest.mark.processes
 async def test_a_stop_outlives_the_worker(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path
 ) -> None:
@@ -477,6 +479,7 @@ async def test_cancel_between_tries(
     await assert_agreement(client, {"job": Status.STOPPED})
 
 
+@pytest.mark.processes
 @pytest.mark.long(10)
 async def test_cancel_of_an_interrupted_job(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path
@@ -678,6 +681,7 @@ async def test_retry_where_there_is_nothing_to_run(
     assert not [key for key in await our_keys(pool) if "payload" in key]
 
 
+@pytest.mark.processes
 async def test_retry_of_a_job_whose_end_no_hook_saw(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path
 ) -> None:

@@ -290,6 +290,7 @@ async def test_inline(pool):
 """
 
 
+@pytest.mark.processes
 def test_tests(tmp_path: Path) -> None:
     """The helpers for tests work in tests of users."""
     tests = TESTS.format(inline=EXAMPLES["inline"])

@@ -290,6 +290,7 @@ async def test_resp3(doctor: Doctor, pool: ArqRedis, dsn: str) -> None:
     assert about(findings, "queues") == [("ok", "arq:queue: 1 job, 1 due")]
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("changes", "level", "words"),
     [

@@ -20,6 +20,8 @@ from tests.conftest import StartWorker, ended, until
 from tests.processes import worker_process
 from tests.verdicts import assert_agreement, verdict
 
+pytestmark = pytest.mark.processes
+
 #: Seconds after which the jobs of a killed worker read interrupted.
 DEADLINE = 15
 

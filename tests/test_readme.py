@@ -128,6 +128,7 @@ async def is_under_way(client: StatusClient, job_id: str) -> bool:
     return (await client.at(job_id) or 0) > 0
 
 
+@pytest.mark.processes
 def test_tests_of_users(tmp_path: Path) -> None:
     """The tests pass in a project of their own."""
     (tmp_path / "jobs.py").write_text(SNIPPETS[0])
