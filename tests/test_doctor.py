@@ -263,8 +263,8 @@ async def test_it_reads_no_more_than_so_much(
     doctor: Doctor, pool: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of many keys it takes a sample, in a bounded number of rounds, and says so."""
-    monkeypatch.setattr("arq_status.cli._sample.ROUNDS", 2)
-    monkeypatch.setattr("arq_status.cli._sample.KEYS_A_ROUND", 10)
+    monkeypatch.setattr("arq_status.cli._raw._ROUNDS", 2)
+    monkeypatch.setattr("arq_status.cli._raw._KEYS_A_ROUND", 10)
     async with pool.pipeline(transaction=False) as pipeline:
         for number in range(200):
             pipeline.set(f"arq:result:{number}", "x")

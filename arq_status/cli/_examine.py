@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from redis.asyncio import Redis
 from arq_status import _keys
 from arq_status._keys import DEAD_AFTER_MS
 from arq_status._options import FunctionOptions
-from arq_status.cli._raw import KEYS_A_ROUND, ROUNDS, command, pipeline, scored, text
+from arq_status.cli._raw import command, pipeline, scored, some_keys, text
 from arq_status.cli._sample import Sample, take_sample
 
 #: Workers that are looked at, the latest.
@@ -116,16 +117,13 @@ async def examine(redis: Redis, queues: Sequence[str] | None) -> Examination:
 
 async def queue_of(redis: Redis, job_id: str) -> str | None:
     """The queue that holds a job, wherever that is; not all keys may be looked at."""
-    cursor = 0
-    for _ in range(ROUNDS):
-        cursor, keys = await redis.scan(cursor, count=KEYS_A_ROUND, _type="zset")
-        names = [name for it in keys if not (name := text(it)).startswith(_keys.PREFIX)]
-        scores = await pipeline(redis, [("ZSCORE", name, job_id) for name in names])
-        for name, score in zip(names, scores, strict=True):
-            if score is not None:
-                return name
-        if cursor == 0:
-            break
+    async with aclosing(some_keys(redis, "zset")) as rounds:
+        async for keys, _ in rounds:
+            names = [key for key in keys if not key.startswith(_keys.PREFIX)]
+            scores = await pipeline(redis, [("ZSCORE", name, job_id) for name in names])
+            for name, score in zip(names, scores, strict=True):
+                if score is not None:
+                    return name
     return None
 
 

@@ -1,12 +1,13 @@
 """Commands to Redis and their answers as they are, whatever client sends them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Any
 
+from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 #: How often SCAN is called at most, and for how many keys.
-ROUNDS, KEYS_A_ROUND = 50, 1_000
+_ROUNDS, _KEYS_A_ROUND = 50, 1_000
 
 
 async def command(redis: Any, *parts: str) -> Any:
@@ -21,6 +22,18 @@ async def pipeline(redis: Any, commands: Iterable[Sequence[str]]) -> list[Any]:
             sending.execute_command(*parts, NEVER_DECODE=True)
         answers = await sending.execute(raise_on_error=False)
     return [None if isinstance(answer, ResponseError) else answer for answer in answers]
+
+
+async def some_keys(
+    redis: Redis, kind: str | None = None
+) -> AsyncGenerator[tuple[list[str], bool]]:
+    """The names of a bounded number of keys, in rounds, and whether there are no more."""
+    cursor = 0
+    for _ in range(_ROUNDS):
+        cursor, keys = await redis.scan(cursor, count=_KEYS_A_ROUND, _type=kind)
+        yield [text(key) for key in keys], cursor == 0
+        if cursor == 0:
+            break
 
 
 def scored(answer: Sequence[Any]) -> list[tuple[bytes, bytes | float]]:

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from arq_status import _keys
 from arq_status._track import State, Track
-from arq_status.cli._raw import KEYS_A_ROUND, ROUNDS, pipeline, text
+from arq_status.cli._raw import pipeline, some_keys
 
 #: Keys of a kind that are looked at closely.
 _MOST = 200
@@ -43,16 +43,12 @@ async def take_sample(redis: Redis, queues: Sequence[str]) -> Sample:
         result_key_prefix: sample.results,
         _keys.TRACK: sample.records,
     }
-    cursor = 0
-    for _ in range(ROUNDS):
-        cursor, keys = await redis.scan(cursor, count=KEYS_A_ROUND)
-        for key in map(text, keys):
+    async for keys, are_last in some_keys(redis):
+        for key in keys:
             for prefix, ids in kinds.items():
                 if key.startswith(prefix) and len(ids) < _MOST:
                     ids.append(key.removeprefix(prefix))
-        if cursor == 0:
-            sample.whole = all(len(ids) < _MOST for ids in kinds.values())
-            break
+        sample.whole = are_last and all(len(ids) < _MOST for ids in kinds.values())
     await _look_at_jobs(redis, sample, queues)
     await look_at_records(redis, sample, queues)
     return sample
