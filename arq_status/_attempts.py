@@ -18,6 +18,8 @@ class Attempt:
     began: float
     #: the task of the job itself was cancelled because somebody forced a stop
     forced: bool = False
+    #: arq came as far as the job itself
+    entered: bool = False
     #: what the job raised, or what arq will find wrong with what it returned
     raised: BaseException | None = None
     #: it was cancelled from outside, and by ``Job.abort``

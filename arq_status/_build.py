@@ -33,6 +33,8 @@ def _from_track(facts: Facts, status: Status, track: Track, data: Mapping[str, A
     started = track.started
     working = status is Status.WORKING
     seen = track.state is not State.WAITING
+    # else nobody knows when it ended, and the clock starts when that is noted
+    is_told = track.ended is not None or facts.result is not None
     elapsed = None
     if started is not None:
         elapsed = max(0, (facts.now if working else ended or track.updated) - started)
@@ -57,7 +59,7 @@ def _from_track(facts: Facts, status: Status, track: Track, data: Mapping[str, A
         error=_error(facts, status, track),
         worker=shown_worker(track.worker),
         data=data,
-        expires_at=_datetime(ended + track.expires if track.ended and ended else None),
+        expires_at=_datetime(ended + track.expires if ended and is_told else None),
     )
 
 

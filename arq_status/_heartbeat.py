@@ -156,6 +156,9 @@ class Heartbeat:
             if not self._failing:
                 logger.warning("no heartbeat of worker %s: %r", self._worker, error)
             self._failing = True
+        except Exception:
+            # whatever it is, without heartbeats all jobs of this worker would pass for lost
+            logger.exception("worker %s could not do all that its heartbeat does", self._worker)
 
 
 async def _tidy(store: Store) -> None:

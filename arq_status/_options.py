@@ -130,6 +130,6 @@ def expires_ms(expires: Expires) -> int:
     seconds = expires.total_seconds() if isinstance(expires, timedelta) else expires
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise TypeError(f"expires must be seconds or a timedelta, not {type(expires).__name__}")
-    if not seconds > 0 or not math.isfinite(seconds):
+    if not seconds > 0 or seconds == math.inf:
         raise ValueError(f"expires must be positive and finite, not {expires!r}")
-    return min(max(1, round(seconds * 1000)), _LONGEST_MS)
+    return max(1, round(min(seconds, _LONGEST_MS // 1000) * 1000))

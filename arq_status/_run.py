@@ -83,7 +83,7 @@ class Run:
         if total is None:
             try:
                 total = len(iterable)  # type: ignore[arg-type]
-            except TypeError:
+            except Exception:  # whatever its length says
                 total = self.track.total if self._total_given else 0
         self.total(total)
         self.at(0, message)
@@ -121,7 +121,7 @@ class Run:
 
     def mark_urgent(self) -> None:
         """Have it written even if it is closed, and not only as often as progress is."""
-        if self._waits is not _URGENT and self._outbox is not None:
+        if self._waits is not _URGENT and self._outbox is not None and not self._has_expired():
             self._waits = _URGENT
             self._outbox.urgent.append(self)
             self._outbox.notify()
@@ -159,6 +159,11 @@ class Run:
             return False
         self._waits = _NOWHERE
         return True
+
+    def _has_expired(self) -> bool:
+        """Whether nothing of it is to be shown any more."""
+        ended = self.track.ended
+        return ended is not None and ended + self.track.expires <= timestamp_ms()
 
     def _say(self, message: str) -> None:
         if message is self.track.message:

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from time import monotonic
 from typing import Any, TypeVar
 
-from arq.utils import timestamp_ms, to_unix_ms
+from arq.utils import args_to_string, timestamp_ms, to_unix_ms
 
 from arq_status._arq_worker import ArqWorker
 from arq_status._attempts import Attempt, Attempts
@@ -166,6 +166,9 @@ class Session:
                     return
             else:
                 attempt.shut_down = self.worker.is_cutting_off(run.job_id)
+                if not attempt.entered and result is None:
+                    attempt.aborted = self.worker.is_aborting(run.job_id)
+                    attempt.raised = _why_not_entered(attempt)
                 outcome = judge(attempt.raised, result, self._circumstances(attempt))
                 _close(run, outcome, result)
             # in a shutdown as well: the job has ended all the same, and arq is to book that
@@ -249,6 +252,19 @@ def _args(payload: Mapping[str, Any], options: FunctionOptions) -> str:
     if not options.record_args:
         return ""
     return render_args(payload.get("a") or (), payload.get("k") or {})
+
+
+def _why_not_entered(attempt: Attempt) -> BaseException:
+    """What kept arq from the job, which it began and does not say more of."""
+    if attempt.aborted or attempt.shut_down or attempt.forced:
+        return asyncio.CancelledError()
+    payload = payload_var.get() or {}
+    try:
+        # for its own log
+        args_to_string(tuple(payload.get("a") or ()), dict(payload.get("k") or {}))
+    except Exception as error:
+        return error
+    return TimeoutError()
 
 
 def _close(run: Run, outcome: Outcome, result: Mapping[str, Any] | None) -> None:

@@ -14,6 +14,7 @@ from arq_status._lookup import Lookup
 from arq_status._options import FunctionOptions
 from arq_status._replies import pairs, scored, text
 from arq_status._rows import Brief, Row, arguments, flat
+from arq_status._text import clean
 from arq_status._track import Track
 from arq_status._truth import Facts
 
@@ -57,7 +58,9 @@ class Store:
 
     async def options(self, function: str) -> FunctionOptions | None:
         """What a worker has announced of a function."""
-        raw = await self.redis.execute_command("HGET", _keys.FUNCTIONS, function, NEVER_DECODE=True)
+        raw = await self.redis.execute_command(
+            "HGET", _keys.FUNCTIONS, clean(function), NEVER_DECODE=True
+        )
         return FunctionOptions.decode(raw) if isinstance(raw, bytes) else None
 
     async def track(self, job_id: str) -> Track | None:
@@ -182,7 +185,7 @@ class Store:
         described = json.dumps(
             {"queue": queue, "in_progress_ms": in_progress_ms, "blocked_ms": blocked_ms}
         )
-        announced = [part for name, it in options.items() for part in (name, it.encode())]
+        announced = [part for name, it in options.items() for part in (clean(name), it.encode())]
         await _scripts.beat(
             self.redis, worker, in_progress_ms + _WORKER_EXPIRES_MS, described, queue,
             uuid4().hex, *announced,

@@ -10,6 +10,8 @@ from typing import Self
 
 from arq.constants import default_queue_name
 
+from arq_status._text import clean
+
 #: Milliseconds that an ended job's record lives when nobody says otherwise.
 DEFAULT_EXPIRES_MS = 1_800_000
 #: What ``total`` is until the job says otherwise.
@@ -163,4 +165,5 @@ def _amount(value: object, default: float) -> float:
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+    # JSON can spell halves of surrogates, which nothing else takes
+    return clean(value) if isinstance(value, str) else None

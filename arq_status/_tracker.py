@@ -118,7 +118,7 @@ class JobTracker:
         if self._run.stopping or monotonic() - self._pace.rested > SLICE:
             await self._rest()
 
-    async def store(self, **fields: Any) -> None:
+    async def store(self, /, **fields: Any) -> None:
         """Set fields of the job's data, each to any JSON value of up to 64 KiB.
 
         A job that was asked to stop may still say here how far it came.
@@ -227,7 +227,7 @@ class SyncTracker:
         self._run.advance(step, message)
         self._run.raise_if_stopping()
 
-    def store(self, **fields: Any) -> None:
+    def store(self, /, **fields: Any) -> None:
         """Set fields of the job's data, as ``JobTracker.store``."""
         self._run.store(fields)
 

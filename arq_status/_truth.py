@@ -154,6 +154,9 @@ class Facts(NamedTuple):
             return None
         if self.live:
             run = self.payload.enqueued_ms if self.payload else None
+            if self.payload and not run and track.ended is not None and not self.ongoing:
+                # a serializer of the user's own: arq forgets a job when it ends, so it is another
+                return None
         else:
             run = self.result.enqueued_ms if self.result else None
         # arq knows no enqueue time of a job whose payload expired; and neither is a run itself

@@ -154,6 +154,7 @@ class Tracking:
             session = session_var.get()
             if attempt is None or session is None:
                 return await coroutine(ctx, *args, **kwargs)
+            attempt.entered = True
             try:
                 attempt.run.raise_if_stopping()  # asked in an earlier try
                 returned = await coroutine(ctx, *args, **kwargs)

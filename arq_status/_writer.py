@@ -111,7 +111,8 @@ class Writer:
                 sent := await deliver(self._store, self._outbox, progress=progress)
             ):
                 remaining -= sent
-        except TROUBLE as error:
+        except Exception as error:
+            # not only trouble with Redis: a writer that ends leaves all jobs waiting
             await self._despair(waiters, error)
             return
         if self._pause:
@@ -125,7 +126,7 @@ class Writer:
             logger.warning("tracking waits for Redis: %r", error)
         if dropped := self._outbox.shrink(CAPACITY):
             logger.warning("Redis is away: dropped the tracking of %d jobs", dropped)
-        if isinstance(error, ResponseError):
+        if isinstance(error, ResponseError) or not isinstance(error, TROUBLE):
             # it answers, but takes no writes: that may last, and no job is to wait for it
             self._release(waiters)
         else:

@@ -11,6 +11,7 @@ from arq import Retry, cron, func
 from arq.connections import ArqRedis
 from arq.constants import abort_jobs_ss, in_progress_key_prefix, job_key_prefix, result_key_prefix
 from arq.jobs import Job
+from arq.utils import timestamp_ms
 
 from arq_status import (
     JobStopped,
@@ -21,10 +22,11 @@ from arq_status import (
     status_options,
     track_status,
 )
+from arq_status._track import State
 from tests.conftest import RunBurst, StartWorker, ended, started, until
 from tests.jobs import add, fail
 from tests.processes import worker_process
-from tests.records import put_job
+from tests.records import put_job, write_end
 from tests.verdicts import assert_agreement, verdict
 
 Context = dict[str, Any]
@@ -738,3 +740,38 @@ async def test_control_of_no_job(client: StatusClient) -> None:
         assert await client.retry(job_id) is False
         assert await client.wait(job_id) is None
         assert [record async for record in client.watch(job_id)] == []
+
+
+async def test_a_stop_after_a_forced_one(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """It does not take the force back."""
+
+    async def job(ctx: Context) -> None:
+        await asyncio.sleep(1000)
+
+    await start_worker(track_status({"functions": [func(job, name="job")]}))
+    await pool.enqueue_job("job", _job_id="job")
+    await started(client, "job")
+    assert await client.stop("job", force=True)
+    assert await client.stop("job")
+    assert (await ended(client, "job")).status is Status.STOPPED
+
+
+async def test_cancel_by_a_client_of_other_queues(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """The job is stopped for all clients, and stays so when a worker comes upon its id."""
+    await pool.enqueue_job("add", 1, 2, _job_id="announced")
+    await pool.enqueue_job("add", 1, 2, _job_id="unknown", _queue_name="late")
+    other = StatusClient(pool, queues=["other"])
+    for job_id in ("announced", "unknown"):
+        assert await other.cancel(job_id)
+        assert await client.status(job_id) is Status.STOPPED
+    assert await pool.zcard("arq:queue") == 0
+    await pool.delete("arqstatus:1/unknown")
+    await write_end(pool, "unknown", State.STOPPED, ended=timestamp_ms() - 60_000)
+    worker = await start_worker(track_status({"functions": [add], "queue_name": "late"}))
+    await until(lambda: worker.jobs_failed == 1)
+    await worker.close()
+    assert await client.status("unknown") is Status.STOPPED

@@ -11,7 +11,7 @@ from arq.utils import timestamp_ms
 from arq.worker import Retry, func
 
 from arq_status import JobTracker, Status, StatusClient, _source, status_options, track_status
-from arq_status._options import Expires, FunctionOptions
+from arq_status._options import Expires, FunctionOptions, expires_ms
 from arq_status._store import Store
 from arq_status._track import State
 from tests.conftest import StartWorker, ended, until
@@ -376,3 +376,53 @@ async def test_a_job_in_progress_when_its_run_is_unknown(
     record = await client.job("job")
     assert record is not None
     assert (record.status, record.error) == (Status.INTERRUPTED, "cut off")
+
+
+async def test_what_is_said_after_the_end(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """It neither puts the clock of the record back, nor brings an expired one back."""
+    said: list[asyncio.Task[None]] = []
+    late = asyncio.Event()
+
+    async def job(ctx: dict[str, Any]) -> None:
+        status: JobTracker = ctx["status"]
+        await status.store(first=1)
+
+        async def go_on() -> None:
+            await until(lambda: client.is_complete(ctx["job_id"]))
+            await status.store(second=2)
+            await status.flush()
+            await late.wait()
+            await status.store(third=3)
+            await status.flush()
+
+        said.append(asyncio.create_task(go_on()))
+
+    await start_worker(track_status(expires=3)({"functions": [func(job, name="job")]}))
+    await pool.enqueue_job("job", _job_id="job")
+    record = await ended(client, "job")
+    assert record.expires_at is not None
+    await until(lambda: _has(client, "second"))
+    before, now = await pool.pttl("arqstatus:1/job"), timestamp_ms()
+    assert now + before < record.expires_at.timestamp() * 1000 + 500
+    assert abs(await pool.pttl(f"{OWN}data:job") - before) < 500
+
+    async def forgotten() -> bool:
+        return await client.status("job") is None
+
+    await until(forgotten)
+    late.set()
+    await asyncio.wait(said)
+    assert await client.status("job") is None
+    assert await pool.exists("arqstatus:1/job", f"{OWN}data:job") == 0
+
+
+async def _has(client: StatusClient, name: str) -> bool:
+    return await client.get("job", name) is not None
+
+
+@pytest.mark.parametrize("expires", [1e308, 10**400, timedelta.max], ids=["float", "int", "max"])
+def test_longer_than_anybody_means(expires: Expires) -> None:
+    """A thousand years are the longest there is."""
+    assert expires_ms(expires) == 1000 * 365 * 86_400_000

@@ -459,3 +459,12 @@ async def test_lone_surrogates_in_data(pool: ArqRedis, client: StatusClient) -> 
     await write_end(pool, "job")
     assert await client.store("job", **{"na\ud800me": ["\ud800"]})
     assert await client.get("job", "na?me") == ["?"]
+
+
+def test_a_later_try_that_only_arq_has_booked_expires() -> None:
+    """Its record is on its way, and the clock runs from arq's end."""
+    track = Track(run=NOW - 9, job_try=1, state=State.RETRYING, updated=NOW - 5, expires=1_000)
+    result = ResultPayload("f", "", NOW - 9, 2, Outcome.SUCCESS, None, NOW - 2, NOW - 1, None)
+    record = build_record(Facts(job_id="job", now=NOW, track=track, result=result, expires=1_000))
+    assert record is not None
+    assert record.expires_at == datetime.fromtimestamp((NOW + 999) / 1000, UTC)

@@ -722,3 +722,86 @@ async def test_all_at_once(pool: ArqRedis, client: StatusClient, start_worker: S
     await assert_agreement(
         client, {f"{kind} {n}": it[-1] for n in range(20) for kind, it in kinds.items()}
     )
+
+
+class Unprintable:
+    """An argument as a detached row of a database is one."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr")
+
+
+@pytest.mark.parametrize("keep_result", [0, 3600])
+async def test_jobs_that_arq_fails_before_their_first_line(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker, keep_result: int
+) -> None:
+    """They have failed, as in arq's books, and not returned."""
+    functions = [
+        func(jobs.add, name="add", keep_result=keep_result),
+        func(jobs.add, name="hurried", timeout=0, keep_result=keep_result),
+    ]
+    worker = await start_worker(track_status({"functions": functions}))
+    await pool.enqueue_job("add", Unprintable(), 1, _job_id="unprintable")
+    await pool.enqueue_job("hurried", 1, 2, _job_id="hurried")
+    unprintable, hurried = await ended(client, "unprintable"), await ended(client, "hurried")
+    assert (unprintable.status, unprintable.error) == (Status.FAILED, "RuntimeError: no repr")
+    assert hurried.status is Status.FAILED
+    assert hurried.error is not None
+    assert "time" in hurried.error.lower()
+    await until(lambda: worker.jobs_failed == 2)
+    assert worker.jobs_complete == 0
+
+
+async def test_a_job_that_is_cut_off_before_its_first_line(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """In a shutdown it is interrupted and runs again, although it said nothing."""
+    worker: Any = None
+
+    async def on_job_start(ctx: dict[str, Any]) -> None:
+        if ctx["job_try"] == 1:
+            worker.allow_pick_jobs = False
+            loop = asyncio.get_running_loop()
+            # when arq has made the job's task and waits for it
+            loop.call_soon(loop.call_soon, worker.tasks["job"].cancel)
+
+    settings = {"functions": [func(jobs.add, keep_result=0)], "on_job_start": on_job_start}
+    worker = await start_worker(track_status(settings))
+    await pool.enqueue_job("add", 1, 2, _job_id="job")
+    await until(lambda: worker.jobs_retried + worker.jobs_complete)
+    record = await client.job("job")
+    assert record is not None
+    assert record.status is not Status.COMPLETE or worker.jobs_complete == 1
+
+
+async def test_an_id_used_again_with_a_serializer_that_readers_do_not_know(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker, redis_settings: RedisSettings
+) -> None:
+    """Where the payload does not tell its run, the ended record is of another all the same."""
+    settings: dict[str, Any] = {
+        "functions": [func(report_then_fail, keep_result=0)],
+        "job_serializer": lambda data: json.dumps(data, default=repr).encode(),
+        "job_deserializer": json.loads,
+    }
+    await start_worker(track_status(settings))
+    own = await create_pool(
+        redis_settings, job_serializer=settings["job_serializer"], job_deserializer=json.loads
+    )
+    try:
+        await own.enqueue_job("report_then_fail", succeed=False, _job_id="job")
+        assert (await ended(client, "job")).data == {"vino": "veritas"}
+        await until(lambda: _is_forgotten(own, "job"))
+        await own.enqueue_job("report_then_fail", succeed=True, _job_id="job", _defer_by=2)
+        assert await client.store("job", early=1)
+        record = await client.job("job")
+        assert record is not None
+        assert (record.status, record.message, record.at, record.data) == (
+            Status.DEFERRED, None, 0, {"early": 1},
+        )  # fmt: skip
+        assert (await ended(client, "job")).data == {"early": 1}
+    finally:
+        await own.aclose()
+
+
+async def _is_forgotten(pool: ArqRedis, job_id: str) -> bool:
+    return not await pool.exists(f"arq:job:{job_id}", f"arq:in-progress:{job_id}")

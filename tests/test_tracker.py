@@ -430,3 +430,28 @@ async def test_nothing_is_said_after_the_end(run_job: RunJob, client: StatusClie
     record = await client.job("job")
     assert record is not None
     assert (record.at, record.message, record.status) == (7, "last", Status.COMPLETE)
+
+
+class Endless:
+    """An iterable that has a length only by name."""
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __iter__(self) -> Any:
+        return iter([1, 2])
+
+
+async def test_iterables_whose_length_nobody_can_tell(run_job: RunJob) -> None:
+    """They are counted all the same; and any name is one for ``store``."""
+
+    async def job(status: JobTracker) -> None:
+        async for _ in status.track(range(10**20)):
+            break
+        async for _ in status.track(Endless()):
+            pass
+        await status.store(self=1)
+        status.sync.store(self=2)
+
+    record = await run_job(job)
+    assert (record.at, record.total, record.data) == (2, 0, {"self": 2})

@@ -206,3 +206,56 @@ async def test_much_that_expired(pool: ArqRedis, monkeypatch: pytest.MonkeyPatch
     assert await pool.zcard("arqstatus:1:ended:failed:1") == 500
     await _tidy(Store(pool))
     assert await own_keys(pool) == set()
+
+
+async def test_damage_that_nothing_can_encode(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """A record with half a surrogate in it is listed, settled, and stops no heartbeat."""
+    now = timestamp_ms()
+    damaged = r'"f":"x","w":"h:1:a","s":"working","u":1,"m":"\ud800"}'
+    await pool.set("arqstatus:1/evil", f'{{"r":{now},{damaged}')
+    await pool.zadd("arqstatus:1:running:h:1:a", {"evil": now})
+    await pool.zadd("arqstatus:1:workers", {"h:1:a": now - 60_000})
+    await _tidy(Store(pool))
+    assert (await client.counts())[Status.INTERRUPTED] == 1
+    [record] = (await client.list_jobs()).items
+    assert (record.job_id, record.status, record.message) == ("evil", Status.INTERRUPTED, "?")
+
+
+async def test_a_heartbeat_outlives_what_goes_wrong_in_it(
+    pool: ArqRedis,
+    start_worker: StartWorker,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whatever that is: else all jobs of the worker would pass for lost."""
+
+    async def fails(store: Store) -> None:
+        raise RuntimeError("no vino")
+
+    monkeypatch.setattr("arq_status._heartbeat._tidy", fails)
+    monkeypatch.setattr("arq_status._heartbeat._TIDYING", 0.01)
+    monkeypatch.setattr("arq_status._heartbeat._INTERVAL", 0.1)
+    await start_worker(track_status({"functions": [func(_nothing, name="f")]}))
+    await until(lambda: "RuntimeError: no vino" in caplog.text)
+    [(_, before)] = await pool.zrange("arqstatus:1:workers", 0, -1, withscores=True)
+
+    async def beats_on() -> bool:
+        [(_, latest)] = await pool.zrange("arqstatus:1:workers", 0, -1, withscores=True)
+        return bool(latest > before)
+
+    await until(beats_on)
+
+
+async def _nothing(ctx: dict[str, Any]) -> None:
+    pass
+
+
+async def test_ids_used_again_in_a_long_queue(pool: ArqRedis, client: StatusClient) -> None:
+    """They are counted once, as long as queue or ended jobs are few."""
+    await write_end(pool, "0", run=1, ended=timestamp_ms())
+    await pool.zadd("arq:queue", {str(number): 1_000 for number in range(2_100)})
+    await put_job(pool, "0")
+    counts = await client.counts()
+    assert (counts[Status.QUEUED], counts[Status.COMPLETE]) == (2_100, 0)

@@ -665,3 +665,24 @@ async def test_waiting_for_a_writer_that_was_closed(pool: ArqRedis) -> None:
     await writer.flush(waiting_run("late", outbox), 0.05)
     assert monotonic() - began < 4
     assert not await pool.exists("arqstatus:1/late")
+
+
+async def test_a_writer_outlives_what_goes_wrong_in_it(
+    pool: ArqRedis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody waits for it then, and it goes on."""
+    write = Store.write
+    wrong = [RuntimeError("no vino")]
+
+    async def fail_once(self: Store, rows: Any) -> set[str]:
+        if wrong:
+            raise wrong.pop()
+        return await write(self, rows)
+
+    monkeypatch.setattr(Store, "write", fail_once)
+    outbox = Outbox()
+    writer = Writer(Store(pool), outbox)
+    await writer.flush(waiting_run("job", outbox))
+    assert "RuntimeError('no vino')" in caplog.text
+    await until(partial(pool.exists, "arqstatus:1/job"))
+    await writer.close()

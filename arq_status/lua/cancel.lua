@@ -3,7 +3,8 @@
 -- it expires, -1 for never, -2 for none), whether to drop that key (0/1), its last record (JSON
 -- text), queues...; answers 1, or 0 where something changed.
 local id, in_progress = ARGV[2], K.arq_in_progress .. ARGV[2]
-local queues = queues_of({unpack(ARGV, 7)})
+local queues = announced_queues()
+for i = 7, #ARGV do queues[#queues + 1] = ARGV[i] end
 local old, last = record_of(ARGV[3]), record_of(ARGV[6])
 if (read('GET', K.track .. id) or '') ~= ARGV[3] or not is_live(id, queues) then return 0 end
 if not same_expiry(redis.call('PTTL', in_progress), tonumber(ARGV[4])) then return 0 end

@@ -7,7 +7,7 @@
 local now, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
 local queues = queues_of({unpack(ARGV, 3)})
 
-local SHORT_QUEUE = 2000
+local FEW = 2000
 local lengths = {}
 for i, queue in ipairs(queues) do
   lengths[i] = {queue, read('ZCARD', queue) or 0, read('ZCOUNT', queue, '-inf', now) or 0}
@@ -25,10 +25,11 @@ end
 local special, seen = {}, {}
 
 -- Ids that wait for another run while the record of an ended one lives. Looking for them takes time
--- for every job of the queue, so that only short queues are looked through.
+-- for every job of the shorter of queue and set, so that there they must be few.
 for i, queue in ipairs(queues) do
-  for _, set in ipairs(lengths[i][2] <= SHORT_QUEUE and ended or {}) do
-    for _, id in ipairs(read('ZINTER', 2, queue, K.ended .. set[1]) or {}) do
+  for _, set in ipairs(ended) do
+    local is_short = math.min(lengths[i][2], set[2]) <= FEW
+    for _, id in ipairs(is_short and read('ZINTER', 2, queue, K.ended .. set[1]) or {}) do
       local score = read('ZSCORE', K.ended .. set[1], id)
       if tonumber(score) > set[4] then table.insert(set[3], score) end
       if not seen[id] and #special < limit then

@@ -4,6 +4,8 @@
 local function record_of(raw)
   if type(raw) ~= 'string' then return nil end
   local ok, record = pcall(cjson.decode, raw)
+  -- halves of surrogates: damage, but no reason to lose the rest
+  if not ok then ok, record = pcall(cjson.decode, (string.gsub(raw, '\\u[dD]%x%x%x', '?'))) end
   if not ok or type(record) ~= 'table' then return nil end
   if record.s == nil and record.e then record.s = 'complete' end
   if record.n == nil then record.n = 1 end
@@ -141,17 +143,20 @@ local function put(id, raw, new, old)
     return
   end
   write('ZADD', index, integer(new.r + new.e), id)
-  redis.call('SET', K.track .. id, raw, 'PX', integer(new.z))
+  -- what is said after the end does not put the clock back
+  local left = old and has_ended(old) and old.r == new.r and old.e == new.e and redis.call('PTTL', K.track .. id) or -1
+  redis.call('SET', K.track .. id, raw, 'PX', left > 0 and left or integer(new.z))
   return string.sub(index, #K.ended + 1)
 end
 
 -- What belongs to the record of an ended job goes when the record goes.
 local function expire_belongings(id, record)
-  redis.call('PEXPIRE', K.data .. id, integer(record.z))
+  local left = redis.call('PTTL', K.track .. id)
+  redis.call('PEXPIRE', K.data .. id, left)
   if record.s == 'complete' then
     redis.call('DEL', K.payload .. id)
   else
-    redis.call('PEXPIRE', K.payload .. id, integer(record.z))
+    redis.call('PEXPIRE', K.payload .. id, left)
   end
 end
 

@@ -3,7 +3,10 @@
 -- Answers 1, or 0 where there is neither a live job nor a record.
 local id, waiting = ARGV[2], record_of(ARGV[3])
 local old = track_of(id)
-local known = old and old.s ~= 'deleted'
+-- a payload that does not tell its run waits for another than the one that ended
+local is_earlier = old and has_ended(old) and waiting.r == 0
+    and redis.call('EXISTS', K.arq_job .. id) == 1 and redis.call('EXISTS', K.arq_in_progress .. id) == 0
+local known = old and not is_earlier and old.s ~= 'deleted'
     and (number(old.r) == waiting.r or number(old.r) == 0 or waiting.r == 0)
 
 if not known then

@@ -10,8 +10,9 @@ local function is_newer(old, new, kind)
   if not old or number(old.r) == 0 then return true end
   if number(old.r) ~= new.r then
     if old.r < new.r then return true end
-    -- a job that was cancelled when a worker had it already: that finds no payload, hence no run
-    if new.r == 0 and has_ended(old) and number(new.e) - old.r - old.e < 5000 then return false end
+    -- a job that was cancelled when a worker had it already, or in a queue that nobody knew: a worker
+    -- finds no payload, hence no run
+    if new.r == 0 and has_ended(old) and (old.s == 'stopped' or number(new.e) - old.r - old.e < 5000) then return false end
     -- a run that began after what stands there had ended, enqueued where the clock is behind
     return kind == 'first' and old.s ~= 'deleted' and has_ended(old)
       and new.r + number(new.b or new.u or new.e) > old.r + old.e
