@@ -176,7 +176,10 @@ class Feed:
             due, self._due = self._due & self._followers_of.keys(), set()
             try:
                 await self._tell(list(due))
-            except TROUBLE:
+            except Exception as error:
+                if not isinstance(error, TROUBLE):
+                    # who follows is to hear of the next change all the same
+                    logger.exception("what changed is not told")
                 self._look_at(due)
                 await asyncio.sleep(_LONGEST_PAUSE / 4)
 

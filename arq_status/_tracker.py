@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Generator, Iterable
 from contextlib import suppress
 from contextvars import ContextVar
@@ -16,6 +17,7 @@ from arq_status._writer import TROUBLE
 
 T = TypeVar("T")
 
+_advancing = threading.Lock()
 
 current: ContextVar["JobTracker"] = ContextVar("arq_status_tracker")
 
@@ -139,7 +141,7 @@ class JobTracker:
         raw: str | bytes | None = run.fields.get(name)
         if name not in run.unsent and self._uplink is not None:
             with suppress(*TROUBLE):
-                raw = await asyncio.wait_for(self._uplink.field(run.job_id, name), 5)
+                raw = await asyncio.wait_for(self._stored(self._uplink, name), 5)
         try:
             return default if raw is None else json.loads(raw)
         except (ValueError, RecursionError):
@@ -186,6 +188,15 @@ class JobTracker:
         if self._uplink is not None:
             await self._uplink.flush(self._run)
 
+    async def _stored(self, uplink: Uplink, name: str) -> bytes | None:
+        run = self._run
+        if not run.begun:
+            # until then what stands there is of an earlier run
+            await uplink.flush(run)
+        if not run.begun:
+            raise TimeoutError
+        return await uplink.field(run.job_id, name)
+
     async def _rest(self) -> None:
         self._run.raise_if_stopping()
         await self._pace.rest()
@@ -224,7 +235,8 @@ class SyncTracker:
 
     def advance(self, step: float = 1, message: str | None = None) -> None:
         """Go so much further, as ``JobTracker.advance``."""
-        self._run.advance(step, message)
+        with _advancing:  # also in several threads at once
+            self._run.advance(step, message)
         self._run.raise_if_stopping()
 
     def store(self, /, **fields: Any) -> None:

@@ -7,6 +7,7 @@ match wins.
 live in progress the record says                                arq's result    status
 ==== =========== ============================================== =============== =============
 yes  yes         its worker is alive, or nothing yet                            working
+yes  yes         it ended less than 10 s ago                                    working
 yes  yes         its worker is dead (*)                                         interrupted
 yes  no          this try ended with Retry                                      retrying
 yes  no          started and never ended, or cut off                            interrupted
@@ -34,6 +35,7 @@ from typing import NamedTuple
 
 from arq.constants import keep_cronjob_progress
 
+from arq_status._keys import DEAD_AFTER_MS
 from arq_status._payload import JobPayload, Outcome, ResultPayload
 from arq_status._track import State, Track
 
@@ -174,7 +176,8 @@ def _live_status(facts: Facts) -> Status:
         recorded = track is not None and track.state is not State.WAITING
         if not recorded or _next_try_begun(facts, track):
             return Status.WORKING if facts.lost_worker is None else Status.INTERRUPTED
-        return Status.WORKING if facts.worker_alive else Status.INTERRUPTED
+        works = facts.worker_alive or _has_just_ended(facts, track)
+        return Status.WORKING if works else Status.INTERRUPTED
     if track is not None and track.ended is None:
         if track.state is State.RETRYING:
             return Status.RETRYING
@@ -204,6 +207,12 @@ def _outlived(facts: Facts) -> bool:
     if track.state is State.RETRYING or (track.state is State.INTERRUPTED and not track.ended):
         return not _next_try_begun(facts, track)
     return False
+
+
+def _has_just_ended(facts: Facts, track: Track | None) -> bool:
+    """Whether arq may be about to book an end that is recorded: its worker lived a moment ago."""
+    ended = track.ended if track is not None else None
+    return ended is not None and abs(facts.now - ended) < DEAD_AFTER_MS
 
 
 def _next_try_begun(facts: Facts, track: Track | None) -> bool:

@@ -773,5 +773,40 @@ async def test_cancel_by_a_client_of_other_queues(
     await write_end(pool, "unknown", State.STOPPED, ended=timestamp_ms() - 60_000)
     worker = await start_worker(track_status({"functions": [add], "queue_name": "late"}))
     await until(lambda: worker.jobs_failed == 1)
-    await worker.close()
+    await until(lambda: not worker.tasks)
     assert await client.status("unknown") is Status.STOPPED
+
+
+async def test_a_job_that_arq_is_about_to_book(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """Between the recorded end and arq's own it is working, and neither cancelled nor stopped."""
+    booking = asyncio.Event()
+
+    async def on_job_end(ctx: Context) -> None:
+        ctx["status"].sync.at(100)
+
+    async def job(ctx: Context) -> None:
+        pass
+
+    settings = {"functions": [func(job, name="job")], "on_job_end": on_job_end}
+    tracked = track_status(settings)
+    ours = tracked["on_job_end"]
+
+    async def end_slowly(ctx: Context) -> None:
+        await ours(ctx)
+        await booking.wait()
+
+    await start_worker({**tracked, "on_job_end": end_slowly})
+    await pool.enqueue_job("job", _job_id="job")
+
+    async def is_recorded() -> bool:
+        return b'"e":' in (await pool.get("arqstatus:1/job") or b"")
+
+    await until(is_recorded)
+    assert await client.status("job") is Status.WORKING
+    assert not await client.cancel("job")
+    assert not await client.stop("job")
+    booking.set()
+    await until(lambda: pool.exists("arq:result:job"))
+    assert (await ended(client, "job")).status is Status.COMPLETE

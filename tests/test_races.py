@@ -493,7 +493,8 @@ class Races(RuleBasedStateMachine):
             return {waiting, Status.WORKING, *([Status.INTERRUPTED] if last else [])}
         own = self.own_record()
         assert self.current
-        if own is None or own.job_try < self.tries or self.alive:
+        if own is None or own.job_try < self.tries or self.alive or own.ended is not None:
+            # for all that is known arq is about to book the end that stands there
             return {Status.WORKING}
         return {Status.INTERRUPTED}
 

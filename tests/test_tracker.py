@@ -455,3 +455,39 @@ async def test_iterables_whose_length_nobody_can_tell(run_job: RunJob) -> None:
 
     record = await run_job(job)
     assert (record.at, record.total, record.data) == (2, 0, {"self": 2})
+
+
+async def test_threads_that_advance_together(run_job: RunJob) -> None:
+    """No step is lost."""
+
+    async def job(status: JobTracker) -> None:
+        def crunch() -> None:
+            for _ in range(50_000):
+                status.sync.advance()
+
+        await asyncio.gather(*(asyncio.to_thread(crunch) for _ in range(4)))
+
+    assert (await run_job(job)).at == 200_000
+
+
+async def test_retrieving_before_anything_is_written(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new run does not find what the run before it with the same id stored."""
+    monkeypatch.setattr("arq_status._session._START_PATIENCE", 0)
+    found: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def job(ctx: dict[str, Any]) -> None:
+        status: JobTracker = ctx["status"]
+        await found.put(await status.retrieve("run"))
+        await status.store(run=1)
+
+    await start_worker(track_status({"functions": [func(job, name="job", keep_result=0)]}))
+    for _ in range(5):
+        await pool.enqueue_job("job", _job_id="job")
+        assert await found.get() is None
+        await until(lambda: _is_over(pool))
+
+
+async def _is_over(pool: ArqRedis) -> bool:
+    return not await pool.exists("arq:job:job", "arq:in-progress:job")

@@ -1,5 +1,6 @@
 """The truth table, row by row and over whatever facts there may be."""
 
+from dataclasses import replace
 from functools import cache
 from itertools import product
 from typing import Any, NamedTuple
@@ -41,6 +42,10 @@ def track(state: State, run: int = RUN, *, ended: bool = False) -> Track:
     return Track(run=run, job_try=TRY, state=state, worker="w", ended=NOW if ended else None)
 
 
+def ended_long_ago() -> Track:
+    return replace(track(State.COMPLETE), ended=NOW - 10_000)
+
+
 #: How arq holds a job.
 LIVE: dict[str, dict[str, Any]] = {
     "queued": {"payload": payload(), "queue": "q", "due": NOW},
@@ -73,6 +78,7 @@ RECORDS: dict[str, dict[str, Any]] = {
     "failed": {"track": track(State.FAILED, ended=True)},
     "stopped": {"track": track(State.STOPPED, ended=True)},
     "interrupted": {"track": track(State.INTERRUPTED, ended=True)},
+    "complete long ago": {"track": ended_long_ago()},
     "complete, worker alive": {"track": track(State.COMPLETE, ended=True), "worker_alive": True},
     "other run, complete": {"track": track(State.COMPLETE, OTHER_RUN, ended=True)},
     "other run, alive": {"track": track(State.WORKING, OTHER_RUN), "worker_alive": True},
@@ -117,10 +123,12 @@ ANY_RECORD = set(RECORDS)
 ANY_RESULT = set(RESULTS)
 OTHER_RUNS = {name for name in RECORDS if name.startswith("other run")}
 NO_RECORD = {"nothing", "deleted"}
-ENDED_OR_DEAD = {"dead", "complete", "failed", "stopped", "interrupted"}
+#: Their worker was alive a moment ago, and arq is about to book the end.
+JUST_ENDED = {"complete", "failed", "stopped", "interrupted", "complete, worker alive"}
 AS_RECORDED = {
     "complete": Status.COMPLETE,
     "complete, worker alive": Status.COMPLETE,
+    "complete long ago": Status.COMPLETE,
     "failed": Status.FAILED,
     "stopped": Status.STOPPED,
     "interrupted": Status.INTERRUPTED,
@@ -142,16 +150,10 @@ TABLE = [
     Row(WAITS, COUNTED, {"nothing", "deleted", "waiting"}, ANY_RESULT, Status.WORKING),
     Row(WAITS - TIMELESS, COUNTED, OTHER_RUNS, ANY_RESULT, Status.WORKING),
     Row(WAITS, {"the next try"}, ANY_RECORD, ANY_RESULT, Status.WORKING),
-    Row(WAITS, RUNS, {"alive", "complete, worker alive"}, ANY_RESULT, Status.WORKING),
-    Row(TIMELESS, RUNS, {"other run, alive"}, ANY_RESULT, Status.WORKING),
-    Row(WAITS, RUNS, ENDED_OR_DEAD, ANY_RESULT, Status.INTERRUPTED),
-    Row(
-        TIMELESS,
-        RUNS,
-        {"other run, dead", "other run, complete"},
-        ANY_RESULT,
-        Status.INTERRUPTED,
-    ),
+    Row(WAITS, RUNS, {"alive", *JUST_ENDED}, ANY_RESULT, Status.WORKING),
+    Row(TIMELESS, RUNS, {"other run, alive", "other run, complete"}, ANY_RESULT, Status.WORKING),
+    Row(WAITS, RUNS, {"dead", "complete long ago"}, ANY_RESULT, Status.INTERRUPTED),
+    Row(TIMELESS, RUNS, {"other run, dead"}, ANY_RESULT, Status.INTERRUPTED),
     # live; what is left here of the in-progress keys outlived a recorded end
     Row(WAITS, ANY_PROGRESS, {"retrying", "retrying, worker alive"}, ANY_RESULT, Status.RETRYING),
     Row(TIMELESS, ANY_PROGRESS, {"other run, retrying"}, ANY_RESULT, Status.RETRYING),

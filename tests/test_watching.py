@@ -24,6 +24,7 @@ from arq_status import (
     status_options,
     track_status,
 )
+from arq_status._build import build_record
 from arq_status._feed import Feed
 from arq_status._lookup import Fields
 from arq_status._store import Store
@@ -451,3 +452,25 @@ async def test_one_who_leaves_while_jobs_are_read(pool: ArqRedis) -> None:
         reader.go_on.set()
         assert await stays.changed() == {"a": None}
         assert feed._known == {"a": None}
+
+
+async def test_a_follower_survives_what_goes_wrong(
+    pool: ArqRedis,
+    client: StatusClient,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whatever that is: who follows hears of the next change."""
+    await pool.enqueue_job("add", 1, 2, _job_id="job", _defer_by=60)
+    build, wrong = build_record, [RuntimeError("no vino")]
+
+    def fail_once(*args: Any) -> Any:
+        if wrong:
+            raise wrong.pop()
+        return build(*args)
+
+    monkeypatch.setattr("arq_status._feed.build_record", fail_once)
+    waiting = asyncio.create_task(client.wait("job", timeout=10))
+    await until(lambda: "RuntimeError: no vino" in caplog.text)
+    await client.cancel("job")
+    assert await waiting is not None

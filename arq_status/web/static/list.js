@@ -54,7 +54,8 @@ const isHeld = () =>
 const calmed = (ids) => {
   if (!byUpdate) return ids;
   const places = new Map([...body.rows].map((row, place) => [row.dataset.id, place]));
-  const isBusy = (id) => now() - Date.parse(known.get(id).updated_at) < BUSY;
+  // of rows that the page came with nothing is known before the stream tells of them
+  const isBusy = (id) => now() - Date.parse(known.get(id)?.updated_at) < BUSY;
   const busy = ids.filter(isBusy).sort((a, b) => (places.get(a) ?? -1) - (places.get(b) ?? -1));
   return [...busy, ...ids.filter((id) => !isBusy(id))];
 };
