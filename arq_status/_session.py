@@ -167,14 +167,27 @@ class Session:
             else:
                 attempt.shut_down = self.worker.is_cutting_off(run.job_id)
                 if not attempt.entered and result is None:
-                    attempt.aborted = self.worker.is_aborting(run.job_id)
-                    attempt.raised = _why_not_entered(attempt)
+                    attempt.raised = self._why_not_entered(attempt)
                 outcome = judge(attempt.raised, result, self._circumstances(attempt))
                 _close(run, outcome, result)
             # in a shutdown as well: the job has ended all the same, and arq is to book that
             await _uncut(self._uplink.flush(run), again=False)
         except Exception:
             logger.exception("the end of a job is not tracked")
+
+    def _why_not_entered(self, attempt: Attempt) -> BaseException:
+        """What kept arq from a job that it had begun, where it stores no result that tells."""
+        payload, timeout = payload_var.get() or {}, self.worker.timeout(attempt.function)
+        try:
+            # as arq does for its log
+            args_to_string(tuple(payload.get("a") or ()), dict(payload.get("k") or {}))
+        except Exception as error:
+            return error
+        if timeout is not None and timeout <= 0:
+            return TimeoutError()
+        # its task was cancelled, and only that
+        attempt.aborted = not attempt.forced
+        return asyncio.CancelledError()
 
     def _circumstances(self, attempt: Attempt) -> Circumstances:
         return Circumstances(
@@ -252,19 +265,6 @@ def _args(payload: Mapping[str, Any], options: FunctionOptions) -> str:
     if not options.record_args:
         return ""
     return render_args(payload.get("a") or (), payload.get("k") or {})
-
-
-def _why_not_entered(attempt: Attempt) -> BaseException:
-    """What kept arq from the job, which it began and does not say more of."""
-    if attempt.aborted or attempt.shut_down or attempt.forced:
-        return asyncio.CancelledError()
-    payload = payload_var.get() or {}
-    try:
-        # for its own log
-        args_to_string(tuple(payload.get("a") or ()), dict(payload.get("k") or {}))
-    except Exception as error:
-        return error
-    return TimeoutError()
 
 
 def _close(run: Run, outcome: Outcome, result: Mapping[str, Any] | None) -> None:

@@ -73,7 +73,7 @@ def sentinel(folder: Path, primary: Server, quorum: int) -> Server:
     config = folder / "sentinel.conf"
     config.write_text(
         f"sentinel monitor primary 127.0.0.1 {primary.port} {quorum}\n"
-        "sentinel down-after-milliseconds primary 500\n"
+        "sentinel down-after-milliseconds primary 2000\n"
         "sentinel failover-timeout primary 5000\n"
     )
     return Server(folder, "--sentinel", config=config)

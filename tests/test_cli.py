@@ -199,7 +199,7 @@ async def test_show(command: Command, pool: ArqRedis, jobs: None) -> None:
     assert facts["args"] == "'rows.csv'"
     assert facts["progress"].endswith("100 %   40 of 50")
     assert facts["elapsed"] == "8 s"
-    assert facts["ended"].endswith("(just now)")
+    assert re.search(r"\((just now|\d s ago)\)$", facts["ended"])
     assert facts["expires"].endswith("(in 29 min)")
     assert '"vino": "veritas"' in answer.out
     assert "error" not in facts
@@ -286,7 +286,8 @@ async def test_watching_for_machines(
     records = [json.loads(line) for line in out.getvalue().splitlines()]
     assert answer.code == 0
     messages = [it["message"] for it in records]
-    assert messages[messages.index("step 1") :] == ["step 1", "step 2", "step 2"]
+    # of one moment there may be two lines, if it took long
+    assert list(dict.fromkeys(messages[messages.index("step 1") :])) == ["step 1", "step 2"]
     assert records[-1]["status"] == "complete"
     assert records[-1]["ended_at"] is not None
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import timedelta
@@ -107,7 +108,7 @@ async def test_nobody_is_there(doctor: Doctor, pool: ArqRedis) -> None:
     assert about(findings, "workers") == [("problem", "no tracked worker is alive")]
     [(level, text)] = about(findings, "queues")
     assert level == "problem"
-    assert text.startswith("arq:queue: 1 job, 1 due, the first for 2 min 5 s, and nobody takes")
+    assert re.match(r"arq:queue: 1 job, 1 due, the first for 2 min \d+ s, and nobody takes", text)
     assert about(findings, "job") == [
         ("ok", "'waits' is queued"),
         ("problem", "no tracked worker is alive on 'arq:queue'"),
@@ -122,20 +123,22 @@ async def test_workers_that_died(doctor: Doctor, pool: ArqRedis) -> None:
     await store.beat("host:1:gone", "arq:queue", HOUR, {})
     await store.leave("host:1:gone")
     await store.beat("host:2:dead", "arq:queue", HOUR, {})
-    await pool.zadd("arqstatus:1:workers", {"host:2:dead": timestamp_ms() - 61_000})
+    await pool.zadd("arqstatus:1:workers", {"host:2:dead": timestamp_ms() - 65_000})
     run = await put_job(pool, "lost")
     await begin(pool, "lost")
     await write_record(pool, "lost", run=run, worker="host:2:dead")
     await write_record(pool, "other", worker="host:3:left")
     findings = await doctor("lost")
-    assert ("note", "host:2 died 1 min 1 s ago") not in about(findings, "workers")
-    assert [it for it in about(findings, "workers") if "host" in it[1]] == [
-        ("warning", "host:2 died 1 min 1 s ago and has left 1 job, which read interrupted"),
+    workers = [
+        (level, re.sub(r"\d+ s ago", "… ago", text)) for level, text in about(findings, "workers")
+    ]
+    assert [it for it in workers if "host" in it[1]] == [
+        ("warning", "host:2 died 1 min … ago and has left 1 job, which read interrupted"),
         ("warning", "host:3 died and has left 1 job, which read interrupted"),
     ]
     assert ("warning", "its worker died or was shut down in it") in about(findings, "job")
     advice = {finding.text: finding.advice for finding in findings}
-    died = "host:2 died 1 min 1 s ago and has left 1 job, which read interrupted"
+    [died] = [text for text in advice if text.startswith("host:2 died")]
     assert advice[died] == "start a worker for arq:queue, and arq runs them again"
     await store.beat("host:4:alive", "arq:queue", HOUR, {})
     await store.beat("host:5:idle", "arq:queue", HOUR, {})

@@ -689,10 +689,10 @@ def test_hostile_payloads_are_read_in_no_time(name: str) -> None:
     """Payloads made to take all time or memory take none, and the function is still read."""
     data = HOSTILE[name]
     tracemalloc.start()
-    before = time.perf_counter()
+    before = time.thread_time()
     payload = read_job(data)
     read_result(data)
-    took = time.perf_counter() - before
+    took = time.thread_time() - before
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert payload.function == "g"

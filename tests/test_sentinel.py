@@ -171,7 +171,7 @@ async def test_a_fail_over_while_jobs_run(
 
         await until(tells_more)
         # the next heartbeat: those that the old primary took to the last are lost
-        await until(partial(client.is_working, "tracked"), 3)
+        await until(partial(client.is_working, "tracked"))
         fates = await pair.fates(pool, end=fail_over.poll_delay is not NEVER)
         assert fates["tracked"] == fates["plain"] == Fate("success", 1, fail_over.worker)
         await all_arrived(client)

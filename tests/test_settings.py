@@ -490,7 +490,7 @@ async def test_data_stored_after_the_end_arrives_while_the_worker_runs(
     async def stored() -> Any:
         return await client.get("late", "late")
 
-    assert await until(stored, 2) is True
+    assert await until(stored) is True
     record = await client.job("late")
     assert record is not None
     assert (record.status, record.at, record.total) == (Status.COMPLETE, 5, 100)

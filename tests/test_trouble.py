@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from arq import Retry, create_pool, func
 from arq.connections import ArqRedis, RedisSettings
+from arq.utils import timestamp_ms
 from arq.worker import Worker, create_worker
 from redis.asyncio import Redis
 
@@ -190,7 +191,7 @@ async def test_what_is_dropped_is_bounded(
     writer = Writer(Store(own_pool), outbox)
     server.stop(signal.SIGKILL)
     for number in range(50):
-        Run(str(number), Track(run=1, job_try=1, ended=2), outbox).mark_urgent()
+        Run(str(number), Track(run=1, job_try=1, ended=timestamp_ms()), outbox).mark_urgent()
     writer.notify()
     await until(lambda: outbox.size == 10)
     await until(lambda: "dropped the tracking of 40 jobs" in caplog.text)
@@ -362,3 +363,19 @@ async def test_a_slow_redis_does_not_hold_the_start_of_jobs_up(
     assert (record.status, record.job_try, record.at, record.message, record.data) == (
         Status.COMPLETE, 2, 2, "try 2", {"tried": 2},
     )  # fmt: skip
+
+
+async def test_retrieving_while_redis_is_away_from_the_start(
+    server: Server, own_pool: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job finds what it stored itself, and nothing that a run before it may have."""
+    monkeypatch.setattr("arq_status._writer.PATIENCE", 0.1)
+    writer = Writer(Store(own_pool), Outbox())
+    run = Run("job", Track(run=1, job_try=1), writer._outbox)
+    status = JobTracker(run, writer)  # type: ignore[arg-type]
+    server.stop(signal.SIGKILL)
+    assert await status.retrieve("vino", "none") == "none"
+    await status.store(vino="veritas")
+    assert await status.retrieve("vino") == "veritas"
+    server.start()
+    await writer.close()

@@ -241,6 +241,7 @@ async def test_a_shutdown_while_the_end_is_recorded(
         nonlocal runs
         runs += 1
         await ctx["status"].at(5)
+        await ctx["status"].flush()
 
     async def on_job_end(ctx: Context) -> None:
         await pool.client_pause(5_000, all=False)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from itertools import pairwise
+from time import monotonic
 from typing import Any
 
 from arq.connections import ArqRedis
@@ -85,15 +86,15 @@ async def predicates(client: StatusClient, job_id: str) -> list[Status]:
     return [it for it in Status if await getattr(client, f"is_{it}")(job_id)]
 
 
-async def assert_agreement(client: StatusClient, statuses: Mapping[str, Status]) -> None:
+async def assert_agreement(
+    client: StatusClient, statuses: Mapping[str, Status], *, lags: bool = False
+) -> None:
     """Every query tells these statuses of the jobs of a database, after the lag it may have."""
-    prompt = set(statuses.values()) <= PROMPT
-    for _ in range(1 if prompt else 25):
-        wrong = await disagreements(client, statuses)
-        if not wrong:
-            return
+    lags = lags or not set(statuses.values()) <= PROMPT
+    deadline = monotonic() + (2 if lags else 0)
+    while wrong := await disagreements(client, statuses):
+        assert monotonic() < deadline, "\n".join(wrong)
         await asyncio.sleep(0.01)
-    raise AssertionError("\n".join(wrong))
 
 
 @asynccontextmanager
