@@ -8,6 +8,7 @@ from arq.utils import timestamp_ms
 from redis.asyncio import Redis
 
 from arq_status import _scripts
+from arq_status._announced import Announced, announced_in
 from arq_status._keys import DEAD_AFTER_MS
 from arq_status._options import FunctionOptions
 from arq_status._payload import (
@@ -50,7 +51,7 @@ class Lookup:
         # what workers announced, and the version of that; "?" is none
         self._version = b"?"
         self._queues = b""
-        self._options: Mapping[str, FunctionOptions] = {}
+        self._announced = Announced()
 
     async def facts(
         self, job_ids: Sequence[str], *, with_data: bool = False, short: bool = False
@@ -99,9 +100,7 @@ class Lookup:
         if announced:
             version, queues, options = announced
             self._version, self._queues = version, b"\xff".join(queues)
-            self._options = {
-                text(name): FunctionOptions.decode(raw) for name, raw in pairs(options).items()
-            }
+            self._announced = announced_in(options)
         return _Workers(now, dead_workers(dead))
 
     def _facts(self, job_id: str, now: int, workers: "_Workers", row: list[Any]) -> Facts:
@@ -115,11 +114,10 @@ class Lookup:
             return self._waiting(job_id, now, *row[2:])
         _, _, job, job_head, job_tail, queue, due, ongoing, tries, lost, *rest = row
         result, result_head, result_tail, beat = rest
-        payload = self._payload(job_head, job_tail, track) if job else None
-        answer = self._result(result_head, result_tail) if result else None
-        function = payload.function if payload else answer.function if answer else None
-        options = self._options.get(function or "")
         queue = text(queue) if queue else None
+        payload = self._payload(job_head, job_tail, track, queue) if job else None
+        answer = self._result(result_head, result_tail) if result else None
+        options = self._options(payload, answer, queue)
         lost_worker = text(lost) if lost else workers.lost(queue, ongoing)
         return Facts(
             job_id=job_id,
@@ -141,18 +139,21 @@ class Lookup:
         )
 
     def _waiting(self, job_id: str, now: int, job: bytes, queue: bytes, due: bytes) -> Facts:
-        payload = self._payload(job, b"", None) if job else None
-        options = self._options.get((payload.function if payload else None) or "")
+        name = text(queue)
+        payload = self._payload(job, b"", None, name) if job else None
+        options = self._options(payload, None, name)
         return Facts(
             job_id=job_id,
             now=now,
             payload=payload,
-            queue=text(queue),
+            queue=name,
             due=score(due),
             expires=options.expires if options else self._expires,
         )
 
-    def _payload(self, head: bytes, tail: bytes, track: Track | None) -> JobPayload:
+    def _payload(
+        self, head: bytes, tail: bytes, track: Track | None, queue: str | None
+    ) -> JobPayload:
         if track is not None and track.function is not None:
             enqueued = enqueued_ms_of_tail(tail or head)
             if enqueued is not None and enqueued == track.run:
@@ -160,14 +161,23 @@ class Lookup:
                 return JobPayload(function=None, args="", enqueued_ms=enqueued, job_try=None)
         deserializer = None if tail else self._deserializer
         payload = read_job(head, tail, deserializer)
-        return payload if self._shows_args(payload.function) else replace(payload, args="")
+        return payload if self._shows_args(payload.function, queue) else replace(payload, args="")
 
     def _result(self, head: bytes, tail: bytes) -> ResultPayload:
         result = read_result(head, tail, None if tail else self._deserializer)
-        return result if self._shows_args(result.function) else replace(result, args="")
+        return (
+            result if self._shows_args(result.function, result.queue) else replace(result, args="")
+        )
 
-    def _shows_args(self, function: str | None) -> bool:
-        options = self._options.get(function or "")
+    def _options(
+        self, payload: JobPayload | None, result: ResultPayload | None, queue: str | None
+    ) -> FunctionOptions | None:
+        if payload is None and result is not None:
+            return self._announced.options(result.function, result.queue)
+        return self._announced.options(payload.function if payload else None, queue)
+
+    def _shows_args(self, function: str | None, queue: str | None) -> bool:
+        options = self._announced.options(function, queue)
         return options is None or options.record_args
 
 

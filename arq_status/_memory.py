@@ -122,7 +122,7 @@ class Memory:
 
     async def overview(self, query: Query) -> tuple[Page, dict[Status, int], list[str]]:
         """Both, and the functions of the settings."""
-        return await self.page(query), await self.counts(), list(self.options)
+        return await self.page(query), await self.counts(), [name for name in self.options if name]
 
     async def stop(self, job_id: str, run: int, *, force: bool) -> bool:
         """Ask a running job to stop."""
@@ -195,7 +195,7 @@ class Memory:
             if track is not None and track.ended and track.run == result.enqueued_ms:
                 result = None
         read = payload or result
-        options = self.options.get((read.function if read else None) or "", FunctionOptions())
+        options = self._options_of(read.function if read else None)
         return Facts(
             job_id=entry.job_id,
             now=timestamp_ms(),
@@ -213,8 +213,12 @@ class Memory:
         )
 
     def _shown(self, read: Any) -> Any:
-        options = self.options.get(read.function or "")
-        return read if options is None or options.record_args else replace(read, args="")
+        shows = self._options_of(read.function).record_args
+        return read if shows else replace(read, args="")
+
+    def _options_of(self, function: str | None) -> FunctionOptions:
+        default = self.options.get("", FunctionOptions())
+        return self.options.get(function or "", default)
 
 
 async def _nobody(job_id: str) -> None:

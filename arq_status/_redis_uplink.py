@@ -1,6 +1,7 @@
 """The way from a worker's jobs to Redis."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from redis.asyncio import Redis
 
@@ -45,12 +46,16 @@ class RedisUplink:
         self.flush = self._writer.flush
         self.track = store.track
         self.field = store.field
-        self.options = store.options
+        self._options_of = partial(store.options, worker.queue)
 
     @property
     def idle(self) -> bool:
         """Whether a write would go out at once, and not with the next tick's batch."""
         return self._writer.idle
+
+    async def options(self, function: str) -> FunctionOptions | None:
+        """What a worker has announced of a function."""
+        return await self._options_of(function)
 
     async def open(self) -> None:
         """Announce the worker."""

@@ -9,12 +9,12 @@ from arq.utils import timestamp_ms
 from redis.asyncio import Redis
 
 from arq_status import _keys, _scripts
+from arq_status._announced import announced_as, announced_in
 from arq_status._census import Census, IndexRange
 from arq_status._lookup import Lookup
 from arq_status._options import FunctionOptions
 from arq_status._replies import pairs, scored, text
 from arq_status._rows import Brief, Row, arguments, flat
-from arq_status._text import clean
 from arq_status._track import Track
 from arq_status._truth import Facts
 
@@ -56,10 +56,10 @@ class Store:
         )
         return value if isinstance(value, bytes) else None
 
-    async def options(self, function: str) -> FunctionOptions | None:
-        """What a worker has announced of a function."""
+    async def options(self, queue: str, function: str) -> FunctionOptions | None:
+        """What a worker of the queue has announced of a function."""
         raw = await self.redis.execute_command(
-            "HGET", _keys.FUNCTIONS, clean(function), NEVER_DECODE=True
+            "HGET", _keys.FUNCTIONS, announced_as(queue, function), NEVER_DECODE=True
         )
         return FunctionOptions.decode(raw) if isinstance(raw, bytes) else None
 
@@ -70,8 +70,8 @@ class Store:
 
     async def functions(self) -> list[str]:
         """The names of the functions that tracked workers announced."""
-        names = await self.redis.execute_command("HKEYS", _keys.FUNCTIONS, NEVER_DECODE=True)
-        return sorted(text(name) for name in names)
+        found = await self.redis.execute_command("HGETALL", _keys.FUNCTIONS, NEVER_DECODE=True)
+        return sorted(announced_in(found).functions)
 
     # lists
 
@@ -185,7 +185,11 @@ class Store:
         described = json.dumps(
             {"queue": queue, "in_progress_ms": in_progress_ms, "blocked_ms": blocked_ms}
         )
-        announced = [part for name, it in options.items() for part in (clean(name), it.encode())]
+        announced = [
+            part
+            for name, it in options.items()
+            for part in (announced_as(queue, name), it.encode())
+        ]
         await _scripts.beat(
             self.redis, worker, in_progress_ms + _WORKER_EXPIRES_MS, described, queue,
             uuid4().hex, *announced,

@@ -17,6 +17,8 @@ from arq_status._writer import TROUBLE
 
 T = TypeVar("T")
 
+#: Seconds for which ``retrieve`` waits for the first write of a try at most.
+_PATIENCE = 2.0
 _advancing = threading.Lock()
 
 current: ContextVar["JobTracker"] = ContextVar("arq_status_tracker")
@@ -192,7 +194,7 @@ class JobTracker:
         run = self._run
         if not run.begun:
             # until then what stands there is of an earlier run
-            await uplink.flush(run)
+            await uplink.flush(run, _PATIENCE)
         if not run.begun:
             raise TimeoutError
         return await uplink.field(run.job_id, name)

@@ -116,7 +116,8 @@ class Tracking:
     def __init__(self, given: Mapping[str, Any], default: FunctionOptions) -> None:
         self._given = dict(given)
         self._default = default
-        self._options: dict[str, FunctionOptions] = {}
+        #: by the names of functions; "" is any other
+        self._options: dict[str, FunctionOptions] = {"": default}
         self._open: list[tuple[Any, asyncio.Task[Any] | None, Session]] = []
         self._serialize: Callable[[Any], bytes] = given.get("job_serializer") or pickle.dumps
         self.given_deserializer: Callable[[bytes], Any] | None = given.get("job_deserializer")

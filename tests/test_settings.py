@@ -16,6 +16,7 @@ from arq.jobs import Job
 from arq.worker import Worker, create_worker, run_worker
 
 from arq_status import JobTracker, Status, StatusClient, status_options, track_status
+from arq_status._listing import Query
 from arq_status._worker import _warn_of_untested_arq
 from tests.conftest import RunBurst, StartWorker, ended, until
 
@@ -568,3 +569,46 @@ async def test_a_subclass_of_tracked_settings_is_tracked_anew(
     await run_burst(Settings)
     records = await client.jobs(["base", "sub"])
     assert [it.at for it in records if it] == [2, 3]
+
+
+async def test_arguments_are_hidden_in_each_queue_for_itself(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """Another worker that shows those of a function with the same name opens no other queue."""
+
+    async def charge(ctx: dict[str, Any], card: str) -> None: ...
+
+    settings = {"functions": [func(charge, name="charge")], "max_jobs": 0}
+    hiding = track_status(record_args=False)(settings)
+    await start_worker(hiding, queue_name="hiding")
+    await start_worker(track_status(settings), queue_name="showing")
+    for queue in ("hiding", "showing"):
+        await pool.enqueue_job("charge", "4242", _job_id=queue, _queue_name=queue)
+        await pool.enqueue_job("typo", "4242", _job_id=f"{queue}, typo", _queue_name=queue)
+    ids = ["hiding", "showing", "hiding, typo", "showing, typo"]
+    waiting = await client.jobs(ids)
+    assert [record and record.args for record in waiting] == ["", "'4242'", "", "'4242'"]
+    # where the queue is not known no worker's word is broken
+    await pool.delete("hiding", "showing")
+    lost = await client.jobs(ids)
+    assert [record and record.args for record in lost] == [""] * 4
+    _, _, functions = await client._overview(Query())
+    assert functions == ["charge"]
+
+
+async def test_jobs_of_functions_that_no_worker_knows_expire_as_others(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """By the worker's own expiry, also when only arq's result is left of them."""
+    await start_worker(track_status(expires=1)({"functions": [func(_nothing, name="f")]}))
+    await pool.enqueue_job("typo", _job_id="job")
+    await until(lambda: client.is_failed("job"))
+
+    async def forgotten() -> bool:
+        return await client.status("job") is None
+
+    await until(forgotten)
+    assert await pool.exists("arq:result:job")
+
+
+async def _nothing(ctx: dict[str, Any]) -> None: ...

@@ -1,7 +1,7 @@
 """What ``doctor`` reads: the server, workers, queues, and some of the keys."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +10,7 @@ from arq.constants import default_queue_name, health_check_key_suffix
 from redis.asyncio import Redis
 
 from arq_status import _keys
+from arq_status._announced import announced_in
 from arq_status._keys import DEAD_AFTER_MS
 from arq_status._options import FunctionOptions
 from arq_status.cli._raw import command, pipeline, scored, some_keys, text
@@ -73,7 +74,7 @@ class Examination:
     workers: list[Worker]
     queues: list[Queue]
     #: what tracked workers announced
-    functions: dict[str, FunctionOptions]
+    functions: Mapping[str, FunctionOptions]
     sample: Sample
 
     def alive_on(self, queue: str | None) -> list[Worker]:
@@ -110,7 +111,7 @@ async def examine(redis: Redis, queues: Sequence[str] | None) -> Examination:
     return Examination(
         workers=await _workers(redis, now),
         queues=await _queues(redis, names, now),
-        functions={text(it): FunctionOptions.decode(raw) for it, raw in functions.items()},
+        functions=announced_in(functions).functions,
         sample=await take_sample(redis, names),
     )
 
