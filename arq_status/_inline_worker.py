@@ -20,6 +20,9 @@ from arq_status._worker import session_var
 untold_var: ContextVar[dict[str, BaseException] | None] = ContextVar(
     "arq_status_untold", default=None
 )
+#: How many jobs are around this code, each enqueued by the one before, and how many may be.
+depth_var: ContextVar[int] = ContextVar("arq_status_depth", default=0)
+_DEEPEST = 100
 
 
 class InlineWorker(Worker):
@@ -71,6 +74,11 @@ class InlineWorker(Worker):
 
     async def run_and_raise(self, job_id: str) -> None:
         """Run a job to its end and raise what it failed with, though not into another job."""
+        if depth_var.get() == _DEEPEST:
+            raise RuntimeError(
+                f"{_DEEPEST} jobs were enqueued by one another; inline runs each at once, deferred"
+                " or not, and a job that always enqueues the next would never end"
+            )
         above = untold_var.get()
         below: dict[str, BaseException] = {}
         failure = await self._run(job_id, below)
@@ -131,6 +139,7 @@ class InlineWorker(Worker):
     async def _try(self, entry: Entry, below: dict[str, BaseException]) -> None:
         context = self._context.copy()
         context.run(untold_var.set, below)
+        context.run(depth_var.set, depth_var.get() + 1)
         entry.ongoing = True
         trying = self.loop.create_task(self.run_job(entry.job_id, entry.due), context=context)
         self.tasks[entry.job_id] = trying

@@ -29,8 +29,8 @@ async def inline(settings: type[Any] | dict[str, Any]) -> AsyncGenerator[ArqRedi
     Arq's own worker runs it: with ``on_startup`` and ``on_shutdown`` around all, the hooks and
     ``job_timeout``, and with arguments and result serialized, so that what fails in production for
     want of a pickle fails here. ``Retry`` runs the job again at once, up to ``max_tries``, and a
-    deferred job does not wait either. Jobs that a job enqueues run inside it; jobs for another
-    queue than that of the settings stay queued.
+    deferred job does not wait either. Jobs that a job enqueues run inside it, up to 100 of them
+    within each other; jobs for another queue than that of the settings stay queued.
 
     ``enqueue_job`` raises what the job raised. It does not raise it into another job that enqueued
     it, for arq does not: unless that job asks with ``await job.result()``, the ``enqueue_job``

@@ -903,3 +903,19 @@ def test_a_tracker_without_an_event_loop() -> None:
     with pytest.raises(LookupError):
         current_tracker()
     assert status.record.data == {"vino": "veritas"}
+
+
+async def test_a_job_that_always_enqueues_the_next() -> None:
+    """It would never end: the hundredth is refused, with a sentence."""
+    runs = 0
+
+    async def poll(ctx: Context) -> None:
+        nonlocal runs
+        runs += 1
+        await ctx["redis"].enqueue_job("poll", _defer_by=3600)
+
+    async with inline(track_status({"functions": [func(poll, name="poll")]})) as pool:
+        with pytest.raises(RuntimeError, match="100 jobs were enqueued by one another"):
+            await pool.enqueue_job("poll", _job_id="first")
+        assert await arq_status.is_complete("first")
+    assert runs == 100
