@@ -18,18 +18,19 @@ def announced_as(queue: str, function: str) -> str:
 
 def announced_in(reply: Mapping[bytes, bytes] | list[bytes]) -> "Announced":
     """What Redis holds, as any client tells it."""
-    found = reply if isinstance(reply, Mapping) else pairs(reply)
-    return Announced((text(name), FunctionOptions.decode(raw)) for name, raw in found.items())
+    found = pairs(reply).items()
+    return Announced((text(name), FunctionOptions.decode(raw)) for name, raw in found)
 
 
 class Announced:
     """The options of all functions in all queues."""
 
     def __init__(self, found: Iterable[tuple[str, FunctionOptions]] = ()) -> None:
-        self._of_queue = dict(found)
+        self._of_queue: dict[tuple[str, str], FunctionOptions] = {}
         self._anywhere: dict[str, FunctionOptions] = {}
-        for name, options in self._of_queue.items():
-            function = name.rpartition(_BETWEEN)[2]
+        for name, options in found:
+            queue, _, function = name.rpartition(_BETWEEN)
+            self._of_queue[queue, function] = options
             other = self._anywhere.get(function, options)
             # where the queue is not known what one worker hides stays hidden
             hides = not (options.record_args and other.record_args)
@@ -45,7 +46,7 @@ class Announced:
         function = clean(function or "")
         if queue is not None:
             for name in (function, ""):
-                found = self._of_queue.get(announced_as(queue, name))
+                found = self._of_queue.get((queue, name))
                 if found is not None:
                     return found
         return self._anywhere.get(function) or (self._anywhere.get("") if queue is None else None)

@@ -115,9 +115,12 @@ class Lookup:
         _, _, job, job_head, job_tail, queue, due, ongoing, tries, lost, *rest = row
         result, result_head, result_tail, beat = rest
         queue = text(queue) if queue else None
-        payload = self._payload(job_head, job_tail, track, queue) if job else None
+        payload = self._payload(job_head, job_tail, track) if job else None
         answer = self._result(result_head, result_tail) if result else None
         options = self._options(payload, answer, queue)
+        if options is not None and not options.record_args:
+            payload = payload and replace(payload, args="")
+            answer = answer and replace(answer, args="")
         lost_worker = text(lost) if lost else workers.lost(queue, ongoing)
         return Facts(
             job_id=job_id,
@@ -140,8 +143,10 @@ class Lookup:
 
     def _waiting(self, job_id: str, now: int, job: bytes, queue: bytes, due: bytes) -> Facts:
         name = text(queue)
-        payload = self._payload(job, b"", None, name) if job else None
+        payload = self._payload(job, b"", None) if job else None
         options = self._options(payload, None, name)
+        if options is not None and not options.record_args:
+            payload = payload and replace(payload, args="")
         return Facts(
             job_id=job_id,
             now=now,
@@ -151,23 +156,16 @@ class Lookup:
             expires=options.expires if options else self._expires,
         )
 
-    def _payload(
-        self, head: bytes, tail: bytes, track: Track | None, queue: str | None
-    ) -> JobPayload:
+    def _payload(self, head: bytes, tail: bytes, track: Track | None) -> JobPayload:
         if track is not None and track.function is not None:
             enqueued = enqueued_ms_of_tail(tail or head)
             if enqueued is not None and enqueued == track.run:
                 # the record tells the rest
                 return JobPayload(function=None, args="", enqueued_ms=enqueued, job_try=None)
-        deserializer = None if tail else self._deserializer
-        payload = read_job(head, tail, deserializer)
-        return payload if self._shows_args(payload.function, queue) else replace(payload, args="")
+        return read_job(head, tail, None if tail else self._deserializer)
 
     def _result(self, head: bytes, tail: bytes) -> ResultPayload:
-        result = read_result(head, tail, None if tail else self._deserializer)
-        return (
-            result if self._shows_args(result.function, result.queue) else replace(result, args="")
-        )
+        return read_result(head, tail, None if tail else self._deserializer)
 
     def _options(
         self, payload: JobPayload | None, result: ResultPayload | None, queue: str | None
@@ -175,10 +173,6 @@ class Lookup:
         if payload is None and result is not None:
             return self._announced.options(result.function, result.queue)
         return self._announced.options(payload.function if payload else None, queue)
-
-    def _shows_args(self, function: str | None, queue: str | None) -> bool:
-        options = self._announced.options(function, queue)
-        return options is None or options.record_args
 
 
 class _Workers:

@@ -46,16 +46,12 @@ class RedisUplink:
         self.flush = self._writer.flush
         self.track = store.track
         self.field = store.field
-        self._options_of = partial(store.options, worker.queue)
+        self.options = partial(store.options, worker.queue)
 
     @property
     def idle(self) -> bool:
         """Whether a write would go out at once, and not with the next tick's batch."""
         return self._writer.idle
-
-    async def options(self, function: str) -> FunctionOptions | None:
-        """What a worker has announced of a function."""
-        return await self._options_of(function)
 
     async def open(self) -> None:
         """Announce the worker."""

@@ -1,6 +1,7 @@
 """What the scripts answer, in Python's types; what is damaged is read as far as it can be."""
 
 import json
+from collections.abc import Mapping
 
 from arq_status._truth import DeadWorker
 
@@ -12,9 +13,11 @@ def text(raw: bytes) -> str:
     return raw.decode(errors="replace")
 
 
-def pairs(flat: list[bytes] | None) -> dict[bytes, bytes]:
-    """Names and values, as Redis gives a hash."""
-    return dict(zip(flat[::2], flat[1::2], strict=True)) if flat else {}
+def pairs(reply: Mapping[bytes, bytes] | list[bytes] | None) -> Mapping[bytes, bytes]:
+    """Names and values, as Redis gives a hash: in turn, or with RESP3 as a mapping."""
+    if isinstance(reply, Mapping):
+        return reply
+    return dict(zip(reply[::2], reply[1::2], strict=True)) if reply else {}
 
 
 def scored(flat: list[bytes]) -> list[tuple[str, int]]:

@@ -53,10 +53,8 @@ class Session:
         redis: Any,
         settings: Mapping[str, Any],
         options: Mapping[str, FunctionOptions],
-        default: FunctionOptions,
     ) -> None:
         self._options = options
-        self._default = default
         self._outbox = Outbox()
         self._endings: set[asyncio.Task[None]] = set()
         self.worker = ArqWorker(settings, redis)
@@ -88,7 +86,7 @@ class Session:
 
     def options_of(self, function: str | None) -> FunctionOptions:
         """The options of a function, also of one that this worker does not know."""
-        return self._options.get(function or "", self._default)
+        return self._options.get(function or "") or self._options[""]
 
     async def begin(self, ctx: dict[str, Any]) -> None:
         """A try begins: give it its tracker, one that writes nothing if ours fails."""

@@ -125,8 +125,7 @@ class Store:
     async def stops(self) -> dict[str, str]:
         """The running jobs that are to stop: their runs, with "!" behind them to force it."""
         found = await self.redis.execute_command("HGETALL", _keys.STOPS, NEVER_DECODE=True)
-        asked = found if isinstance(found, dict) else pairs(found)
-        return {text(job_id): text(run) for job_id, run in asked.items()}
+        return {text(job_id): text(run) for job_id, run in pairs(found).items()}
 
     async def stop(self, job_id: str, run: int, *, force: bool) -> bool:
         """Ask a running job to stop; False where that run has no record or does not run."""

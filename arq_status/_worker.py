@@ -177,7 +177,7 @@ class Tracking:
         return tracked
 
     async def _on_startup(self, ctx: dict[str, Any]) -> None:
-        session = Session(ctx["redis"], self._given, self._options, self._default)
+        session = Session(ctx["redis"], self._given, self._options)
         session_var.set(session)
         self._open.append((ctx, asyncio.current_task(), session))
         await session.open()

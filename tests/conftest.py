@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from arq import create_pool, func
 from arq.connections import ArqRedis, RedisSettings
+from arq.constants import in_progress_key_prefix, job_key_prefix
 from arq.worker import Worker, create_worker
 
 import arq_status
@@ -209,6 +210,15 @@ async def started(client: StatusClient, job_id: str) -> None:
         return record is not None and record.status == "working" and record.job_try is not None
 
     await until(runs)
+
+
+async def forgotten_by_arq(pool: ArqRedis, job_id: str) -> None:
+    """Wait until arq has booked the end of a job of which it keeps no result."""
+
+    async def is_forgotten() -> bool:
+        return not await pool.exists(job_key_prefix + job_id, in_progress_key_prefix + job_id)
+
+    await until(is_forgotten)
 
 
 async def ended(client: StatusClient, job_id: str, seconds: float = 10) -> arq_status.JobRecord:

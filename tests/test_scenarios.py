@@ -24,7 +24,7 @@ from arq_status._rows import Row
 from arq_status._store import Store
 from arq_status._track import Track
 from tests import jobs
-from tests.conftest import StartWorker, ended, until
+from tests.conftest import StartWorker, ended, forgotten_by_arq, until
 from tests.verdicts import assert_agreement, verdict, watched
 
 Step = Callable[[ArqRedis, str], Awaitable[object]]
@@ -791,7 +791,7 @@ async def test_an_id_used_again_with_a_serializer_that_readers_do_not_know(
     try:
         await own.enqueue_job("report_then_fail", succeed=False, _job_id="job")
         assert (await ended(client, "job")).data == {"vino": "veritas"}
-        await until(lambda: _is_forgotten(own, "job"))
+        await forgotten_by_arq(own, "job")
         await own.enqueue_job("report_then_fail", succeed=True, _job_id="job", _defer_by=2)
         assert await client.store("job", early=1)
         record = await client.job("job")
@@ -802,7 +802,3 @@ async def test_an_id_used_again_with_a_serializer_that_readers_do_not_know(
         assert (await ended(client, "job")).data == {"early": 1}
     finally:
         await own.aclose()
-
-
-async def _is_forgotten(pool: ArqRedis, job_id: str) -> bool:
-    return not await pool.exists(f"arq:job:{job_id}", f"arq:in-progress:{job_id}")

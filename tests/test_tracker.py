@@ -27,7 +27,7 @@ from arq_status._given import FIELD_LIMIT
 from arq_status._run import MESSAGE_LIMIT, Outbox, Run
 from arq_status._store import Store
 from arq_status._track import Track
-from tests.conftest import StartWorker, ended, until
+from tests.conftest import StartWorker, ended, forgotten_by_arq, until
 from tests.fuzzing import examples
 
 Job = Callable[[JobTracker], Coroutine[Any, Any, Any]]
@@ -486,8 +486,4 @@ async def test_retrieving_before_anything_is_written(
     for _ in range(5):
         await pool.enqueue_job("job", _job_id="job")
         assert await found.get() is None
-        await until(lambda: _is_over(pool))
-
-
-async def _is_over(pool: ArqRedis) -> bool:
-    return not await pool.exists("arq:job:job", "arq:in-progress:job")
+        await forgotten_by_arq(pool, "job")

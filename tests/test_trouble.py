@@ -366,13 +366,12 @@ async def test_a_slow_redis_does_not_hold_the_start_of_jobs_up(
 
 
 async def test_retrieving_while_redis_is_away_from_the_start(
-    server: Server, own_pool: ArqRedis, monkeypatch: pytest.MonkeyPatch
+    server: Server, own_pool: ArqRedis
 ) -> None:
     """A job finds what it stored itself, and nothing that a run before it may have."""
-    monkeypatch.setattr("arq_status._writer.PATIENCE", 0.1)
-    writer = Writer(Store(own_pool), Outbox())
-    run = Run("job", Track(run=1, job_try=1), writer._outbox)
-    status = JobTracker(run, writer)  # type: ignore[arg-type]
+    outbox = Outbox()
+    writer = Writer(Store(own_pool), outbox)
+    status = JobTracker(Run("job", Track(run=1, job_try=1), outbox), writer)  # type: ignore[arg-type]
     server.stop(signal.SIGKILL)
     assert await status.retrieve("vino", "none") == "none"
     await status.store(vino="veritas")

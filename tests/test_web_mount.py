@@ -248,7 +248,7 @@ async def test_serve_ends_within_two_seconds(dsn: str, pool: ArqRedis, tmp_path:
             assert await anext(jobs)
             assert await anext(job)
             process.send_signal(signal.SIGTERM)
-            await until(lambda: process.poll() is not None, 5)
+            await until(lambda: process.poll() is not None, 2)
     finally:
         process.kill()
         process.wait()
