@@ -31,7 +31,15 @@ ENVIRONMENT = {
 #: Kinds of files that are not Python, and that the package does not work without.
 DATA = {".css", ".html", ".js", ".lua", ".svg", ".typed"}
 #: Tests that need files beside the package: the README, the demo, the benchmarks.
-TESTS = [f"tests/test_{name}.py" for name in ("api", "docstrings", "readme", "typing")]
+TESTS = [
+    f"tests/{name}.py"
+    for name in (
+        "redis/test_api",
+        "redis/test_docstrings",
+        "redis/test_readme",
+        "typing/test_typing",
+    )
+]
 
 
 class Environment:

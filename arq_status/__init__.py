@@ -9,10 +9,8 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from arq_status._client import (
-        StatusClient,
-    )
-    from arq_status._default import (
+    from arq_status._client.client import StatusClient
+    from arq_status._client.functions import (
         at,
         cancel,
         configure,
@@ -48,73 +46,59 @@ if TYPE_CHECKING:
         wait,
         watch,
     )
-    from arq_status._errors import (
-        JobStopped,
-    )
-    from arq_status._options import (
-        status_options,
-    )
-    from arq_status._record import (
-        JobRecord,
-        Page,
-    )
-    from arq_status._tracker import (
-        JobTracker,
-        current_tracker,
-    )
-    from arq_status._truth import (
-        Status,
-    )
-    from arq_status._worker import (
-        track_status,
-    )
+    from arq_status._model.errors import JobStopped
+    from arq_status._model.options import status_options
+    from arq_status._model.snapshot import JobRecord, Page
+    from arq_status._model.status import Status
+    from arq_status._tracking.settings import track_status
+    from arq_status._tracking.tracker import JobTracker, current_tracker
 
 #: Where the names are. Each module is imported when one of its names is first used: who only asks
 #: need not load what a worker takes.
 _HOMES = {
-    "StatusClient": "_client",
-    "at": "_default",
-    "cancel": "_default",
-    "configure": "_default",
-    "counts": "_default",
-    "delete": "_default",
-    "elapsed": "_default",
-    "ended_at": "_default",
-    "enqueued_at": "_default",
-    "eta": "_default",
-    "get": "_default",
-    "get_all": "_default",
-    "is_complete": "_default",
-    "is_deferred": "_default",
-    "is_failed": "_default",
-    "is_interrupted": "_default",
-    "is_queued": "_default",
-    "is_retrying": "_default",
-    "is_stopped": "_default",
-    "is_working": "_default",
-    "job": "_default",
-    "jobs": "_default",
-    "list_jobs": "_default",
-    "message": "_default",
-    "pct_complete": "_default",
-    "retry": "_default",
-    "started_at": "_default",
-    "status": "_default",
-    "stop": "_default",
-    "store": "_default",
-    "total": "_default",
-    "unschedule": "_default",
-    "updated_at": "_default",
-    "wait": "_default",
-    "watch": "_default",
-    "JobStopped": "_errors",
-    "status_options": "_options",
-    "JobRecord": "_record",
-    "Page": "_record",
-    "JobTracker": "_tracker",
-    "current_tracker": "_tracker",
-    "Status": "_truth",
-    "track_status": "_worker",
+    "StatusClient": "_client.client",
+    "at": "_client.functions",
+    "cancel": "_client.functions",
+    "configure": "_client.functions",
+    "counts": "_client.functions",
+    "delete": "_client.functions",
+    "elapsed": "_client.functions",
+    "ended_at": "_client.functions",
+    "enqueued_at": "_client.functions",
+    "eta": "_client.functions",
+    "get": "_client.functions",
+    "get_all": "_client.functions",
+    "is_complete": "_client.functions",
+    "is_deferred": "_client.functions",
+    "is_failed": "_client.functions",
+    "is_interrupted": "_client.functions",
+    "is_queued": "_client.functions",
+    "is_retrying": "_client.functions",
+    "is_stopped": "_client.functions",
+    "is_working": "_client.functions",
+    "job": "_client.functions",
+    "jobs": "_client.functions",
+    "list_jobs": "_client.functions",
+    "message": "_client.functions",
+    "pct_complete": "_client.functions",
+    "retry": "_client.functions",
+    "started_at": "_client.functions",
+    "status": "_client.functions",
+    "stop": "_client.functions",
+    "store": "_client.functions",
+    "total": "_client.functions",
+    "unschedule": "_client.functions",
+    "updated_at": "_client.functions",
+    "wait": "_client.functions",
+    "watch": "_client.functions",
+    "JobStopped": "_model.errors",
+    "status_options": "_model.options",
+    "JobRecord": "_model.snapshot",
+    "Page": "_model.snapshot",
+    "JobTracker": "_tracking.tracker",
+    "current_tracker": "_tracking.tracker",
+    "Status": "_model.status",
+    "track_status": "_tracking.settings",
 }
 
 __all__ = [

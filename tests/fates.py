@@ -13,8 +13,8 @@ from arq.jobs import Job
 
 from arq_status import Status, StatusClient
 from tests.conftest import until
-from tests.processes import WorkerProcess, worker_process
 from tests.verdicts import verdict
+from tests.worker_process import WorkerProcess, worker_process
 
 KINDS = ("tracked", "plain")
 #: Seconds between polls of a worker that is to meet with no trouble of its own.

@@ -9,11 +9,11 @@ from arq.jobs import serialize_job, serialize_result
 from arq.utils import timestamp_ms
 from redis.asyncio import Redis
 
-from arq_status import _keys
-from arq_status._options import FunctionOptions
-from arq_status._rows import Row
-from arq_status._store import Store
-from arq_status._track import State, Track
+from arq_status._model.options import FunctionOptions
+from arq_status._model.record import State, StoredRecord
+from arq_status._redis import keys
+from arq_status._redis.batch import Row
+from arq_status._redis.store import Store
 
 #: Ours that stays when no job is left: what workers announce of themselves.
 ANNOUNCED = ("workers", "worker:", "functions", "announced", "queues")
@@ -28,15 +28,17 @@ async def write_record(
     first: bool = True,
     fields: Mapping[str, Any] | None = None,
     **values: Any,
-) -> Track:
+) -> StoredRecord:
     """Write a tracking record as a worker would: of a job that began now unless told otherwise."""
     run = values.pop("run", None) or values.get("ended") or timestamp_ms()
     values.setdefault("started", run)
     values.setdefault("updated", values.get("ended") or run)
-    track = Track(run=run, state=state, **{"job_try": 1, "version": 1, "function": "f", **values})
+    track = StoredRecord(
+        enqueued_ms=run, state=state, **{"job_try": 1, "version": 1, "function": "f", **values}
+    )
     if track.worker is not None:
         # one that sends no heartbeat
-        await redis.zadd(_keys.WORKERS, {track.worker: 0}, nx=True)
+        await redis.zadd(keys.WORKERS, {track.worker: 0}, nx=True)
     encoded = {name: json.dumps(value) for name, value in (fields or {}).items()}
     await Store(redis).write([Row(job_id, first, track.encode(), encoded)])
     return track
@@ -44,7 +46,7 @@ async def write_record(
 
 async def write_end(
     redis: Redis, job_id: str, state: State = State.COMPLETE, **values: Any
-) -> Track:
+) -> StoredRecord:
     """Write the record of a job that ended now unless told otherwise."""
     return await write_record(redis, job_id, state, **{"ended": timestamp_ms(), **values})
 

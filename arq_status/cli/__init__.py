@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         What the process is to exit with; ``arq-status --help`` tells what it means.
     """
     try:
-        from arq_status.cli._app import run  # noqa: PLC0415 - it needs what may be missing
+        from arq_status.cli.app import run  # noqa: PLC0415 - it needs what may be missing
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "rich":
             raise

@@ -6,10 +6,10 @@ from uuid import uuid4
 from arq.connections import ArqRedis
 from arq.utils import timestamp_ms
 
-from arq_status import _keys
-from arq_status._rows import Row
-from arq_status._store import Store
-from arq_status._track import State, Track
+from arq_status._model.record import State, StoredRecord
+from arq_status._redis import keys
+from arq_status._redis.batch import Row
+from arq_status._redis.store import Store
 from tests.benchmarks.measuring import Result
 
 JOBS = 100_000
@@ -36,15 +36,16 @@ async def _taken(pool: ArqRedis, what: str, args: str, message: str | None, aim:
         await store.write([_row(now, args, message) for _ in range(BATCH)])
     await asyncio.sleep(SETTLING)
     taken = (await _used(pool) - before) / JOBS
-    index = await pool.memory_usage(f"{_keys.ENDED}complete:1800000", samples=0) or 0
+    index = await pool.memory_usage(f"{keys.ENDED}complete:1800000", samples=0) or 0
     await pool.flushdb()
     detail = f"of it {index / JOBS:.0f} in the index"
     return Result("P6", f"{what}, bytes", taken, None, f"<= {aim}", taken <= aim, detail)
 
 
 def _row(now: int, args: str, message: str | None) -> Row:
-    track = Track(
-        run=now, job_try=1, version=2, state=State.COMPLETE, function="import_rows", args=args,
+    track = StoredRecord(
+        enqueued_ms=now, job_try=1, version=2, state=State.COMPLETE, function="import_rows",
+        args=args,
         started=now + 12, updated=now + 1_234, ended=now + 1_234, message=message,
         worker="worker-7:4711:kJ3d",
     )  # fmt: skip

@@ -7,9 +7,9 @@ import httpx
 from arq.connections import ArqRedis, RedisSettings, create_pool
 from arq.utils import timestamp_ms
 
-from arq_status._rows import Row
-from arq_status._store import Store
-from arq_status._track import State, Track
+from arq_status._model.record import State, StoredRecord
+from arq_status._redis.batch import Row
+from arq_status._redis.store import Store
 from arq_status.web import create_app
 from tests.benchmarks.measuring import Result, compare, repeated
 from tests.web import page_of
@@ -72,8 +72,9 @@ async def _fill(redis: ArqRedis, jobs: int) -> None:
 
 def _row(number: int, now: int) -> Row:
     began = now - number
-    track = Track(
-        run=began, job_try=1, version=1, state=State.COMPLETE if number % 10 else State.FAILED,
+    track = StoredRecord(
+        enqueued_ms=began, job_try=1, version=1,
+        state=State.COMPLETE if number % 10 else State.FAILED,
         function="send_invoice", args=str(number), started=began, updated=began, ended=began,
         expires=DAY,
     )  # fmt: skip

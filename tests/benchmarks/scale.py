@@ -18,10 +18,11 @@ from arq.connections import ArqRedis, RedisSettings, create_pool
 from arq.jobs import serialize_job
 from arq.utils import timestamp_ms
 
-from arq_status import Status, StatusClient, _keys
-from arq_status._rows import Brief
-from arq_status._store import Store
-from arq_status._track import State, Track
+from arq_status import Status, StatusClient
+from arq_status._model.record import State, StoredRecord
+from arq_status._redis import keys
+from arq_status._redis.batch import CompletedRow
+from arq_status._redis.store import Store
 from tests.benchmarks.jobs import enqueue
 from tests.conftest import until
 from tests.server import Server
@@ -44,7 +45,7 @@ async def expiry(pool: ArqRedis, port: int) -> None:
     began = monotonic()
     for start in range(0, EXPIRING, BATCH):
         await Store(pool).write([_ended(f"soon {start + it}", soon) for it in range(BATCH)])
-    index = f"{_keys.ENDED}complete:{soon}"
+    index = f"{keys.ENDED}complete:{soon}"
     assert await pool.zcard(index) == EXPIRING
     async with StatusClient(pool) as client, _worker(port, "idle"):
         assert (await client.counts())[Status.QUEUED] == QUEUED
@@ -58,7 +59,7 @@ async def expiry(pool: ArqRedis, port: int) -> None:
     assert (counts[Status.COMPLETE], counts[Status.QUEUED]) == (ENDED, QUEUED)
     # before the look for records that are left, which is long itself
     slow = [it for it in await pool.slowlog_get(50) if b"CONFIG" not in it["command"]]
-    assert not [key async for key in pool.scan_iter(f"{_keys.TRACK}soon*", count=10_000)]
+    assert not [key async for key in pool.scan_iter(f"{keys.RECORD}soon*", count=10_000)]
     print(f"expiry: {len(slow)} commands over {SLOW // 1000} ms", *slow)
     assert not slow
 
@@ -118,13 +119,13 @@ async def _load(pool: ArqRedis) -> None:
             await pipe.execute()
 
 
-def _ended(job_id: str, expires: int) -> Brief:
+def _ended(job_id: str, expires: int) -> CompletedRow:
     now = timestamp_ms()
-    track = Track(
-        run=now, job_try=1, state=State.COMPLETE, function="noop", started=now, updated=now,
+    track = StoredRecord(
+        enqueued_ms=now, job_try=1, state=State.COMPLETE, function="noop", started=now, updated=now,
         ended=now, expires=expires,
     )  # fmt: skip
-    return Brief(job_id, track.encode(), now, expires)
+    return CompletedRow(job_id, track.encode(), now, expires)
 
 
 async def _enqueue(pool: ArqRedis, start: int) -> None:

@@ -1,0 +1,1 @@
+"""What is known of arq: its running worker, and what it stores."""

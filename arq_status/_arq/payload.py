@@ -1,0 +1,195 @@
+"""What arq stored about a job, read without importing or calling anything that stands in it."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from arq_status._arq.failures import failure_of, failure_words, is_cancellation
+from arq_status._arq.inert import Opaque, Pairs
+from arq_status._arq.unpickling import Reading, read_pickle, read_tail
+from arq_status._model.facts import JobPayload, Outcome, ResultPayload
+from arq_status._model.text import ERROR_LIMIT, render_args, render_value, shorten
+
+Deserializer = Callable[[bytes], Any]
+
+_ARGS_LIMIT = 80
+_NAME_LIMIT = 300
+_LATEST_MS = 10**14
+_TAIL = 512
+_UNKNOWN_FUNCTION = "<unknown>"
+
+# The order in which arq fills its dicts; a job's ends with "et".
+_KEYS = ("t", "f", "a", "k", "et", "s", "r", "st", "ft", "q", "id")
+_ENQUEUED = b"\x8c\x02et\x94\x8a\x06"
+# A key that was written before stands as a number, and a frame may begin before the value.
+_ENQUEUED_TAIL = re.compile(
+    rb"(?:\x8c\x02et\x94|h.|j.{4})(?:\x95.{8})?\x8a\x06(.{6})u\.\Z", re.DOTALL
+)
+_ENQUEUED_TAIL_SIZE = 26
+# Where the end of a result may begin. No text can contain these bytes, for they are not UTF-8,
+# so that no error message passes for the end of another result.
+_ENDINGS = (
+    (re.compile(rb"\x8c\x02et\x94"), _KEYS[4:]),
+    (re.compile(rb"\x8c\x01s\x94"), _KEYS[5:]),
+    (re.compile(rb"\x8c\x02st\x94"), _KEYS[7:]),
+)
+
+
+def read_job(
+    head: bytes, tail: bytes = b"", deserializer: Deserializer | None = None
+) -> JobPayload:
+    """Read a job; `tail` is its last bytes where `head` is not the whole."""
+    reading = _read(head, tail, deserializer)
+    enqueued = _number(reading.items.get("et"))
+    if enqueued is None and not reading.complete:
+        enqueued = enqueued_ms_of_tail(tail or head)
+    return JobPayload(
+        function=_function(reading),
+        args=_args(reading),
+        enqueued_ms=enqueued,
+        job_try=_number(reading.items.get("t")),
+    )
+
+
+def read_result(
+    head: bytes, tail: bytes = b"", deserializer: Deserializer | None = None
+) -> ResultPayload:
+    """Read a result; `tail` is its last bytes where `head` is not the whole."""
+    reading = _read(head, tail, deserializer)
+    ending = _with_ending(reading, tail or head[-_TAIL:])
+    items = ending.items
+    started, finished = _number(items.get("st")), _number(items.get("ft"))
+    seconds = None if started is None or finished is None else (finished - started) / 1000
+    outcome = _outcome(items)
+    failed = outcome in {Outcome.FAILURE, Outcome.CANCELLED}
+    return ResultPayload(
+        function=_function(reading),
+        args=_args(reading),
+        enqueued_ms=_number(items.get("et")),
+        job_try=_number(items.get("t")),
+        outcome=outcome,
+        error=_error(ending, seconds) if failed else None,
+        started_ms=started,
+        finished_ms=finished,
+        queue=_name(ending, "q"),
+    )
+
+
+def enqueued_ms_of_tail(tail: bytes) -> int | None:
+    """Read the enqueue time from a job's last bytes, if pickled as arq does by default."""
+    if tail[-15:-8] == _ENQUEUED and tail.endswith(b"u."):
+        return _number(int.from_bytes(tail[-8:-2], "little", signed=True))
+    if found := _ENQUEUED_TAIL.search(tail[-_ENQUEUED_TAIL_SIZE:]):
+        return _number(int.from_bytes(found[1], "little", signed=True))
+    return None
+
+
+def encoded_enqueue_time(ms: int) -> bytes:
+    """Give the bytes that stand for this enqueue time in a job and in its result."""
+    return _ENQUEUED + ms.to_bytes(6, "little", signed=True)
+
+
+def _read(head: bytes, tail: bytes, deserializer: Deserializer | None) -> Reading:
+    if deserializer is None or tail:
+        return read_pickle(head, _KEYS)
+    try:
+        found = deserializer(head)
+    except Exception:
+        found = None
+    return Reading(found if isinstance(found, dict) else {}, complete=True)
+
+
+def _with_ending(reading: Reading, tail: bytes) -> Reading:
+    """Add what follows at the end, of which the part that was read does not know."""
+    ending = {} if reading.complete else _ending(tail)
+    items = {**ending, **reading.items}
+    if reading.unfinished not in ending:
+        return replace(reading, items=items)
+    items[reading.unfinished] = ending[reading.unfinished]
+    return Reading(items)
+
+
+def _ending(tail: bytes) -> dict[str, Any]:
+    for pattern, names in _ENDINGS:
+        for place in pattern.finditer(tail):
+            flat = read_tail(tail[place.start() :])
+            found = dict(zip(names, flat[1::2], strict=False))
+            fits = len(flat) == 2 * len(names) and _fits(flat[::2], names)
+            if fits and None not in (_number(found["st"]), _number(found["ft"])):
+                return found
+    return {}
+
+
+def _fits(keys: Sequence[Any], names: Sequence[str]) -> bool:
+    # A key that was written before stands as a number, and is not known here.
+    return all(
+        key == name if type(key) is str else isinstance(key, Opaque)
+        for key, name in zip(keys, names, strict=True)
+    )
+
+
+def _function(reading: Reading) -> str | None:
+    name = _name(reading, "f")
+    return None if name == _UNKNOWN_FUNCTION else name
+
+
+def _name(reading: Reading, key: str) -> str | None:
+    name = reading.items.get(key)
+    # A part of a name would be another name.
+    if not isinstance(name, str) or reading.unfinished == key:
+        return None
+    return shorten(name, _NAME_LIMIT)
+
+
+def _number(value: Any) -> int | None:
+    return value if type(value) is int and 0 <= value <= _LATEST_MS else None
+
+
+def _args(reading: Reading) -> str:
+    args, kwargs = reading.items.get("a"), reading.items.get("k")
+    if reading.unfinished == "a" and type(args) is not tuple:
+        args = (args,)
+    if not isinstance(args, (list, tuple)):
+        args = ()
+    if isinstance(kwargs, Pairs):
+        kwargs = {name: value for name, value in kwargs.pairs() if type(name) is str}
+    text = render_args(args, kwargs if isinstance(kwargs, dict) else {}, _ARGS_LIMIT)
+    missing = "a" in reading.items and "k" not in reading.items and not reading.complete
+    cut = missing or reading.unfinished in {"a", "k"}
+    return shorten(text + "…", _ARGS_LIMIT) if cut else text
+
+
+def _outcome(items: dict[str, Any]) -> Outcome:
+    success = items.get("s")
+    if not isinstance(success, int):
+        return Outcome.UNREADABLE
+    if success:
+        return Outcome.SUCCESS
+    return Outcome.CANCELLED if _was_cancelled(items.get("r")) else Outcome.FAILURE
+
+
+def _was_cancelled(result: Any) -> bool:
+    if isinstance(result, Opaque):
+        return is_cancellation(result.name, result.module)
+    kind = type(result)
+    cancelled = (asyncio.CancelledError, concurrent.futures.CancelledError)
+    return issubclass(kind, cancelled) or is_cancellation(kind.__name__, kind.__module__)
+
+
+def _error(reading: Reading, seconds: float | None) -> str | None:
+    result = reading.items.get("r")
+    if result is None:
+        return None
+    if isinstance(result, BaseException):
+        return failure_of(result, seconds)
+    if isinstance(result, Opaque):
+        name = result.name.rpartition(".")[2]
+        text = failure_words(name, result.module, result.args or (), seconds)
+    else:
+        text = result if isinstance(result, str) else render_value(result, ERROR_LIMIT)
+    return shorten(text + "…" if reading.unfinished == "r" else text, ERROR_LIMIT)

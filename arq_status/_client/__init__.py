@@ -1,0 +1,1 @@
+"""Outside the worker: asks, lists, follows and controls."""

@@ -1,0 +1,218 @@
+"""A job's record, made of the facts that decide about it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+from arq_status._model.facts import Facts, JobPayload, ResultPayload
+from arq_status._model.record import State, StoredRecord
+from arq_status._model.snapshot import JobRecord
+from arq_status._model.status import ENDED, Status
+from arq_status._model.text import clean
+from arq_status._model.truth import decide
+
+
+def build_record(facts: Facts, data: Mapping[str, Any] | None = None) -> JobRecord | None:
+    """The snapshot that the facts tell; ``None`` for a job that nothing is known of."""
+    status = decide(facts)
+    if status is None:
+        return None
+    if (stored := facts.current_record) is not None:
+        return _from_record(facts, status, stored, data or {})
+    if facts.live:
+        return _from_queue(facts, status, facts.payload)
+    assert facts.result is not None  # else nothing would be known
+    return _from_result(facts, status, facts.result)
+
+
+def _from_record(
+    facts: Facts, status: Status, stored: StoredRecord, data: Mapping[str, Any]
+) -> JobRecord:
+    stored, payload = _as_arq_knows(stored, facts.result), facts.payload
+    ended, updated = _last_times(facts, stored)
+    started = stored.started
+    working = status is Status.WORKING
+    seen = stored.state is not State.WAITING
+    # else nobody knows when it ended, and the clock starts when that is noted
+    is_told = stored.ended is not None or facts.result is not None
+    elapsed = None
+    if started is not None:
+        elapsed = max(0, (facts.now if working else ended or stored.updated) - started)
+    return JobRecord(
+        job_id=facts.job_id,
+        status=status,
+        function=stored.function or (payload.function if payload else None),
+        queue=facts.queue or stored.queue,
+        args=stored.args or (payload.args if payload and not seen else ""),
+        job_try=(stored.job_try or None) if seen else None,
+        at=stored.at,
+        total=stored.total,
+        message=stored.message,
+        pct_complete=100 if status is Status.COMPLETE else percent(stored.at, stored.total),
+        enqueued_at=_datetime(stored.enqueued_ms or _enqueued(payload)),
+        due_at=_datetime(facts.due if _waits(status) else None),
+        started_at=_datetime(started),
+        updated_at=_datetime(updated),
+        ended_at=_datetime(ended),
+        elapsed=_timedelta(elapsed),
+        eta=_timedelta(_remaining(elapsed, stored.at, stored.total) if working else None),
+        error=_error(facts, status, stored),
+        worker=shown_worker(stored.worker),
+        data=data,
+        expires_at=_datetime(ended + stored.expires if ended and is_told else None),
+    )
+
+
+def _as_arq_knows(stored: StoredRecord, result: ResultPayload | None) -> StoredRecord:
+    """The record, with a later try that arq has ended and of which nothing is written yet."""
+    if result is None or stored.ended is not None or (result.job_try or 0) <= stored.job_try:
+        return stored
+    return replace(
+        stored,
+        state=State.WORKING,
+        job_try=result.job_try or 0,
+        started=result.started_ms,
+        at=0,
+        worker=None,
+    )
+
+
+def _last_times(facts: Facts, stored: StoredRecord) -> tuple[int | None, int]:
+    """When the job ended, if it has, and when something of it last changed."""
+    if facts.live:
+        waits = stored.state is State.WAITING
+        return None, max(stored.updated, _due_since(facts)) if waits else stored.updated
+    ended = stored.ended or (facts.result and facts.result.finished_ms) or stored.updated
+    return ended, max(stored.updated, ended)
+
+
+def _from_queue(facts: Facts, status: Status, payload: JobPayload | None) -> JobRecord:
+    enqueued = _enqueued(payload)
+    return JobRecord(
+        job_id=facts.job_id,
+        status=status,
+        function=payload.function if payload else None,
+        queue=facts.queue,
+        args=payload.args if payload else "",
+        error=(
+            _stopped_responding(facts.lost_worker)
+            if status is Status.INTERRUPTED and facts.lost_worker is not None
+            else None
+        ),
+        enqueued_at=_datetime(enqueued),
+        due_at=_datetime(facts.due if _waits(status) else None),
+        # also where it was due before it was enqueued: its place in the queue is that in lists
+        updated_at=_datetime(_due_since(facts) or enqueued),
+    )
+
+
+def _from_result(facts: Facts, status: Status, result: ResultPayload) -> JobRecord:
+    started, finished = result.started_ms, result.finished_ms
+    ran = None
+    if started is not None and finished is not None:
+        ran = max(0, finished - started)
+    complete = status is Status.COMPLETE
+    return JobRecord(
+        job_id=facts.job_id,
+        status=status,
+        function=result.function,
+        queue=result.queue,
+        args=result.args,
+        job_try=result.job_try,
+        pct_complete=100 if complete else 0,
+        enqueued_at=_datetime(result.enqueued_ms or None),
+        started_at=_datetime(started),
+        updated_at=_datetime(finished),
+        ended_at=_datetime(finished),
+        elapsed=_timedelta(ran),
+        error=None if complete else result.error,
+        expires_at=_datetime(None if finished is None else finished + facts.expires),
+    )
+
+
+def percent(at: float, total: float) -> int:
+    """How much of the total that is, 0 to 100, rounded down; 0 of nothing."""
+    if not total:
+        return 0
+    # multiplied first: 0.29 * 100 is less than 29
+    return 100 if at >= total else min(99, int(at * 100 / total))
+
+
+@lru_cache(maxsize=256)
+def shown_worker(worker: str | None) -> str | None:
+    """HOST:PID without the part that makes a worker's name unique."""
+    return ":".join(worker.split(":")[:2]) if worker else None
+
+
+def decode_data(raw: Mapping[bytes, bytes]) -> dict[str, Any]:
+    """Stored fields, those that are damaged left out."""
+    data = {}
+    for name, value in raw.items():
+        try:
+            data[clean(name.decode())] = json.loads(value)
+        except (ValueError, RecursionError):
+            continue
+    return data
+
+
+#: Why, where neither record nor arq's result says it.
+_UNTOLD = {
+    Status.FAILED: "taken out of its queue before it ran",
+    Status.INTERRUPTED: "cut off",
+}
+
+
+def _error(facts: Facts, status: Status, stored: StoredRecord) -> str | None:
+    if status not in (*ENDED, Status.RETRYING) or status is Status.COMPLETE:
+        return None
+    if status is Status.INTERRUPTED and (worker := _lost_with(facts, stored)) is not None:
+        return _stopped_responding(worker)
+    if facts.result is not None and (stored.error is None or stored.ended is None):
+        return facts.result.error
+    return _UNTOLD.get(status) if stored.error is None else stored.error
+
+
+def _lost_with(facts: Facts, stored: StoredRecord) -> str | None:
+    """The worker whose death interrupted the job."""
+    if facts.live and facts.lost_worker is not None:
+        return facts.lost_worker
+    return stored.worker if stored.state is State.WORKING and not facts.worker_alive else None
+
+
+def _stopped_responding(worker: str) -> str:
+    return f"worker {shown_worker(worker)} stopped responding"
+
+
+def _waits(status: Status) -> bool:
+    return status in (Status.DEFERRED, Status.QUEUED, Status.RETRYING)
+
+
+def _due_since(facts: Facts) -> int:
+    """When a job that waits became due, 0 while it is not."""
+    return facts.due if facts.due is not None and facts.due <= facts.now else 0
+
+
+def _enqueued(payload: JobPayload | None) -> int | None:
+    return payload.enqueued_ms if payload else None
+
+
+def _remaining(elapsed: int | None, at: float, total: float) -> int | None:
+    if elapsed is None or not at or not total:
+        return None
+    remaining = elapsed / at * max(0, total - at)
+    return int(remaining) if remaining < _LONGEST else None
+
+
+#: A thousand years in ms: an ETA beyond says nothing.
+_LONGEST = 31_536_000_000_000
+
+
+def _datetime(ms: int | None) -> datetime | None:
+    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def _timedelta(ms: int | None) -> timedelta | None:
+    return None if ms is None else timedelta(milliseconds=ms)

@@ -1,0 +1,125 @@
+"""What was read about a job at one moment: from arq's own keys and from its stored record."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from arq_status._model.record import State, StoredRecord
+
+#: Milliseconds without a heartbeat after which a worker is dead.
+DEAD_AFTER_MS = 10_000
+#: A worker may have begun a job so many ms before its last heartbeat, and so many after it, and
+#: been killed before any record of the job was written.
+_UNWRITTEN_BEFORE, _UNWRITTEN_AFTER = 1_000, 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class DeadWorker:
+    """A worker that ended without taking leave."""
+
+    name: str
+    queue: str
+    #: its last heartbeat, by the server's clock
+    last_beat: int
+    #: what arq sets an in-progress key to expire after, in ms
+    in_progress_ms: int
+    #: for how long its event loop had been blocked then, in ms
+    blocked_ms: int = 0
+
+    def may_have_begun(self, queue: str | None, now: int, expires_in: int) -> bool:
+        """Whether it is the one that set an in-progress key that expires in so many ms.
+
+        Of those that a living worker began it tells soon: by a record, or that it has none.
+        """
+        begun = now - (self.in_progress_ms - expires_in)
+        return queue == self.queue and any(
+            -_UNWRITTEN_BEFORE <= begun - moment <= _UNWRITTEN_AFTER
+            # a blocked worker began nothing in between
+            for moment in (self.last_beat, self.last_beat - self.blocked_ms)
+        )
+
+
+class Outcome(StrEnum):
+    """How arq's result says that a job ended."""
+
+    SUCCESS = "success"
+    CANCELLED = "cancelled"
+    FAILURE = "failure"
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class JobPayload:
+    """What is known from ``arq:job:<id>``."""
+
+    function: str | None
+    args: str
+    enqueued_ms: int | None
+    job_try: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResultPayload:
+    """What is known from ``arq:result:<id>``."""
+
+    function: str | None
+    args: str
+    enqueued_ms: int | None
+    job_try: int | None
+    outcome: Outcome
+    error: str | None
+    started_ms: int | None
+    finished_ms: int | None
+    queue: str | None
+
+
+class Facts(NamedTuple):
+    """What was read about a job at one moment. Times are epoch milliseconds."""
+
+    job_id: str
+    now: int
+    #: arq's payload; ``None`` where the key does not exist
+    payload: JobPayload | None = None
+    #: the queue that holds the id, and when it is due there
+    queue: str | None = None
+    due: int | None = None
+    #: arq's in-progress key exists
+    ongoing: bool = False
+    #: when that key expires, by the server's clock; -1 for never, -2 where there is none
+    key_expires: int = -2
+    #: how long it still has to live
+    key_left: int = 0
+    #: arq's count of the tries begun, read where a try is in progress
+    tries: int | None = None
+    stored_record: StoredRecord | None = None
+    #: the record as it stands in Redis
+    stored_text: bytes = b""
+    #: whether the worker that the record names still sends heartbeats
+    worker_alive: bool = False
+    #: the dead worker that began a try of which no record tells
+    lost_worker: str | None = None
+    #: arq's result, unless it is that of the run whose end the record tells
+    result: ResultPayload | None = None
+    #: how long an ended job that left no record is shown
+    expires: int = 0
+
+    @property
+    def live(self) -> bool:
+        """Arq will run the job, or runs it."""
+        return self.payload is not None or self.queue is not None
+
+    @property
+    def current_record(self) -> StoredRecord | None:
+        """The record, if it tells of the run that arq's keys tell of."""
+        stored = self.stored_record
+        if stored is None or stored.state is State.DELETED:
+            return None
+        if self.live:
+            run = self.payload.enqueued_ms if self.payload else None
+            if self.payload and not run and stored.ended is not None and not self.ongoing:
+                # a serializer of the user's own: arq forgets a job when it ends, so it is another
+                return None
+        else:
+            run = self.result.enqueued_ms if self.result else None
+        # arq knows no enqueue time of a job whose payload expired; and neither is a run itself
+        return stored if not run or not stored.enqueued_ms or run == stored.enqueued_ms else None

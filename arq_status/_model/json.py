@@ -1,0 +1,83 @@
+"""Jobs and lists as JSON."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import datetime, timedelta
+from typing import Any
+
+from arq_status._model.snapshot import JobRecord, Page
+from arq_status._model.status import Status
+
+_NAMES = [field.name for field in fields(JobRecord)]
+
+
+def encode(value: Any) -> bytes:
+    """JSON on one line, in ASCII: what UTF-8 could not hold stands there escaped."""
+    return json.dumps(value, allow_nan=False, separators=(",", ":"), default=_plain).encode()
+
+
+def job_object(record: JobRecord) -> dict[str, Any]:
+    """The fields of a job; times as ISO 8601, durations in seconds."""
+    job = {name: getattr(record, name) for name in _NAMES}
+    return job | {"data": _standard(record.data)}
+
+
+def list_object(page: Page, counts: Mapping[Status, int]) -> dict[str, Any]:
+    """A page of the list with the counts."""
+    return {
+        "items": [job_object(record) for record in page.items],
+        "total": page.total,
+        "page": page.page,
+        "per_page": page.per_page,
+        "truncated": page.truncated,
+        "counts": counts_object(counts),
+    }
+
+
+def counts_object(counts: Mapping[Status, int]) -> dict[str, int]:
+    """How many jobs there are of each status."""
+    return {status.value: number for status, number in counts.items()}
+
+
+def readable(data: Mapping[str, Any]) -> str:
+    """Data for people to read."""
+    try:
+        return json.dumps(data, indent=2, ensure_ascii=False)
+    except RecursionError:
+        return encode(_standard(data)).decode()
+
+
+def _plain(value: object) -> object:
+    match value:
+        case datetime():
+            return value.isoformat()
+        case timedelta():
+            return value.total_seconds()
+    raise TypeError(f"{type(value).__name__} in a record")
+
+
+def _standard(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The data without what JSON has no word for, such as NaN, though Python reads it."""
+    kept = {}
+    for name, value in data.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except RecursionError:
+            continue
+        except ValueError:
+            value = _without_nan(value)  # noqa: PLW2901 - the same value, mended
+        kept[name] = value
+    return kept
+
+
+def _without_nan(value: Any) -> Any:
+    match value:
+        case float() if not math.isfinite(value):
+            return None
+        case list():
+            return [_without_nan(item) for item in value]
+        case dict():
+            return {name: _without_nan(item) for name, item in value.items()}
+    return value

@@ -1,0 +1,106 @@
+"""What a query answers with: one frozen snapshot of a job."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from arq_status._model.record import DEFAULT_TOTAL
+from arq_status._model.status import Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """A snapshot of a job. Times are aware UTC datetimes; what is not known is ``None``.
+
+        record = await arq_status.job(job_id)
+        if record is not None and record.ended_at is not None:
+            print(record.status, record.elapsed, record.error, record.data.get("vino"))
+
+    Attributes:
+        job_id: arq's id of the job.
+        status: what it is doing.
+        function: the name of its function, as enqueued.
+        queue: which queue it is or was in.
+        args: its arguments as a text of up to 80 characters; empty where they may not be shown.
+        job_try: the number of the last try that began, counted from 1; ``None`` before the first.
+        at: how far it got, of ``total``, in the job's own unit.
+        total: how far it has to go, 100 until the job says otherwise; 0 where nobody knows.
+        message: the last message the job gave, up to 2,000 characters of it.
+        pct_complete: ``at`` in hundredths of ``total``, 0 to 100, rounded down; 100 for a complete
+            job.
+        enqueued_at: when it was enqueued.
+        due_at: when a job that waits is to be run; ``None`` once it runs.
+        started_at: when its last try began.
+        updated_at: when something of it last changed.
+        ended_at: when it ended for good; ``None`` as long as arq will run it, or runs it.
+        elapsed: how long the last try has been running or ran.
+        eta: how much longer it runs at the present pace; ``None`` where nobody can tell.
+        error: why it is not complete, as in ``ValueError: no rows`` or ``timed out after 300s``.
+        worker: HOST:PID of the worker of its last try, for display.
+        data: what was stored with ``store``, by name.
+        expires_at: when this record goes away; ``None`` until the job has ended.
+    """
+
+    job_id: str
+    status: Status
+    function: str | None = None
+    queue: str | None = None
+    args: str = ""
+    job_try: int | None = None
+    at: float = 0
+    total: float = DEFAULT_TOTAL
+    message: str | None = None
+    pct_complete: int = 0
+    enqueued_at: datetime | None = None
+    due_at: datetime | None = None
+    started_at: datetime | None = None
+    updated_at: datetime | None = None
+    ended_at: datetime | None = None
+    elapsed: timedelta | None = None
+    eta: timedelta | None = None
+    error: str | None = None
+    worker: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    expires_at: datetime | None = None
+
+
+#: Names that ``store`` refuses, because a query answers them itself.
+BUILT_IN = frozenset(item.name for item in fields(JobRecord))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A page of a list of jobs.
+
+    Attributes:
+        items: the jobs on it, in order.
+        total: how many jobs match, on all pages.
+        page: which page it is, counted from 1.
+        per_page: how many jobs it has room for.
+        truncated: the list covers only the newest 10,000 jobs, because no index answers the
+            question.
+    """
+
+    items: list[JobRecord]
+    total: int
+    page: int
+    per_page: int
+    truncated: bool = False
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are, at least one."""
+        return max(1, -(-self.total // self.per_page))
+
+
+def has_changed(old: JobRecord | None, new: JobRecord | None) -> bool:
+    """Whether a record tells more than that time went by."""
+    if old is None or new is None:
+        return old is not new
+    return without_durations(old) != without_durations(new)
+
+
+def without_durations(record: JobRecord) -> JobRecord:
+    """The record without what changes with time alone."""
+    return replace(record, elapsed=None, eta=None)

@@ -1,0 +1,78 @@
+"""Records of jobs that are written by others than their workers."""
+
+from dataclasses import replace
+
+from arq.constants import default_queue_name
+from arq.utils import timestamp_ms
+
+from arq_status._model.facts import Facts
+from arq_status._model.record import State, StoredRecord
+
+
+def cancelled(facts: Facts) -> StoredRecord:
+    """The last record of a job that is taken out of its queue."""
+    stored, payload = facts.current_record, facts.payload
+    if stored is None or stored.ended is not None:
+        stored = StoredRecord(
+            enqueued_ms=(payload.enqueued_ms if payload else None) or 0,
+            job_try=0,
+            queue=facts.queue or default_queue_name,
+            expires=facts.expires,
+        )
+    began = stored.state is not State.WAITING and stored.started is not None
+    return replace(
+        stored,
+        version=stored.version + 1,
+        state=State.STOPPED,
+        function=stored.function or (payload.function if payload else None),
+        args=stored.args or (payload.args if payload else ""),
+        updated=facts.now,
+        ended=facts.now,
+        error="cancelled before its next try" if began else "cancelled before it ran",
+    )
+
+
+def waiting_again(stored: StoredRecord) -> StoredRecord:
+    """The record of a job that is to run again: as new, but for what tells its tries apart."""
+    now = timestamp_ms()
+    return StoredRecord(
+        enqueued_ms=stored.enqueued_ms,
+        job_try=0,
+        state=State.WAITING,
+        function=stored.function,
+        args=stored.args,
+        queue=stored.queue,
+        due=max(now, (stored.due or stored.enqueued_ms) + 1),
+        updated=now,
+        expires=stored.expires,
+    )
+
+
+def waiting(facts: Facts) -> StoredRecord:
+    """The record of a job that has none yet."""
+    own, payload = facts.current_record, facts.payload
+    return StoredRecord(
+        enqueued_ms=(payload.enqueued_ms if payload else None) or (own.enqueued_ms if own else 0),
+        job_try=0,
+        state=State.WAITING,
+        queue=facts.queue or default_queue_name,
+        updated=facts.now,
+        function=payload.function if payload else None,
+        args=payload.args if payload else "",
+        expires=facts.expires,
+    )
+
+
+def tombstone(facts: Facts) -> StoredRecord:
+    """What tells that the record of a run was deleted, and what arq's result tells of it."""
+    stored, result = facts.stored_record, facts.result
+    run = stored.enqueued_ms if stored else 0
+    if result is not None:
+        run = max(run, result.enqueued_ms or facts.now)
+    return StoredRecord(
+        enqueued_ms=run,
+        job_try=0,
+        state=State.DELETED,
+        updated=facts.now,
+        expires=stored.expires if stored else facts.expires,
+    )

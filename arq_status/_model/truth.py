@@ -1,0 +1,133 @@
+"""The truth table: what a job's status is, from arq's own keys and our record together.
+
+Live: the job's payload exists or its id is in a queue. A record counts only for its own run. First
+match wins.
+
+==== =========== ============================================== =============== =============
+live in progress the record says                                arq's result    status
+==== =========== ============================================== =============== =============
+yes  yes         its worker is alive, or nothing yet                            working
+yes  yes         it ended less than 10 s ago                                    working
+yes  yes         its worker is dead (*)                                         interrupted
+yes  no          this try ended with Retry                                      retrying
+yes  no          started and never ended, or cut off                            interrupted
+yes  no          anything else; due later                                       deferred
+yes  no          anything else; due now, or in no known queue                   queued
+no   any         ended                                          none, same run  as recorded
+no   any         not ended, nothing, another run                success, unread complete
+no   any         the same                                       cancelled       stopped
+no   any         the same                                       other failure   failed
+no   any         waiting or retrying                            none            failed
+no   any         working, or cut off                            none            interrupted
+no   any         nothing                                        none, expired   None
+==== =========== ============================================== =============== =============
+
+In progress means that arq's key tells of a try that is still running. A key that outlived an
+earlier run or the recorded end of a try that arq will repeat (a cron job keeps its key for 60 s) is
+none. Between the recorded end of a job and arq's own it still counts: arq decides.
+(*) Or the record says nothing, and the try began just when a worker of its queue died.
+"""
+
+from collections.abc import Mapping
+
+from arq.constants import keep_cronjob_progress
+
+from arq_status._model.facts import DEAD_AFTER_MS, Facts, Outcome, ResultPayload
+from arq_status._model.record import State, StoredRecord
+from arq_status._model.status import Status
+
+_BY_OUTCOME = {
+    Outcome.SUCCESS: Status.COMPLETE,
+    Outcome.UNREADABLE: Status.COMPLETE,
+    Outcome.CANCELLED: Status.STOPPED,
+    Outcome.FAILURE: Status.FAILED,
+}
+_BY_STATE: Mapping[str | None, Status] = {
+    State.COMPLETE: Status.COMPLETE,
+    State.FAILED: Status.FAILED,
+    State.STOPPED: Status.STOPPED,
+    State.INTERRUPTED: Status.INTERRUPTED,
+}
+
+
+#: Arq keeps the in-progress key of a cron job for so many ms after the end of a try.
+_KEPT = round(keep_cronjob_progress * 1000)
+
+
+def decide(facts: Facts) -> Status | None:
+    """The status by the truth table; ``None`` for a job that nothing is known of."""
+    return _live_status(facts) if facts.live else _gone_status(facts)
+
+
+def _live_status(facts: Facts) -> Status:
+    stored = facts.current_record
+    if facts.ongoing and not _outlived(facts):
+        recorded = stored is not None and stored.state is not State.WAITING
+        if not recorded or _next_try_begun(facts, stored):
+            return Status.WORKING if facts.lost_worker is None else Status.INTERRUPTED
+        works = facts.worker_alive or _has_just_ended(facts, stored)
+        return Status.WORKING if works else Status.INTERRUPTED
+    if stored is not None and stored.ended is None:
+        if stored.state is State.RETRYING:
+            return Status.RETRYING
+        if stored.state in (State.WORKING, State.INTERRUPTED):
+            return Status.INTERRUPTED
+    return in_queue(facts.due, facts.now)
+
+
+def in_queue(due: int | None, now: int) -> Status:
+    """The status of a job that waits and of which no try tells more."""
+    return Status.DEFERRED if due is not None and due > now else Status.QUEUED
+
+
+def as_recorded(state: str | None) -> Status | None:
+    """The status of a job whose record tells that it has ended."""
+    return _BY_STATE.get(state)
+
+
+def _outlived(facts: Facts) -> bool:
+    """Whether the in-progress key is left from a try that has ended."""
+    stored = facts.stored_record
+    if facts.key_left > _KEPT:
+        return False
+    if stored is None or facts.current_record is None or stored.state is State.WAITING:
+        # arq forgets how many tries a run had when it ends: a count is that of the present run
+        return not facts.tries and facts.lost_worker is None
+    if stored.state is State.RETRYING or (stored.state is State.INTERRUPTED and not stored.ended):
+        return not _next_try_begun(facts, stored)
+    return False
+
+
+def _has_just_ended(facts: Facts, stored: StoredRecord | None) -> bool:
+    """Whether arq may be about to book an end that is recorded: its worker lived a moment ago."""
+    ended = stored.ended if stored is not None else None
+    return ended is not None and abs(facts.now - ended) < DEAD_AFTER_MS
+
+
+def _next_try_begun(facts: Facts, stored: StoredRecord | None) -> bool:
+    return stored is not None and facts.tries is not None and facts.tries > stored.job_try
+
+
+def _gone_status(facts: Facts) -> Status | None:
+    stored, result = facts.current_record, facts.result
+    if stored is not None and stored.ended is not None:
+        return as_recorded(stored.state)
+    if result is not None:
+        return None if _is_forgotten(facts, result) else _BY_OUTCOME[result.outcome]
+    if stored is None:
+        return None
+    if stored.state in (State.WAITING, State.RETRYING):
+        return Status.FAILED
+    return Status.INTERRUPTED
+
+
+def _is_forgotten(facts: Facts, result: ResultPayload) -> bool:
+    """Whether a job that is known from arq's result alone has expired or was deleted."""
+    stored = facts.stored_record
+    if (
+        stored is not None
+        and stored.state is State.DELETED
+        and (not result.enqueued_ms or result.enqueued_ms <= stored.enqueued_ms)
+    ):
+        return True
+    return result.finished_ms is not None and result.finished_ms + facts.expires <= facts.now

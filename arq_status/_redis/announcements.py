@@ -1,0 +1,52 @@
+"""What tracked workers have announced of their functions, each for its queue."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from arq_status._model.options import FunctionOptions
+from arq_status._model.text import clean
+from arq_status._redis.replies import pairs, text
+
+#: Stands between the queue and the function; nothing behind it is any other function.
+_BETWEEN = "\0"
+
+
+def announced_as(queue: str, function: str) -> str:
+    """The name under which the options of a function in a queue are stored."""
+    return clean(f"{queue}{_BETWEEN}{function}")
+
+
+def announced_in(reply: Mapping[bytes, bytes] | list[bytes]) -> "Announced":
+    """What Redis holds, as any client tells it."""
+    found = pairs(reply).items()
+    return Announced((text(name), FunctionOptions.decode(raw)) for name, raw in found)
+
+
+class Announced:
+    """The options of all functions in all queues."""
+
+    def __init__(self, found: Iterable[tuple[str, FunctionOptions]] = ()) -> None:
+        self._of_queue: dict[tuple[str, str], FunctionOptions] = {}
+        self._anywhere: dict[str, FunctionOptions] = {}
+        for name, options in found:
+            queue, _, function = name.rpartition(_BETWEEN)
+            self._of_queue[queue, function] = options
+            other = self._anywhere.get(function, options)
+            # where the queue is not known what one worker hides stays hidden
+            hides = not (options.record_args and other.record_args)
+            self._anywhere[function] = replace(options, record_args=not hides)
+
+    @property
+    def functions(self) -> Mapping[str, FunctionOptions]:
+        """Those of the functions by name, in whichever queue."""
+        return {name: options for name, options in self._anywhere.items() if name}
+
+    def options(self, function: str | None, queue: str | None) -> FunctionOptions | None:
+        """The options of a function in a queue; ``None`` where nobody has announced any."""
+        function = clean(function or "")
+        if queue is not None:
+            for name in (function, ""):
+                found = self._of_queue.get((queue, name))
+                if found is not None:
+                    return found
+        return self._anywhere.get(function) or (self._anywhere.get("") if queue is None else None)

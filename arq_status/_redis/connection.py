@@ -1,0 +1,73 @@
+"""Redis clients: made of what users pass, and made again beside one that exists."""
+
+import asyncio
+from collections.abc import Mapping
+from copy import copy
+from typing import Any, cast
+
+from arq.connections import RedisSettings, create_pool
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.exceptions import RedisError
+
+#: What is raised where Redis does not answer.
+CONNECTION_ERRORS = (RedisError, OSError, asyncio.TimeoutError)
+
+#: What a query may be given: a client, arq's settings or a DSN.
+RedisLike = Redis | RedisSettings | str
+
+#: Seconds after which a silent server counts as away for writes in the background.
+_SOCKET_TIMEOUT = 5
+#: Sentinel's pool adds these itself.
+_OF_THE_POOL = ("connection_pool",)
+
+
+async def connect(target: "RedisSettings | str | None") -> Redis:
+    """A client of its own.
+
+    Raises:
+        redis.RedisError, OSError: Redis cannot be reached.
+        ValueError: the DSN cannot be read.
+    """
+    if isinstance(target, str):
+        from_dsn: Redis = Redis.from_url(target)
+        return from_dsn
+    settings = target or RedisSettings()
+    # arq would retry for seconds before it raised; a query is to raise at once
+    pool: Any = await create_pool(settings, retry=settings.conn_retries)
+    return cast("Redis", pool)
+
+
+async def close(redis: Redis) -> None:
+    """Close a client, and those of the Sentinels that it asks."""
+    await redis.aclose()
+    pool = redis.connection_pool
+    if isinstance(pool, SentinelConnectionPool):
+        for sentinel in pool.sentinel_manager.sentinels:
+            await sentinel.aclose()
+
+
+def beside(redis: Redis, **changes: Any) -> Redis:
+    """A client for the same server and database with connections of its own."""
+    pool = redis.connection_pool
+    kwargs = {k: v for k, v in pool.connection_kwargs.items() if k not in _OF_THE_POOL} | changes
+    if isinstance(pool, SentinelConnectionPool):
+        # the manager's clients are bound to an event loop as well
+        manager = copy(pool.sentinel_manager)
+        manager.sentinels = [beside(sentinel) for sentinel in manager.sentinels]
+        sentinels: ConnectionPool = SentinelConnectionPool(  # type: ignore[no-untyped-call]
+            pool.service_name,
+            manager,
+            is_master=pool.is_master,
+            check_connection=pool.check_connection,
+            connection_class=pool.connection_class,
+            **kwargs,
+        )
+        return Redis.from_pool(sentinels)
+    return Redis.from_pool(ConnectionPool(connection_class=pool.connection_class, **kwargs))
+
+
+def for_background(redis: Redis) -> Redis:
+    """A client for writes in the background: it never takes a connection from the jobs."""
+    changes: Mapping[str, Any] = {"socket_timeout": _SOCKET_TIMEOUT, "decode_responses": False}
+    return beside(redis, **changes)

@@ -1,0 +1,58 @@
+"""What the scripts answer, in Python's types; what is damaged is read as far as it can be."""
+
+import json
+from collections.abc import Mapping
+
+from arq_status._model.facts import DeadWorker
+
+_LAST_SCORE = 10**14
+
+
+def text(raw: bytes) -> str:
+    """A name or an id."""
+    return raw.decode(errors="replace")
+
+
+def pairs(reply: Mapping[bytes, bytes] | list[bytes] | None) -> Mapping[bytes, bytes]:
+    """Names and values, as Redis gives a hash: in turn, or with RESP3 as a mapping."""
+    if isinstance(reply, Mapping):
+        return reply
+    return dict(zip(reply[::2], reply[1::2], strict=True)) if reply else {}
+
+
+def scored(flat: list[bytes]) -> list[tuple[str, int]]:
+    """Ids and scores, as Redis gives a sorted set."""
+    items = zip(flat[::2], flat[1::2], strict=True)
+    return [(text(job_id), score(raw) or 0) for job_id, raw in items]
+
+
+def integer(raw: bytes | None) -> int | None:
+    """A whole number."""
+    return int(raw) if raw and raw.isdigit() and len(raw) < 15 else None
+
+
+def score(raw: bytes | None) -> int | None:
+    """A score that is a time in ms, 0 for one that is none."""
+    if not raw:
+        return None
+    number = float(raw)
+    return int(number) if 0 <= number <= _LAST_SCORE else 0
+
+
+def dead_workers(flat: list[bytes]) -> list[DeadWorker]:
+    """The workers that ended without taking leave."""
+    found = []
+    for name, beat, raw in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
+        try:
+            described = json.loads(raw)
+            worker = DeadWorker(
+                text(name),
+                str(described["queue"]),
+                score(beat) or 0,
+                int(described["in_progress_ms"]),
+                int(described.get("blocked_ms", 0)),
+            )
+        except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
+            continue
+        found.append(worker)
+    return found

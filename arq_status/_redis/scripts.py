@@ -1,0 +1,109 @@
+"""The Lua scripts, and running them."""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from redis.exceptions import NoScriptError
+
+from arq_status._redis.keys import for_scripts
+
+Argument = str | int | bytes
+
+_FUNCTION = re.compile(r"^local function (\w+)\(.*?^end\n", re.MULTILINE | re.DOTALL)
+
+
+class Script:
+    """A script of ``arq_status/lua``: read when it is first used, sent by its digest."""
+
+    __slots__ = ("_digest", "_name", "_source")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._source = ""
+        # bytes, for redis-py takes longer over anything else
+        self._digest = b""
+
+    async def __call__(self, redis: Any, *args: Argument) -> Any:
+        """Run it; bytes come back as bytes, whatever the client decodes otherwise."""
+        if not self._source:
+            self._load()
+        try:
+            return await redis.execute_command(
+                "EVALSHA", self._digest, b"0", *args, NEVER_DECODE=True
+            )
+        except NoScriptError:
+            return await redis.execute_command("EVAL", self._source, 0, *args, NEVER_DECODE=True)
+
+    async def many(self, redis: Any, calls: Sequence[Sequence[Argument]]) -> list[Any]:
+        """Run it several times in one round trip; a second one where Redis did not know it."""
+        if len(calls) == 1:
+            return [await self(redis, *calls[0])]
+        if not self._source:
+            self._load()
+        try:
+            return await _pipeline(redis, ("EVALSHA", self._digest, 0), calls)
+        except NoScriptError:
+            return await _pipeline(redis, ("EVAL", self._source, 0), calls)
+
+    def _load(self) -> None:
+        self._source = assembled(self._name)
+        digest = hashlib.sha1(self._source.encode(), usedforsecurity=False)
+        self._digest = digest.hexdigest().encode()
+
+
+async def _pipeline(
+    redis: Any, command: Sequence[Argument], calls: Sequence[Sequence[Argument]]
+) -> list[Any]:
+    async with redis.pipeline(transaction=False) as pipeline:
+        for args in calls:
+            pipeline.execute_command(*command, *args, NEVER_DECODE=True)
+        answers: list[Any] = await pipeline.execute()
+    return answers
+
+
+def assembled(name: str) -> str:
+    """A script whole: with those of the common functions that it needs, and the keys.
+
+    Every call makes anew what a script defines, and so none has more than it needs. They stand at
+    its beginning, or where it says so: what it does before may be all.
+    """
+    body = _read(name)
+    needed: list[str] = []
+    # a function uses only those that stand before it
+    for function, source in reversed(list(_common_functions().items())):
+        if re.search(rf"\b{function}\b", "".join((body, *needed))):
+            needed.insert(0, source)
+    first, _, rest = body.rpartition("-- @common\n")
+    keys = for_scripts()
+    whole = "".join((first, *needed, rest))
+    return re.sub(r"\bK\.(\w+)", lambda found: f"'{keys[found[1]]}'", whole)
+
+
+@cache
+def _common_functions() -> Mapping[str, str]:
+    return {found[1]: found[0] for found in _FUNCTION.finditer(_read("common"))}
+
+
+def _read(name: str) -> str:
+    return (files("arq_status._redis") / "lua" / f"{name}.lua").read_text()
+
+
+beat = Script("beat")
+begun = Script("begun")
+cancel = Script("cancel")
+census = Script("census")
+delete = Script("delete")
+facts = Script("facts")
+front = Script("front")
+later = Script("later")
+leave = Script("leave")
+page = Script("page")
+retry = Script("retry")
+stop = Script("stop")
+store = Script("store")
+sweep = Script("sweep")
+write = Script("write")

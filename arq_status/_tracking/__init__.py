@@ -1,0 +1,1 @@
+"""Inside the worker: records what its jobs do."""

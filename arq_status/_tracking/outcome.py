@@ -1,0 +1,105 @@
+"""How a try ended, in our words; the same as arq puts in its own books."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from arq.worker import Retry, RetryJob
+
+from arq_status._arq.failures import failure_of
+from arq_status._model.errors import JobStopped
+from arq_status._model.record import State
+from arq_status._model.text import render_message
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of a try."""
+
+    state: State
+    error: str | None = None
+    #: arq will not run the job again
+    final: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """What arq went by when it judged the try."""
+
+    #: arq runs a job again after Retry and cancellation
+    retry_jobs: bool = True
+    #: ``Job.abort`` asked for the end
+    aborted: bool = False
+    #: the worker was told to end
+    shutdown: bool = False
+    #: somebody cancelled the job, as against a ``CancelledError`` of its own
+    cancelled: bool = False
+    #: how long the job ran
+    seconds: float | None = None
+    #: how long it was allowed to
+    timeout: float | None = None
+
+
+COMPLETE = Outcome(State.COMPLETE)
+
+
+def judge(
+    raised: BaseException | None, result: Mapping[str, Any] | None, given: Circumstances
+) -> Outcome:
+    """The outcome of a try: what it raised, if anything, and what arq stored, if anything."""
+    if result is None:
+        return _judge_raised(raised, given)
+    if result.get("s"):
+        return COMPLETE
+    stored = result.get("r")
+    if isinstance(raised, asyncio.CancelledError) and isinstance(stored, TimeoutError):
+        return _timed_out(given)
+    if isinstance(stored, BaseException):
+        return _judge_final(stored, given)
+    if raised is not None:
+        # a serializer that takes no exceptions: arq stores a text of its own in their place
+        return _judge_raised(raised, replace(given, retry_jobs=False))
+    return Outcome(State.FAILED, str(stored))
+
+
+def _judge_raised(raised: BaseException | None, given: Circumstances) -> Outcome:
+    if raised is None:
+        return COMPLETE
+    if isinstance(raised, asyncio.CancelledError) and not given.aborted and not given.shutdown:
+        if given.cancelled and _is_due(given):
+            return _timed_out(given)
+        if given.retry_jobs:
+            return Outcome(State.RETRYING, "cancelled itself", final=False)
+    if isinstance(raised, Retry | RetryJob) and given.retry_jobs:
+        return Outcome(State.RETRYING, final=False)
+    outcome = _judge_final(raised, given)
+    if outcome.state is State.INTERRUPTED and given.retry_jobs:
+        return replace(outcome, final=False)
+    return outcome
+
+
+def _judge_final(error: BaseException, given: Circumstances) -> Outcome:
+    if isinstance(error, JobStopped):
+        return Outcome(State.STOPPED, render_message(error.args) or "stopped")
+    if isinstance(error, asyncio.CancelledError):
+        if given.shutdown and not given.aborted:
+            return Outcome(State.INTERRUPTED, "cut off by a shutdown")
+        return Outcome(State.STOPPED, "aborted")
+    return Outcome(State.FAILED, failure_of(error, given.seconds))
+
+
+def _is_due(given: Circumstances) -> bool:
+    # arq's clock started a moment before ours
+    return (
+        given.timeout is not None
+        and given.seconds is not None
+        and given.seconds >= given.timeout - 0.05
+    )
+
+
+def _timed_out(given: Circumstances) -> Outcome:
+    seconds = given.timeout if _is_due(given) else given.seconds
+    return Outcome(
+        State.FAILED, "timed out" if seconds is None else f"timed out after {seconds:g}s"
+    )

@@ -1,0 +1,1 @@
+"""``doctor``: finds out what is wrong, and why a job is missing."""

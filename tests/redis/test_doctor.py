@@ -1,0 +1,350 @@
+"""``arq-status doctor``: what is wrong with server, workers, queues, keys or one job, and why."""
+
+import asyncio
+import json
+import re
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from arq import create_pool
+from arq.connections import ArqRedis, RedisSettings
+from arq.utils import timestamp_ms
+
+from arq_status import StatusClient, status_options, track_status
+from arq_status._model.options import FunctionOptions
+from arq_status._model.record import State
+from arq_status._redis.store import Store
+from arq_status.cli import main
+from arq_status.cli.doctor.examination import Server
+from arq_status.cli.doctor.findings import Finding, Level, of_server, of_versions
+from arq_status.cli.doctor.sample import Sample, look_at_records
+from tests.conftest import StartWorker, ended, until
+from tests.records import HOUR, begin, own_key, put_job, put_result, write_end, write_record
+
+Context = dict[str, Any]
+Doctor = Callable[..., Coroutine[Any, Any, list[Finding]]]
+
+FINE = {"name": "Redis", "version": "7.4.1", "clustered": False, "replica": False} | {
+    "maxmemory": 0,
+    "policy": "noeviction",
+    "databases": [],
+}
+
+
+@pytest.fixture
+def doctor(
+    pool: ArqRedis, dsn: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Doctor:
+    """Runs the command; what it found. Its exit code tells whether there is a problem."""
+
+    async def run(*argv: str, redis: str = dsn) -> list[Finding]:
+        capsys.readouterr()
+        code = await asyncio.to_thread(main, ["doctor", "--redis", redis, "--json", *argv])
+        answer = json.loads(capsys.readouterr().out)
+        findings = [Finding(**{**it, "level": Level(it["level"])}) for it in answer["findings"]]
+        problems = any(finding.level is Level.PROBLEM for finding in findings)
+        assert (code, answer["ok"]) == (int(problems), not problems)
+        return findings
+
+    return run
+
+
+def about(findings: list[Finding], what: str) -> list[tuple[str, str]]:
+    """The findings about something: how bad, and what."""
+    return [(str(it.level), it.text) for it in findings if it.about == what]
+
+
+async def work(ctx: Context) -> None:
+    """Do nothing."""
+
+
+async def wait(ctx: Context) -> None:
+    await asyncio.sleep(3600)
+
+
+@status_options(track=False)
+async def secret(ctx: Context) -> None:
+    """Do nothing that is tracked."""
+
+
+async def test_all_is_well(
+    doctor: Doctor, client: StatusClient, pool: ArqRedis, start_worker: StartWorker
+) -> None:
+    """With a tracked worker that has run a job there is nothing to complain of."""
+    await start_worker(track_status({"functions": [work, wait, secret]}))
+
+    async def is_well() -> bool:
+        records = await client.jobs(["done", "runs"])
+        if not all(record is not None and record.worker is not None for record in records):
+            return False
+        return {finding.level for finding in await doctor("runs")} == {Level.OK}
+
+    await pool.enqueue_job("work", _job_id="done")
+    await pool.enqueue_job("wait", _job_id="runs")
+    await until(is_well)
+    findings = await doctor("runs")
+    [(_, worker)] = about(findings, "workers")
+    assert worker.endswith(" on arq:queue, runs 1 job")
+    assert about(findings, "functions") == [
+        ("ok", "tracked: wait, work"),
+        ("ok", "not tracked: secret"),
+    ]
+    assert about(findings, "queues") == [("ok", "arq:queue: 1 job, 1 due")]
+    assert about(findings, "keys") == [("ok", "1 job, 1 result of arq's and 2 records looked at")]
+    assert about(findings, "job") == [("ok", "'runs' is working")]
+    [(_, server)] = about(findings, "server")
+    assert server.startswith(("Redis ", "Valkey "))
+    [(_, packages)] = about(findings, "packages")
+    assert packages.startswith("arq-status ")
+
+
+async def test_nobody_is_there(doctor: Doctor, pool: ArqRedis) -> None:
+    """Without a worker it says so, and which jobs wait for one."""
+    await put_job(pool, "waits", enqueued=timestamp_ms() - 125_000)
+    findings = await doctor("waits")
+    assert about(findings, "workers") == [("problem", "no tracked worker is alive")]
+    [(level, text)] = about(findings, "queues")
+    assert level == "problem"
+    assert re.match(r"arq:queue: 1 job, 1 due, the first for 2 min \d+ s, and nobody takes", text)
+    assert about(findings, "job") == [
+        ("ok", "'waits' is queued"),
+        ("problem", "no tracked worker is alive on 'arq:queue'"),
+    ]
+    advice = [finding.advice for finding in findings if finding.advice]
+    assert "start a worker with queue_name='arq:queue'" in advice
+
+
+async def test_workers_that_died(doctor: Doctor, pool: ArqRedis) -> None:
+    """What they left behind, and who will run it again."""
+    store = Store(pool)
+    await store.beat("host:1:gone", "arq:queue", HOUR, {})
+    await store.leave("host:1:gone")
+    await store.beat("host:2:dead", "arq:queue", HOUR, {})
+    await pool.zadd("arqstatus:1:workers", {"host:2:dead": timestamp_ms() - 65_000})
+    run = await put_job(pool, "lost")
+    await begin(pool, "lost")
+    await write_record(pool, "lost", run=run, worker="host:2:dead")
+    await write_record(pool, "other", worker="host:3:left")
+    findings = await doctor("lost")
+    workers = [
+        (level, re.sub(r"\d+ s ago", "… ago", text)) for level, text in about(findings, "workers")
+    ]
+    assert [it for it in workers if "host" in it[1]] == [
+        ("warning", "host:2 died 1 min … ago and has left 1 job, which read interrupted"),
+        ("warning", "host:3 died and has left 1 job, which read interrupted"),
+    ]
+    assert ("warning", "its worker died or was shut down in it") in about(findings, "job")
+    advice = {finding.text: finding.advice for finding in findings}
+    [died] = [text for text in advice if text.startswith("host:2 died")]
+    assert advice[died] == "start a worker for arq:queue, and arq runs them again"
+    await store.beat("host:4:alive", "arq:queue", HOUR, {})
+    await store.beat("host:5:idle", "arq:queue", HOUR, {})
+    await pool.zadd("arqstatus:1:workers", {"host:5:idle": timestamp_ms() - 3_600_000})
+    findings = await doctor()
+    assert ("note", "host:5 died 1 h ago") in about(findings, "workers")
+    advice = {finding.text: finding.advice for finding in findings}
+    assert advice[died] == "arq runs them again when their in-progress keys expire"
+
+
+async def test_a_worker_that_is_not_tracked(
+    doctor: Doctor, client: StatusClient, pool: ArqRedis, start_worker: StartWorker
+) -> None:
+    """Arq's health check tells of it; what it ran is known from arq's result alone."""
+    await start_worker({"functions": [work, wait]})
+    await pool.enqueue_job("work", _job_id="done")
+    await ended(client, "done")
+    await pool.enqueue_job("wait", _job_id="runs")
+    await until(lambda: client.is_working("runs"))
+    findings = await doctor("done")
+    [(level, text)] = about(findings, "queues")
+    assert (level, text.partition(";")[2]) == (
+        "warning",
+        " a worker takes them that is not tracked, or was there within the hour",
+    )
+    assert about(findings, "job")[1] == (
+        "note",
+        "it is known from arq's result alone: no progress, message or data",
+    )
+    assert ("note", "1 job with a result of arq's and no record, such as 'done'") in about(
+        findings, "keys"
+    )
+    findings = await doctor("runs")
+    assert ("note", "it runs, and no record tells of it") in about(findings, "job")
+
+
+async def test_a_queue_that_nobody_announced(doctor: Doctor, pool: ArqRedis) -> None:
+    """It is found, and how to name it is told; a payload without a queue is as well."""
+    await put_job(pool, "elsewhere", queue="emails")
+    await put_job(pool, "nowhere")
+    await pool.zrem("arq:queue", "nowhere")
+    await pool.zadd("mine", {"member": 1})
+    findings = await doctor("elsewhere")
+    [finding] = [it for it in findings if it.text.startswith("it is in queue")]
+    assert finding.text == "it is in queue 'emails'"
+    assert finding.advice == "no tracked worker has announced that queue: --queue emails"
+    [text] = [text for _, text in about(findings, "keys") if "announced" in text]
+    assert text.startswith("2 jobs in a queue that nobody has announced, such as ")
+    findings = await doctor("nowhere")
+    [finding] = [it for it in findings if it.text == "it is in no queue"]
+    assert finding.advice == "arq will not run it; arq-status cancel takes it away"
+    findings = await doctor("elsewhere", "--queue", "emails")
+    [(_, text)] = about(findings, "queues")
+    assert text.startswith("emails: 1 job, 1 due")
+    assert not [it for it in findings if it.text.startswith("it is in queue")]
+
+
+async def test_why_a_job_is_missing(doctor: Doctor, client: StatusClient, pool: ArqRedis) -> None:
+    """It was deleted, it has expired, or nobody has ever heard of it."""
+    await write_end(pool, "deleted")
+    await put_result(pool, "deleted")
+    await client.delete("deleted")
+    [(level, text)] = about(await doctor("deleted"), "job")
+    assert level == "problem"
+    assert text.startswith("'deleted' is not known: what was tracked of it was deleted at 20")
+
+    await put_result(pool, "expired", finished=timestamp_ms() - 2 * HOUR)
+    [(level, text)] = about(await doctor("expired"), "job")
+    assert level == "problem"
+    assert text.startswith("'expired' is not known: it ended at 20")
+    assert text.endswith("ended jobs are shown for 30 min; arq still has its result")
+
+    nobody = "'nobody' is not known: there is neither a job of arq's, nor a result, nor a record"
+    assert about(await doctor("nobody"), "job") == [
+        ("problem", f"{nobody} with this id"),
+        ("note", "it may have run in a worker that is not tracked and keeps no result"),
+    ]
+    assert about(await doctor(""), "job") == [("problem", "no job can have the id ''")]
+
+
+async def test_guesses_about_a_missing_job(
+    doctor: Doctor, pool: ArqRedis, redis_settings: RedisSettings
+) -> None:
+    """What workers announced of expiries, and that other databases have keys, gives hints."""
+    options = {"f": FunctionOptions(expires=7_200_000), "g": FunctionOptions(expires=60_000)}
+    await Store(pool).beat("host:1:alive", "arq:queue", HOUR, options)
+    other = await create_pool(replace(redis_settings, database=7))
+    await other.set("key", "value")
+    try:
+        texts = [text for _, text in about(await doctor("nobody"), "job")]
+    finally:
+        await other.delete("key")
+        await other.aclose()
+    assert texts[1] == "it may have ended longer ago than it is shown for, at most 2 h"
+    assert texts[3] == "it may be in another database of this server; there are keys in 7"
+
+
+async def test_keys_that_are_not_as_they_should_be(doctor: Doctor, pool: ArqRedis) -> None:
+    """Records without an end, with a wrong expiry, of no form or of a wrong type."""
+    await write_end(pool, "undying")
+    await pool.persist(own_key("job:undying"))
+    run = await put_job(pool, "dying")
+    await write_record(pool, "dying", State.RETRYING, run=run)
+    await pool.expire(own_key("job:dying"), timedelta(hours=1))
+    await write_record(pool, "over", worker="host:1:dead")
+    await pool.set(own_key("job:damaged"), "{")
+    await add_to_set(pool, own_key("job:set"))
+    await pool.set("arqstatus:1:worker:host:1:dead", "[]")
+    await add_to_set(pool, "arq:queue:other")
+    found = about(await doctor("--queue", "arq:queue", "--queue", "arq:queue:other"), "keys")
+    assert ("note", "1 job with a record whose end nobody wrote, such as 'over'") in found
+    words = "1 job ended, with a record that never expires, such as 'undying'"
+    assert ("warning", words) in found
+    words = "1 job not ended, with a record that expires, such as 'dying'"
+    assert ("warning", words) in found
+    [damaged] = [text for _, text in found if "cannot be read" in text]
+    assert damaged.startswith("2 jobs with a record that cannot be read, such as ")
+
+
+async def add_to_set(redis: Any, key: str) -> None:
+    await redis.sadd(key, "member")
+
+
+async def test_it_reads_no_more_than_so_much(
+    doctor: Doctor, pool: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many keys it takes a sample, in a bounded number of rounds, and says so."""
+    monkeypatch.setattr("arq_status.cli.raw._ROUNDS", 2)
+    monkeypatch.setattr("arq_status.cli.raw._KEYS_A_ROUND", 10)
+    async with pool.pipeline(transaction=False) as pipeline:
+        for number in range(200):
+            pipeline.set(f"arq:result:{number}", "x")
+            pipeline.zadd(f"set:{number}", {"member": 1})
+        await pipeline.execute()
+    [text, *_] = [text for _, text in about(await doctor("nobody"), "keys")]
+    assert text.endswith(", a sample of all")
+
+
+async def test_a_record_that_goes_meanwhile(pool: ArqRedis) -> None:
+    """What expires between two looks is nothing that stands out."""
+    sample = Sample(records=["gone"])
+    await look_at_records(pool, sample, ["arq:queue"])
+    assert sample == Sample(records=["gone"])
+
+
+async def test_resp3(doctor: Doctor, pool: ArqRedis, dsn: str) -> None:
+    """It understands the newer protocol as well."""
+    await Store(pool).beat("host:1:alive", "arq:queue", HOUR, {"f": FunctionOptions()})
+    await put_job(pool, "waits")
+    findings = await doctor("waits", redis=f"{dsn}?protocol=3")
+    assert about(findings, "workers") == [("ok", "host:1 on arq:queue, runs 0 jobs")]
+    assert about(findings, "queues") == [("ok", "arq:queue: 1 job, 1 due")]
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("changes", "level", "words"),
+    [
+        ({}, Level.OK, "Redis 7.4.1 at redis://here"),
+        ({"name": "Valkey", "version": "8.0"}, Level.OK, "Valkey 8.0 at redis://here"),
+        ({"version": "6.0.16"}, Level.PROBLEM, "Redis 6.0.16 at redis://here is too old"),
+        ({"clustered": True}, Level.PROBLEM, "arq does not run on Redis Cluster"),
+        ({"replica": True}, Level.PROBLEM, "it is a replica, in which nothing can be written"),
+        (
+            {"maxmemory": 1, "policy": "allkeys-lru"},
+            Level.WARNING,
+            "when its memory is full it drops keys (allkeys-lru): jobs, results and records may"
+            " vanish",
+        ),
+        ({"maxmemory": 1}, Level.OK, "Redis 7.4.1 at redis://here"),
+    ],
+)
+def test_servers(changes: dict[str, Any], level: Level, words: str) -> None:
+    """What is to be said of a server, and what to do about it."""
+    findings = list(of_server(Server(**{**FINE, **changes}), "redis://here"))
+    worst = findings[-1]
+    assert (worst.level, worst.text) == (level, words)
+    assert (worst.advice is None) == (level is Level.OK)
+
+
+async def test_a_server_that_evicts(doctor: Doctor, pool: ArqRedis) -> None:
+    """Its settings are read from the server."""
+    await pool.config_set("maxmemory", "200mb")
+    await pool.config_set("maxmemory-policy", "volatile-ttl")
+    try:
+        found = about(await doctor(), "server")
+    finally:
+        await pool.config_set("maxmemory-policy", "noeviction")
+        await pool.config_set("maxmemory", "0")
+    assert found[1][0] == "warning"
+    assert "(volatile-ttl)" in found[1][1]
+
+
+async def test_a_server_that_is_too_old(
+    doctor: Doctor, pool: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then it looks no further, for it could not."""
+    newest = dict.fromkeys(("Redis", "Valkey"), (99,))
+    monkeypatch.setattr("arq_status.cli.doctor.examination._OLDEST", newest)
+    findings = await doctor()
+    assert [finding.about for finding in findings] == ["server", "packages"]
+
+
+def test_an_arq_that_was_not_tested(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no refusal, but worth a note."""
+    monkeypatch.setattr("arq_status.cli.doctor.findings.version", lambda _: "0.31.0")
+    [finding] = of_versions()
+    assert finding.level is Level.NOTE
+    assert finding.text == "arq-status 0.31.0, arq 0.31.0, redis 0.31.0: this arq was not tested"

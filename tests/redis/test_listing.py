@@ -1,0 +1,496 @@
+"""Lists and counts: complete, in order, in agreement with the single jobs, and cheap."""
+
+import asyncio
+import random
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from arq.connections import ArqRedis
+from arq.utils import timestamp_ms
+from arq.worker import Retry, func
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from arq_status import JobRecord, JobTracker, Status, StatusClient, track_status
+from arq_status._client import listing
+from arq_status._model.record import State, StoredRecord
+from arq_status._redis.batch import Row
+from arq_status._redis.store import Store
+from tests.conftest import StartWorker, ended, until
+from tests.fuzzing import examples
+from tests.records import HOUR, beat, begin, calls, put_job, put_result, write_end, write_record
+
+ENDED = [State.COMPLETE, State.FAILED, State.STOPPED, State.INTERRUPTED]
+SORTS = (
+    "updated_at enqueued_at started_at ended_at function status progress message args elapsed eta"
+).split()
+
+#: A job of a kind, and how many ticks ago something of it happened.
+KINDS = [
+    *(f"{state} {expires}" for state in ENDED for expires in (600_000, HOUR)),
+    *("queued", "favoured", "deferred", "working", "retrying", "overdue", "waiting", "cut off"),
+    *("ended and queued", "result"),
+]
+MIXES = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 3)), max_size=25)
+EXAMPLES = settings(
+    max_examples=examples(40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+async def put(redis: ArqRedis, kind: str, job_id: str, then: int) -> None:
+    """Put a job of a kind into Redis, to which something happened then."""
+    state, _, expires = kind.partition(" ")
+    if expires.isdigit():
+        await write_end(
+            redis, job_id, State(state), run=then - 50, ended=then, expires=int(expires)
+        )
+        return
+    if kind == "result":
+        await put_result(redis, job_id, finished=then)
+        return
+    if kind == "favoured":
+        # due before it was enqueued, as if it had waited for long
+        await put_job(redis, job_id, enqueued=then, due=then - 60_000)
+        return
+    if kind == "ended and queued":
+        await write_end(redis, job_id, run=then - 50, ended=then)
+        await put_job(redis, job_id, enqueued=then + 1)
+        return
+    later = kind in {"deferred", "retrying"}
+    await put_job(redis, job_id, enqueued=then, due=then + HOUR if later else then)
+    if kind == "waiting":
+        await StatusClient(redis).store(job_id, vino="veritas")
+    record: dict[str, Any] = {"run": then, "started": then, "updated": then}
+    if kind in {"working", "cut off"}:
+        await begin(redis, job_id)
+        worker = "host:1:alive" if kind == "working" else "host:1:dead"
+        await write_record(redis, job_id, worker=worker, **record)
+    if kind in {"retrying", "overdue"}:
+        await write_record(redis, job_id, State.RETRYING, worker="host:1:alive", **record)
+
+
+async def put_all(redis: ArqRedis, mix: Iterable[tuple[str, int]]) -> list[str]:
+    """Put such jobs into an empty Redis; the ids, without those that stand in no list."""
+    await redis.flushdb()
+    await beat(redis, "host:1:alive")
+    now = timestamp_ms() - 1000
+    numbers = list(range(100))
+    random.Random(5).shuffle(numbers)
+    listed = []
+    for number, (kind, ticks) in zip(numbers, mix, strict=False):
+        await put(redis, kind, f"job{number}", now - ticks * 100)
+        if kind != "result":
+            listed.append(f"job{number}")
+    return listed
+
+
+async def all_pages(client: StatusClient, per_page: int, **query: Any) -> list[JobRecord]:
+    """What stands on all pages of a list."""
+    found: list[JobRecord] = []
+    for number in range(1, 100):
+        page = await client.list_jobs(page=number, per_page=per_page, **query)
+        assert (page.page, page.per_page, page.truncated) == (number, per_page, False)
+        found += page.items
+        if number * per_page >= page.total:
+            assert page.total == len(found)
+            return found
+        assert len(page.items) == per_page
+    raise AssertionError("there is no end")
+
+
+async def records_of(client: StatusClient, job_ids: list[str]) -> list[JobRecord]:
+    """The records of jobs that are all known."""
+    return [record for record in await client.jobs(job_ids) if record is not None]
+
+
+@given(mix=MIXES, per_page=st.integers(1, 30))
+@EXAMPLES
+async def test_all_pages_together_are_all_jobs_in_order(
+    pool: ArqRedis, client: StatusClient, mix: list[tuple[str, int]], per_page: int
+) -> None:
+    """Every job stands on exactly one page, by its last update, whatever the pages' size."""
+    job_ids = await put_all(pool, mix)
+    newest = await all_pages(client, per_page)
+    assert sorted(record.job_id for record in newest) == sorted(job_ids)
+    updates = [record.updated_at for record in newest]
+    assert None not in updates
+    assert updates == sorted(updates, key=str, reverse=True)
+    oldest = await all_pages(client, per_page, descending=False)
+    assert [record.job_id for record in oldest] == [record.job_id for record in reversed(newest)]
+    assert [record.status for record in newest] == [
+        record.status for record in await records_of(client, [it.job_id for it in newest])
+    ]
+
+
+@given(mix=MIXES, per_page=st.integers(1, 30))
+@EXAMPLES
+async def test_lists_and_counts_agree_with_single_jobs(
+    pool: ArqRedis, client: StatusClient, mix: list[tuple[str, int]], per_page: int
+) -> None:
+    """The list of a status has the jobs of that status, and the counts count them."""
+    job_ids = await put_all(pool, mix)
+    statuses = {record.job_id: record.status for record in await records_of(client, job_ids)}
+    counts = await client.counts()
+    assert list(counts) == list(Status)
+    assert sum(counts.values()) == len(job_ids)
+    for status in Status:
+        expected = {job_id for job_id, it in statuses.items() if it is status}
+        found = await all_pages(client, per_page, status=status)
+        assert {record.job_id for record in found} == expected
+        assert counts[status] == len(found)
+        assert [record.job_id for record in found] == [
+            record.job_id
+            for record in reversed(await all_pages(client, 7, status=status, descending=False))
+        ]
+
+
+@given(mix=MIXES, per_page=st.integers(1, 30), sort=st.sampled_from(SORTS))
+@EXAMPLES
+async def test_other_orders_have_all_jobs_too(
+    pool: ArqRedis, client: StatusClient, mix: list[tuple[str, int]], per_page: int, sort: str
+) -> None:
+    """Sorted by anything in either direction, every job stands on exactly one page."""
+    job_ids = await put_all(pool, mix)
+    for descending in (True, False):
+        found = await all_pages(client, per_page, sort=sort, descending=descending)
+        assert sorted(record.job_id for record in found) == sorted(job_ids)
+    by_function = await all_pages(client, per_page, function="f")
+    assert sorted(record.job_id for record in by_function) == sorted(job_ids)
+
+
+@pytest.fixture
+async def various(pool: ArqRedis) -> None:
+    """Jobs that differ in everything that one can sort by, and one that has next to nothing."""
+    now = timestamp_ms() - 100_000
+    await write_end(
+        pool, "a", run=now, started=now + 3, ended=now + 90, function="zip", args="'b'", at=3,
+        message="one", state=State.FAILED,
+    )  # fmt: skip
+    await write_end(
+        pool, "b", run=now + 1, started=now + 2, ended=now + 91, function="import", args="'a'",
+        message="two",
+    )  # fmt: skip
+    await beat(pool, "host:1:x")
+    await put_job(pool, "c", "c", enqueued=now + 2, function="resize")
+    await begin(pool, "c")
+    await write_record(
+        pool, "c", worker="host:1:x", run=now + 2, started=now + 4, updated=now + 60, at=50,
+        function="resize", args="'c'",
+    )  # fmt: skip
+    await put_job(pool, "d", "x", enqueued=now + 3, function="resize")
+    await begin(pool, "d")
+    await write_record(
+        pool, "d", worker="host:1:x", run=now + 3, started=now + 5, updated=now + 50, at=25,
+        function="import_rows", message="three",
+    )  # fmt: skip
+    await pool.zadd("arq:queue", {"e": now})
+
+
+@pytest.mark.usefixtures("various")
+@pytest.mark.parametrize(
+    ("sort", "ascending", "without"),
+    [
+        ("updated_at", "edcab", ""),
+        ("enqueued_at", "abcd", "e"),
+        ("started_at", "bacd", "e"),
+        ("ended_at", "ab", "cde"),
+        ("function", "bdca", "e"),
+        ("status", "baecd", ""),
+        ("progress", "eadcb", ""),
+        ("message", "adb", "ce"),
+        ("args", "bac", "de"),
+        ("elapsed", "abdc", "e"),
+        ("eta", "cd", "abe"),
+    ],
+)
+async def test_every_order(client: StatusClient, sort: str, ascending: str, without: str) -> None:
+    """Jobs come by the value asked for, in both directions, and those without one come last."""
+    for descending in (False, True):
+        expected = ascending
+        if descending:
+            # of two jobs that work the newer one comes first in both directions
+            expected = "cdeab" if sort == "status" else ascending[::-1]
+        items = (await client.list_jobs(sort=sort, descending=descending)).items
+        found = "".join(record.job_id for record in items)
+        assert found[: len(expected)] == expected
+        assert sorted(found[len(expected) :]) == list(without)
+
+
+async def test_equal_values_are_listed_newest_first(pool: ArqRedis, client: StatusClient) -> None:
+    """Where the value asked for does not decide, the last update does."""
+    now = timestamp_ms()
+    for number, job_id in enumerate("cab"):
+        await write_end(pool, job_id, ended=now - number, function=("f", "g")[number == 0])
+    for descending, expected in ((False, "abc"), (True, "cab")):
+        page = await client.list_jobs(sort="function", descending=descending)
+        assert [record.job_id for record in page.items] == list(expected)
+
+
+@pytest.mark.usefixtures("various")
+async def test_search_and_filters(client: StatusClient) -> None:
+    """A search finds an exact id or part of a function's name; a filter the whole name."""
+    queries: list[tuple[dict[str, Any], str]] = [
+        ({"function": "resize"}, "c"),
+        ({"function": "import"}, "b"),
+        ({"function": "impor"}, ""),
+        ({"function": "nothing"}, ""),
+        ({"search": "import"}, "bd"),
+        ({"search": "PORT_R"}, "d"),
+        ({"search": "c"}, "c"),
+        ({"search": "e"}, "ce"),
+        ({"search": ""}, "abcde"),
+        ({"search": "\ud800"}, ""),
+        ({"search": "nothing"}, ""),
+        ({"search": "import", "status": "working"}, "d"),
+        ({"search": "a", "status": "working"}, ""),
+        ({"search": "import", "function": "import"}, "b"),
+        ({"function": "import", "status": Status.COMPLETE}, "b"),
+        ({"function": "import", "status": "failed"}, ""),
+    ]
+    for query, expected in queries:
+        page = await client.list_jobs(**query)
+        assert sorted(record.job_id for record in page.items) == list(expected), query
+        assert page.total == len(expected)
+        assert not page.truncated
+
+
+async def test_a_search_finds_ids_that_no_list_has(pool: ArqRedis, client: StatusClient) -> None:
+    """An exact id is found wherever the job is, also if only arq's result tells of it."""
+    await put_result(pool, "untracked")
+    await put_job(pool, "elsewhere", queue="unknown")
+    for job_id in ("untracked", "elsewhere"):
+        page = await client.list_jobs(search=job_id)
+        assert [record.job_id for record in page.items] == [job_id]
+        assert page.total == 1
+    assert (await client.list_jobs()).total == 0
+
+
+async def test_records_in_lists_are_whole(pool: ArqRedis, client: StatusClient) -> None:
+    """A job in a list has everything that a single question gives, its data as well."""
+    await write_end(pool, "ended", fields={"vino": "veritas"}, message="Done", at=5)
+    await put_job(pool, "queued", "x" * 5000, function="f" * 200)
+    for query in ({}, {"sort": "function"}, {"search": "f"}):
+        for record in (await client.list_jobs(**query)).items:  # type: ignore[arg-type]
+            assert record == await client.job(record.job_id)
+
+
+# Bounds
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *({"page": page} for page in (0, -1, 1.5, "1", None, True)),
+        *({"per_page": number} for number in (0, -5, 501, 10**9, 2.0, "25", None, True)),
+        *({"sort": it} for it in ("", "name", "job_id", "data", None)),
+        *({"status": it} for it in ("", "done", "COMPLETE")),
+    ],
+    ids=str,
+)
+async def test_what_a_list_refuses(client: StatusClient, query: dict[str, Any]) -> None:
+    """An unknown sort or status and numbers out of bounds are errors that name them."""
+    [name] = query
+    with pytest.raises(ValueError, match=name):
+        await client.list_jobs(**query)
+
+
+async def test_pages_beyond_the_end(pool: ArqRedis, client: StatusClient) -> None:
+    """They are empty, and tell the total all the same."""
+    for job_id in "abc":
+        await write_end(pool, job_id)
+    for query in ({}, {"descending": False}, {"sort": "function"}, {"function": "f"}):
+        page = await client.list_jobs(page=10**9, per_page=500, **query)
+        assert (page.items, page.total, page.page, page.per_page) == ([], 3, 10**9, 500)
+    page = await client.list_jobs(page=2, per_page=2)
+    assert (len(page.items), page.total) == (1, 3)
+
+
+async def test_nothing_at_all(client: StatusClient) -> None:
+    """An empty Redis has an empty list, and counts of 0."""
+    for status in (None, *Status):
+        page = await client.list_jobs(status=status)
+        assert (page.items, page.total, page.page, page.per_page) == ([], 0, 1, 25)
+    assert await client.counts() == dict.fromkeys(Status, 0)
+
+
+async def test_what_no_index_answers_is_looked_for_among_the_newest(
+    pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond so many jobs a list is truncated, and says so; the total counts the matches there."""
+    now = timestamp_ms()
+    for number in range(8):
+        function = "even" if number % 2 == 0 else "odd"
+        await write_end(pool, f"job{number}", ended=now - number, function=function)
+    await write_end(pool, "failed", State.FAILED, ended=now - 100)
+    monkeypatch.setattr(listing, "NEWEST", 5)
+    page = await client.list_jobs(function="even")
+    assert [record.job_id for record in page.items] == ["job0", "job2", "job4"]
+    assert (page.total, page.truncated) == (3, True)
+    page = await client.list_jobs(search="odd", sort="ended_at", descending=False)
+    assert [record.job_id for record in page.items] == ["job3", "job1"]
+    assert (page.total, page.truncated) == (2, True)
+    page = await client.list_jobs(status="failed", function="f")
+    assert ([record.job_id for record in page.items], page.truncated) == (["failed"], False)
+    page = await client.list_jobs(search="job7")
+    assert ([record.job_id for record in page.items], page.total) == (["job7"], 1)
+    page = await client.list_jobs()
+    assert (len(page.items), page.total, page.truncated) == (9, 9, False)
+    monkeypatch.setattr(listing, "NEWEST", 9)
+    assert not (await client.list_jobs(function="even")).truncated
+
+
+async def test_many_deferred_jobs(
+    pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of more deferred jobs than a list covers those due first are listed, and it says so."""
+    now = timestamp_ms()
+    for number in range(8):
+        await put_job(pool, f"job{number}", due=now + HOUR + number)
+    await put_job(pool, "queued", enqueued=now - 9)
+    monkeypatch.setattr(listing, "NEWEST", 5)
+    page = await client.list_jobs(status="deferred")
+    assert sorted(record.job_id for record in page.items) == [f"job{it}" for it in range(5)]
+    assert (page.total, page.truncated) == (5, True)
+    page = await client.list_jobs()
+    assert (len(page.items), page.truncated) == (6, True)
+    page = await client.list_jobs(status="queued")
+    assert (len(page.items), page.truncated) == (1, False)
+    assert (await client.counts())[Status.DEFERRED] == 8
+
+
+async def test_more_running_jobs_than_are_named(
+    pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond so many running jobs the rest reads queued in lists; no job is lost from the total."""
+    now = timestamp_ms() - 1000
+    await beat(pool, "host:1:alive")
+    for number in range(6):
+        await put(pool, "working", f"job{number}", now)
+    monkeypatch.setattr(listing, "NEWEST", 4)
+    counts = await client.counts()
+    assert (counts[Status.WORKING], counts[Status.QUEUED]) == (4, 2)
+    assert (await client.list_jobs()).total == 6
+
+
+# Several queues, real workers
+
+
+async def test_real_jobs_of_several_queues(  # noqa: C901
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """While workers of two queues run jobs, list and counts tell of all, each once."""
+    reached, gate = [], asyncio.Event()
+
+    async def work(ctx: dict[str, Any], number: int) -> None:
+        status: JobTracker = ctx["status"]
+        if number == 0:
+            raise Retry(defer=60)
+        if number == 1:
+            raise ValueError("one")
+        await status.at(number)
+        reached.append(number)
+        if number < 4:
+            await gate.wait()
+
+    try:
+        for queue in ("one", "two"):
+            await start_worker(
+                track_status({"functions": [func(work, name="work")], "queue_name": queue})
+            )
+            for number in range(6):
+                job_id = f"{queue}{number}"
+                await pool.enqueue_job("work", number, _job_id=job_id, _queue_name=queue)
+        await pool.enqueue_job("work", 9, _job_id="late", _queue_name="two", _defer_by=60)
+        await until(lambda: len(reached) == 8)
+        for queue in ("one", "two"):
+            for number in (1, 4, 5):
+                await ended(client, f"{queue}{number}")
+        expected = {
+            Status.DEFERRED: 1,
+            Status.RETRYING: 2,
+            Status.WORKING: 4,
+            Status.FAILED: 2,
+            Status.COMPLETE: 4,
+        }
+
+        async def agree() -> bool:
+            counts = await client.counts()
+            return {status: number for status, number in counts.items() if number} == expected
+
+        await until(agree)
+        listed = await all_pages(client, 4)
+        assert sorted(record.job_id for record in listed) == sorted(
+            ["late", *(f"{queue}{number}" for queue in ("one", "two") for number in range(6))]
+        )
+        for status, number in expected.items():
+            assert (await client.list_jobs(status=status)).total == number
+    finally:
+        gate.set()
+
+
+async def test_running_jobs_of_other_queues(pool: ArqRedis, client: StatusClient) -> None:
+    """A client of some queues does not list what runs in others, and does not end it either."""
+    await beat(pool, "host:1:alive")
+    for queue, worker in (("one", "host:1:alive"), ("two", "host:1:alive"), ("two", "host:1:dead")):
+        job_id = f"{queue} {worker[7:]}"
+        run = await put_job(pool, job_id, queue=queue)
+        await begin(pool, job_id)
+        await write_record(pool, job_id, run=run, worker=worker, queue=queue)
+    one = StatusClient(pool, queues=["one"])
+    assert [record.job_id for record in (await one.list_jobs()).items] == ["one alive"]
+    assert (await one.counts())[Status.WORKING] == 1
+    assert sum((await one.counts()).values()) == 1
+    assert await one.is_working("two alive")
+    assert await one.is_interrupted("two dead")
+    assert await one.ended_at("two dead") is None
+
+
+# What it costs
+
+
+async def load(redis: ArqRedis, number: int) -> None:
+    """So many ended jobs, a millisecond apart."""
+    store, now = Store(redis), timestamp_ms()
+    rows = []
+    for i in range(number):
+        ended = now - 600_000 + i // 2
+        state = ENDED[i % 4]
+        track = StoredRecord(
+            enqueued_ms=ended - 9, job_try=1, state=state, function="f", updated=ended, ended=ended
+        )
+        rows.append(Row(f"job{i}", True, track.encode(), {}))
+    for start in range(0, number, 1000):
+        await store.write(rows[start : start + 1000])
+
+
+async def test_a_page_of_20000_jobs(pool: ArqRedis, client: StatusClient) -> None:
+    """A page reads the records that it shows and no others, wherever it is; counts read none."""
+    await load(pool, 20_000)
+    await client.counts()
+    for query, expected in (
+        ({}, "job19999"),
+        ({"page": 400}, "job10024"),
+        ({"descending": False}, "job0"),
+        ({"status": "complete", "page": 100}, "job10096"),
+        ({"status": "failed", "descending": False}, "job1"),
+    ):
+        await pool.config_resetstat()
+        page = await client.list_jobs(**query)
+        done = await calls(pool)
+        assert len(page.items) == 25
+        assert page.items[0].job_id in {expected, f"job{int(expected[3:]) - 1}"}
+        assert page.total == (5_000 if "status" in query else 20_000)
+        assert done["mget"] <= 30
+        assert done["evalsha"] <= 6
+        assert not {"keys", "scan", "sscan", "hscan", "zscan", "randomkey"} & set(done)
+        assert not page.truncated
+    await pool.config_resetstat()
+    counts = await client.counts()
+    assert counts == dict.fromkeys(Status, 0) | {Status(state): 5_000 for state in ENDED}
+    made = await calls(pool)
+    assert made.get("mget", 0) + made.get("get", 0) <= 5
+    page = await client.list_jobs(function="f", per_page=1)
+    assert (page.total, page.truncated) == (10_000, True)

@@ -1,0 +1,677 @@
+"""The dashboard over HTTP: the list, the job, the actions, in HTML and JSON."""
+
+import json
+import logging
+import socket
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from html import unescape
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from arq import func
+from arq.connections import ArqRedis
+from arq.utils import timestamp_ms
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from arq_status import Status, StatusClient, status_options, track_status
+from arq_status._model.options import FunctionOptions
+from arq_status._model.record import State
+from arq_status.web import create_app
+from tests import jobs
+from tests.conftest import RunBurst, StartWorker, ended, started
+from tests.records import beat, calls, put_job, put_result, write_end, write_record, write_running
+from tests.server import free_port
+from tests.web import HOSTILE, JOB_IDS, page_of
+
+JSON = {"Accept": "application/json"}
+OWN = {"X-Arq-Status": "1"}
+
+
+@pytest.fixture
+async def page(pool: ArqRedis) -> AsyncIterator[httpx.AsyncClient]:
+    """The dashboard of the Redis under test."""
+    async with page_of(create_app(pool)) as page:
+        yield page
+
+
+async def act(page: httpx.AsyncClient, job_id: str, action: str, **form: str) -> httpx.Response:
+    """Press a button."""
+    url = f"/statuses/{quote(job_id, safe='')}"
+    return await page.post(url, data={"action": action, **form}, headers=OWN)
+
+
+async def ids(page: httpx.AsyncClient, query: str) -> list[str]:
+    """The ids of the jobs that the list shows."""
+    items = (await page.get(f"/statuses?{query}", headers=JSON)).json()["items"]
+    return [item["job_id"] for item in items]
+
+
+# The list
+
+
+async def test_the_list_shows_what_every_job_does(page: httpx.AsyncClient, pool: ArqRedis) -> None:
+    """Function, id, arguments, status, progress, message, error and times stand in a row."""
+    await write_running(
+        pool, "rows", function="import_rows", args="'a.csv'", at=30, total=120, message="Row 30",
+        started=timestamp_ms() - 60_000,
+    )  # fmt: skip
+    await write_end(pool, "broken", State.FAILED, function="charge", error="ValueError: declined")
+    await put_job(pool, "later", due=timestamp_ms() + 3_600_000, function="nightly")
+    html = (await page.get("/statuses")).text
+    for text in ("import_rows", "&#39;a.csv&#39;", 'value="25"', "Row 30", "3 min left"):
+        assert text in html
+    assert "ValueError: declined" in html
+    assert "due <time" in html
+    assert "in 59 min" in html
+    assert '<b data-count="all">3</b>' in html
+    assert '<b data-count="failed">1</b>' in html
+
+
+async def test_the_list_as_json(page: httpx.AsyncClient, pool: ArqRedis) -> None:
+    """The items with all fields of a record, the page, and the counts."""
+    await write_running(pool, "a", function="f", at=1, total=4, fields={"rows": [1, None]})
+    response = await page.get("/statuses?per_page=10", headers=JSON)
+    assert response.headers["content-type"] == "application/json"
+    found = response.json()
+    [item] = found.pop("items")
+    counts = {status.value: int(status is Status.WORKING) for status in Status}
+    assert found == {
+        "total": 1, "page": 1, "per_page": 10, "truncated": False, "counts": counts,
+    }  # fmt: skip
+    record = await StatusClient(pool).job("a")
+    assert record is not None
+    assert record.started_at is not None
+    assert set(item) == set(record.__dataclass_fields__)
+    assert item["data"] == {"rows": [1, None]}
+    assert datetime.fromisoformat(item["started_at"]) == record.started_at
+    assert item["elapsed"] == pytest.approx(0, abs=5)
+    assert (item["status"], item["pct_complete"], item["ended_at"]) == ("working", 25, None)
+
+
+async def test_the_list_is_filtered_sorted_and_paged(
+    page: httpx.AsyncClient, pool: ArqRedis
+) -> None:
+    """Everything that ``list_jobs`` can answer, the URL can ask."""
+    now = timestamp_ms()
+    for number in range(5):
+        state = State.FAILED if number % 2 else State.COMPLETE
+        await write_end(
+            pool, f"job-{number}", state, ended=now - number * 1_000, function=f"f{number % 2}"
+        )
+    assert await ids(page, "status=failed") == ["job-1", "job-3"]
+    assert await ids(page, "function=f0&direction=asc") == ["job-4", "job-2", "job-0"]
+    assert await ids(page, "search=job-3") == ["job-3"]
+    assert await ids(page, "search=F1") == ["job-1", "job-3"]
+    assert await ids(page, "per_page=2&page=2") == ["job-2", "job-3"]
+    assert await ids(page, "page=9999999999") == []
+    html = (await page.get("/statuses?per_page=2&page=2")).text
+    assert "3 to 4 of 5" in html
+    for number in (1, 3):
+        assert f'href="/statuses?{"" if number == 1 else f"page={number}&amp;"}per_page=2"' in html
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("", "There are no jobs."),
+        ("status=failed", "Nothing matches."),
+        ("search=x", "Nothing matches."),
+        ("page=3", "There is nothing on this page."),
+    ],
+)
+async def test_an_empty_list_says_why(page: httpx.AsyncClient, query: str, text: str) -> None:
+    """And offers a way on."""
+    html = (await page.get(f"/statuses?{query}")).text
+    assert text in html
+    assert "No jobs" in html
+
+
+async def test_the_page_after_the_last_says_how_many_there_are(
+    page: httpx.AsyncClient, pool: ArqRedis
+) -> None:
+    """Its link back leads to a page with jobs."""
+    await write_end(pool, "a")
+    html = (await page.get("/statuses?page=7")).text
+    assert "0 of 1" in html
+    assert 'data-page="previous" rel="prev" href="/statuses"' in html
+
+
+async def test_the_functions_to_choose_from(page: httpx.AsyncClient, pool: ArqRedis) -> None:
+    """Those that workers announced, those on the page, and the one that was asked for."""
+    await beat(pool, "worker", {"announced": FunctionOptions()})
+    await put_job(pool, "a", function="seen")
+    html = (await page.get("/statuses?function=asked")).text
+    assert "<option selected>asked</option>" in html
+    html = (await page.get("/statuses")).text
+    assert "<option>announced</option>" in html
+    assert "<option>seen</option>" in html
+
+
+async def test_a_list_that_no_index_answers_says_what_it_covers(
+    page: httpx.AsyncClient, pool: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest so many, and only then."""
+    monkeypatch.setattr("arq_status._client.listing.NEWEST", 2)
+    for name in "abc":
+        await write_end(pool, name)
+    notice = 'id="truncated" hidden'
+    assert notice not in (await page.get("/statuses?search=f")).text
+    assert notice in (await page.get("/statuses")).text
+    assert (await page.get("/statuses?search=f", headers=JSON)).json()["truncated"] is True
+
+
+async def test_the_cost_of_a_page_does_not_grow_with_what_lies_behind_it(
+    page: httpx.AsyncClient, pool: ArqRedis
+) -> None:
+    """A page reads the jobs that it shows, in the same number of round trips."""
+
+    async def cost() -> dict[str, int]:
+        await pool.config_resetstat()
+        await page.get("/statuses?per_page=5")
+        spent = await calls(pool)
+        return {name: spent.get(name, 0) for name in ("evalsha", "get", "hgetall", "zrange")}
+
+    for number in range(10):
+        await write_end(pool, f"a{number}")
+    await page.get("/statuses")
+    before = await cost()
+    for number in range(200):
+        await write_end(pool, f"b{number}")
+    assert await cost() == before
+
+
+# A job
+
+
+async def test_a_job_shows_all_that_is_known_of_it(page: httpx.AsyncClient, pool: ArqRedis) -> None:
+    """Every field of the record, the error in full, the data as readable JSON."""
+    error = "ValueError: " + "declined\n" * 40
+    await write_end(
+        pool, "job", State.FAILED, function="charge", args="1, 2", queue="mail", worker="host:7:x",
+        at=3, total=8, message="Asking", error=error, job_try=4, fields={"rows": {"bad": [17]}},
+    )  # fmt: skip
+    html = unescape((await page.get("/statuses/job")).text)
+    assert error.strip() in html
+    assert '{\n  "rows": {\n    "bad": [\n      17\n    ]\n  }\n}' in html
+    for text in ("charge", "1, 2", "mail", "host:7", "Asking", "37", ">4<", "failed"):
+        assert text in html
+    for name in ("enqueued_at", "started_at", "updated_at", "ended_at", "expires_at"):
+        assert f'data-field="{name}" data-absolute datetime="' in html
+    assert 'value="retry">' in html
+    assert 'value="stop" hidden>' in html
+
+
+async def test_a_job_as_json(page: httpx.AsyncClient, pool: ArqRedis) -> None:
+    """The fields of its record, durations in seconds."""
+    now = timestamp_ms()
+    await write_end(pool, "job", started=now - 2_500, ended=now, run=now - 3_000)
+    found = (await page.get("/statuses/job", headers=JSON)).json()
+    assert (found["job_id"], found["status"], found["elapsed"]) == ("job", "complete", 2.5)
+    assert datetime.fromisoformat(found["expires_at"]).timestamp() * 1000 == pytest.approx(
+        now + 1_800_000
+    )
+
+
+@pytest.mark.parametrize("total", [0, 100])
+async def test_a_job_without_a_total_shows_how_much_it_has_done(
+    page: httpx.AsyncClient, pool: ArqRedis, total: int
+) -> None:
+    """A percentage of nothing would say nothing."""
+    await write_running(pool, "job", at=1234, total=total, message="Counting")
+    for url in ("/statuses", "/statuses/job"):
+        html = (await page.get(url)).text
+        assert ('class="count" hidden' in html) is (total > 0 or url == "/statuses")
+        assert ('class="count"><span data-field="at">1,234' in html) is (total == 0)
+        assert (" left" in html) is (total > 0)
+
+
+@pytest.mark.parametrize("job_id", JOB_IDS)
+async def test_any_id_that_arq_takes_has_a_page(
+    page: httpx.AsyncClient, pool: ArqRedis, job_id: str
+) -> None:
+    """The link in the list leads to the job, and its form acts on it."""
+    await write_end(pool, job_id, State.FAILED, message="found")
+    html = (await page.get("/statuses")).text
+    link = unescape(html.partition('<a class="function" href="')[2].partition('"')[0])
+    assert link
+    found = (await page.get(link, headers=JSON)).json()
+    assert (found["job_id"], found["message"]) == (job_id, "found")
+    assert f'action="{link}"'.replace("&", "&amp;") in (await page.get(link)).text
+    response = await page.post(link, data={"action": "delete"}, headers=OWN | JSON)
+    assert response.json() == {"ok": True}
+    assert (await page.get(link)).status_code == 404
+
+
+async def test_an_id_in_the_path_is_taken_as_it_stands(
+    page: httpx.AsyncClient, pool: ArqRedis
+) -> None:
+    """A newline at its end is part of it, and another job without it is not meant."""
+    await write_end(pool, "end")
+    assert (await page.get("/statuses/end%0A")).status_code == 404
+
+
+async def test_hostile_text_is_shown_and_not_obeyed(
+    page: httpx.AsyncClient, pool: ArqRedis
+) -> None:
+    """In every field that a job can set."""
+    await write_end(
+        pool, HOSTILE, State.FAILED, function=HOSTILE, args=HOSTILE, message=HOSTILE,
+        error=HOSTILE, queue=HOSTILE, worker=HOSTILE, fields={HOSTILE: HOSTILE},
+    )  # fmt: skip
+    for url in ("/statuses", f"/statuses/{quote(HOSTILE, safe='')}", f"/statuses?search={HOSTILE}"):
+        html = (await page.get(url)).text
+        assert "<img" not in html
+        assert "<script>" not in html
+        assert "&lt;img src=x onerror=alert(1)&gt;" in html
+
+
+async def test_data_that_utf_8_cannot_hold(page: httpx.AsyncClient, pool: ArqRedis) -> None:
+    """Damaged or hostile records are shown with what can be read."""
+    await write_record(pool, "job", fields={"s": "\ud800", "n": float("nan")})
+    assert (await page.get("/statuses/job")).status_code == 200
+    found = (await page.get("/statuses/job", headers=JSON)).json()
+    assert found["data"] == {"s": "\ud800", "n": None}
+
+
+async def test_arguments_that_must_not_be_shown_are_nowhere(
+    page: httpx.AsyncClient, pool: ArqRedis, start_worker: StartWorker, client: StatusClient
+) -> None:
+    """``record_args=False``: not while queued, not while it runs, not when it has failed."""
+
+    @status_options(record_args=False)
+    async def secret(ctx: dict[str, Any], password: str) -> None:
+        raise ValueError("no")
+
+    async def check() -> None:
+        for url in ("/statuses", "/statuses/job"):
+            for accept in ("text/html", "application/json"):
+                assert "hunter2" not in (await page.get(url, headers={"Accept": accept})).text
+
+    await beat(pool, "worker", {"secret": FunctionOptions(record_args=False)})
+    await pool.enqueue_job("secret", "hunter2", _job_id="job")
+    await check()
+    await start_worker(track_status({"functions": [func(secret, name="secret")]}))
+    assert (await ended(client, "job")).status is Status.FAILED
+    await check()
+
+
+# Ways in
+
+
+@pytest.mark.parametrize("path", ["/", "/statuses/"])
+async def test_what_is_no_page_leads_to_the_list(page: httpx.AsyncClient, path: str) -> None:
+    """The root, and the list with a slash too many."""
+    response = await page.get(path)
+    assert (response.status_code, response.headers["location"]) == (303, "/statuses")
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "text"),
+    [
+        ("/statuses/unknown", 404, "There is no such job"),
+        ("/elsewhere", 404, "Not Found."),
+        ("/static/../_app.py", 404, "Not Found."),
+        ("/statuses?page=0", 400, "The parameter page is a number, 1 or more, not &#39;0&#39;."),
+        ("/statuses?status=<b>", 400, "There is no status &#39;&lt;b&gt;&#39;"),
+    ],
+)
+async def test_errors_are_a_sentence(
+    page: httpx.AsyncClient, path: str, code: int, text: str
+) -> None:
+    """On a page, and as JSON where JSON was asked for."""
+    response = await page.get(path)
+    assert response.status_code == code
+    assert text in response.text
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    for accept in ("application/json", "text/event-stream"):
+        response = await page.get(path, headers={"Accept": accept})
+        assert response.status_code == code
+        assert list(response.json()) == ["error"]
+        assert unescape(text) in response.json()["error"]
+
+
+async def test_other_methods_are_refused(page: httpx.AsyncClient) -> None:
+    """With 405, and what is possible instead."""
+    response = await page.put("/statuses", headers=JSON)
+    assert (response.status_code, response.json()) == (405, {"error": "Method Not Allowed."})
+    assert "GET" in response.headers["allow"]
+
+
+async def test_the_head_of_a_stream_ends(page: httpx.AsyncClient) -> None:
+    """HEAD answers at once, whatever it asks for."""
+    response = await page.head("/statuses", headers={"Accept": "text/event-stream"})
+    assert (response.status_code, response.text) == (200, "")
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [("/statuses", 200), ("/statuses/unknown", 404), ("/", 303), ("/static/style.css", 200)],
+)
+async def test_every_answer_has_the_headers(page: httpx.AsyncClient, path: str, code: int) -> None:
+    """No frames, no sniffing, no script or style but ours."""
+    response = await page.get(path)
+    assert response.status_code == code
+    policy = response.headers["content-security-policy"]
+    assert policy == (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
+    assert response.headers["x-frame-options"] == "DENY"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["referrer-policy"] == "same-origin"
+    assert response.headers["vary"] == "Accept"
+    cached = "no-cache" if path.startswith("/static") else "no-store"
+    assert response.headers["cache-control"] == cached
+
+
+async def test_pages_hold_no_script_and_no_style(page: httpx.AsyncClient, pool: ArqRedis) -> None:
+    """The policy forbids them, so there must be none."""
+    await write_end(pool, "a", State.FAILED, error="x")
+    for url in ("/statuses", "/statuses/a", "/statuses/b"):
+        html = (await page.get(url)).text
+        assert "style=" not in html
+        assert "<style" not in html
+        assert " on" + "click" not in html
+        assert html.count("<script") == html.count('<script type="module" src="/static/')
+
+
+# Actions
+
+
+async def test_a_job_that_waits_is_cancelled(
+    page: httpx.AsyncClient, pool: ArqRedis, client: StatusClient
+) -> None:
+    """The way back is to the job, or to the list if the button stood there."""
+    await pool.enqueue_job("add", 1, 2, _job_id="a/b")
+    response = await act(page, "a/b", "cancel")
+    assert (response.status_code, response.headers["location"]) == (303, "/statuses/a%2Fb")
+    assert await client.status("a/b") is Status.STOPPED
+    response = await act(page, "a/b", "retry", list="status=stopped&page=1&sort=eta")
+    assert response.headers["location"] == "/statuses?status=stopped&sort=eta"
+    assert await client.status("a/b") is Status.QUEUED
+
+
+@pytest.mark.parametrize("action", ["stop", "force-stop"])
+async def test_a_running_job_is_stopped(
+    page: httpx.AsyncClient,
+    pool: ArqRedis,
+    client: StatusClient,
+    start_worker: StartWorker,
+    action: str,
+) -> None:
+    """At its next progress call, or by force at its next await."""
+
+    async def work(ctx: dict[str, Any]) -> None:
+        async for _ in ctx["status"].track(range(1_000_000)):
+            pass
+
+    await pool.enqueue_job("work" if action == "stop" else "wait", _job_id="job")
+    await start_worker(track_status({"functions": [func(work, name="work"), jobs.wait]}))
+    await started(client, "job")
+    assert (await act(page, "job", action)).status_code == 303
+    assert (await ended(client, "job")).status is Status.STOPPED
+
+
+async def test_an_ended_job_is_deleted_and_run_again(
+    page: httpx.AsyncClient, pool: ArqRedis, client: StatusClient, run_burst: RunBurst
+) -> None:
+    """``{"ok": false}`` where its state does not permit it."""
+    await pool.enqueue_job("fail", _job_id="job")
+    await run_burst(track_status({"functions": [jobs.fail]}))
+
+    async def answer(action: str) -> Any:
+        response = await page.post("/statuses/job", data={"action": action}, headers=OWN | JSON)
+        assert response.status_code == 200
+        return response.json()
+
+    assert await answer("stop") == {"ok": False}
+    assert await answer("cancel") == {"ok": False}
+    assert await answer("retry") == {"ok": True}
+    assert await answer("retry") == {"ok": False}
+    await run_burst(track_status({"functions": [jobs.fail]}))
+    assert (await act(page, "job", "delete")).headers["location"] == "/statuses"
+    assert await answer("delete") == {"ok": False}
+
+
+async def test_the_way_back_is_a_list_of_ours(page: httpx.AsyncClient) -> None:
+    """Whatever the form says: no other page, no other site."""
+    for given in ("page=0", "//evil.test", "https://evil.test/", "\r\nX: y"):
+        response = await act(page, "unknown", "delete", list=given)
+        assert (response.status_code, response.headers["location"]) == (303, "/statuses")
+
+
+@pytest.mark.parametrize("body", [b"", b"action=", b"action=explode", b"\xff", b"action=view"])
+async def test_other_actions_are_refused(page: httpx.AsyncClient, body: bytes) -> None:
+    """With a sentence that names those that there are."""
+    response = await page.post("/statuses/job", content=body, headers=OWN | JSON)
+    assert response.status_code == 400
+    assert "force-stop" in response.json()["error"]
+
+
+async def test_a_form_without_end_is_refused(page: httpx.AsyncClient) -> None:
+    """Before it fills the memory."""
+    response = await page.post("/statuses/job", content=b"a" * 70_000, headers=OWN)
+    assert response.status_code == 413
+
+
+async def test_other_sites_may_not_act(page: httpx.AsyncClient, pool: ArqRedis) -> None:
+    """Neither a form nor a script elsewhere, but a script of ours and a trusted origin."""
+    await write_end(pool, "job")
+
+    async def code(**headers: str) -> int:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        response = await page.post("/statuses/job", data={"action": "delete"}, headers=sent)
+        return response.status_code
+
+    assert await code() == 403
+    told = await page.post("/statuses/job", data={"action": "delete"}, headers=JSON)
+    for remedy in ("trusted_origins", "X-Arq-Status: 1"):
+        assert remedy in told.json()["error"]
+    assert await code(sec_fetch_site="cross-site", origin="https://evil.test") == 403
+    assert await code(origin="https://evil.test") == 403
+    assert (await page.get("/statuses/job")).status_code == 200
+    assert await code(sec_fetch_site="same-origin") == 303
+    trusting = create_app(pool, trusted_origins=["https://ok.test"])
+    async with page_of(trusting) as page:  # noqa: PLR1704 - of which code() asks
+        assert await code(sec_fetch_site="cross-site", origin="https://ok.test") == 303
+
+
+async def test_read_only_shows_and_does_nothing(pool: ArqRedis, client: StatusClient) -> None:
+    """No button, and no action whoever asks."""
+    await put_job(pool, "job")
+    async with page_of(create_app(pool, read_only=True)) as page:
+        for url in ("/statuses", "/statuses/job"):
+            html = (await page.get(url)).text
+            assert 'method="post"' not in html
+            assert 'name="action"' not in html
+        for action in ("stop", "force-stop", "cancel", "retry", "delete"):
+            assert (await act(page, "job", action)).status_code == 403
+        assert (await page.post("/statuses/job")).status_code == 403
+    assert await client.status("job") is Status.QUEUED
+
+
+# Who may see and do what
+
+
+async def test_authorize_is_asked_about_everything(pool: ArqRedis) -> None:
+    """With the action and the job, and ``None`` for the list."""
+    asked: list[tuple[str, str | None]] = []
+
+    def authorize(request: Request, action: str, job_id: str | None) -> bool:
+        asked.append((action, job_id))
+        return True
+
+    await write_end(pool, "job", State.FAILED)
+    async with page_of(create_app(pool, authorize=authorize)) as page:
+        await page.get("/statuses")
+        await page.get("/statuses/job", headers=JSON)
+        await act(page, "job", "force-stop")
+        await act(page, "job", "delete")
+    assert asked == [("view", None), ("view", "job"), ("stop", "job"), ("delete", "job")]
+
+
+async def test_only_true_lets_in(pool: ArqRedis, client: StatusClient) -> None:
+    """A forgotten return, or a truthy object, is no permission; sync or async."""
+    await write_end(pool, "job", State.FAILED)
+
+    def forgets(request: Request, action: str, job_id: str | None) -> Any:
+        return None
+
+    async def asks(request: Request, action: str, job_id: str | None) -> Any:
+        return "yes"
+
+    for authorize in (forgets, asks):
+        async with page_of(create_app(pool, authorize=authorize)) as page:
+            for accept in ("text/html", "application/json", "text/event-stream"):
+                for url in ("/statuses", "/statuses/job", "/statuses/unknown"):
+                    response = await page.get(url, headers={"Accept": accept})
+                    assert response.status_code == 403
+            assert (await act(page, "job", "delete")).status_code == 403
+    assert await client.status("job") is Status.FAILED
+
+
+async def test_the_page_offers_what_is_allowed(pool: ArqRedis) -> None:
+    """A button that would be refused is not there."""
+
+    async def authorize(request: Request, action: str, job_id: str | None) -> bool:
+        return action in ("view", "retry")
+
+    await write_end(pool, "job", State.FAILED)
+    async with page_of(create_app(pool, authorize=authorize)) as page:
+        html = (await page.get("/statuses/job")).text
+        assert 'value="retry">' in html
+        assert 'value="delete"' not in html
+        assert (await act(page, "job", "delete")).status_code == 403
+
+
+async def test_authorize_may_ask_for_a_password(pool: ArqRedis) -> None:
+    """Its ``HTTPException`` is the answer, with its headers and its sentence."""
+
+    def authorize(request: Request, action: str, job_id: str | None) -> bool:
+        raise HTTPException(401, "Who are you?", {"WWW-Authenticate": "Basic"})
+
+    async with page_of(create_app(pool, authorize=authorize)) as page:
+        response = await page.get("/statuses", headers=JSON)
+    assert (response.status_code, response.json()) == (401, {"error": "Who are you?"})
+    assert response.headers["www-authenticate"] == "Basic"
+
+
+@pytest.mark.parametrize(("code", "detail"), [(303, None), (403, {"why": 1}), (499, "Odd.")])
+async def test_authorize_may_answer_in_any_way(pool: ArqRedis, code: int, detail: Any) -> None:
+    """It may send people to where they log in, and tell more than a sentence to others."""
+
+    def authorize(request: Request, action: str, job_id: str | None) -> bool:
+        raise HTTPException(code, detail, {"Location": "/login"})
+
+    async with page_of(create_app(pool, authorize=authorize)) as page:
+        response = await page.get("/statuses")
+    assert (response.status_code, response.headers["location"]) == (code, "/login")
+    assert "why" not in response.text
+
+
+# Trouble
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/json", "text/event-stream"])
+@pytest.mark.parametrize("path", ["/statuses", "/statuses/job"])
+async def test_redis_is_away(accept: str, path: str, caplog: pytest.LogCaptureFixture) -> None:
+    """503, a sentence that says nothing about the server, and a page that tries again."""
+    port = free_port()
+    async with page_of(create_app(f"redis://:secret@127.0.0.1:{port}")) as page:
+        with caplog.at_level(logging.WARNING, "arq_status.web"):
+            response = await page.get(path, headers={"Accept": accept})
+    assert response.status_code == 503
+    assert str(port) not in response.text
+    assert "secret" not in response.text + caplog.text
+    assert ('http-equiv="refresh"' in response.text) is (accept == "text/html")
+    assert "Redis does not answer" in caplog.text
+
+
+async def test_redis_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that takes the connection and says nothing is waited for in bounds."""
+    for name in ("_list", "_job"):
+        monkeypatch.setattr(f"arq_status.web.{name}.PATIENCE", 0.05)
+    monkeypatch.setattr("arq_status.web.topics.IDLE", 0.01)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        async with page_of(create_app(f"redis://127.0.0.1:{port}")) as page:
+            for path in ("/statuses", "/statuses/job"):
+                for accept in ("text/html", "text/event-stream"):
+                    response = await page.get(path, headers={"Accept": accept})
+                    assert response.status_code == 503
+
+
+async def test_a_mistake_says_nothing_about_the_server(pool: ArqRedis) -> None:
+    """500 with the headers of every page, and the traceback is the log's."""
+
+    def authorize(request: Request, action: str, job_id: str | None) -> bool:
+        raise KeyError("the-secret-name")
+
+    async with page_of(create_app(pool, authorize=authorize)) as page:
+        response = await page.get("/statuses")
+        assert response.status_code == 500
+        assert "the-secret-name" not in response.text
+        assert "Traceback" not in response.text
+        assert "default-src 'none'" in response.headers["content-security-policy"]
+        response = await page.get("/statuses", headers=JSON)
+        assert list(response.json()) == ["error"]
+
+
+# Options
+
+
+async def test_title_and_sizes(pool: ArqRedis) -> None:
+    """The title stands on every page; the first size is the default."""
+    app = create_app(pool, title="Mail & more", per_page_options=[10, 500])
+    async with page_of(app) as page:
+        html = (await page.get("/statuses?per_page=30")).text
+        assert "<title>Mail &amp; more</title>" in html
+        for size in (10, 30, 500):
+            assert f">{size}<span" in html
+        assert (await page.get("/statuses", headers=JSON)).json()["per_page"] == 10
+
+
+@pytest.mark.parametrize("options", [[], [0], [501], [True], ["25"]])
+def test_sizes_that_are_none(options: list[Any]) -> None:
+    """Are told when the app is made."""
+    with pytest.raises(ValueError, match=r"per_page_options must be .* each 1 to 500, not "):
+        create_app(per_page_options=options)
+
+
+def test_what_is_no_redis_is_told_when_the_app_is_made() -> None:
+    """And not with the first request."""
+    with pytest.raises(TypeError):
+        create_app(7)  # type: ignore[arg-type]
+
+
+async def test_a_result_of_arq_alone_is_a_page_as_well(
+    page: httpx.AsyncClient, pool: ArqRedis
+) -> None:
+    """Jobs that no tracked worker saw are shown with what arq knows."""
+    await put_result(pool, "job", ValueError("no"), success=False)
+    found = (await page.get("/statuses/job", headers=JSON)).json()
+    assert (found["status"], found["data"]) == ("failed", {})
+    assert (await page.get("/statuses/job")).status_code == 200
+
+
+async def test_times_in_json_are_iso_8601(page: httpx.AsyncClient, pool: ArqRedis) -> None:
+    """With their zone, and null where there is none."""
+    due = timestamp_ms() + 60_000
+    await put_job(pool, "job", due=due)
+    found = json.loads((await page.get("/statuses/job", headers=JSON)).content)
+    assert datetime.fromisoformat(found["due_at"]).utcoffset() == timedelta(0)
+    assert found["started_at"] is found["elapsed"] is None
+
+
+async def test_numbers_are_grouped_and_whole_where_they_are(
+    page: httpx.AsyncClient, pool: ArqRedis
+) -> None:
+    """However large they are."""
+    await write_running(pool, "job", at=0.25, total=12_345_678_901)
+    html = (await page.get("/statuses/job")).text
+    assert ">0.25</span>" in html
+    assert ">12,345,678,901</span>" in html

@@ -1,0 +1,294 @@
+"""The parts of the dashboard that need no Redis."""
+
+import importlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from types import ModuleType
+
+import pytest
+
+from arq_status import JobRecord, Status
+from arq_status._model.durations import duration, relative, whole
+from arq_status._model.json import encode, job_object, readable
+from arq_status._model.query import SORTS, Query
+from arq_status.web import list as list_view
+from arq_status.web.accept import Form, preferred
+from arq_status.web.links import Links, QueryError, read_query
+from arq_status.web.security import is_own_site, trusted_set
+
+LINKS = Links("/admin", 25)
+
+
+# URLs
+
+
+def test_no_parameters_are_the_list_as_it_is_at_first() -> None:
+    """What is not said is as in ``list_jobs``, with the app's own number per page."""
+    assert read_query({}, 50) == Query(per_page=50)
+    assert read_query({"status": "", "search": " ", "page": ""}, 25) == Query()
+
+
+def test_every_parameter_is_heeded() -> None:
+    """The URL says everything that a query can ask for."""
+    params = {
+        "status": "failed", "function": "f", "search": "x", "sort": "eta", "direction": "asc",
+        "page": "3", "per_page": "50",
+    }  # fmt: skip
+    query = read_query(params, 25)
+    assert (query.status, query.function, query.search) == (Status.FAILED, "f", "x")
+    assert (query.sort, query.descending, query.page, query.per_page) == ("eta", False, 3, 50)
+    assert LINKS.params(query) == params
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("status", "done"), ("sort", "size"), ("direction", "up"), ("page", "0"), ("page", "-1"),
+        ("page", "one"), ("page", "1_0"), ("page", "\u0661"), ("page", "9" * 5_000),
+        ("per_page", "501"), ("per_page", "0"),
+    ],
+)  # fmt: skip
+def test_a_parameter_that_means_nothing_is_told(name: str, value: str) -> None:
+    """The error names the parameter."""
+    with pytest.raises(QueryError, match=name):
+        read_query({name: value}, 25)
+
+
+def test_links_keep_what_is_shown() -> None:
+    """A link changes one thing of the list and begins at the first page again."""
+    query = read_query({"function": "a b&c", "page": "4"}, 25)
+    kept = "/admin/statuses?function=a+b%26c"
+    assert LINKS.list(query) == f"{kept}&page=4"
+    assert LINKS.at_page(query, 5) == f"{kept}&page=5"
+    assert LINKS.with_size(query, 50) == f"{kept}&per_page=50"
+    assert LINKS.with_status(query, Status.FAILED) == "/admin/statuses?status=failed&" + kept[16:]
+    assert LINKS.list() == "/admin/statuses"
+
+
+def test_links_sort_each_column_its_way_first() -> None:
+    """Words from A to Z, times and numbers from the top, and a second time the other way round."""
+    first = Query()
+    assert LINKS.sorted_by(first, "function").endswith("?sort=function&direction=asc")
+    assert LINKS.sorted_by(first, "progress").endswith("?sort=progress")
+    assert LINKS.sorted_by(first, "updated_at").endswith("?direction=asc")
+    again = Query(sort="function", descending=False)
+    assert LINKS.sorted_by(again, "function").endswith("?sort=function")
+
+
+@pytest.mark.parametrize(
+    ("root", "expected"),
+    [
+        ("", "/statuses"),
+        ("/", "/statuses"),
+        ("/a b", "/a%20b/statuses"),
+        ("//x.test", "/x.test/statuses"),
+    ],
+)
+def test_links_stay_on_the_host(root: str, expected: str) -> None:
+    """Whatever the path is at which the app is mounted, it is a path."""
+    assert Links(root, 25).list() == expected
+
+
+def test_job_links_hold_any_id() -> None:
+    """What a path cannot hold is a parameter."""
+    assert LINKS.job("a/b c") == "/admin/statuses/a%2Fb%20c"
+    assert LINKS.job("..") == "/admin/statuses/?id=.."
+    assert LINKS.job("a\nb") == "/admin/statuses/?id=a%0Ab"
+
+
+def test_every_sort_has_a_heading() -> None:
+    """The page offers exactly the orders that there are."""
+    assert set(list_view.SORTS) == set(SORTS)
+
+
+# Which form
+
+
+@pytest.mark.parametrize(
+    ("accept", "form"),
+    [
+        ("", Form.HTML),
+        ("*/*", Form.HTML),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Form.HTML),
+        ("application/json", Form.JSON),
+        ("application/json, text/plain, */*", Form.JSON),
+        ("Application/JSON; charset=utf-8", Form.JSON),
+        ("application/*", Form.JSON),
+        ("text/event-stream", Form.STREAM),
+        ("text/html;q=0.5, application/json", Form.JSON),
+        ("text/html, application/json;q=0.9", Form.HTML),
+        ("application/json;q=0", Form.HTML),
+        ("application/json;q=nonsense, text/html;q=0.1", Form.HTML),
+        ("image/png", Form.HTML),
+    ],
+)
+def test_the_form_that_is_preferred(accept: str, form: Form) -> None:
+    """The highest quality wins, then what is named most exactly, then HTML."""
+    assert preferred(accept) is form
+
+
+# Who may act
+
+TRUSTED = trusted_set(["https://Intra.example.org/", "http://tools.test:80"])
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_own"),
+    [
+        ({"sec-fetch-site": "same-origin"}, True),
+        ({"sec-fetch-site": "same-site"}, False),
+        ({"sec-fetch-site": "cross-site"}, False),
+        ({"sec-fetch-site": "none"}, False),
+        ({"sec-fetch-site": "cross-site", "origin": "https://intra.example.org"}, True),
+        ({"sec-fetch-site": "cross-site", "x-arq-status": "1"}, False),
+        ({"origin": "http://jobs.lan:8000", "host": "jobs.lan:8000"}, True),
+        ({"origin": "http://JOBS.lan", "host": "jobs.LAN"}, True),
+        ({"origin": "http://jobs.lan", "host": "jobs.lan:80"}, True),
+        ({"origin": "https://jobs.lan", "host": "jobs.lan:443"}, True),
+        ({"origin": "http://jobs.lan:8001", "host": "jobs.lan:8000"}, False),
+        ({"origin": "http://evil.test", "host": "jobs.lan"}, False),
+        ({"origin": "http://evil.test", "host": "jobs.lan", "x-arq-status": "1"}, False),
+        ({"origin": "null", "host": "jobs.lan"}, False),
+        ({"origin": "null", "host": ""}, False),
+        ({"origin": "http://tools.test", "host": "jobs.lan"}, True),
+        ({"host": "jobs.lan"}, False),
+        ({"host": "jobs.lan", "x-arq-status": "1"}, True),
+    ],
+)
+def test_requests_of_other_sites_are_refused(headers: dict[str, str], is_own: bool) -> None:
+    """``Sec-Fetch-Site`` where browsers send it, else ``Origin``, else the header for curl."""
+    assert is_own_site(headers, TRUSTED) is is_own
+
+
+@pytest.mark.parametrize(
+    "origin", ["example.org", "ftp://x.test", "https://x.test/path", "https://"]
+)
+def test_what_is_no_origin_is_told(origin: str) -> None:
+    """A trusted origin is a scheme and a host."""
+    with pytest.raises(ValueError, match=f"trusted_origins: '{origin}' is no origin such as "):
+        trusted_set([origin])
+
+
+def test_a_string_is_no_collection_of_origins() -> None:
+    """It would be one of letters."""
+    with pytest.raises(TypeError, match=r"such as \['https://x.test'\]"):
+        trusted_set("https://x.test")
+
+
+# Times
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 s"), (-3, "0 s"), (0.34, "340 ms"), (4.26, "4.2 s"), (12.9, "12 s"), (60, "1 min"),
+        (185, "3 min 5 s"), (7_800, "2 h 10 min"), (3_601, "1 h"), (356_400, "4 d 3 h"),
+    ],
+)  # fmt: skip
+def test_durations_in_words(seconds: float, words: str) -> None:
+    """Two units at most, and finer the shorter it is."""
+    assert duration(seconds) == duration(timedelta(seconds=seconds)) == words
+
+
+def test_what_goes_on_counts_whole_seconds() -> None:
+    """It would flicker otherwise."""
+    assert whole(timedelta(seconds=4.26)) == "4 s"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.4, "just now"),
+        (12, "12 s ago"),
+        (150, "2 min ago"),
+        (7_300, "2 h ago"),
+        (-300, "in 5 min"),
+    ],
+)
+def test_moments_in_words(seconds: float, words: str) -> None:
+    """One unit is enough."""
+    now = datetime.now(UTC)
+    assert relative(now - timedelta(seconds=seconds), now) == words
+
+
+# JSON
+
+
+def record(data: object) -> JobRecord:
+    """A job that stored something."""
+    return JobRecord(job_id="id", status=Status.WORKING, data=data)  # type: ignore[arg-type]
+
+
+def nested(depth: int) -> object:
+    """A list in a list in a list."""
+    value: object = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def test_data_that_json_has_no_word_for() -> None:
+    """Python reads NaN and lone surrogates from JSON; a browser would not."""
+    data = {"n": float("nan"), "deep": [{"x": float("inf")}, 1.5], "s": "\ud800", "ok": {"a": 1}}
+    found = job_object(record(data=data))["data"]
+    assert found == {"n": None, "deep": [{"x": None}, 1.5], "s": "\ud800", "ok": {"a": 1}}
+    assert encode(found).isascii()
+
+
+def test_data_that_is_nested_without_end_is_left_out() -> None:
+    """Rather than to fail with the whole page."""
+    data = {"deep": nested(100_000), "kept": 1}
+    assert job_object(record(data=data))["data"] == {"kept": 1}
+    assert readable(data) == '{"kept":1}'
+
+
+def test_only_what_records_hold_is_encoded() -> None:
+    """A mistake of ours is an error rather than a guess."""
+    with pytest.raises(TypeError):
+        encode(object())
+
+
+# What must be installed
+
+
+@pytest.mark.processes
+def test_the_package_does_not_import_the_dashboard() -> None:
+    """Workers pay nothing for it."""
+    code = "import sys, arq_status; print([it for it in sys.modules if it in %r])"
+    names = ["starlette", "jinja2", "uvicorn", "arq_status.web"]
+    found = subprocess.run(
+        [sys.executable, "-c", code % names], capture_output=True, check=True, text=True
+    )
+    assert found.stdout == "[]\n"
+
+
+@pytest.fixture
+def fresh_import() -> Iterator[None]:
+    """Has the dashboard imported again."""
+    kept = {name: it for name, it in sys.modules.items() if name.startswith("arq_status.web")}
+    for name in kept:
+        del sys.modules[name]
+    yield
+    sys.modules.update(kept)
+
+
+@pytest.mark.usefixtures("fresh_import")
+@pytest.mark.parametrize("package", ["starlette", "jinja2"])
+def test_a_missing_package_names_the_remedy(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The import says which installation brings it."""
+    for name in list(sys.modules):
+        if name.partition(".")[0] == package:
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'arq-status\[web\]'"):
+        importlib.import_module("arq_status.web")
+
+
+def test_serving_alone_needs_uvicorn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mounted app does without it."""
+    web: ModuleType = importlib.import_module("arq_status.web")
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(ModuleNotFoundError, match=r"uvicorn: pip install 'arq-status\[web\]'"):
+        web.serve()

@@ -1,0 +1,88 @@
+"""What several viewers look at is worked out once."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from arq_status.web.topics import Topics
+from tests.conftest import until
+
+
+async def never() -> AsyncGenerator[int]:
+    """A source that nobody should need."""
+    yield -1
+
+
+async def once() -> AsyncGenerator[int]:
+    """A source that ends."""
+    yield 1
+
+
+async def lasting() -> AsyncGenerator[int]:
+    """A source that has no more to say."""
+    yield 2
+    await asyncio.Event().wait()
+
+
+async def test_viewers_share_a_source() -> None:
+    """Whoever comes later gets the newest at once."""
+    topics: Topics[int] = Topics()
+    first, second = topics.follow("k", lasting), topics.follow("k", never)
+    assert (await anext(first), await anext(second)) == (2, 2)
+    await first.aclose()
+    assert await anext(topics.follow("k", never)) == 2
+    await second.aclose()
+
+
+async def test_another_source_follows_one_that_ended() -> None:
+    """Those who still look at the old one take nothing from the new."""
+    topics: Topics[int] = Topics()
+    old = topics.follow("k", once)
+    assert await anext(old) == 1
+    [topic] = topics._topics.values()
+    await until(lambda: topic.is_over)
+    new = topics.follow("k", lasting)
+    assert await anext(new) == 2
+    assert [value async for value in old] == []
+    shared = topics.follow("k", never)
+    assert await anext(shared) == 2
+    await new.aclose()
+    await shared.aclose()
+
+
+async def test_a_failure_reaches_every_viewer() -> None:
+    """After what was told before it."""
+
+    async def failing() -> AsyncGenerator[int]:
+        yield 3
+        raise OSError("gone")
+
+    topics: Topics[int] = Topics()
+    for viewer in [topics.follow("k", failing) for _ in range(2)]:
+        assert await anext(viewer) == 3
+        with pytest.raises(OSError, match="gone"):
+            await anext(viewer)
+
+
+async def test_a_viewer_who_lags_gets_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came between is left out."""
+    asked = asyncio.Event()
+
+    async def counting() -> AsyncGenerator[int]:
+        yield 1
+        await asked.wait()
+        for number in range(2, 10):
+            yield number
+        await asyncio.Event().wait()
+
+    topics: Topics[int] = Topics()
+    viewer = topics.follow("k", counting)
+    assert await anext(viewer) == 1
+    [topic] = topics._topics.values()
+    asked.set()
+    await until(lambda: topic.version == 9)
+    assert await anext(viewer) == 9
+    monkeypatch.setattr("arq_status.web.topics.IDLE", 0.01)
+    assert await anext(viewer) is None
+    await viewer.aclose()
