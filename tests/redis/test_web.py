@@ -593,7 +593,7 @@ async def test_redis_is_away(accept: str, path: str, caplog: pytest.LogCaptureFi
 
 async def test_redis_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that takes the connection and says nothing is waited for in bounds."""
-    for name in ("_list", "_job"):
+    for name in ("list", "job"):
         monkeypatch.setattr(f"arq_status.web.{name}.PATIENCE", 0.05)
     monkeypatch.setattr("arq_status.web.topics.IDLE", 0.01)
     with socket.create_server(("127.0.0.1", 0)) as server:
