@@ -34,7 +34,7 @@ DATA = {".css", ".html", ".js", ".lua", ".svg", ".typed"}
 TESTS = [
     f"tests/{name}.py"
     for name in (
-        "redis/test_api",
+        "redis/test_package",
         "redis/test_docstrings",
         "redis/test_readme",
         "typing/test_typing",
