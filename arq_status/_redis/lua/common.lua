@@ -112,9 +112,12 @@ local function publish(channel, ids)
   if #ids > 0 then redis.call('PUBLISH', channel, cjson.encode(ids)) end
 end
 
--- How the default pickle of a job or a result holds the enqueue time.
+-- The enqueue time (ms) as the default pickle of a job or a result spells it. Written by arithmetic,
+-- for `struct` is not everywhere (fakeredis has none).
 local function enqueue_time_bytes(ms)
-  return '\140\2et\148\138\6' .. struct.pack('<I6', ms)
+  local floor = math.floor
+  return '\140\2et\148\138\6' .. string.char(ms % 256, floor(ms / 256) % 256, floor(ms / 65536) % 256,
+    floor(ms / 16777216) % 256, floor(ms / 4294967296) % 256, floor(ms / 1099511627776) % 256)
 end
 
 -- Keeps arq's payload of a run that may not complete, as long as its record stands. For `retry`.

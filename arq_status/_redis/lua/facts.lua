@@ -38,7 +38,10 @@ for i = 3, #ARGV do
       -- the result of the run whose end the record tells has nothing to add
       local told, run = result == '', string.match(raw, '^{"r":(%d+),')
       if not told and run and #run < 15 and type(result) == 'string' then
-        told = string.find(result, '\140\2et\148\138\6' .. struct.pack('<I6', run), 1, true)
+        local floor = math.floor
+        told = string.find(result, '\140\2et\148\138\6' .. string.char(run % 256, floor(run / 256) % 256,
+          floor(run / 65536) % 256, floor(run / 16777216) % 256, floor(run / 4294967296) % 256,
+          floor(run / 1099511627776) % 256), 1, true)
       end
       if told then
         -- no text in a record can contain this: quotes in there are escaped
