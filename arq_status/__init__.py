@@ -1,162 +1,96 @@
-"""Status, progress and data of arq jobs: tracked in Redis, asked with await.
+"""Status, progress and data of arq jobs: tracked in Redis, queried with await.
 
-``track_status`` decorates the settings of a worker, and its jobs then find a ``JobTracker`` in
-``ctx["status"]``. Anywhere else ``await arq_status.status(job_id)`` and the other functions ask;
-``configure`` says which Redis.
+``track_status`` decorates the settings of a worker, whose jobs then find a ``JobTracker`` in
+``ctx["status"]``. Anywhere else ``await arq_status.status(job_id)`` and the other functions query
+jobs; ``configure`` sets which Redis they ask.
 """
 
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from arq_status._client.client import StatusClient
-    from arq_status._client.functions import (
-        at,
-        cancel,
-        configure,
-        counts,
-        delete,
-        elapsed,
-        ended_at,
-        enqueued_at,
-        eta,
-        get,
-        get_all,
-        is_complete,
-        is_deferred,
-        is_failed,
-        is_interrupted,
-        is_queued,
-        is_retrying,
-        is_stopped,
-        is_working,
-        job,
-        jobs,
-        list_jobs,
-        message,
-        pct_complete,
-        retry,
-        started_at,
-        status,
-        stop,
-        store,
-        total,
-        unschedule,
-        updated_at,
-        wait,
-        watch,
-    )
-    from arq_status._model.errors import JobStopped
-    from arq_status._model.options import status_options
-    from arq_status._model.snapshot import JobRecord, Page
-    from arq_status._model.status import Status
-    from arq_status._tracking.settings import track_status
-    from arq_status._tracking.tracker import JobTracker, current_tracker
+    from arq_status._client.client import StatusClient as StatusClient
+    from arq_status._client.functions import at as at
+    from arq_status._client.functions import cancel as cancel
+    from arq_status._client.functions import configure as configure
+    from arq_status._client.functions import counts as counts
+    from arq_status._client.functions import delete as delete
+    from arq_status._client.functions import elapsed as elapsed
+    from arq_status._client.functions import ended_at as ended_at
+    from arq_status._client.functions import enqueued_at as enqueued_at
+    from arq_status._client.functions import eta as eta
+    from arq_status._client.functions import get as get
+    from arq_status._client.functions import get_all as get_all
+    from arq_status._client.functions import is_complete as is_complete
+    from arq_status._client.functions import is_deferred as is_deferred
+    from arq_status._client.functions import is_failed as is_failed
+    from arq_status._client.functions import is_interrupted as is_interrupted
+    from arq_status._client.functions import is_queued as is_queued
+    from arq_status._client.functions import is_retrying as is_retrying
+    from arq_status._client.functions import is_stopped as is_stopped
+    from arq_status._client.functions import is_working as is_working
+    from arq_status._client.functions import job as job
+    from arq_status._client.functions import jobs as jobs
+    from arq_status._client.functions import list_jobs as list_jobs
+    from arq_status._client.functions import message as message
+    from arq_status._client.functions import pct_complete as pct_complete
+    from arq_status._client.functions import retry as retry
+    from arq_status._client.functions import started_at as started_at
+    from arq_status._client.functions import status as status
+    from arq_status._client.functions import stop as stop
+    from arq_status._client.functions import store as store
+    from arq_status._client.functions import total as total
+    from arq_status._client.functions import unschedule as unschedule
+    from arq_status._client.functions import updated_at as updated_at
+    from arq_status._client.functions import wait as wait
+    from arq_status._client.functions import watch as watch
+    from arq_status._model.errors import JobStopped as JobStopped
+    from arq_status._model.options import status_options as status_options
+    from arq_status._model.snapshot import JobRecord as JobRecord
+    from arq_status._model.snapshot import Page as Page
+    from arq_status._model.status import Status as Status
+    from arq_status._tracking.settings import track_status as track_status
+    from arq_status._tracking.tracker import JobTracker as JobTracker
+    from arq_status._tracking.tracker import current_tracker as current_tracker
 
-#: Where the names are. Each module is imported when one of its names is first used: who only asks
-#: need not load what a worker takes.
-_HOMES = {
-    "StatusClient": "_client.client",
-    "at": "_client.functions",
-    "cancel": "_client.functions",
-    "configure": "_client.functions",
-    "counts": "_client.functions",
-    "delete": "_client.functions",
-    "elapsed": "_client.functions",
-    "ended_at": "_client.functions",
-    "enqueued_at": "_client.functions",
-    "eta": "_client.functions",
-    "get": "_client.functions",
-    "get_all": "_client.functions",
-    "is_complete": "_client.functions",
-    "is_deferred": "_client.functions",
-    "is_failed": "_client.functions",
-    "is_interrupted": "_client.functions",
-    "is_queued": "_client.functions",
-    "is_retrying": "_client.functions",
-    "is_stopped": "_client.functions",
-    "is_working": "_client.functions",
-    "job": "_client.functions",
-    "jobs": "_client.functions",
-    "list_jobs": "_client.functions",
-    "message": "_client.functions",
-    "pct_complete": "_client.functions",
-    "retry": "_client.functions",
-    "started_at": "_client.functions",
-    "status": "_client.functions",
-    "stop": "_client.functions",
-    "store": "_client.functions",
-    "total": "_client.functions",
-    "unschedule": "_client.functions",
-    "updated_at": "_client.functions",
-    "wait": "_client.functions",
-    "watch": "_client.functions",
-    "JobStopped": "_model.errors",
-    "status_options": "_model.options",
-    "JobRecord": "_model.snapshot",
-    "Page": "_model.snapshot",
-    "JobTracker": "_tracking.tracker",
-    "current_tracker": "_tracking.tracker",
-    "Status": "_model.status",
-    "track_status": "_tracking.settings",
-}
-
-__all__ = [
-    "JobRecord",
-    "JobStopped",
-    "JobTracker",
-    "Page",
-    "Status",
-    "StatusClient",
-    "at",
-    "cancel",
-    "configure",
-    "counts",
-    "current_tracker",
-    "delete",
-    "elapsed",
-    "ended_at",
-    "enqueued_at",
-    "eta",
-    "get",
-    "get_all",
-    "is_complete",
-    "is_deferred",
-    "is_failed",
-    "is_interrupted",
-    "is_queued",
-    "is_retrying",
-    "is_stopped",
-    "is_working",
-    "job",
-    "jobs",
-    "list_jobs",
-    "message",
-    "pct_complete",
-    "retry",
-    "started_at",
-    "status",
-    "status_options",
-    "stop",
-    "store",
-    "total",
-    "track_status",
-    "unschedule",
-    "updated_at",
-    "wait",
-    "watch",
-]
-
-
-if not TYPE_CHECKING:  # pragma: no branch - a checker is to know which names there are
+    __all__: list[str]
+else:
+    #: Modules are imported when one of their names is first used: importing the package costs
+    #: next to nothing, and a program that only queries never loads what a worker needs.
+    _HOMES = {
+        "JobRecord": "_model.snapshot",
+        "JobStopped": "_model.errors",
+        "JobTracker": "_tracking.tracker",
+        "Page": "_model.snapshot",
+        "Status": "_model.status",
+        "StatusClient": "_client.client",
+        "current_tracker": "_tracking.tracker",
+        "status_options": "_model.options",
+        "track_status": "_tracking.settings",
+    }
 
     def __getattr__(name: str) -> object:
-        if name not in _HOMES:
+        if name in _HOMES:
+            found = getattr(_import_module(f"{__name__}.{_HOMES[name]}"), name)
+        elif name == "__all__":
+            found = sorted([*_HOMES, *_function_names()])
+        elif not name.startswith("_") and name in _function_names():
+            found = getattr(_functions(), name)
+        else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        found: object = getattr(_import_module(f"{__name__}.{_HOMES[name]}"), name)
         globals()[name] = found
         return found
 
+    def __dir__() -> list[str]:
+        return sorted({*globals(), "__all__", *_HOMES, *_function_names()})
 
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    def _functions() -> object:
+        return _import_module(f"{__name__}._client.functions")
+
+    def _function_names() -> list[str]:
+        home = _functions()
+        return [
+            name
+            for name, it in vars(home).items()
+            if getattr(it, "__module__", "") == home.__name__ and not name.startswith("_")
+        ]

@@ -6,20 +6,15 @@ their words to those of ``StatusClient``.
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any
 
 from arq_status._client.client import StatusClient
+from arq_status._client.default import default_client, set_default_client
 from arq_status._model.options import Expires
 from arq_status._model.snapshot import JobRecord, Page
 from arq_status._model.status import Status
 from arq_status._redis.connection import RedisLike
-
-_client = StatusClient()
-
-#: The client that code in this context asks in place of the default one.
-in_context: ContextVar[StatusClient | None] = ContextVar("arq_status_client", default=None)
 
 
 def configure(
@@ -52,63 +47,59 @@ def configure(
         TypeError: ``redis`` is none of these, ``queues`` is a single name, or ``expires`` is no
             time.
     """
-    global _client  # noqa: PLW0603 - one default client is what this module is for
-    _client = StatusClient(redis, queues=queues, expires=expires, job_deserializer=job_deserializer)
-    return _client
-
-
-def _chosen() -> StatusClient:
-    return in_context.get() or _client
+    client = StatusClient(redis, queues=queues, expires=expires, job_deserializer=job_deserializer)
+    set_default_client(client)
+    return client
 
 
 async def status(job_id: str) -> Status | None:
     """What the job is doing; ``None`` if it is unknown or expired."""
-    return await _chosen().status(job_id)
+    return await default_client().status(job_id)
 
 
 async def is_deferred(job_id: str) -> bool:
     """Whether the job is in the queue and due later."""
-    return await _chosen().is_deferred(job_id)
+    return await default_client().is_deferred(job_id)
 
 
 async def is_queued(job_id: str) -> bool:
     """Whether the job is in the queue and due."""
-    return await _chosen().is_queued(job_id)
+    return await default_client().is_queued(job_id)
 
 
 async def is_working(job_id: str) -> bool:
     """Whether a worker runs the job."""
-    return await _chosen().is_working(job_id)
+    return await default_client().is_working(job_id)
 
 
 async def is_retrying(job_id: str) -> bool:
     """Whether the job waits for its next try."""
-    return await _chosen().is_retrying(job_id)
+    return await default_client().is_retrying(job_id)
 
 
 async def is_complete(job_id: str) -> bool:
     """Whether the job returned."""
-    return await _chosen().is_complete(job_id)
+    return await default_client().is_complete(job_id)
 
 
 async def is_failed(job_id: str) -> bool:
     """Whether the job raised, timed out or could not be run."""
-    return await _chosen().is_failed(job_id)
+    return await default_client().is_failed(job_id)
 
 
 async def is_stopped(job_id: str) -> bool:
     """Whether the job was stopped, cancelled or aborted."""
-    return await _chosen().is_stopped(job_id)
+    return await default_client().is_stopped(job_id)
 
 
 async def is_interrupted(job_id: str) -> bool:
     """Whether the job's worker died or was shut down in the middle of it."""
-    return await _chosen().is_interrupted(job_id)
+    return await default_client().is_interrupted(job_id)
 
 
 async def job(job_id: str) -> JobRecord | None:
     """All that is known of the job at this moment; ``None`` if it is unknown or expired."""
-    return await _chosen().job(job_id)
+    return await default_client().job(job_id)
 
 
 async def jobs(job_ids: Sequence[str]) -> list[JobRecord | None]:
@@ -119,7 +110,7 @@ async def jobs(job_ids: Sequence[str]) -> list[JobRecord | None]:
     Args:
         job_ids: arq's ids of the jobs.
     """
-    return await _chosen().jobs(job_ids)
+    return await default_client().jobs(job_ids)
 
 
 async def get_all(job_id: str) -> dict[str, Any]:
@@ -130,7 +121,7 @@ async def get_all(job_id: str) -> dict[str, Any]:
 
     Times are datetimes and durations timedeltas, as in ``JobRecord``.
     """
-    return await _chosen().get_all(job_id)
+    return await default_client().get_all(job_id)
 
 
 async def get(job_id: str, name: str) -> Any:
@@ -140,12 +131,12 @@ async def get(job_id: str, name: str) -> Any:
         job_id: arq's id of the job.
         name: a field of ``JobRecord``, or what it is called in ``store``.
     """
-    return await _chosen().get(job_id, name)
+    return await default_client().get(job_id, name)
 
 
 async def at(job_id: str) -> float | None:
     """How far the job got, in the unit of its total; ``None`` if it is unknown."""
-    return await _chosen().at(job_id)
+    return await default_client().at(job_id)
 
 
 async def total(job_id: str) -> float | None:
@@ -153,12 +144,12 @@ async def total(job_id: str) -> float | None:
 
     The unit is the job's own. 0 means that nobody knows.
     """
-    return await _chosen().total(job_id)
+    return await default_client().total(job_id)
 
 
 async def message(job_id: str) -> str | None:
     """The job's last message; ``None`` if it gave none or is unknown."""
-    return await _chosen().message(job_id)
+    return await default_client().message(job_id)
 
 
 async def pct_complete(job_id: str) -> int | None:
@@ -166,32 +157,32 @@ async def pct_complete(job_id: str) -> int | None:
 
     Rounded down; 100 for a job that is complete, whatever it reported.
     """
-    return await _chosen().pct_complete(job_id)
+    return await default_client().pct_complete(job_id)
 
 
 async def enqueued_at(job_id: str) -> datetime | None:
     """When the job was enqueued, in UTC; ``None`` if that is not known."""
-    return await _chosen().enqueued_at(job_id)
+    return await default_client().enqueued_at(job_id)
 
 
 async def started_at(job_id: str) -> datetime | None:
     """When the job's last try began, in UTC; ``None`` before the first."""
-    return await _chosen().started_at(job_id)
+    return await default_client().started_at(job_id)
 
 
 async def updated_at(job_id: str) -> datetime | None:
     """When something of the job last changed, in UTC; ``None`` if it is unknown."""
-    return await _chosen().updated_at(job_id)
+    return await default_client().updated_at(job_id)
 
 
 async def ended_at(job_id: str) -> datetime | None:
     """When the job ended for good, in UTC; ``None`` until then."""
-    return await _chosen().ended_at(job_id)
+    return await default_client().ended_at(job_id)
 
 
 async def elapsed(job_id: str) -> timedelta | None:
     """How long the job's last try has been running or ran; ``None`` before the first."""
-    return await _chosen().elapsed(job_id)
+    return await default_client().elapsed(job_id)
 
 
 async def eta(job_id: str) -> timedelta | None:
@@ -199,7 +190,7 @@ async def eta(job_id: str) -> timedelta | None:
 
     It takes a running job with a total, and some progress.
     """
-    return await _chosen().eta(job_id)
+    return await default_client().eta(job_id)
 
 
 async def list_jobs(
@@ -233,7 +224,9 @@ async def list_jobs(
     Raises:
         ValueError: the status or sort is unknown, or a number is out of its bounds.
     """
-    return await _chosen().list_jobs(status, function, search, sort, descending, page, per_page)
+    return await default_client().list_jobs(
+        status, function, search, sort, descending, page, per_page
+    )
 
 
 async def counts() -> dict[Status, int]:
@@ -243,7 +236,7 @@ async def counts() -> dict[Status, int]:
 
     What changed is counted within 0.2 s.
     """
-    return await _chosen().counts()
+    return await default_client().counts()
 
 
 async def delete(job_id: str) -> int:
@@ -251,7 +244,7 @@ async def delete(job_id: str) -> int:
 
     A live job goes on, and what it reports from here on is tracked.
     """
-    return await _chosen().delete(job_id)
+    return await default_client().delete(job_id)
 
 
 async def store(job_id: str, /, **fields: Any) -> bool:
@@ -269,7 +262,7 @@ async def store(job_id: str, /, **fields: Any) -> bool:
         TypeError: JSON cannot hold a value.
         ValueError: a name is that of a built-in field, or a value takes more than 64 KiB.
     """
-    return await _chosen().store(job_id, **fields)
+    return await default_client().store(job_id, **fields)
 
 
 async def watch(job_id: str) -> AsyncGenerator[JobRecord]:
@@ -284,7 +277,7 @@ async def watch(job_id: str) -> AsyncGenerator[JobRecord]:
     However many jobs a client watches, it takes one connection for it; while that is lost the
     iteration waits for it to come back.
     """
-    async with aclosing(_chosen().watch(job_id)) as records:
+    async with aclosing(default_client().watch(job_id)) as records:
         async for record in records:
             yield record
 
@@ -306,7 +299,7 @@ async def wait(job_id: str, timeout: float | None = None) -> JobRecord | None:
     Raises:
         TimeoutError: it has not ended by then.
     """
-    return await _chosen().wait(job_id, timeout)
+    return await default_client().wait(job_id, timeout)
 
 
 async def stop(job_id: str, *, force: bool = False) -> bool:
@@ -322,7 +315,7 @@ async def stop(job_id: str, *, force: bool = False) -> bool:
         force: cancel the job at its next ``await``, whatever it waits for; by default it is
             only told.
     """
-    return await _chosen().stop(job_id, force=force)
+    return await default_client().stop(job_id, force=force)
 
 
 async def cancel(job_id: str) -> bool:
@@ -330,12 +323,12 @@ async def cancel(job_id: str) -> bool:
 
     Its status is ``stopped`` from then on. False for a job that runs, ended or is unknown.
     """
-    return await _chosen().cancel(job_id)
+    return await default_client().cancel(job_id)
 
 
 async def unschedule(job_id: str) -> bool:
     """Another name of ``cancel``."""
-    return await _chosen().cancel(job_id)
+    return await default_client().cancel(job_id)
 
 
 async def retry(job_id: str) -> bool:
@@ -346,4 +339,4 @@ async def retry(job_id: str) -> bool:
     starts anew without its message, progress and data. False for a job that is live, that is
     complete, that is unknown, or whose payload is gone.
     """
-    return await _chosen().retry(job_id)
+    return await default_client().retry(job_id)

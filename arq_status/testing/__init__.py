@@ -10,7 +10,7 @@ from arq.connections import ArqRedis
 from arq.utils import timestamp_ms
 
 from arq_status._client.client import StatusClient
-from arq_status._client.functions import in_context
+from arq_status._client.default import in_context
 from arq_status._model.builder import build_record, decode_data
 from arq_status._model.facts import Facts
 from arq_status._model.record import StoredRecord

@@ -36,7 +36,7 @@ from arq_status import (
     track_status,
     web,
 )
-from arq_status._client import functions
+from arq_status._client.default import default_client
 from arq_status._model.record import State
 from arq_status.testing import tracker
 from arq_status.web import create_app, serve
@@ -238,7 +238,7 @@ async def test_clients(
     assert await arq_status.status("old") is None
     await play(EXAMPLES["configure"], dsn, timedelta=timedelta, arq_status=arq_status)
     assert await arq_status.status("old") is Status.COMPLETE
-    await functions._client.aclose()
+    await default_client().aclose()
 
 
 async def test_dashboard(pool: ArqRedis, dsn: str) -> None:

@@ -46,6 +46,17 @@ def test_the_public_names() -> None:
     assert all(getattr(arq_status, name).__doc__ for name in arq_status.__all__)
 
 
+def test_type_checkers_see_the_same_names() -> None:
+    """What the package tells them it offers is what it has at run time."""
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    [block] = [it for it in tree.body if isinstance(it, ast.If)]
+    imported = [it for it in block.body if isinstance(it, ast.ImportFrom)]
+    names = {alias.asname: it.module for it in imported for alias in it.names}
+    assert sorted(map(str, names)) == arq_status.__all__
+    for name, home in names.items():
+        assert getattr(arq_status, str(name)).__module__ == home
+
+
 def test_the_statuses() -> None:
     """Members in capitals, values in small letters, and each is its own text."""
     assert [status.name for status in Status] == (
