@@ -14,6 +14,7 @@ from arq_status._model.record import StoredRecord
 from arq_status._redis import keys, scripts
 from arq_status._redis.announcements import announced_as, announced_in
 from arq_status._redis.batch import CompletedRow, Row, arguments, flat
+from arq_status._redis.clock import RedisClock
 from arq_status._redis.indexes import IndexRange, IndexSnapshot
 from arq_status._redis.lookup import Lookup
 from arq_status._redis.replies import pairs, scored, text
@@ -36,7 +37,10 @@ class Store:
         queues: Sequence[str] | None = None,
         expires: int = FunctionOptions().expires,
         deserializer: Callable[[bytes], Any] | None = None,
+        clock: RedisClock | None = None,
     ) -> None:
+        #: Redis' time, corrected with every answer that tells it
+        self.clock: RedisClock = clock or RedisClock()
         #: redis-py's own types do not tell what a command answers
         self.redis: Any = redis
         self._queues = () if queues is None else tuple(dict.fromkeys(queues))
@@ -119,7 +123,8 @@ class Store:
 
     async def write(self, rows: Sequence[Row | CompletedRow]) -> set[str]:
         """Write records, each unless a newer one stands there; which jobs are to stop."""
-        stopping = await scripts.write(self.redis, self.channel, *arguments(rows))
+        now, stopping = await scripts.write(self.redis, self.channel, *arguments(rows))
+        self.clock.correct(now)
         return {text(job_id) for job_id in stopping}
 
     async def stops(self) -> dict[str, str]:
@@ -189,10 +194,11 @@ class Store:
             for name, it in options.items()
             for part in (announced_as(queue, name), it.encode())
         ]
-        await scripts.beat(
+        now = await scripts.beat(
             self.redis, worker, in_progress_ms + _WORKER_EXPIRES_MS, described, queue,
             uuid4().hex, *announced,
         )  # fmt: skip
+        self.clock.correct(now)
 
     async def begun(self, worker: str, in_progress_ms: int, job_ids: Collection[str]) -> None:
         """Tell which jobs arq began in a worker that did not come as far as a record."""

@@ -62,7 +62,8 @@ end
 
 local function now_ms()
   local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
+  -- rounded as arq rounds the times at which jobs are due
+  return time[1] * 1000 + math.floor(time[2] / 1000 + 0.5)
 end
 
 -- The workers that died last and took no leave: {name, last heartbeat, description, ...}

@@ -4,7 +4,7 @@
 -- A row: id, "first" (of a try), "later" or the version that a guess at the end is made of, record as
 -- JSON text, nothing or fields as JSON [name, JSON text, ...].
 -- One of a job that completed: id, end in ms, record.
--- Answers the ids of those jobs that were asked to stop.
+-- Answers {time in ms, {id of a job that was asked to stop, ...}}.
 
 local function is_newer(old, new, kind)
   if not old or number(old.r) == 0 then return true end
@@ -92,4 +92,4 @@ end
 
 for name in pairs(ended_sets) do write('SADD', K.ended_sets, name) end
 publish(ARGV[1], changed)
-return stopping
+return {now_ms(), stopping}

@@ -1,0 +1,38 @@
+"""Redis' clock, the only one that decides, as a process tells it between two answers."""
+
+from time import monotonic, time
+
+#: Milliseconds by which an answer must differ to be believed although it tells an earlier time.
+_STEP_MS = 1_000
+
+
+class RedisClock:
+    """Redis' time: a monotonic clock and its offset, corrected with every answer.
+
+    An answer arrives later than it was given, so that the largest offset is the best one; a
+    smaller one counts only where the server's clock was set back. Any thread may ask.
+    """
+
+    __slots__ = ("_offset_ms",)
+
+    def __init__(self) -> None:
+        self._offset_ms: float | None = None
+
+    def correct(self, redis_ms: int) -> None:
+        """Take in the time that an answer of Redis tells, which has just arrived."""
+        offset = redis_ms - monotonic() * 1000
+        if self._offset_ms is None or not 0 <= self._offset_ms - offset <= _STEP_MS:
+            self._offset_ms = offset
+
+    def now_ms(self) -> int:
+        """Return Redis' time in epoch milliseconds."""
+        return self.ms_at(monotonic())
+
+    def ms_at(self, moment: float) -> int:
+        """Return Redis' time at a moment of ``time.monotonic``, in epoch milliseconds.
+
+        Before the first answer that is this host's own time.
+        """
+        if self._offset_ms is None:
+            return round((time() + moment - monotonic()) * 1000)
+        return round(moment * 1000 + self._offset_ms)
