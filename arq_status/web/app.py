@@ -1,55 +1,53 @@
-"""``create_app``: the dashboard put together."""
+"""``create_app``: the dashboard as a Starlette app."""
 
-import logging
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from http import HTTPStatus
 from pathlib import Path
 from typing import TypedDict
 
-from redis.exceptions import RedisError
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from arq_status._model.query import MOST_PER_PAGE
-from arq_status.web.job import JobView
-from arq_status.web.links import QueryError
-from arq_status.web.list import ListView
-from arq_status.web.security import HEADERS, SecurityHeaders, trusted_set
-from arq_status.web.site import Authorize, Site
-from arq_status.web.source import ClientSource, Given
+from arq_status.web.authorization import Access, Authorize
+from arq_status.web.clients import ClientProvider, RedisOption
+from arq_status.web.dashboard import Dashboard
+from arq_status.web.errors import ErrorPages
+from arq_status.web.job_view import JobView
+from arq_status.web.list_view import ListView
+from arq_status.web.security import SecurityHeaders, is_allowed_host, parse_hosts, parse_origins
 
-_log = logging.getLogger("arq_status.web")
-_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _STATIC = Path(__file__).parent / "static"
 
 
 class AppOptions(TypedDict, total=False):
-    """The options of ``create_app``, for those who pass them on."""
+    """The options of ``create_app``, for functions that pass them on."""
 
     read_only: bool
     authorize: Authorize | None
     trusted_origins: Iterable[str]
+    allowed_hosts: Iterable[str] | None
     title: str
     per_page_options: Sequence[int]
 
 
 def create_app(
-    redis: Given | Callable[[], Given] = None,
+    redis: RedisOption | Callable[[], RedisOption] = None,
     *,
     read_only: bool = False,
     authorize: Authorize | None = None,
     trusted_origins: Iterable[str] = (),
+    allowed_hosts: Iterable[str] | None = None,
     title: str = "Jobs",
     per_page_options: Sequence[int] = (25, 50, 100),
 ) -> Starlette:
-    """The dashboard as a Starlette app: ``/statuses`` and ``/statuses/<job id>``.
+    """Return the dashboard as a Starlette app: ``/statuses`` and ``/statuses/<job id>``.
 
         async def authorize(request, action, job_id):
             user = request.headers.get("x-user")  # from a proxy that asks for a password
@@ -63,80 +61,81 @@ def create_app(
 
     Args:
         redis: what ``arq_status.configure`` takes, a ``StatusClient``, or a callable without
-            arguments that gives one of these, for pools that are made in a lifespan; by default a
-            Redis on localhost. What the app opens itself it closes.
+            arguments that returns one of these, for pools that are made in a lifespan; by default
+            a Redis on localhost. The app closes what it opens itself.
         read_only: show jobs, and leave out everything that changes them.
         authorize: called with the request, an action and a job id before anything is shown or
-            done; only ``True`` lets the request in. Sync or async. Actions are ``view stop cancel
-            retry delete``; the job id is ``None`` for the list. It may raise Starlette's
-            ``HTTPException``, say to ask for a password.
+            done, and again every 10 s while a stream is open; only ``True`` lets the request in.
+            Sync or async. Actions are ``view stop cancel retry delete``; the job id is ``None``
+            for the list and for an action on many jobs. It may raise Starlette's
+            ``HTTPException``, for example to ask for a password, as ``basic_auth`` does.
         trusted_origins: other sites that may act on jobs, such as ``https://example.org``.
-        title: stands at the top of every page.
+        allowed_hosts: host names that the app answers to, such as ``jobs.example.org`` or
+            ``*.example.org``, against DNS rebinding; by default every name.
+        title: shown at the top of every page.
         per_page_options: jobs per page to choose from, 1 to 500; the first is the default.
 
     Raises:
-        TypeError: ``redis`` is none of these, or ``trusted_origins`` is a string.
-        ValueError: an origin is none, a number of jobs per page is out of its bounds, or the DSN
-            cannot be read.
+        TypeError: ``redis`` is none of these, or origins or hosts are a single string.
+        ValueError: an origin or host is not one, a number of jobs per page is out of bounds, or
+            the DSN cannot be read.
     """
     options = tuple(per_page_options)
     if not options or not all(type(it) is int and 1 <= it <= MOST_PER_PAGE for it in options):
         raise ValueError(
             f"per_page_options must be one number or more, each 1 to {MOST_PER_PAGE}, not {options}"
         )
-    site = Site(
-        source=ClientSource(redis),
-        read_only=read_only,
-        authorize=authorize,
-        trusted_origins=trusted_set(trusted_origins),
-        title=title,
-        per_page_options=options,
+    return _build(
+        Dashboard(
+            clients=ClientProvider(redis),
+            access=Access(authorize, read_only),
+            trusted_origins=parse_origins(trusted_origins),
+            allowed_hosts=parse_hosts(allowed_hosts),
+            title=title,
+            per_page_options=options,
+        )
     )
-    return _put_together(site)
 
 
-def _put_together(site: Site) -> Starlette:
-    jobs, job, trouble = ListView(site), JobView(site), _Trouble(site)
+def _build(dashboard: Dashboard) -> Starlette:
+    jobs, job = ListView(dashboard), JobView(dashboard)
 
     async def home(request: Request) -> Response:
-        return RedirectResponse(site.links(request).list(), 303)
+        return RedirectResponse(dashboard.links(request).list(), 303)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
         yield
-        await site.source.aclose()
+        await dashboard.clients.aclose()
 
+    middleware = [Middleware(SecurityHeaders)]
+    if dashboard.allowed_hosts is not None:
+        middleware.append(Middleware(_HostCheck, dashboard))
     return Starlette(
         routes=[
             Route("/", home),
             Route("/statuses", jobs.show),
             _JobRoute(job.show, "GET"),
-            _JobRoute(job.refuse if site.read_only else job.act, "POST"),
+            _JobRoute(job.act, "POST"),
             Mount("/static", _Static(directory=_STATIC)),
         ],
-        middleware=[Middleware(SecurityHeaders)],
-        exception_handlers={
-            HTTPException: trouble.refused,
-            QueryError: trouble.misunderstood,
-            RedisError: trouble.unreachable,
-            OSError: trouble.unreachable,
-            Exception: trouble.failed,
-        },
+        middleware=middleware,
+        exception_handlers=ErrorPages(dashboard).handlers(),
         lifespan=lifespan,
     )
 
 
 class _JobRoute(Route):
-    """The path of a job, whose id may hold anything."""
+    """The path of a job; a job id may contain any character."""
 
     def __init__(self, endpoint: Callable[[Request], Awaitable[Response]], method: str) -> None:
         super().__init__("/statuses/{job_id:path}", endpoint, methods=[method])
-        # Starlette's own would end an id at its newline, and find another job
+        # Starlette's own pattern would cut the id at its newline and match another job
         self.path_regex = re.compile(r"/statuses/(?P<job_id>.*)\Z", re.DOTALL)
 
 
 class _Static(StaticFiles):
-    """Our files; browsers ask each time whether they changed."""
+    """The static files; browsers revalidate them each time."""
 
     def file_response(self, *args: object, **kwargs: object) -> Response:
         response = super().file_response(*args, **kwargs)  # type: ignore[arg-type]
@@ -144,34 +143,24 @@ class _Static(StaticFiles):
         return response
 
 
-class _Trouble:
-    """Answers with errors."""
+class _HostCheck:
+    """Middleware that refuses requests whose ``Host`` is not allowed."""
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(self, app: ASGIApp, dashboard: Dashboard) -> None:
+        self._app = app
+        self._dashboard = dashboard
 
-    async def refused(self, request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        phrase = _PHRASES.get(error.status_code, "Refused")
-        told = isinstance(error.detail, str) and error.detail not in ("", phrase)
-        sentence = error.detail if told else f"{phrase}."
-        response = self._site.error(request, error.status_code, phrase, sentence)
-        response.headers.update(error.headers or {})
-        return response
-
-    async def misunderstood(self, request: Request, error: Exception) -> Response:
-        return self._site.error(request, 400, "That address makes no sense", str(error))
-
-    async def unreachable(self, request: Request, error: Exception) -> Response:
-        _log.warning("%r: Redis does not answer: %r", request.url.path, error)
-        sentence = "Redis does not answer. This page tries again by itself."
-        response = self._site.error(request, 503, "No connection to Redis", sentence)
-        response.headers["Retry-After"] = "5"
-        return response
-
-    async def failed(self, request: Request, error: Exception) -> Response:
-        sentence = "Something went wrong here; the log of the server knows more."
-        response = self._site.error(request, 500, "Something went wrong", sentence)
-        # outside of the middleware that adds them
-        response.headers.update(HEADERS)
-        return response
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the app, or answer 400."""
+        allowed = self._dashboard.allowed_hosts
+        if scope["type"] == "http" and allowed is not None:
+            request = Request(scope)
+            if not is_allowed_host(request.headers.get("host", ""), allowed):
+                sentence = (
+                    "This page does not answer to that host name. Its operator can add the name to"
+                    " allowed_hosts (arq-status serve --allowed-host)."
+                )
+                response = self._dashboard.error(request, 400, "Unknown host", sentence)
+                await response(scope, receive, send)
+                return
+        await self._app(scope, receive, send)

@@ -1,12 +1,12 @@
-"""What to say when a package of the extra is missing."""
+"""The hint about a missing package of the extra ``web``."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 @contextmanager
-def of_the_extra() -> Iterator[None]:
-    """Have a failing import tell which installation brings what it needs."""
+def requires_extra() -> Iterator[None]:
+    """Let a failing import name the command that installs what is missing."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -1,12 +1,13 @@
-"""Who may send what: the rule for requests from other sites, and the headers of every answer."""
+"""Defences of an app: the host it answers to, requests of other sites, and response headers."""
 
 from collections.abc import Collection, Iterable, Mapping
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-#: Sent by no browser on behalf of another site; for curl and the like.
+#: A header that no browser sends on behalf of another site; for curl and scripts.
 OWN_HEADER = "x-arq-status"
 
 HEADERS: Mapping[str, str] = {
@@ -18,16 +19,18 @@ HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
-    "Vary": "Accept",
 }
+
+#: Names under which a browser reaches an app on the same machine.
+LOOPBACK = ("localhost", "*.localhost", "127.0.0.1", "::1")
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
-def is_own_site(headers: Mapping[str, str], trusted: Collection[str]) -> bool:
-    """Whether a request that changes something comes from this site or a trusted origin.
+def is_same_site(headers: Mapping[str, str], trusted: Collection[str]) -> bool:
+    """Return whether a changing request comes from this site or from a trusted origin.
 
-    Browsers leave ``Sec-Fetch-Site`` out over plain HTTP, so that ``Origin`` has to do there.
+    Browsers omit ``Sec-Fetch-Site`` over plain HTTP; there ``Origin`` decides.
     """
     origin = headers.get("origin")
     if origin is not None and origin.lower() in trusted:
@@ -42,31 +45,81 @@ def is_own_site(headers: Mapping[str, str], trusted: Collection[str]) -> bool:
     return host != "" and host.removesuffix(port) == own.removesuffix(port)
 
 
-def trusted_set(origins: Iterable[str]) -> frozenset[str]:
-    """Origins as browsers send them.
+def parse_origins(origins: Iterable[str]) -> frozenset[str]:
+    """Return origins in the form in which browsers send them.
 
     Raises:
         TypeError: a single string.
-        ValueError: one of them is no origin.
+        ValueError: one of them is not an origin.
     """
-    if isinstance(origins, str):
-        raise TypeError(
-            f"trusted_origins must be a collection, such as [{origins!r}], not a string"
-        )
     found = set()
-    for origin in origins:
+    for origin in _texts("trusted_origins", origins):
         parts = urlsplit(origin.lower())
         if parts.scheme not in _DEFAULT_PORTS or not parts.netloc or parts.path.strip("/"):
             raise ValueError(
-                f"trusted_origins: {origin!r} is no origin such as https://example.org"
+                f"trusted_origins: {origin!r} is not an origin such as https://example.org"
             )
         port = _DEFAULT_PORTS[parts.scheme]
         found.add(f"{parts.scheme}://{parts.netloc.removesuffix(port)}")
     return frozenset(found)
 
 
+def parse_hosts(hosts: Iterable[str] | None) -> frozenset[str] | None:
+    """Return host names in small letters; ``None``: every host.
+
+    Raises:
+        TypeError: a single string.
+        ValueError: one of them is not a host name without a port.
+    """
+    if hosts is None:
+        return None
+    found = {host.lower().strip("[]") for host in _texts("allowed_hosts", hosts)}
+    for host in found:
+        if not host or "/" in host or (":" in host and not _is_ip(host)):
+            raise ValueError(
+                f"allowed_hosts: {host!r} is not a host name such as jobs.example.org or"
+                " *.example.org, without a port"
+            )
+    return frozenset(found)
+
+
+def is_allowed_host(host: str, allowed: Collection[str]) -> bool:
+    """Return whether a ``Host`` header names one of these hosts, at any port."""
+    host = host.lower()
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    return any(
+        it in ("*", name) or (it.startswith("*.") and name.endswith(it[1:])) for it in allowed
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches a server that listens on this host."""
+    return host == "localhost" or (_is_ip(host) and ip_address(host).is_loopback)
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _texts(option: str, values: Iterable[str]) -> Iterable[str]:
+    if isinstance(values, str):
+        raise TypeError(f"{option} must be a collection, such as [{values!r}], not a string")
+    return values
+
+
+def add_headers(headers: MutableHeaders) -> None:
+    """Add the security headers that a response does not set itself."""
+    for name, value in HEADERS.items():
+        headers.setdefault(name, value)
+    headers.add_vary_header("Accept")
+
+
 class SecurityHeaders:
-    """Adds the headers to every answer that does not bring its own."""
+    """Middleware that adds the security headers to every response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -76,9 +129,7 @@ class SecurityHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
+                add_headers(MutableHeaders(scope=message))
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

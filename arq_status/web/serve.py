@@ -1,18 +1,19 @@
-"""The dashboard alone, on a port of its own."""
+"""``serve``: the dashboard alone, on a port of its own."""
 
 from collections.abc import Callable
 from typing import Unpack
 
 from arq_status.web.app import AppOptions, create_app
-from arq_status.web.extra import of_the_extra
-from arq_status.web.source import Given
+from arq_status.web.clients import RedisOption
+from arq_status.web.extra import requires_extra
+from arq_status.web.security import LOOPBACK, is_loopback
 
 #: Seconds that open connections have to end after a signal.
-_GRACE = 2
+_SHUTDOWN_TIMEOUT = 2
 
 
 def serve(
-    redis: Given | Callable[[], Given] = None,
+    redis: RedisOption | Callable[[], RedisOption] = None,
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
@@ -24,9 +25,13 @@ def serve(
 
         serve("redis://localhost", port=8080, read_only=True)
 
+    On a loopback address it answers to loopback names, such as ``localhost``, and to those in
+    ``allowed_hosts`` only: a web page elsewhere could otherwise reach it by a name of its own
+    that resolves to this machine.
+
     Args:
         redis: as in ``create_app``.
-        host: where to listen; beyond localhost give ``authorize`` or ``read_only`` as well.
+        host: where to listen; beyond localhost pass ``authorize`` or ``read_only`` as well.
         port: 8000 by default, 0 for any free one.
         root_path: the prefix that a proxy in front of it strips.
         log_level: uvicorn's.
@@ -36,9 +41,11 @@ def serve(
         ModuleNotFoundError: uvicorn is not installed.
         SystemExit: the port is taken.
     """
-    with of_the_extra():
-        # an app that is mounted does without it
+    with requires_extra():
+        # a mounted app does without it
         import uvicorn  # noqa: PLC0415
+    if is_loopback(host):
+        options["allowed_hosts"] = [*LOOPBACK, *(options.get("allowed_hosts") or ())]
     app = create_app(redis, **options)
     uvicorn.run(
         app,
@@ -46,5 +53,5 @@ def serve(
         port=port,
         root_path=root_path,
         log_level=log_level,
-        timeout_graceful_shutdown=_GRACE,
+        timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT,
     )

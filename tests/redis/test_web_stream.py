@@ -248,7 +248,7 @@ async def test_streams_end_when_the_server_is_about_to(pool: ArqRedis, path: str
 
 async def test_streams_end_by_themselves(pool: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nobody tells that the server is about to: the browser connects again."""
-    monkeypatch.setattr("arq_status.web.stream._LONGEST_UNTOLD", 0.1)
+    monkeypatch.setattr("arq_status.web.event_stream._MAX_DURATION_UNDETECTED", 0.1)
     await put_job(pool, "job")
     async with (
         serving(create_app(pool), kind=DeafServer) as url,
@@ -261,7 +261,7 @@ async def test_a_quiet_stream_shows_that_it_lives(
     url: str, pool: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a comment now and then, and headers that keep proxies from gathering it."""
-    monkeypatch.setattr("arq_status.web.stream._QUIET", 0.1)
+    monkeypatch.setattr("arq_status.web.event_stream._PING_INTERVAL", 0.1)
     await put_job(pool, "job")
     headers = {"Accept": "text/event-stream"}
     async with (
@@ -269,7 +269,7 @@ async def test_a_quiet_stream_shows_that_it_lives(
         client.stream("GET", "/statuses/job", headers=headers) as response,
     ):
         assert response.headers["x-accel-buffering"] == "no"
-        assert response.headers["cache-control"] == "no-store"
+        assert response.headers["cache-control"] == "no-store, no-transform"
         lines = response.aiter_lines()
         assert await anext(lines) == "retry: 2000"
         async with asyncio.timeout(10):

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -13,10 +14,17 @@ from arq_status import JobRecord, Status
 from arq_status._model.durations import duration, relative, whole
 from arq_status._model.json import encode, job_object, readable
 from arq_status._model.query import SORTS, Query
-from arq_status.web import list as list_view
-from arq_status.web.accept import Form, preferred
+from arq_status.web import list_view
 from arq_status.web.links import Links, QueryError, read_query
-from arq_status.web.security import is_own_site, trusted_set
+from arq_status.web.negotiation import MediaType, preferred
+from arq_status.web.security import (
+    LOOPBACK,
+    is_allowed_host,
+    is_loopback,
+    is_same_site,
+    parse_hosts,
+    parse_origins,
+)
 
 LINKS = Links("/admin", 25)
 
@@ -73,6 +81,8 @@ def test_links_sort_each_column_its_way_first() -> None:
     assert LINKS.sorted_by(first, "function").endswith("?sort=function&direction=asc")
     assert LINKS.sorted_by(first, "progress").endswith("?sort=progress")
     assert LINKS.sorted_by(first, "updated_at").endswith("?direction=asc")
+    assert not read_query({"direction": "asc"}, 25).descending
+    assert read_query({"direction": "desc"}, 25) == Query()
     again = Query(sort="function", descending=False)
     assert LINKS.sorted_by(again, "function").endswith("?sort=function")
 
@@ -109,29 +119,29 @@ def test_every_sort_has_a_heading() -> None:
 @pytest.mark.parametrize(
     ("accept", "form"),
     [
-        ("", Form.HTML),
-        ("*/*", Form.HTML),
-        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Form.HTML),
-        ("application/json", Form.JSON),
-        ("application/json, text/plain, */*", Form.JSON),
-        ("Application/JSON; charset=utf-8", Form.JSON),
-        ("application/*", Form.JSON),
-        ("text/event-stream", Form.STREAM),
-        ("text/html;q=0.5, application/json", Form.JSON),
-        ("text/html, application/json;q=0.9", Form.HTML),
-        ("application/json;q=0", Form.HTML),
-        ("application/json;q=nonsense, text/html;q=0.1", Form.HTML),
-        ("image/png", Form.HTML),
+        ("", MediaType.HTML),
+        ("*/*", MediaType.HTML),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", MediaType.HTML),
+        ("application/json", MediaType.JSON),
+        ("application/json, text/plain, */*", MediaType.JSON),
+        ("Application/JSON; charset=utf-8", MediaType.JSON),
+        ("application/*", MediaType.JSON),
+        ("text/event-stream", MediaType.STREAM),
+        ("text/html;q=0.5, application/json", MediaType.JSON),
+        ("text/html, application/json;q=0.9", MediaType.HTML),
+        ("application/json;q=0", MediaType.HTML),
+        ("application/json;q=nonsense, text/html;q=0.1", MediaType.HTML),
+        ("image/png", MediaType.HTML),
     ],
 )
-def test_the_form_that_is_preferred(accept: str, form: Form) -> None:
+def test_the_form_that_is_preferred(accept: str, form: MediaType) -> None:
     """The highest quality wins, then what is named most exactly, then HTML."""
     assert preferred(accept) is form
 
 
 # Who may act
 
-TRUSTED = trusted_set(["https://Intra.example.org/", "http://tools.test:80"])
+TRUSTED = parse_origins(["https://Intra.example.org/", "http://tools.test:80"])
 
 
 @pytest.mark.parametrize(
@@ -159,7 +169,7 @@ TRUSTED = trusted_set(["https://Intra.example.org/", "http://tools.test:80"])
 )
 def test_requests_of_other_sites_are_refused(headers: dict[str, str], is_own: bool) -> None:
     """``Sec-Fetch-Site`` where browsers send it, else ``Origin``, else the header for curl."""
-    assert is_own_site(headers, TRUSTED) is is_own
+    assert is_same_site(headers, TRUSTED) is is_own
 
 
 @pytest.mark.parametrize(
@@ -167,14 +177,81 @@ def test_requests_of_other_sites_are_refused(headers: dict[str, str], is_own: bo
 )
 def test_what_is_no_origin_is_told(origin: str) -> None:
     """A trusted origin is a scheme and a host."""
-    with pytest.raises(ValueError, match=f"trusted_origins: '{origin}' is no origin such as "):
-        trusted_set([origin])
+    with pytest.raises(ValueError, match=f"trusted_origins: '{origin}' is not an origin such as "):
+        parse_origins([origin])
 
 
 def test_a_string_is_no_collection_of_origins() -> None:
     """It would be one of letters."""
     with pytest.raises(TypeError, match=r"such as \['https://x.test'\]"):
-        trusted_set("https://x.test")
+        parse_origins("https://x.test")
+
+
+# Which hosts
+
+HOSTS = parse_hosts(["Localhost", "127.0.0.1", "[::1]", "*.example.org"])
+
+
+@pytest.mark.parametrize(
+    ("host", "is_allowed"),
+    [
+        ("localhost", True), ("LOCALHOST:8000", True), ("127.0.0.1:8000", True), ("[::1]", True),
+        ("[::1]:8000", True), ("a.example.org", True), ("a.b.example.org:1", True),
+        ("example.org", False), ("evil-example.org", False), ("evil.test", False), ("", False),
+        ("localhost.evil.test", False), ("[::2]:8000", False), ("[", False), ("::1", False),
+    ],
+)  # fmt: skip
+def test_hosts_that_are_answered(host: str, is_allowed: bool) -> None:
+    """By name, at any port, subdomains where a star stands for them."""
+    assert HOSTS is not None
+    assert is_allowed_host(host, HOSTS) is is_allowed
+    assert is_allowed_host(host, ["*"])
+
+
+@pytest.mark.parametrize("host", ["", "https://x.test", "x.test:80", "x.test/path"])
+def test_what_is_not_a_host(host: str) -> None:
+    """Is told when the app is made."""
+    with pytest.raises(ValueError, match=r"allowed_hosts: .* is not a host name"):
+        parse_hosts([host])
+
+
+def test_a_string_is_no_collection_of_hosts() -> None:
+    """It would be one of letters; nothing means every host."""
+    with pytest.raises(TypeError, match=r"allowed_hosts .* such as \['x.test'\]"):
+        parse_hosts("x.test")
+    assert parse_hosts(None) is None
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("127.0.0.1", True), ("127.1.2.3", True), ("::1", True), ("localhost", True),
+     ("0.0.0.0", False), ("::", False), ("jobs.test", False), ("", False)],
+)  # fmt: skip
+def test_loopback_addresses(host: str, expected: bool) -> None:
+    """Only this machine reaches what listens there."""
+    assert is_loopback(host) is expected
+
+
+@pytest.mark.parametrize(
+    ("host", "given", "allowed"),
+    [
+        ("127.0.0.1", None, {*LOOPBACK}),
+        ("::1", ["jobs.test"], {*LOOPBACK, "jobs.test"}),
+        ("0.0.0.0", None, None),
+        ("0.0.0.0", ["jobs.test"], {"jobs.test"}),
+    ],
+)
+def test_serve_on_loopback_answers_loopback_names(
+    host: str, given: list[str] | None, allowed: set[str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what else was allowed; elsewhere what was allowed, or every name."""
+    made: dict[str, object] = {}
+    web = importlib.import_module("arq_status.web.serve")
+    monkeypatch.setattr(web, "create_app", lambda redis, **options: made.update(options))
+    monkeypatch.setattr("uvicorn.run", lambda app, **options: None)
+    web.serve(host=host, **({} if given is None else {"allowed_hosts": given}))
+    found: Any = made.get("allowed_hosts")
+    assert (None if found is None else set(found)) == allowed
 
 
 # Times

@@ -14,12 +14,12 @@ from arq_status._model.json import list_object
 from arq_status._model.query import Query
 from arq_status._model.snapshot import JobRecord, Page
 from arq_status._model.status import Status
-from arq_status.web.accept import Form
+from arq_status.web.broadcast import Broadcasts
+from arq_status.web.dashboard import TIMEOUT, Dashboard, json_response, media_type
+from arq_status.web.event_stream import event_stream, first_of
 from arq_status.web.links import read_query
-from arq_status.web.live import Listing, listings
-from arq_status.web.site import PATIENCE, Site, form, json_response
-from arq_status.web.stream import event_stream, first_of
-from arq_status.web.topics import Topics
+from arq_status.web.negotiation import MediaType
+from arq_status.web.updates import Listing, list_updates
 
 #: What a list can be sorted by, and the heading of it.
 SORTS: Mapping[str, str] = {
@@ -40,29 +40,31 @@ SORTS: Mapping[str, str] = {
 class ListView:
     """The list of jobs, in three forms."""
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
-        self._topics: Topics[Listing] = Topics()
+    def __init__(self, dashboard: Dashboard) -> None:
+        self._dashboard = dashboard
+        self._broadcasts: Broadcasts[Listing] = Broadcasts()
 
     async def show(self, request: Request) -> Response:
         """``GET``."""
-        site = self._site
-        await site.check(request, "view", None)
-        query = read_query(request.query_params, site.per_page_options[0])
-        client = await site.source.client()
-        if form(request) is Form.STREAM:
-            return await self._stream(client, query)
-        async with asyncio.timeout(PATIENCE):
+        dashboard = self._dashboard
+        await dashboard.access.require(request, "view", None)
+        query = read_query(request.query_params, dashboard.per_page_options[0])
+        client = await dashboard.clients.client()
+        if media_type(request) is MediaType.STREAM:
+            return await self._stream(request, client, query)
+        async with asyncio.timeout(TIMEOUT):
             page, counts, functions = await client._overview(query)
-        if form(request) is Form.JSON:
+        if media_type(request) is MediaType.JSON:
             return json_response(list_object(page, counts))
         return self._page(request, query, page, counts, functions)
 
-    async def _stream(self, client: StatusClient, query: Query) -> Response:
-        moments = self._topics.follow((client, query), partial(listings, client, query))
-        async with asyncio.timeout(PATIENCE):
-            first = await first_of(moments)
-        return event_stream(first, moments)
+    async def _stream(self, request: Request, client: StatusClient, query: Query) -> Response:
+        updates = self._broadcasts.follow((client, query), partial(list_updates, client, query))
+        async with asyncio.timeout(TIMEOUT):
+            first = await first_of(updates)
+        return event_stream(
+            first, updates, partial(self._dashboard.access.allows, request, "view", None)
+        )
 
     def _page(
         self,
@@ -73,20 +75,20 @@ class ListView:
         functions: Sequence[str],
     ) -> Response:
         named = [query.function, *(record.function for record in page.items)]
-        return self._site.page(
+        return self._dashboard.page(
             request,
             "list.html",
             query=query,
-            parameters=urlencode(self._site.links(request).params(query)),
+            parameters=urlencode(self._dashboard.links(request).params(query)),
             page=page,
             pages=page.pages,
             shown=_shown(page),
             blank=JobRecord(job_id="", status=Status.QUEUED),
             counts=counts,
             functions=sorted({*functions, *filter(None, named)}),
-            per_page_options=sorted({*self._site.per_page_options, query.per_page}),
+            per_page_options=sorted({*self._dashboard.per_page_options, query.per_page}),
             sorts=SORTS,
-            read_only=self._site.read_only,
+            read_only=self._dashboard.access.read_only,
             newest=NEWEST,
         )
 

@@ -25,7 +25,7 @@ def frame(event: str, value: Any) -> bytes:
 
 
 class Gone:
-    """A job that is not known any more."""
+    """A job that is unknown by now."""
 
     def since(self, _: object) -> bytes:
         """What tells it."""
@@ -83,7 +83,7 @@ class Listing:
         return b"".join(frames)
 
 
-async def job_moments(client: StatusClient, job_id: str) -> AsyncGenerator[Job | Gone]:
+async def job_updates(client: StatusClient, job_id: str) -> AsyncGenerator[Job | Gone]:
     """The job now and at every change, up to its end."""
     record = None
     async with aclosing(client.watch(job_id)) as records:
@@ -94,7 +94,7 @@ async def job_moments(client: StatusClient, job_id: str) -> AsyncGenerator[Job |
         yield Gone()
 
 
-async def listings(client: StatusClient, query: Query) -> AsyncGenerator[Listing]:
+async def list_updates(client: StatusClient, query: Query) -> AsyncGenerator[Listing]:
     """The list now and whenever something may have changed."""
     loop = asyncio.get_running_loop()
     version = 0

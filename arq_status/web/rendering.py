@@ -8,8 +8,8 @@ from starlette.responses import HTMLResponse
 
 from arq_status._model import durations
 from arq_status._model.json import readable
-from arq_status._model.snapshot import JobRecord
 from arq_status._model.status import Status
+from arq_status.web.actions import applicable
 
 
 def _environment() -> Environment:
@@ -27,19 +27,12 @@ def _environment() -> Environment:
         readable=readable,
         number=_number,
     )
-    environment.globals.update(Status=Status, actions_of=actions_of)
+    environment.globals.update(Status=Status, actions_of=applicable)
     return environment
 
 
 def _number(number: float) -> str:
     return f"{int(number):,}" if number == int(number) else f"{number:,.10g}"
-
-
-def actions_of(record: JobRecord) -> list[str]:
-    """What can be done with a job in its state."""
-    if record.ended_at is None:
-        return ["stop", "force-stop"] if record.status is Status.WORKING else ["cancel"]
-    return ["delete"] if record.status is Status.COMPLETE else ["retry", "delete"]
 
 
 def render(name: str, status_code: int = 200, **context: Any) -> HTMLResponse:

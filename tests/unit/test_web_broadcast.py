@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from arq_status.web.topics import Topics
+from arq_status.web.broadcast import Broadcasts
 from tests.conftest import until
 
 
@@ -27,25 +27,25 @@ async def lasting() -> AsyncGenerator[int]:
 
 async def test_viewers_share_a_source() -> None:
     """Whoever comes later gets the newest at once."""
-    topics: Topics[int] = Topics()
-    first, second = topics.follow("k", lasting), topics.follow("k", never)
+    broadcasts: Broadcasts[int] = Broadcasts()
+    first, second = broadcasts.follow("k", lasting), broadcasts.follow("k", never)
     assert (await anext(first), await anext(second)) == (2, 2)
     await first.aclose()
-    assert await anext(topics.follow("k", never)) == 2
+    assert await anext(broadcasts.follow("k", never)) == 2
     await second.aclose()
 
 
 async def test_another_source_follows_one_that_ended() -> None:
     """Those who still look at the old one take nothing from the new."""
-    topics: Topics[int] = Topics()
-    old = topics.follow("k", once)
+    broadcasts: Broadcasts[int] = Broadcasts()
+    old = broadcasts.follow("k", once)
     assert await anext(old) == 1
-    [topic] = topics._topics.values()
-    await until(lambda: topic.is_over)
-    new = topics.follow("k", lasting)
+    [broadcast] = broadcasts._broadcasts.values()
+    await until(lambda: broadcast.is_over)
+    new = broadcasts.follow("k", lasting)
     assert await anext(new) == 2
     assert [value async for value in old] == []
-    shared = topics.follow("k", never)
+    shared = broadcasts.follow("k", never)
     assert await anext(shared) == 2
     await new.aclose()
     await shared.aclose()
@@ -58,8 +58,8 @@ async def test_a_failure_reaches_every_viewer() -> None:
         yield 3
         raise OSError("gone")
 
-    topics: Topics[int] = Topics()
-    for viewer in [topics.follow("k", failing) for _ in range(2)]:
+    broadcasts: Broadcasts[int] = Broadcasts()
+    for viewer in [broadcasts.follow("k", failing) for _ in range(2)]:
         assert await anext(viewer) == 3
         with pytest.raises(OSError, match="gone"):
             await anext(viewer)
@@ -76,13 +76,13 @@ async def test_a_viewer_who_lags_gets_the_newest(monkeypatch: pytest.MonkeyPatch
             yield number
         await asyncio.Event().wait()
 
-    topics: Topics[int] = Topics()
-    viewer = topics.follow("k", counting)
+    broadcasts: Broadcasts[int] = Broadcasts()
+    viewer = broadcasts.follow("k", counting)
     assert await anext(viewer) == 1
-    [topic] = topics._topics.values()
+    [broadcast] = broadcasts._broadcasts.values()
     asked.set()
-    await until(lambda: topic.version == 9)
+    await until(lambda: broadcast.version == 9)
     assert await anext(viewer) == 9
-    monkeypatch.setattr("arq_status.web.topics.IDLE", 0.01)
+    monkeypatch.setattr("arq_status.web.broadcast.IDLE", 0.01)
     assert await anext(viewer) is None
     await viewer.aclose()

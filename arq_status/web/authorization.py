@@ -1,0 +1,93 @@
+"""Who may do what: the ``authorize`` callable of an app, and a ready-made one."""
+
+import base64
+import binascii
+import hmac
+import inspect
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+#: Decides whether a request may do something: request, action, job id (``None``: no single job).
+Authorize = Callable[[Request, str, str | None], bool | Awaitable[bool]]
+
+_REFUSED = "You are not allowed to do that."
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The permissions of an app."""
+
+    authorize: Authorize | None
+    read_only: bool
+
+    async def require(self, request: Request, action: str, job_id: str | None) -> None:
+        """Refuse the request unless it may do this.
+
+        Raises:
+            HTTPException: 403, or whatever ``authorize`` raised.
+        """
+        if not await self._is_allowed(request, action, job_id):
+            raise HTTPException(403, _REFUSED)
+
+    async def allows(self, request: Request, action: str, job_id: str | None) -> bool:
+        """Return whether ``require`` would let the request pass."""
+        try:
+            return await self._is_allowed(request, action, job_id)
+        except HTTPException:
+            return False
+
+    async def allowed(
+        self, request: Request, actions: Iterable[str], job_id: str | None
+    ) -> frozenset[str]:
+        """Return those of the changing actions that the request may do."""
+        if self.read_only:
+            return frozenset()
+        return frozenset([it for it in actions if await self.allows(request, it, job_id)])
+
+    async def _is_allowed(self, request: Request, action: str, job_id: str | None) -> bool:
+        if self.authorize is None:
+            return True
+        answer = self.authorize(request, action, job_id)
+        return (await answer if inspect.isawaitable(answer) else answer) is True
+
+
+def basic_auth(user: str, password: str) -> Authorize:
+    """Return an ``authorize`` that asks for a user name and a password (HTTP basic authentication).
+
+        create_app(redis, authorize=basic_auth("ann", os.environ["JOBS_PASSWORD"]))
+
+    Whoever knows both may do everything. Use it behind HTTPS: the password travels as it is.
+
+    Args:
+        user: without a colon.
+        password: not empty.
+
+    Raises:
+        ValueError: one of them is empty, or the user name has a colon.
+    """
+    if not user or not password:
+        raise ValueError("basic_auth needs a user name and a password, and neither may be empty")
+    if ":" in user:
+        raise ValueError(f"a user name for basic_auth has no colon: {user!r}")
+    expected = f"{user}:{password}".encode()
+
+    def authorize(request: Request, action: str, job_id: str | None) -> bool:
+        if hmac.compare_digest(_credentials(request), expected):
+            return True
+        challenge = {"WWW-Authenticate": 'Basic realm="arq-status", charset="UTF-8"'}
+        raise HTTPException(401, "A user name and a password are needed.", challenge)
+
+    return authorize
+
+
+def _credentials(request: Request) -> bytes:
+    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return b""
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        return b""

@@ -1,0 +1,78 @@
+"""What the views of one app share: its options, client, permissions and error pages."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from arq_status._model.json import encode
+from arq_status.web.authorization import Access
+from arq_status.web.clients import ClientProvider
+from arq_status.web.links import Links
+from arq_status.web.negotiation import MediaType, preferred
+from arq_status.web.rendering import render
+from arq_status.web.security import is_same_site
+
+#: Seconds to wait for Redis, and for the form of a slow request.
+TIMEOUT = 10.0
+_FOREIGN = (
+    "Another site asked for that. If that is wrong: a proxy in front of this page must pass on the"
+    " Host header that the browser sent (nginx: proxy_set_header Host $http_host), or its operator"
+    " names the site in trusted_origins; a script sends the header X-Arq-Status: 1."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dashboard:
+    """The options of an app, and what every view needs."""
+
+    clients: ClientProvider
+    access: Access
+    trusted_origins: Collection[str]
+    allowed_hosts: Collection[str] | None
+    title: str
+    per_page_options: tuple[int, ...]
+
+    def links(self, request: Request) -> Links:
+        """Return the URLs of the app as the request reaches it."""
+        return Links(request.scope.get("root_path", ""), self.per_page_options[0])
+
+    def require_same_site(self, request: Request) -> None:
+        """Refuse a changing request of another site.
+
+        Raises:
+            HTTPException: 403.
+        """
+        if not is_same_site(request.headers, self.trusted_origins):
+            raise HTTPException(403, _FOREIGN)
+
+    def page(
+        self, request: Request, template: str, status_code: int = 200, **context: Any
+    ) -> Response:
+        """Render a page."""
+        response: HTMLResponse = render(
+            template, status_code, title=self.title, links=self.links(request), **context
+        )
+        return response
+
+    def error(self, request: Request, code: int, heading: str, sentence: str) -> Response:
+        """Render an error in the media type that the request prefers."""
+        if media_type(request) is not MediaType.HTML:
+            return json_response({"error": sentence}, code)
+        context = {"code": code, "heading": heading, "sentence": sentence}
+        return self.page(request, "error.html", code, **context)
+
+
+def media_type(request: Request) -> MediaType:
+    """Return the media type that the request prefers."""
+    found = preferred(request.headers.get("accept", ""))
+    # the headers of a stream would only come with the stream, which does not end
+    return MediaType.HTML if request.method == "HEAD" and found is MediaType.STREAM else found
+
+
+def json_response(value: Any, code: int = 200) -> Response:
+    """Return a response in JSON."""
+    return Response(encode(value), code, media_type=MediaType.JSON)

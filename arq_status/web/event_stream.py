@@ -1,0 +1,88 @@
+"""Event streams over HTTP that end when the server shuts down or permission is withdrawn."""
+
+import signal
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from time import monotonic
+from typing import Any, Protocol, TypeVar
+
+from redis.exceptions import RedisError
+from starlette.responses import Response, StreamingResponse
+
+from arq_status.web.negotiation import MediaType
+
+#: Milliseconds until a client reconnects.
+_RETRY = b"retry: 2000\n\n"
+_PING = b":\n\n"
+#: Seconds of silence after which proxies are shown that the stream is alive.
+_PING_INTERVAL = 15.0
+#: Seconds after which ``authorize`` is asked again.
+_CHECK_INTERVAL = 10.0
+#: Seconds after which a stream ends and the client reconnects.
+_MAX_DURATION = 900.0
+#: The same where a shutdown of the server cannot be detected; the server would wait that long.
+_MAX_DURATION_UNDETECTED = 60.0
+#: Proxies must neither gather events nor compress them: a compressor holds each one back.
+_HEADERS = {"X-Accel-Buffering": "no", "Cache-Control": "no-store, no-transform"}
+
+IsAllowed = Callable[[], Awaitable[bool]]
+
+
+class Update(Protocol):
+    """The state of something at one moment."""
+
+    def since(self, seen: Any) -> bytes:
+        """Return the events for viewers that saw an earlier update, ``None`` for the first."""
+        ...
+
+
+U = TypeVar("U", bound=Update)
+
+
+async def first_of(updates: AsyncGenerator[U | None]) -> U:
+    """Return the first update; errors are raised before the response has begun."""
+    while (update := await anext(updates)) is None:
+        pass
+    return update
+
+
+def event_stream(first: U, updates: AsyncGenerator[U | None], is_allowed: IsAllowed) -> Response:
+    """Return a response that sends the updates as they come."""
+    return StreamingResponse(
+        _events(first, updates, is_allowed), media_type=MediaType.STREAM, headers=_HEADERS
+    )
+
+
+async def _events(
+    first: U, updates: AsyncGenerator[U | None], is_allowed: IsAllowed
+) -> AsyncGenerator[bytes]:
+    opened = sent = checked = monotonic()
+    longest = _MAX_DURATION_UNDETECTED if _is_shutting_down() is None else _MAX_DURATION
+    async with aclosing(updates):
+        yield _RETRY + first.since(None)
+        seen = first
+        while not _is_shutting_down() and monotonic() - opened < longest:
+            try:
+                update = await anext(updates)
+            except (StopAsyncIteration, RedisError, OSError):
+                # a client that reconnects gets the error page
+                return
+            if monotonic() - checked > _CHECK_INTERVAL:
+                if not await is_allowed():
+                    return
+                checked = monotonic()
+            events = b"" if update is None else update.since(seen)
+            seen = seen if update is None else update
+            if events or monotonic() - sent > _PING_INTERVAL:
+                yield events or _PING
+                sent = monotonic()
+
+
+def _is_shutting_down() -> bool | None:
+    """Return whether the server was told to exit; ``None`` where that cannot be detected.
+
+    Uvicorn waits for open responses before it exits, and tells nobody, not even the lifespan.
+    """
+    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    exiting: bool | None = getattr(server, "should_exit", None)
+    return exiting

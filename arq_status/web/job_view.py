@@ -1,0 +1,102 @@
+"""``/statuses/<job id>``: a job, and the actions on it."""
+
+import asyncio
+from functools import partial
+from urllib.parse import parse_qsl
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from arq_status._client.client import StatusClient
+from arq_status._model.json import job_object
+from arq_status.web.actions import ACTIONS, PERMISSIONS
+from arq_status.web.broadcast import Broadcasts
+from arq_status.web.dashboard import TIMEOUT, Dashboard, json_response, media_type
+from arq_status.web.event_stream import event_stream, first_of
+from arq_status.web.forms import read_form
+from arq_status.web.links import Links, QueryError, read_query
+from arq_status.web.negotiation import MediaType
+from arq_status.web.updates import Gone, Job, job_updates
+
+_UNKNOWN = "There is no such job: it never was, or it has expired."
+
+
+class JobView:
+    """The endpoints of a job."""
+
+    def __init__(self, dashboard: Dashboard) -> None:
+        self._dashboard = dashboard
+        self._access = dashboard.access
+        self._broadcasts: Broadcasts[Job | Gone] = Broadcasts()
+
+    async def show(self, request: Request) -> Response:
+        """Answer ``GET``: a page, JSON or a stream."""
+        job_id = _job_id(request)
+        if not job_id:
+            return RedirectResponse(self._dashboard.links(request).list(), 303)
+        await self._access.require(request, "view", job_id)
+        client = await self._dashboard.clients.client()
+        if media_type(request) is MediaType.STREAM:
+            return await self._stream(request, client, job_id)
+        async with asyncio.timeout(TIMEOUT):
+            record = await client.job(job_id)
+        if record is None:
+            raise HTTPException(404, _UNKNOWN)
+        if media_type(request) is MediaType.JSON:
+            return json_response(job_object(record))
+        permissions = await self._access.allowed(request, PERMISSIONS, job_id)
+        allowed = [name for name, it in ACTIONS.items() if it.permission in permissions]
+        return self._dashboard.page(request, "job.html", job=record, allowed=allowed)
+
+    async def _stream(self, request: Request, client: StatusClient, job_id: str) -> Response:
+        updates = self._broadcasts.follow((client, job_id), partial(job_updates, client, job_id))
+        async with asyncio.timeout(TIMEOUT):
+            first = await first_of(updates)
+        if isinstance(first, Gone):
+            await updates.aclose()
+            raise HTTPException(404, _UNKNOWN)
+        is_allowed = partial(self._access.allows, request, "view", job_id)
+        return event_stream(first, updates, is_allowed)
+
+    async def act(self, request: Request) -> Response:
+        """Answer ``POST``: do what the form asks for."""
+        self._dashboard.require_same_site(request)
+        if self._access.read_only:
+            raise HTTPException(403, "This page only shows jobs.")
+        job_id = _job_id(request)
+        # before anything is waited for: strangers must not keep connections busy
+        await self._access.require(request, "view", job_id)
+        form, request = await read_form(request)
+        fields = {name: values[-1] for name, values in form.items()}
+        action = ACTIONS.get(fields.get("action", ""))
+        if action is None:
+            raise HTTPException(400, f"An action is one of {', '.join(ACTIONS)}.")
+        await self._access.require(request, action.permission, job_id)
+        client = await self._dashboard.clients.client()
+        async with asyncio.timeout(TIMEOUT):
+            done = bool(await action.perform(client, job_id))
+        if media_type(request) is MediaType.JSON:
+            return json_response({"ok": done})
+        return RedirectResponse(self._way_back(request, fields, job_id), 303)
+
+    def _way_back(self, request: Request, fields: dict[str, str], job_id: str) -> str:
+        """Return the URL of the list if the form was part of it, else that of the job."""
+        links = self._dashboard.links(request)
+        if "list" in fields or fields["action"] == "delete":
+            per_page = self._dashboard.per_page_options[0]
+            return _list_url(links, fields.get("list", ""), per_page)
+        return links.job(job_id)
+
+
+def _job_id(request: Request) -> str:
+    """Return the id from the path, or from the parameter for ids that a path cannot contain."""
+    return request.path_params["job_id"] or request.query_params.get("id", "")
+
+
+def _list_url(links: Links, parameters: str, per_page: int) -> str:
+    """Return the URL of a list by its parameters, which a form may have made up."""
+    try:
+        return links.list(read_query(dict(parse_qsl(parameters)), per_page))
+    except QueryError:
+        return links.list()
