@@ -13,11 +13,13 @@ from arq_status._arq.failures import failure_of, failure_words, is_cancellation
 from arq_status._arq.inert import Opaque, Pairs
 from arq_status._arq.unpickling import Reading, read_pickle, read_tail
 from arq_status._model.facts import JobPayload, Outcome, ResultPayload
+from arq_status._model.options import DEFAULT_ARGS_LIMIT
 from arq_status._model.text import ERROR_LIMIT, render_args, render_value, shorten
 
 Deserializer = Callable[[bytes], Any]
+#: Tells how many characters of the arguments may be shown, of a function in a queue.
+ArgsLimit = Callable[[str | None, str | None], int]
 
-_ARGS_LIMIT = 80
 _NAME_LIMIT = 300
 _LATEST_MS = 10**14
 _TAIL = 512
@@ -40,26 +42,38 @@ _ENDINGS = (
 )
 
 
+def _default_limit(_function: str | None, _queue: str | None) -> int:
+    return DEFAULT_ARGS_LIMIT
+
+
 def read_job(
-    head: bytes, tail: bytes = b"", deserializer: Deserializer | None = None
+    head: bytes,
+    tail: bytes = b"",
+    deserializer: Deserializer | None = None,
+    queue: str | None = None,
+    args_limit: ArgsLimit = _default_limit,
 ) -> JobPayload:
-    """Read a job; `tail` is its last bytes where `head` is not the whole."""
+    """Read a job; ``tail`` is its last bytes if ``head`` is not the whole."""
     reading = _read(head, tail, deserializer)
     enqueued = _number(reading.items.get("et"))
     if enqueued is None and not reading.complete:
         enqueued = enqueued_ms_of_tail(tail or head)
+    function = _function(reading)
     return JobPayload(
-        function=_function(reading),
-        args=_args(reading),
+        function=function,
+        args=_args(reading, args_limit(function, queue)),
         enqueued_ms=enqueued,
         job_try=_number(reading.items.get("t")),
     )
 
 
 def read_result(
-    head: bytes, tail: bytes = b"", deserializer: Deserializer | None = None
+    head: bytes,
+    tail: bytes = b"",
+    deserializer: Deserializer | None = None,
+    args_limit: ArgsLimit = _default_limit,
 ) -> ResultPayload:
-    """Read a result; `tail` is its last bytes where `head` is not the whole."""
+    """Read a result; ``tail`` is its last bytes if ``head`` is not the whole."""
     reading = _read(head, tail, deserializer)
     ending = _with_ending(reading, tail or head[-_TAIL:])
     items = ending.items
@@ -67,16 +81,17 @@ def read_result(
     seconds = None if started is None or finished is None else (finished - started) / 1000
     outcome = _outcome(items)
     failed = outcome in {Outcome.FAILURE, Outcome.CANCELLED}
+    function, queue = _function(reading), _name(ending, "q")
     return ResultPayload(
-        function=_function(reading),
-        args=_args(reading),
+        function=function,
+        args=_args(reading, args_limit(function, queue)),
         enqueued_ms=_number(items.get("et")),
         job_try=_number(items.get("t")),
         outcome=outcome,
         error=_error(ending, seconds) if failed else None,
         started_ms=started,
         finished_ms=finished,
-        queue=_name(ending, "q"),
+        queue=queue,
     )
 
 
@@ -150,7 +165,9 @@ def _number(value: Any) -> int | None:
     return value if type(value) is int and 0 <= value <= _LATEST_MS else None
 
 
-def _args(reading: Reading) -> str:
+def _args(reading: Reading, limit: int) -> str:
+    if not limit:
+        return ""
     args, kwargs = reading.items.get("a"), reading.items.get("k")
     if reading.unfinished == "a" and type(args) is not tuple:
         args = (args,)
@@ -158,10 +175,10 @@ def _args(reading: Reading) -> str:
         args = ()
     if isinstance(kwargs, Pairs):
         kwargs = {name: value for name, value in kwargs.pairs() if type(name) is str}
-    text = render_args(args, kwargs if isinstance(kwargs, dict) else {}, _ARGS_LIMIT)
+    text = render_args(args, kwargs if isinstance(kwargs, dict) else {}, limit)
     missing = "a" in reading.items and "k" not in reading.items and not reading.complete
     cut = missing or reading.unfinished in {"a", "k"}
-    return shorten(text + "…", _ARGS_LIMIT) if cut else text
+    return shorten(text + "…", limit) if cut else text
 
 
 def _outcome(items: dict[str, Any]) -> Outcome:

@@ -38,6 +38,7 @@ def _from_record(
     seen = stored.state is not State.WAITING
     # else nobody knows when it ended, and the clock starts when that is noted
     is_told = stored.ended is not None or facts.result is not None
+    expires = stored.expires if stored.ended else _expiry(facts, status)
     elapsed = None
     if started is not None:
         elapsed = max(0, (facts.now if working else ended or stored.updated) - started)
@@ -62,7 +63,7 @@ def _from_record(
         error=_error(facts, status, stored),
         worker=shown_worker(stored.worker),
         data=data,
-        expires_at=_datetime(ended + stored.expires if ended and is_told else None),
+        expires_at=_datetime(ended + expires if ended and is_told else None),
     )
 
 
@@ -129,8 +130,12 @@ def _from_result(facts: Facts, status: Status, result: ResultPayload) -> JobReco
         ended_at=_datetime(finished),
         elapsed=_timedelta(ran),
         error=None if complete else result.error,
-        expires_at=_datetime(None if finished is None else finished + facts.expires),
+        expires_at=_datetime(None if finished is None else finished + _expiry(facts, status)),
     )
+
+
+def _expiry(facts: Facts, status: Status) -> int:
+    return facts.options.expires if status is Status.COMPLETE else facts.options.expires_failed
 
 
 def percent(at: float, total: float) -> int:

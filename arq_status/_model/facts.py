@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from arq_status._model.options import FunctionOptions
 from arq_status._model.record import State, StoredRecord
 
 #: Milliseconds without a heartbeat after which a worker is dead.
@@ -100,8 +101,8 @@ class Facts(NamedTuple):
     lost_worker: str | None = None
     #: arq's result, unless it is that of the run whose end the record tells
     result: ResultPayload | None = None
-    #: how long an ended job that left no record is shown
-    expires: int = 0
+    #: the options that workers announced of its function, or those of the client
+    options: FunctionOptions = FunctionOptions()
 
     @property
     def live(self) -> bool:

@@ -1,8 +1,8 @@
-"""What may be said of a function, or of all functions of a worker."""
+"""Tracking options of a function, or of all functions of a worker."""
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -11,71 +11,99 @@ from typing import Any, TypeVar
 from arq.cron import CronJob
 from arq.worker import Function
 
-from arq_status._model.record import DEFAULT_EXPIRES_MS
+from arq_status._model.record import DEFAULT_EXPIRES_MS, State
 
 #: Seconds, or a ``timedelta``.
 Expires = int | float | timedelta
+
+#: Options as they were given and checked, by name.
+Given = Mapping[str, Any]
 
 F = TypeVar("F", bound=Callable[..., Any] | Function | CronJob)
 
 _ATTRIBUTE = "__arq_status_options__"
 #: A thousand years: Redis takes no more than 2**63 ms, and nobody means it.
 _LONGEST_MS = 31_536_000_000_000
+_DAY_MS = 86_400_000
+
+#: Characters of the arguments that are kept by default, and at most.
+DEFAULT_ARGS_LIMIT, LARGEST_ARGS_LIMIT = 80, 2_000
+
+
+def default_expires_failed(expires: int) -> int:
+    """Return for how many ms failures are shown: a day, or as long as the others if that is longer.
+
+    Last night's failure is looked for in the morning.
+    """
+    return max(_DAY_MS, expires)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionOptions:
     """The options of a function, as a worker announces them."""
 
-    #: how long an ended job is shown, in ms
+    #: how long a complete job is shown, in ms
     expires: int = DEFAULT_EXPIRES_MS
-    #: whether jobs of it are tracked
+    #: how long one that failed, was stopped or interrupted is shown, in ms
+    expires_failed: int = default_expires_failed(DEFAULT_EXPIRES_MS)
+    #: its jobs are tracked
     track: bool = True
-    #: whether their arguments may be recorded and shown
-    record_args: bool = True
+    #: characters of the arguments that may be recorded and shown; 0 for none
+    record_args: int = DEFAULT_ARGS_LIMIT
+    #: what its jobs return may be shown
+    record_result: bool = True
+
+    def expires_after(self, state: State) -> int:
+        """Return for how many ms a job that ended in this state is shown."""
+        return self.expires if state is State.COMPLETE else self.expires_failed
+
+    @classmethod
+    def of(cls, *given: Given) -> "FunctionOptions":
+        """Return the options that were given, later ones before earlier ones, else the defaults."""
+        options = {name: value for layer in given for name, value in layer.items()}
+        expires = options.get("expires", DEFAULT_EXPIRES_MS)
+        return cls(**{"expires_failed": default_expires_failed(expires)} | options)
 
     def encode(self) -> str:
-        """The JSON text that readers get."""
-        return json.dumps({"expires": self.expires, "track": self.track, "args": self.record_args})
+        """Return the JSON text that readers get."""
+        return json.dumps(
+            {
+                "expires": self.expires,
+                "failed": self.expires_failed,
+                "track": self.track,
+                "args": self.record_args,
+                "result": self.record_result,
+            }
+        )
 
     @classmethod
     def decode(cls, raw: bytes) -> "FunctionOptions":
-        """Read what a worker announced; what is damaged there shows no arguments."""
+        """Read what a worker announced. If that is damaged, nothing confidential may be shown."""
         try:
             fields = json.loads(raw)
-            return cls(
-                expires=expires_ms(fields["expires"] / 1000),
-                track=bool(fields["track"]),
-                record_args=bool(fields["args"]),
-            )
-        except (ValueError, TypeError, LookupError, RecursionError, OverflowError):
-            return cls(record_args=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GivenOptions:
-    """What ``status_options`` says; ``None`` leaves it to ``track_status``."""
-
-    expires: int | None = None
-    track: bool | None = None
-    record_args: bool | None = None
-
-    def over(self, default: FunctionOptions) -> FunctionOptions:
-        """These options where they are given, else the default's."""
-        return FunctionOptions(
-            expires=default.expires if self.expires is None else self.expires,
-            track=default.track if self.track is None else self.track,
-            record_args=default.record_args if self.record_args is None else self.record_args,
-        )
+            given = {
+                "expires": expires_ms(fields["expires"] / 1000),
+                "track": bool(fields["track"]),
+                "record_args": args_limit(fields["args"]),
+                # older workers announce neither of these
+                "record_result": bool(fields.get("result", True)),
+            }
+            if "failed" in fields:
+                given["expires_failed"] = expires_ms(fields["failed"] / 1000)
+            return cls.of(given)
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError):
+            return cls(record_args=0, record_result=False)
 
 
 def status_options(
     *,
     expires: Expires | None = None,
+    expires_failed: Expires | None = None,
     track: bool | None = None,
-    record_args: bool | None = None,
+    record_args: bool | int | None = None,
+    record_result: bool | None = None,
 ) -> Callable[[F], F]:
-    """Say how the jobs of one function are tracked.
+    """Set how the jobs of one function are tracked.
 
         @status_options(expires=timedelta(days=30), record_args=False)
         async def import_rows(ctx, path):
@@ -83,23 +111,30 @@ def status_options(
 
         functions = [import_rows, status_options(track=False)(func(resize, keep_result=0))]
 
-    Decorates the function that arq runs, or takes what ``func(...)`` or ``cron(...)`` made of it.
-    It gives back the same one. What is not given here is as ``track_status`` says.
+    Decorates the function that arq runs, or what ``func(...)`` or ``cron(...)`` made of it, and
+    returns the same object. An option that is not given is as in ``track_status``.
 
     Args:
-        expires: how long an ended job is shown: seconds or a ``timedelta``.
-        track: ``False`` leaves its jobs untracked; ``True`` tracks them where
+        expires: how long a complete job is shown: seconds or a ``timedelta``.
+        expires_failed: how long a job that failed, was stopped or interrupted is shown; by default
+            a day, or ``expires`` if that is longer.
+        track: ``False`` leaves its jobs untracked; ``True`` tracks them although
             ``track_status(track=False)`` tracks no others.
-        record_args: ``False`` keeps the arguments out of every record, page and log.
+        record_args: how many characters of the arguments are kept, 80 by default and at most
+            2,000. ``False`` keeps the arguments out of every record, page and log of this package;
+            such a job cannot be run again with ``retry``.
+        record_result: ``False`` shows nowhere what its jobs return.
 
     Raises:
-        ValueError: ``expires`` is not positive.
-        TypeError: ``expires`` is no time.
+        ValueError: an expiry is not positive, or ``record_args`` is negative or over 2,000.
+        TypeError: an expiry is no time, or ``record_args`` is not an int.
     """
-    given = GivenOptions(
-        expires=None if expires is None else expires_ms(expires),
+    given = check_options(
+        expires=expires,
+        expires_failed=expires_failed,
         track=track,
         record_args=record_args,
+        record_result=record_result,
     )
 
     def decorate(function: F) -> F:
@@ -109,19 +144,50 @@ def status_options(
     return decorate
 
 
-def given_options(*decorated: Any) -> GivenOptions:
-    """What ``status_options`` said of the first of these that it decorated."""
+def given_options(*decorated: Any) -> Given:
+    """Return what ``status_options`` set on the first of these that it decorated."""
     for it in decorated:
         given = getattr(it, _ATTRIBUTE, None)
-        if isinstance(given, GivenOptions):
+        if isinstance(given, dict):
             return given
         if isinstance(it, partial):
             return given_options(it.func)
-    return GivenOptions()
+    return {}
 
 
-def expires_ms(expires: Expires) -> int:
-    """An expiry in whole milliseconds, at least one.
+def check_options(**options: Any) -> dict[str, Any]:
+    """Check options as users give them, and leave out those that are ``None``.
+
+    Raises:
+        ValueError: an expiry is not positive, or ``record_args`` is out of its bounds.
+        TypeError: an expiry is no time, or ``record_args`` is not an int.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given.keys() & {"expires", "expires_failed"}:
+        given[name] = expires_ms(given[name], name)
+    if "record_args" in given:
+        given["record_args"] = args_limit(given["record_args"])
+    return given
+
+
+def args_limit(record_args: bool | int) -> int:
+    """Return how many characters of the arguments ``record_args`` keeps.
+
+    Raises:
+        TypeError: it is not an int.
+        ValueError: it is negative or over 2,000.
+    """
+    if isinstance(record_args, bool):
+        return DEFAULT_ARGS_LIMIT if record_args else 0
+    if not isinstance(record_args, int):
+        raise TypeError(f"record_args must be a bool or an int, not {type(record_args).__name__}")
+    if not 0 <= record_args <= LARGEST_ARGS_LIMIT:
+        raise ValueError(f"record_args must be 0 to {LARGEST_ARGS_LIMIT}, not {record_args!r}")
+    return record_args
+
+
+def expires_ms(expires: Expires, name: str = "expires") -> int:
+    """Return an expiry in whole milliseconds, at least one.
 
     Raises:
         TypeError: it is neither a number nor a ``timedelta``.
@@ -129,7 +195,7 @@ def expires_ms(expires: Expires) -> int:
     """
     seconds = expires.total_seconds() if isinstance(expires, timedelta) else expires
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        raise TypeError(f"expires must be seconds or a timedelta, not {type(expires).__name__}")
+        raise TypeError(f"{name} must be seconds or a timedelta, not {type(expires).__name__}")
     if not seconds > 0 or seconds == math.inf:
-        raise ValueError(f"expires must be positive and finite, not {expires!r}")
+        raise ValueError(f"{name} must be positive and finite, not {expires!r}")
     return max(1, round(min(seconds, _LONGEST_MS // 1000) * 1000))

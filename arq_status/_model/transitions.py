@@ -17,7 +17,6 @@ def cancelled(facts: Facts) -> StoredRecord:
             enqueued_ms=(payload.enqueued_ms if payload else None) or 0,
             job_try=0,
             queue=facts.queue or default_queue_name,
-            expires=facts.expires,
         )
     began = stored.state is not State.WAITING and stored.started is not None
     return replace(
@@ -28,6 +27,7 @@ def cancelled(facts: Facts) -> StoredRecord:
         args=stored.args or (payload.args if payload else ""),
         updated=facts.now,
         ended=facts.now,
+        expires=facts.options.expires_failed,
         error="cancelled before its next try" if began else "cancelled before it ran",
     )
 
@@ -59,7 +59,7 @@ def waiting(facts: Facts) -> StoredRecord:
         updated=facts.now,
         function=payload.function if payload else None,
         args=payload.args if payload else "",
-        expires=facts.expires,
+        expires=facts.options.expires,
     )
 
 
@@ -74,5 +74,5 @@ def tombstone(facts: Facts) -> StoredRecord:
         job_try=0,
         state=State.DELETED,
         updated=facts.now,
-        expires=stored.expires if stored else facts.expires,
+        expires=stored.expires if stored else facts.options.expires,
     )

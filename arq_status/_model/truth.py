@@ -130,4 +130,5 @@ def _is_forgotten(facts: Facts, result: ResultPayload) -> bool:
         and (not result.enqueued_ms or result.enqueued_ms <= stored.enqueued_ms)
     ):
         return True
-    return result.finished_ms is not None and result.finished_ms + facts.expires <= facts.now
+    expires = facts.options.expires_after(State(_BY_OUTCOME[result.outcome]))
+    return result.finished_ms is not None and result.finished_ms + expires <= facts.now

@@ -33,8 +33,11 @@ class Announced:
             self._of_queue[queue, function] = options
             other = self._anywhere.get(function, options)
             # where the queue is not known what one worker hides stays hidden
-            hides = not (options.record_args and other.record_args)
-            self._anywhere[function] = replace(options, record_args=not hides)
+            self._anywhere[function] = replace(
+                options,
+                record_args=min(options.record_args, other.record_args),
+                record_result=options.record_result and other.record_result,
+            )
 
     @property
     def functions(self) -> Mapping[str, FunctionOptions]:

@@ -1,7 +1,6 @@
 """Reads what decides about jobs, all of it at one moment."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from arq.utils import timestamp_ms
@@ -41,7 +40,7 @@ class Lookup:
     ) -> None:
         self._redis = redis
         self._given_queues = None if queues is None else b"\xff".join(map(str.encode, queues))
-        self._expires = expires
+        self._default = FunctionOptions.of({"expires": expires})
         self._deserializer = deserializer
         # what workers announced, and the version of that; "?" is none
         self._version = b"?"
@@ -107,19 +106,16 @@ class Lookup:
                 now=now,
                 stored_record=stored,
                 stored_text=raw or b"",
-                expires=self._expires,
+                options=self._options(None, None, None, stored),
             )
         if len(row) == 5:  # it waits for its first try
             return self._waiting(job_id, now, *row[2:])
         _, _, job, job_head, job_tail, queue, due, ongoing, tries, lost, *rest = row
         result, result_head, result_tail, beat = rest
         queue = text(queue) if queue else None
-        payload = self._payload(job_head, job_tail, stored) if job else None
+        payload = self._payload(job_head, job_tail, queue, stored) if job else None
         answer = self._result(result_head, result_tail) if result else None
-        options = self._options(payload, answer, queue)
-        if options is not None and not options.record_args:
-            payload = payload and replace(payload, args="")
-            answer = answer and replace(answer, args="")
+        options = self._options(payload, answer, queue, stored)
         lost_worker = text(lost) if lost else workers.lost(queue, ongoing)
         return Facts(
             job_id=job_id,
@@ -135,43 +131,57 @@ class Lookup:
             stored_text=raw or b"",
             worker_alive=workers.is_alive(score(beat)),
             # of a job that is not tracked nothing is written either
-            lost_worker=None if options and not options.track else lost_worker,
+            lost_worker=lost_worker if options.track else None,
             result=answer,
-            expires=options.expires if options else self._expires,
+            options=options,
         )
 
     def _waiting(self, job_id: str, now: int, job: bytes, queue: bytes, due: bytes) -> Facts:
         name = text(queue)
-        payload = self._payload(job, b"", None) if job else None
-        options = self._options(payload, None, name)
-        if options is not None and not options.record_args:
-            payload = payload and replace(payload, args="")
+        payload = self._payload(job, b"", name, None) if job else None
         return Facts(
             job_id=job_id,
             now=now,
             payload=payload,
             queue=name,
             due=score(due),
-            expires=options.expires if options else self._expires,
+            options=self._options(payload, None, name, None),
         )
 
-    def _payload(self, head: bytes, tail: bytes, stored: StoredRecord | None) -> JobPayload:
+    def _payload(
+        self, head: bytes, tail: bytes, queue: str | None, stored: StoredRecord | None
+    ) -> JobPayload:
         if stored is not None and stored.function is not None:
             enqueued = enqueued_ms_of_tail(tail or head)
             if enqueued is not None and enqueued == stored.enqueued_ms:
                 # the record tells the rest
                 return JobPayload(function=None, args="", enqueued_ms=enqueued, job_try=None)
-        return read_job(head, tail, None if tail else self._deserializer)
+        deserializer = None if tail else self._deserializer
+        return read_job(head, tail, deserializer, queue, self._args_limit)
 
     def _result(self, head: bytes, tail: bytes) -> ResultPayload:
-        return read_result(head, tail, None if tail else self._deserializer)
+        return read_result(head, tail, None if tail else self._deserializer, self._args_limit)
+
+    def _args_limit(self, function: str | None, queue: str | None) -> int:
+        return (self._announced.options(function, queue) or self._default).record_args
 
     def _options(
-        self, payload: JobPayload | None, result: ResultPayload | None, queue: str | None
-    ) -> FunctionOptions | None:
+        self,
+        payload: JobPayload | None,
+        result: ResultPayload | None,
+        queue: str | None,
+        stored: StoredRecord | None,
+    ) -> FunctionOptions:
+        """Return what a worker announced of the job's function, else what its record tells."""
+        function = payload.function if payload else None
         if payload is None and result is not None:
-            return self._announced.options(result.function, result.queue)
-        return self._announced.options(payload.function if payload else None, queue)
+            function, queue = result.function, result.queue
+        elif function is None and stored is not None:
+            function, queue = stored.function, queue or stored.queue
+        announced = self._announced.options(function, queue)
+        if announced is None and stored is not None:
+            return FunctionOptions.of({"expires": stored.expires})
+        return announced or self._default
 
 
 class _Workers:

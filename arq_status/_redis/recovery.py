@@ -58,7 +58,7 @@ def _first_row(facts: Facts, worker: DeadWorker) -> Row:
         due=facts.due,
         updated=facts.now,
         worker=worker.name,
-        expires=facts.expires,
+        expires=facts.options.expires,
     )
     return Row(facts.job_id, True, stored.encode(), {})
 
@@ -111,11 +111,11 @@ def _last_row(facts: Facts, stored: StoredRecord, record: JobRecord) -> Row:
             args=result.args,
             queue=result.queue or stored.queue,
             started=result.started_ms,
-            expires=facts.expires,
         )
     else:
         last = replace(stored)
     last.state, last.error = State(record.status), record.error
+    last.expires = facts.options.expires_after(last.state)
     last.updated = last.ended = (result and result.finished_ms) or facts.now
     last.worker = shown_worker(last.worker)
     return Row(facts.job_id, False, last.encode(), {}, seen=stored.version)

@@ -157,9 +157,9 @@ class Session:
             if attempt is None or not attempt.tracked:
                 return
             self._attempts.running.pop(attempt.job_id, None)
-            result = attempt.result
+            result, options = attempt.result, self.options_of(attempt.function)
             if result is not None and result.get("s"):
-                _close(attempt, COMPLETE, result)
+                _close(attempt, COMPLETE, result, options)
                 if not attempt.reported:
                     # until the next batch arq's own result tells as much
                     attempt.mark_urgent()
@@ -169,7 +169,7 @@ class Session:
                 if not attempt.entered and result is None:
                     attempt.raised = self._why_not_entered(attempt)
                 outcome = judge(attempt.raised, result, self._circumstances(attempt))
-                _close(attempt, outcome, result)
+                _close(attempt, outcome, result, options)
             # in a shutdown as well: the job has ended all the same, and arq is to book that
             await _finish_despite_cancellation(self._uplink.flush(attempt), again=False)
         except Exception:
@@ -222,9 +222,9 @@ class Session:
         if not track.function and function is not None:
             track.function, track.args = clean(function), _args(result, options)
         track.job_try = result.get("t") or track.job_try
-        track.queue, track.expires = self.worker.queue, options.expires
+        track.queue = self.worker.queue
         ending = Attempt(job_id, track, self._outbox)
-        _close(ending, judge(None, result, Circumstances()), result)
+        _close(ending, judge(None, result, Circumstances()), result, options)
         # with no tick between arq's end and ours, though nobody waits for it
         await self._uplink.flush(ending, 0)
 
@@ -264,10 +264,15 @@ async def _finish_despite_cancellation(work: Coroutine[Any, Any, T], *, again: b
 def _args(payload: Mapping[str, Any], options: FunctionOptions) -> str:
     if not options.record_args:
         return ""
-    return render_args(payload.get("a") or (), payload.get("k") or {})
+    return render_args(payload.get("a") or (), payload.get("k") or {}, options.record_args)
 
 
-def _close(attempt: Attempt, outcome: Outcome, result: Mapping[str, Any] | None) -> None:
+def _close(
+    attempt: Attempt,
+    outcome: Outcome,
+    result: Mapping[str, Any] | None,
+    options: FunctionOptions,
+) -> None:
     """Put the outcome into the record, which takes no progress from here on."""
     attempt.closed = True
     track = attempt.record
@@ -275,3 +280,4 @@ def _close(attempt: Attempt, outcome: Outcome, result: Mapping[str, Any] | None)
     track.updated = (result or {}).get("ft") or timestamp_ms()
     if outcome.final:
         track.ended, track.worker = track.updated, shown_worker(track.worker)
+        track.expires = options.expires_after(track.state)

@@ -15,7 +15,14 @@ from arq.worker import Function, func
 
 from arq_status._arq.worker import is_untested
 from arq_status._model.errors import JobStopped
-from arq_status._model.options import Expires, FunctionOptions, expires_ms, given_options
+from arq_status._model.options import (
+    Expires,
+    FunctionOptions,
+    Given,
+    check_options,
+    expires_ms,
+    given_options,
+)
 from arq_status._tracking.lists import TrackedList
 from arq_status._tracking.session import Session, attempt_var, payload_var
 
@@ -47,7 +54,12 @@ def track_status(settings: dict[str, Any], /) -> dict[str, Any]: ...
 
 @overload
 def track_status(
-    *, expires: Expires = ..., track: bool = ..., record_args: bool = ...
+    *,
+    expires: Expires = ...,
+    expires_failed: Expires | None = ...,
+    track: bool = ...,
+    record_args: bool | int = ...,
+    record_result: bool = ...,
 ) -> _Decorator: ...
 
 
@@ -56,8 +68,10 @@ def track_status(
     /,
     *,
     expires: Expires = 1800,
+    expires_failed: Expires | None = None,
     track: bool = True,
-    record_args: bool = True,
+    record_args: bool | int = True,
+    record_result: bool = True,
 ) -> Any:
     """Track the jobs of a worker. Decorates its settings class, or takes its settings as a dict.
 
@@ -72,22 +86,32 @@ def track_status(
 
     Args:
         settings: what arq's ``Worker`` is made of.
-        expires: how long an ended job is shown: seconds or a ``timedelta``; 1800, half an hour, by
-            default.
+        expires: how long a complete job is shown: seconds or a ``timedelta``; 1800, half an hour,
+            by default.
+        expires_failed: how long a job that failed, was stopped or interrupted is shown; by default
+            a day, or ``expires`` if that is longer.
         track: ``False`` tracks only functions with ``status_options(track=True)``.
-        record_args: ``False`` keeps the arguments of all functions out of every record, page and
-            log, but for those with ``status_options(record_args=True)``.
+        record_args: how many characters of a job's arguments are kept, 80 by default and at most
+            2,000. ``False`` keeps the arguments out of every record, page and log of this package;
+            such a job cannot be run again with ``retry``.
+        record_result: ``False`` shows nowhere what jobs return.
 
     Raises:
-        ValueError: ``expires`` is not positive.
-        TypeError: the settings are tracked already, or are neither a class nor a dict; ``expires``
-            is no time.
+        ValueError: an expiry is not positive, or ``record_args`` is negative or over 2,000.
+        TypeError: the settings are tracked already, or are neither a class nor a dict; an expiry is
+            no time, or ``record_args`` is not an int.
     """
-    default = FunctionOptions(expires=expires_ms(expires), track=track, record_args=record_args)
+    # None would read as "for ever" here
+    default = {"expires": expires_ms(expires)} | check_options(
+        expires_failed=expires_failed,
+        track=track,
+        record_args=record_args,
+        record_result=record_result,
+    )
     return partial(_apply, default) if settings is None else _apply(default, settings)
 
 
-def _apply(default: FunctionOptions, settings: Any) -> Any:
+def _apply(default: Given, settings: Any) -> Any:
     if not isinstance(settings, type | dict):
         raise TypeError(
             f"track_status takes a settings class or a dict, not {type(settings).__name__}"
@@ -113,11 +137,11 @@ def _warn_of_untested_arq(version: str) -> None:
 class Tracking:
     """The settings of a worker and what tracks its jobs in their place."""
 
-    def __init__(self, given: Mapping[str, Any], default: FunctionOptions) -> None:
+    def __init__(self, given: Mapping[str, Any], default: Given) -> None:
         self._given = dict(given)
         self._default = default
         #: by the names of functions; "" is any other
-        self._options: dict[str, FunctionOptions] = {"": default}
+        self._options: dict[str, FunctionOptions] = {"": FunctionOptions.of(default)}
         self._open: list[tuple[Any, asyncio.Task[Any] | None, Session]] = []
         self._serialize: Callable[[Any], bytes] = given.get("job_serializer") or pickle.dumps
         self.given_deserializer: Callable[[bytes], Any] | None = given.get("job_deserializer")
@@ -147,7 +171,7 @@ class Tracking:
 
     def _tracked(self, given: Function | CronJob) -> Any:
         name, coroutine = given.name, given.coroutine
-        self._options[name] = given_options(given, coroutine).over(self._default)
+        self._options[name] = FunctionOptions.of(self._default, given_options(given, coroutine))
 
         @wraps(coroutine)
         async def tracked(ctx: dict[str, Any], *args: Any, **kwargs: Any) -> Any:

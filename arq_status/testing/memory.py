@@ -212,7 +212,7 @@ class Memory:
             stored_text=entry.stored,
             worker_alive=self._uplink is not None,
             result=result,
-            expires=options.expires,
+            options=options,
         )
 
     def _shown(self, read: Any) -> Any:

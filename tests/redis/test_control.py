@@ -712,7 +712,7 @@ async def test_a_payload_expires_with_its_record(
     pool: ArqRedis, client: StatusClient, run_burst: RunBurst
 ) -> None:
     """What is kept for ``retry`` goes when the job does, also where it was lost."""
-    settings = track_status(expires=60)({"functions": [fail]})
+    settings = track_status(expires_failed=60)({"functions": [fail]})
     await pool.enqueue_job("fail", _job_id="job")
     await run_burst(settings)
     await pool.enqueue_job("fail", _job_id="cancelled")

@@ -10,12 +10,12 @@ from arq.connections import ArqRedis
 from arq.utils import timestamp_ms
 from arq.worker import Retry, func
 
-from arq_status import JobTracker, Status, StatusClient, status_options, track_status
+from arq_status import JobStopped, JobTracker, Status, StatusClient, status_options, track_status
 from arq_status._client import source
 from arq_status._model.options import Expires, FunctionOptions, expires_ms
 from arq_status._model.record import State
 from arq_status._redis.store import Store
-from tests.conftest import StartWorker, ended, until
+from tests.conftest import RunBurst, StartWorker, ended, until
 from tests.records import (
     HOUR,
     beat,
@@ -99,6 +99,43 @@ async def test_a_moment(pool: ArqRedis, client: StatusClient, start_worker: Star
     await until(gone)
     await Store(pool).sweep()
     assert await own_keys(pool) == set()
+
+
+@pytest.mark.parametrize(
+    ("worker", "function", "expected"),
+    [
+        ({}, {}, timedelta(days=1)),
+        ({"expires": timedelta(days=3)}, {}, timedelta(days=3)),
+        ({"expires_failed": 60}, {}, timedelta(minutes=1)),
+        ({}, {"expires": timedelta(days=2)}, timedelta(days=2)),
+        ({"expires_failed": 60}, {"expires": timedelta(days=2)}, timedelta(minutes=1)),
+        ({"expires_failed": 60}, {"expires_failed": 90}, timedelta(seconds=90)),
+    ],
+)
+async def test_failures_are_shown_for_a_day_or_as_long_as_others(
+    pool: ArqRedis,
+    client: StatusClient,
+    run_burst: RunBurst,
+    worker: dict[str, Any],
+    function: dict[str, Any],
+    expected: timedelta,
+) -> None:
+    """By default so, else as ``expires_failed`` says, whatever kept the job from completing."""
+
+    async def job(ctx: dict[str, Any], error: str | None) -> None:
+        if error is not None:
+            raise {"failed": ValueError, "stopped": JobStopped}[error]
+
+    settings = {"functions": [func(status_options(**function)(job), name="job")]}
+    for job_id, error in (("failed", "failed"), ("stopped", "stopped"), ("complete", None)):
+        await pool.enqueue_job("job", error, _job_id=job_id)
+    await run_burst(track_status(**worker)(settings))
+    await pool.enqueue_job("job", None, _job_id="cancelled")
+    assert await client.cancel("cancelled")
+    for job_id in ("failed", "stopped", "cancelled"):
+        assert await expires_in(client, job_id) == expected
+    of_others = function.get("expires", worker.get("expires", timedelta(minutes=30)))
+    assert await expires_in(client, "complete") == of_others
 
 
 async def test_the_clock_starts_when_the_job_has_ended(
@@ -213,6 +250,11 @@ async def test_results_without_a_record(pool: ArqRedis) -> None:
     assert record is not None
     assert record.ended_at is not None
     assert record.expires_at == record.ended_at + timedelta(minutes=1)
+    # failures a day
+    for hours in (23, 25):
+        finished = now - hours * HOUR
+        await put_result(pool, f"{hours} h", ValueError(), success=False, finished=finished)
+    assert [it and it.status for it in await client.jobs(["23 h", "25 h"])] == ["failed", None]
 
 
 async def test_announcements_may_change(pool: ArqRedis, client: StatusClient) -> None:
@@ -319,10 +361,10 @@ async def test_workers_end_what_dead_ones_left(pool: ArqRedis) -> None:
     await write_record(pool, "job", worker="host:1:dead", expires=60_000)
 
     async def interrupted() -> bool:
-        return await pool.zscore(f"{OWN}ended:interrupted:60000", "job") is not None
+        return await pool.zscore(f"{OWN}ended:interrupted:{24 * HOUR}", "job") is not None
 
     await until(interrupted)
-    assert 50_000 < await pool.pttl("arqstatus:1/job") <= 60_000
+    assert 0 <= 24 * HOUR - await pool.pttl("arqstatus:1/job") < 10_000
 
 
 async def test_nothing_is_left_of_many_jobs(
@@ -338,7 +380,7 @@ async def test_nothing_is_left_of_many_jobs(
             raise Retry
 
     settings = {"functions": [func(work, name="work")], "max_tries": 2}
-    await start_worker(track_status(expires=4)(settings))
+    await start_worker(track_status(expires=4, expires_failed=4)(settings))
     outcomes = ("complete", "failed", "retried")
     for outcome in outcomes:
         await pool.enqueue_job("work", outcome, _job_id=outcome)

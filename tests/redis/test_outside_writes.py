@@ -335,7 +335,7 @@ async def test_a_lost_job_is_ended_by_whoever_looks(pool: ArqRedis, client: Stat
         assert record.ended_at is not None
         assert record.ended_at.timestamp() * 1000 >= before
         for key in (f"arqstatus:1/{job_id}", f"{OWN}data:{job_id}"):
-            assert 50_000 < await pool.pttl(key) <= 60_000
+            assert 0 <= 24 * HOUR - await pool.pttl(key) < 10_000
     assert await listed(client) == dict.fromkeys("ab", Status.INTERRUPTED)
     assert not await pool.exists(f"{OWN}running:host:1:dead")
 

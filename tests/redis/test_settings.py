@@ -599,8 +599,8 @@ async def test_arguments_are_hidden_in_each_queue_for_itself(
 async def test_jobs_of_functions_that_no_worker_knows_expire_as_others(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """By the worker's own expiry, also when only arq's result is left of them."""
-    await start_worker(track_status(expires=1)({"functions": [func(_nothing, name="f")]}))
+    """By the worker's own expiry of failures, also when only arq's result is left of them."""
+    await start_worker(track_status(expires_failed=1)({"functions": [func(_nothing, name="f")]}))
     await pool.enqueue_job("typo", _job_id="job")
     await until(lambda: client.is_failed("job"))
 

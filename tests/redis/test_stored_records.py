@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from arq_status import JobRecord, Status, StatusClient
 from arq_status._model.builder import build_record, percent
 from arq_status._model.facts import Facts, Outcome, ResultPayload
+from arq_status._model.options import FunctionOptions
 from arq_status._model.record import State, StoredRecord
 from arq_status._model.validation import FIELD_LIMIT
 from arq_status._redis.store import Store
@@ -260,7 +261,13 @@ def test_a_job_that_arq_dropped_between_two_tries() -> None:
         "f", "", NOW - 9, 2, Outcome.FAILURE, "max 1 tries exceeded", None, NOW - 1, None
     )
     record = build_record(
-        Facts(job_id="job", now=NOW, stored_record=waiting, result=result, expires=1000)
+        Facts(
+            job_id="job",
+            now=NOW,
+            stored_record=waiting,
+            result=result,
+            options=FunctionOptions(expires=1_000),
+        )
     )
     assert record is not None
     assert (record.status, record.error) == ("failed", "max 1 tries exceeded")
@@ -473,7 +480,13 @@ def test_a_later_try_that_only_arq_has_booked_expires() -> None:
     )
     result = ResultPayload("f", "", NOW - 9, 2, Outcome.SUCCESS, None, NOW - 2, NOW - 1, None)
     record = build_record(
-        Facts(job_id="job", now=NOW, stored_record=track, result=result, expires=1_000)
+        Facts(
+            job_id="job",
+            now=NOW,
+            stored_record=track,
+            result=result,
+            options=FunctionOptions(expires=1_000),
+        )
     )
     assert record is not None
     assert record.expires_at == datetime.fromtimestamp((NOW + 999) / 1000, UTC)

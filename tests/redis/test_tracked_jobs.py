@@ -278,6 +278,28 @@ async def test_a_function_that_nobody_knows_beside_damaged_options(
     assert (await ended(client, "job")).status is Status.FAILED
 
 
+@pytest.mark.parametrize("limit", [1, 20, 500, 2000])
+async def test_how_much_of_the_arguments_is_kept(
+    pool: ArqRedis, client: StatusClient, run_burst: RunBurst, limit: int
+) -> None:
+    """So many characters, of a job that waits, of one that ran and of arq's result alone."""
+
+    async def login(ctx: dict[str, Any], *words: str) -> None: ...
+
+    settings = track_status(record_args=limit)({"functions": [func(login, name="login")]})
+    await run_burst(settings)
+    words = ["x" * 9] * 1_000
+    whole = ", ".join(map(repr, words))
+    await pool.enqueue_job("login", *words, _job_id="job")
+    assert await client.get("job", "args") == whole[: limit - 1] + "…"
+    await run_burst(settings)
+    assert await client.get("job", "args") == whole[: limit - 1] + "…"
+    await client.delete("job")
+    await pool.enqueue_job("login", *words, _job_id="alone")
+    await run_burst({"functions": [func(login, name="login")]})
+    assert await client.get("alone", "args") == whole[: limit - 1] + "…"
+
+
 async def test_arguments_are_recorded_where_a_function_allows_it(
     pool: ArqRedis, client: StatusClient, run_burst: RunBurst
 ) -> None:

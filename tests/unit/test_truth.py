@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arq_status._model.facts import DeadWorker, Facts, JobPayload, Outcome, ResultPayload
+from arq_status._model.options import FunctionOptions
 from arq_status._model.record import State, StoredRecord
 from arq_status._model.status import ENDED, Status
 from arq_status._model.truth import decide
@@ -19,6 +20,14 @@ RUN = NOW - 60_000
 OTHER_RUN = RUN - 60_000
 TRY = 2
 EXPIRES = 1_800_000
+
+
+def lasting(ms: int) -> FunctionOptions:
+    """Options of a function whose jobs are shown for so long, however they ended."""
+    return FunctionOptions(expires=ms, expires_failed=2 * ms)
+
+
+OPTIONS = lasting(EXPIRES)
 
 
 def payload(run: int | None = RUN) -> JobPayload:
@@ -206,7 +215,7 @@ TABLE = [
 def facts(live: str, progress: str, record: str, outcome: str) -> Facts:
     """The facts of a situation."""
     known = {**LIVE[live], **PROGRESS[progress], **RECORDS[record], **RESULTS[outcome]}
-    return Facts(job_id="j", now=NOW, expires=EXPIRES, **known)
+    return Facts(job_id="j", now=NOW, options=OPTIONS, **known)
 
 
 @cache
@@ -282,16 +291,27 @@ def test_a_delete_hides_the_results_up_to_its_run(
         now=NOW,
         stored_record=track(State.DELETED, deleted),
         result=found,
-        expires=EXPIRES,
+        options=OPTIONS,
     )
     assert decide(gone) is status
 
 
-@pytest.mark.parametrize(("age", "status"), [(EXPIRES - 1, Status.FAILED), (EXPIRES, None)])
-def test_a_result_alone_is_shown_until_it_expires(age: int, status: Status | None) -> None:
-    """The clock of a job without a record starts with arq's finish time."""
-    found = result(Outcome.FAILURE, RUN, NOW - age)
-    assert decide(Facts(job_id="j", now=NOW, result=found, expires=EXPIRES)) is status
+@pytest.mark.parametrize(
+    ("outcome", "age", "status"),
+    [
+        (Outcome.SUCCESS, EXPIRES - 1, Status.COMPLETE),
+        (Outcome.SUCCESS, EXPIRES, None),
+        (Outcome.FAILURE, 2 * EXPIRES - 1, Status.FAILED),
+        (Outcome.FAILURE, 2 * EXPIRES, None),
+        (Outcome.CANCELLED, EXPIRES, Status.STOPPED),
+    ],
+)
+def test_a_result_alone_is_shown_until_it_expires(
+    outcome: Outcome, age: int, status: Status | None
+) -> None:
+    """The clock of a job without a record starts with arq's finish; failures stay longer."""
+    found = result(outcome, RUN, NOW - age)
+    assert decide(Facts(job_id="j", now=NOW, result=found, options=OPTIONS)) is status
 
 
 @pytest.mark.parametrize("run", [0, RUN])
@@ -363,7 +383,7 @@ some_facts = st.builds(
     worker_alive=st.booleans(),
     lost_worker=st.none() | st.just("w"),
     result=st.none() | results,
-    expires=st.sampled_from([1, 5, EXPIRES]),
+    options=st.sampled_from([1, 5, EXPIRES]).map(lasting),
 )
 ENDS = {
     State.COMPLETE: Status.COMPLETE,

@@ -96,7 +96,7 @@ def _why_missing(facts: Facts) -> str:
     if stored is not None and stored.state is State.DELETED:
         return f"what was tracked of it was deleted at {_clock(stored.updated)}"
     if result is not None and result.finished_ms is not None:
-        shown = duration(facts.expires / 1000)
+        shown = duration(facts.options.expires / 1000)
         return (
             f"it ended at {_clock(result.finished_ms)}, and ended jobs are shown for {shown};"
             " arq still has its result"

@@ -1,0 +1,88 @@
+"""Tracking options: how they are given, combined and announced."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arq_status import status_options, track_status
+from arq_status._model.options import FunctionOptions, check_options, given_options
+from arq_status._model.record import State
+
+DAY = 86_400_000
+EXPIRIES = st.integers(1, 10**12)
+
+
+@given(
+    st.builds(
+        FunctionOptions,
+        expires=EXPIRIES,
+        expires_failed=EXPIRIES,
+        track=st.booleans(),
+        record_args=st.integers(0, 2000),
+        record_result=st.booleans(),
+    )
+)
+def test_announced_options_are_read_as_they_were(options: FunctionOptions) -> None:
+    """What a worker announces is what readers get."""
+    assert FunctionOptions.decode(options.encode().encode()) == options
+
+
+@pytest.mark.parametrize("args", [True, False])
+def test_older_workers_announce_less(args: bool) -> None:
+    """Options that they do not know are as by default."""
+    announced = {"expires": 2 * DAY, "track": True, "args": args}
+    options = FunctionOptions.decode(json.dumps(announced).encode())
+    assert options == FunctionOptions(
+        expires=2 * DAY, expires_failed=2 * DAY, record_args=80 if args else 0
+    )
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"[]", b"7", b"{}", b'{"expires":-1,"track":true,"args":80}',
+     b'{"expires":1,"track":true,"args":9999}', b'{"expires":1,"track":true,"args":"x"}',
+     b'{"expires":1,"track":true,"args":80,"failed":[]}', b"[" * 100_000],
+)  # fmt: skip
+def test_damaged_announcements_hide_everything(raw: bytes) -> None:
+    """Nothing is shown that might be confidential."""
+    options = FunctionOptions.decode(raw)
+    assert (options.record_args, options.record_result) == (0, False)
+
+
+def test_a_functions_options_win() -> None:
+    """Over those of its worker, and those over the defaults."""
+    worker = check_options(expires=60, record_args=200, record_result=False)
+    function = given_options(status_options(record_args=False)(lambda: None))
+    assert FunctionOptions.of(worker, function) == FunctionOptions(
+        expires=60_000, expires_failed=DAY, record_args=0, record_result=False
+    )
+    assert FunctionOptions.of() == FunctionOptions()
+
+
+def test_failures_expire_on_their_own() -> None:
+    """All ends but a complete one are failures in this sense."""
+    options = FunctionOptions(expires=1, expires_failed=2)
+    ends = (State.COMPLETE, State.FAILED, State.STOPPED, State.INTERRUPTED)
+    assert [options.expires_after(it) for it in ends] == [1, 2, 2, 2]
+
+
+@pytest.mark.parametrize("decorator", [status_options, track_status])
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"record_args": 2001}, ValueError("record_args must be 0 to 2000, not 2001")),
+        ({"record_args": -1}, ValueError("record_args must be 0 to 2000, not -1")),
+        ({"record_args": "all"}, TypeError("record_args must be a bool or an int, not str")),
+        ({"expires": 0}, ValueError("expires must be positive and finite, not 0")),
+        ({"expires_failed": 0}, ValueError("expires_failed must be positive and finite, not 0")),
+        ({"expires": ()}, TypeError("expires must be seconds or a timedelta, not tuple")),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_meant(decorator: Any, given: dict[str, Any], error: Exception) -> None:
+    """It is refused where it is written."""
+    with pytest.raises(type(error)) as caught:
+        decorator(**given)
+    assert str(caught.value) == str(error)
