@@ -82,7 +82,7 @@ def _serve(arguments: argparse.Namespace) -> Exit:
     try:
         # they need what may be missing
         from arq_status.web import serve  # noqa: PLC0415
-        from arq_status.web.source import OwnClient  # noqa: PLC0415
+        from arq_status.web.clients import OwnClient  # noqa: PLC0415
 
         serve(
             OwnClient(arguments.redis, queues=arguments.queues),
