@@ -35,6 +35,7 @@ TESTS = [
     f"tests/{name}.py"
     for name in (
         "redis/test_package",
+        "redis/test_docs",
         "redis/test_docstrings",
         "redis/test_readme",
         "typing/test_typing",
@@ -107,7 +108,7 @@ def check_wheel(wheel: Path) -> None:
 def check_sdist(sdist: Path) -> None:
     """It holds the package, its tests, the demo with the pictures of the README, and papers."""
     papers = ["CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml", ".gitignore"]
-    wanted = tracked("arq_status", "tests", "example_app", *papers) | {"PKG-INFO"}
+    wanted = tracked("arq_status", "tests", "example_app", "docs", *papers) | {"PKG-INFO"}
     assert {"README.md", "LICENSE", "example_app/dashboard.png", "tests/conftest.py"} <= wanted
     with tarfile.open(sdist) as archive:
         files = [it.name for it in archive.getmembers() if it.isfile()]

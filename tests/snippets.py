@@ -1,16 +1,34 @@
-"""Code that documentation shows, to be run."""
+"""Run the code that the documentation shows."""
 
 import ast
 import re
 import sys
 from inspect import CO_COROUTINE, cleandoc
+from pathlib import Path
 from textwrap import dedent
 from types import ModuleType
 from typing import Any
 
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+#: Every page of the documentation, by the path that links give it from the root.
+PAGES = {
+    str(it.relative_to(ROOT)): it.read_text() for it in (ROOT / "README.md", *DOCS.glob("*.md"))
+}
+
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_FOLDED = re.compile(r"<details>.*?</details>", re.DOTALL)
+
+
+def snippets(page: str, language: str = "python", *, folded: bool = False) -> list[str]:
+    """Return the code blocks of a page: those in view, or those in ``<details>``."""
+    text = PAGES[page]
+    text = "".join(_FOLDED.findall(text)) if folded else _FOLDED.sub("", text)
+    return [code for found, code in _BLOCK.findall(text) if found == language]
+
 
 def example_in(doc: str) -> str:
-    """What is indented in a docstring and has no heading, as lists of arguments have one."""
+    """Return the indented parts of a docstring, except those under a heading such as ``Args:``."""
     paragraphs = re.split(r"\n{2,}", cleandoc(doc))
     return "\n\n".join(dedent(it) for it in paragraphs if it.startswith("    "))
 
@@ -24,7 +42,7 @@ def run_snippet(name: str, source: str, dsn: str) -> ModuleType:
 
 
 async def play(source: str, dsn: str, **names: Any) -> dict[str, Any]:
-    """Run a snippet that may await, in code that has these names; all names afterwards."""
+    """Run a snippet, which may await, with these names; return all names afterwards."""
     flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     code = compile(_at_test_redis(source, dsn), "snippet", "exec", flags)
     running = eval(code, names)

@@ -1,0 +1,323 @@
+"""The documentation in docs/: its code runs, its links lead somewhere, its tables are complete."""
+
+import asyncio
+import importlib
+import inspect
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from arq import func
+from arq.connections import ArqRedis, RedisSettings
+from starlette.types import ASGIApp
+
+import arq_status
+from arq_status import JobRecord, JobTracker, Status, StatusClient, track_status
+from arq_status.cli.parser import parse
+from arq_status.web import create_app
+from tests.conftest import StartWorker, ended, started, until
+from tests.snippets import PAGES, ROOT, play, run_snippet, snippets
+from tests.web import page_of
+
+Story = Callable[[str], Awaitable[dict[str, Any]]]
+#: Code of a page that stands for jobs of the reader, by page.
+OTHER_JOBS = {
+    "docs/asking.md": snippets("docs/worker.md")[0],
+    "docs/steering.md": snippets("docs/worker.md")[0],
+}
+
+
+@pytest.fixture
+def story(
+    pool: ArqRedis,
+    client: StatusClient,
+    start_worker: StartWorker,
+    dsn: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Story:
+    """Runs the Python of a page from top to bottom in one namespace; returns that namespace.
+
+    A page's ``WorkerSettings`` run in a worker from where they are defined on.
+    """
+    monkeypatch.setenv("JOBS_PASSWORD", "veritas")
+    monkeypatch.setenv("SECRET_KEY", "a secret of at least 16 bytes")
+
+    async def tell(page: str) -> dict[str, Any]:
+        names: dict[str, Any] = {"__name__": page, "redis": pool}
+        running = None
+        for code in filter(None, (OTHER_JOBS.get(page), *snippets(page))):
+            names = await play(code, dsn, **names)
+            settings = names.get("WorkerSettings")
+            if settings is not None and settings is not running:
+                await start_worker(settings)
+                running = settings
+        return names
+
+    return tell
+
+
+# The code
+
+
+@pytest.mark.parametrize("page", sorted(PAGES.keys() - {"README.md", "docs/testing.md"}))
+async def test_a_page_runs_from_top_to_bottom(page: str, story: Story) -> None:
+    """Nothing that a page shows raises, and what it asserts is true."""
+    await story(page)
+
+
+@pytest.mark.parametrize("page", sorted(PAGES))
+def test_commands_parse(page: str) -> None:
+    """The command takes the arguments that a page shows."""
+    for command in _commands(page):
+        parse(shlex.split(command, comments=True)[1:])
+
+
+def _commands(page: str) -> Iterator[str]:
+    for block in snippets(page, "shell"):
+        for line in block.replace("\\\n", " ").splitlines():
+            if line.startswith("arq-status "):
+                yield line
+
+
+async def test_jobs_of_the_worker_page(pool: ArqRedis, client: StatusClient, story: Story) -> None:
+    """Its jobs are tracked as the page says."""
+    await story("docs/worker.md")
+    await pool.enqueue_job("import_rows", 3, _job_id="rows")
+    await pool.enqueue_job("fetch_rates", _job_id="rates")
+    rows, rates = await ended(client, "rows"), await ended(client, "rates")
+    assert (rows.at, rows.total, rows.message) == (3, 3, "Row 3")
+    assert rows.data == {"source": "accounts.csv", "rows": 3}
+    assert (rates.status, rates.job_try) == (Status.COMPLETE, 2)
+    assert rates.expires_at is not None
+    assert rates.ended_at is not None
+    assert (rates.expires_at - rates.ended_at).days == 30
+
+
+async def test_jobs_that_iterate_and_compute(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker, story: Story
+) -> None:
+    """The jobs that the worker page only defines report what it says."""
+    names = await story("docs/worker.md")
+    functions = [func(names[it]) for it in ("import_all", "copy_files", "crunch_rows")]
+    await start_worker(track_status({"functions": functions, "queue_name": "shown"}))
+    paths = ["a.csv", "b.csv"]
+    for name, given in (("import_all", paths), ("copy_files", paths), ("crunch_rows", 50)):
+        await pool.enqueue_job(name, given, _job_id=name, _queue_name="shown")
+    imported = await ended(client, "import_all")
+    assert (imported.at, imported.message) == (2, "Importing")
+    assert imported.data == {"last": "b.csv"}
+    assert (await ended(client, "copy_files")).message == "Copying"
+    assert (await ended(client, "crunch_rows")).at == 50
+
+
+async def test_stopping_a_job_that_cleans_up(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker, story: Story
+) -> None:
+    """A job that catches ``JobStopped`` and raises it again is stopped."""
+    names = await story("docs/worker.md")
+    functions = [func(names["copy_files"])]
+    await start_worker(track_status({"functions": functions, "queue_name": "shown"}))
+    await pool.enqueue_job("copy_files", ["x"] * 10_000, _job_id="copy", _queue_name="shown")
+    await started(client, "copy")
+    assert await client.stop("copy")
+    assert (await ended(client, "copy")).status is Status.STOPPED
+
+
+async def test_work_in_other_processes(
+    pool: ArqRedis,
+    client: StatusClient,
+    start_worker: StartWorker,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A job in a process pool reports progress, and a stop frees its process for the next."""
+    [source] = snippets("docs/worker.md", folded=True)
+    (tmp_path / "docs_processes.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    settings = importlib.import_module("docs_processes").CrunchSettings
+    await start_worker(settings, max_jobs=1)
+    await pool.enqueue_job("crunch_rows", 10**12, _job_id="long")
+    await until(lambda: is_under_way(client, "long"), 30)
+    assert await client.stop("long")
+    assert (await ended(client, "long")).status is Status.STOPPED
+    # as many as there may be processes, so that none can be busy still
+    for number in range(os.cpu_count() or 1):
+        job = await pool.enqueue_job("crunch_rows", 1_001, _job_id=f"short {number}")
+        assert job is not None
+        assert await job.result(timeout=30, poll_delay=0.01) == 1_001
+    record = await ended(client, "short 0")
+    assert (record.at, record.total, record.message) == (1_000, 1_001, "Crunching")
+
+
+async def is_under_way(client: StatusClient, job_id: str) -> bool:
+    return (await client.at(job_id) or 0) > 0
+
+
+def test_all_folded_code_is_run() -> None:
+    """Code in ``<details>`` is a module; this file imports each of them."""
+    assert [page for page in PAGES if snippets(page, folded=True)] == ["docs/worker.md"]
+
+
+async def test_steering(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker, dsn: str
+) -> None:
+    """A job that does not end in time is stopped, and run again."""
+    source = snippets("docs/steering.md")[0].replace("timeout=60", "timeout=0.1")
+    steering = run_snippet("docs_steering", source, dsn)
+    runs = 0
+
+    async def slow(ctx: dict[str, Any]) -> None:
+        nonlocal runs
+        runs += 1
+        while runs == 1:
+            await ctx["status"].checkpoint()
+            await asyncio.sleep(0.01)
+
+    await pool.enqueue_job("slow", _job_id="slow")
+    await start_worker(track_status({"functions": [func(slow, name="slow")]}))
+    await started(client, "slow")
+    await steering.insist("slow")
+    assert (await ended(client, "slow")).status is Status.COMPLETE
+    assert runs == 2
+
+
+async def test_a_dashboard_with_a_password(pool: ArqRedis, story: Story) -> None:
+    """The dashboard asks for a password, and lets nobody delete."""
+    app = (await story("docs/dashboard.md"))["app"]
+    await pool.enqueue_job("import_rows", 100, _job_id="rows")
+    for password in ("", "vinum"):
+        assert await _code(app, "GET", password) == 401
+        assert await _code(app, "POST", password, "cancel") == 401
+    assert await _code(app, "GET", "veritas") == 200
+    assert await _code(app, "POST", "veritas", "delete") == 403
+    assert await _code(app, "POST", "veritas", "cancel") == 303
+
+
+async def _code(app: ASGIApp, method: str, password: str, action: str = "") -> int:
+    auth = ("ann", password) if password else None
+    headers = {"X-Arq-Status": "1"}
+    async with page_of(app, auth=auth, headers=headers) as page:
+        answer = await page.request(method, "/admin/statuses/rows", data={"action": action})
+    if answer.status_code == 401:
+        assert answer.headers["WWW-Authenticate"] == "Basic"
+    return answer.status_code
+
+
+@pytest.mark.processes
+def test_tests_of_users(tmp_path: Path) -> None:
+    """What the testing page shows passes in a project of its own."""
+    (tmp_path / "jobs.py").write_text(snippets("README.md")[0])
+    (tmp_path / "test_jobs.py").write_text("\n".join(snippets("docs/testing.md")))
+    (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\n")
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:valkey"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": path},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "2 passed" in done.stdout
+
+
+@pytest.fixture
+async def restricted(pool: ArqRedis, redis_settings: RedisSettings) -> AsyncIterator[RedisSettings]:
+    """The settings of a Redis user with the permissions that the production page gives."""
+    [rule] = snippets("docs/production.md", "redis")
+    await _command(pool, rule)
+    await _command(pool, "ACL LOG RESET")
+    yield replace(redis_settings, username="app", password="secret")
+    await _command(pool, "ACL DELUSER app")
+
+
+async def _command(pool: Any, words: str) -> Any:
+    return await pool.execute_command(*words.split())
+
+
+async def test_permissions(
+    pool: ArqRedis, restricted: RedisSettings, start_worker: StartWorker, dsn: str
+) -> None:
+    """The rule of the production page suffices for a worker, and for all that a client does."""
+    jobs = await play(OTHER_JOBS["docs/asking.md"], dsn)
+    await start_worker(jobs["WorkerSettings"], redis_settings=restricted)
+    async with StatusClient(restricted) as client:
+        await pool.enqueue_job("import_rows", 10_000, _job_id="stopped")
+        await pool.enqueue_job("import_rows", 3, _job_id="complete")
+        await pool.enqueue_job("import_rows", 3, _job_id="cancelled", _defer_by=60)
+        changes = [it.status async for it in client.watch("complete")]
+        assert changes[-1] is Status.COMPLETE
+        assert await client.stop("stopped")
+        assert await client.cancel("cancelled")
+        assert (await ended(client, "stopped")).status is Status.STOPPED
+        assert await client.retry("cancelled")
+        assert await client.store("complete", vino="veritas")
+        assert (await client.list_jobs()).total == 3
+        assert await client.delete("complete") == 1
+    assert await _command(pool, "ACL LOG") == []
+
+
+# What it must not leave out
+
+
+@pytest.mark.parametrize(
+    ("page", "heading", "names"),
+    [
+        ("docs/worker.md", "Options", set(inspect.signature(track_status).parameters)),
+        ("docs/dashboard.md", "Options", set(inspect.signature(create_app).parameters)),
+        ("docs/asking.md", "Lists", set(inspect.signature(StatusClient.list_jobs).parameters)),
+        ("docs/asking.md", "Clients", set(inspect.signature(StatusClient).parameters)),
+        ("docs/asking.md", "The record", {it.name for it in fields(JobRecord)}),
+        ("docs/worker.md", "Reporting", {it for it in vars(JobTracker) if it[0] != "_"} - {"sync"}),
+    ],
+)
+def test_tables_are_complete(page: str, heading: str, names: set[str]) -> None:
+    """A table names every parameter, field or call there is."""
+    section = re.split(r"^##+ ", PAGES[page], flags=re.MULTILINE)
+    [text] = [it for it in section if it.startswith(f"{heading}\n")]
+    assert names - {"self", "settings"} <= set(re.findall(r"\w+", text))
+
+
+def test_every_function_is_documented() -> None:
+    """Each public name stands on a page."""
+    text = "".join(PAGES.values())
+    assert [it for it in arq_status.__all__ if not re.search(rf"\b{it}\b", text)] == []
+
+
+def test_names_exist() -> None:
+    """What pages call by its full name is there."""
+    named = re.findall(r"\barq_status\.(\w+)\(", "".join(PAGES.values()))
+    assert [it for it in sorted(set(named)) if not hasattr(arq_status, it)] == []
+
+
+@pytest.mark.parametrize("page", sorted(PAGES))
+def test_links_lead_somewhere(page: str) -> None:
+    """Relative links name files of the project and headings in them."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", PAGES[page]):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        name = os.path.normpath(Path(page).parent / path) if path else page
+        assert (ROOT / name).exists(), target
+        if anchor:
+            assert anchor in _anchors(PAGES[name]), target
+
+
+def _anchors(text: str) -> set[str]:
+    text = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", it.lower()).replace(" ", "-") for it in headings}
+
+
+def test_the_table_of_contents() -> None:
+    """The README links every page, and is short."""
+    assert [it for it in PAGES if it != "README.md" and f"({it})" not in PAGES["README.md"]] == []
+    assert PAGES["README.md"].count("\n") <= 300
