@@ -22,7 +22,6 @@ from arq_status._model.snapshot import BUILT_IN, JobRecord, Page, has_changed
 from arq_status._model.status import Status
 from arq_status._model.validation import encode_fields
 from arq_status._redis.connection import RedisLike, beside, connect
-from arq_status._tracking.stand_in import StandIn
 
 
 class StatusClient:
@@ -69,9 +68,6 @@ class StatusClient:
         if isinstance(redis, str):
             Redis.from_url(redis)  # a DSN that cannot be read is told now
         self._redis = redis
-        # redis-py's types know of no client that is one
-        given: Any = redis
-        self._stand_in = given if isinstance(given, StandIn) else None
         self._queues = None if queues is None else list(queues)
         self._expires = expires_ms(expires)
         self._deserializer = job_deserializer
@@ -434,8 +430,6 @@ class StatusClient:
         return self._open_source() or await self._opened_source()
 
     def _open_source(self) -> Source | None:
-        if self._stand_in is not None:
-            return self._stand_in.source
         return self._sources.get(asyncio.get_running_loop())
 
     async def _opened_source(self) -> Source:

@@ -152,13 +152,6 @@ async def _searched_page(store: Store, query: Query, candidates: _Candidates) ->
     return _page(query, records, len(matches), truncated)
 
 
-def page_from(records: Iterable[JobRecord], query: Query) -> Page:
-    """The page that a query asks for, where these records are all there are."""
-    matches = _sorted((record for record in records if query.matches(record)), query)
-    offset = (query.page - 1) * query.per_page
-    return _page(query, matches[offset : offset + query.per_page], len(matches), truncated=False)
-
-
 async def read(store: Store, job_ids: list[str]) -> list[JobRecord]:
     """The jobs with these ids that are known, in their order."""
     found = await store.facts(job_ids, with_data=True)

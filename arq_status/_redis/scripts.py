@@ -49,6 +49,10 @@ class Script:
         except NoScriptError:
             return await _pipeline(redis, ("EVAL", self._source, 0), calls)
 
+    def is_run_by(self, command: tuple[object, ...]) -> bool:
+        """Return whether a command, as sent by ``__call__``, runs this script."""
+        return bool(self._source) and command[1:2] in ((self._digest,), (self._source,))
+
     def _load(self) -> None:
         self._source = assembled(self._name)
         digest = hashlib.sha1(self._source.encode(), usedforsecurity=False)

@@ -44,6 +44,7 @@ class RedisUplink:
             attempts,
         )
         self.flush = self._writer.flush
+        self.drain = self._writer.drain
         self.record = store.record
         self.field = store.field
         self.options = partial(store.options, worker.queue)

@@ -24,9 +24,7 @@ from arq_status._tracking.outbox import Outbox
 from arq_status._tracking.outcome import COMPLETE, Circumstances, Outcome, judge
 from arq_status._tracking.pace import Pace
 from arq_status._tracking.redis_uplink import RedisUplink
-from arq_status._tracking.stand_in import StandIn
 from arq_status._tracking.tracker import JobTracker, current
-from arq_status._tracking.uplink import Uplink
 
 #: Seconds that the start of a job waits for its record at most.
 _START_PATIENCE = 0.1
@@ -63,13 +61,9 @@ class Session:
         #: new at every start, for a container's host and process id are not
         self.name = clean(f"{socket.gethostname()}:{os.getpid()}:{secrets.token_urlsafe(3)}")
         self._pace = Pace(asyncio.get_running_loop())
-        self._uplink: Uplink
-        if isinstance(redis, StandIn):
-            self._uplink = redis.uplink(options, self._outbox, self._attempts)
-        else:
-            self._uplink = RedisUplink(
-                redis, self.name, self.worker, options, self._outbox, self._attempts
-            )
+        self._uplink = RedisUplink(
+            redis, self.name, self.worker, options, self._outbox, self._attempts
+        )
 
     async def open(self) -> None:
         """Announce the worker, without waiting long for it."""
@@ -79,6 +73,11 @@ class Session:
         """Wait for the records of jobs that arq gave up, though not for ever."""
         if self._endings:
             await asyncio.wait(self._endings, timeout=_PATIENCE)
+
+    async def drain(self) -> None:
+        """Have the records of all jobs that have ended written, though not for ever."""
+        await self.settle()
+        await self._uplink.drain()
 
     async def close(self) -> None:
         """Write what is pending and take leave."""

@@ -62,6 +62,10 @@ class Writer:
     async def flush(self, attempt: Attempt, patience: float = PATIENCE) -> None:
         """Have a run written now and wait for it, though not for ever."""
         attempt.mark_urgent()
+        await self.drain(patience)
+
+    async def drain(self, patience: float = PATIENCE) -> None:
+        """Have all that is urgent written now and wait for it, though not for ever."""
         waiter = self._loop.create_future()
         self._waiters.append(waiter)
         self._hurry.set()

@@ -91,6 +91,8 @@ def test_docstrings(name: str) -> None:
         told += DOCS[alike[1]]
     if inspect.isfunction(PUBLIC[name]) or name == "StatusClient":
         taken = set(inspect.signature(PUBLIC[name]).parameters)
+        if "what arq's ``enqueue_job`` takes" in told:
+            taken -= set(inspect.signature(ArqRedis.enqueue_job).parameters)
         # whose id it is the class says
         assert taken - {"self", "job_id"} <= set(re.findall(r"\w+", told))
 
@@ -287,13 +289,18 @@ from arq_status.testing import inline, tracker
 async def test_inline(pool):
     await pool.enqueue_job("import_rows", "rows.csv", _job_id="rows")
     assert await arq_status.is_complete("rows")
+
+async def test_run_jobs():
+{run_jobs}
+        assert await arq_status.is_complete("rows")
 """
 
 
 @pytest.mark.processes
 def test_tests(tmp_path: Path) -> None:
     """The helpers for tests work in tests of users."""
-    tests = TESTS.format(inline=EXAMPLES["inline"])
+    run_jobs = indent(EXAMPLES["InlinePool.run_jobs"], "    ").rstrip()
+    tests = TESTS.format(inline=EXAMPLES["inline"], run_jobs=run_jobs)
     for number, name in enumerate(("tracker", "StandaloneTracker", "StandaloneTracker.stop")):
         tests += f"\nasync def test_{number}():\n{indent(EXAMPLES[name], '    ')}\n"
     (tmp_path / "module.py").write_text(MODULE)
@@ -307,7 +314,7 @@ def test_tests(tmp_path: Path) -> None:
         capture_output=True,
         check=False,
     )
-    assert "4 passed" in done.stdout, done.stdout
+    assert "5 passed" in done.stdout, done.stdout
 
 
 def test_every_example_is_tested() -> None:
@@ -318,5 +325,5 @@ def test_every_example_is_tested() -> None:
         *(f"StatusClient.{name}" for name in asked),
         *"status_options track_status JobTracker JobTracker.track JobTracker.sync".split(),
         *"current_tracker JobStopped StatusClient configure JobRecord create_app serve".split(),
-        *"inline tracker StandaloneTracker StandaloneTracker.stop".split(),
+        *"inline InlinePool.run_jobs tracker StandaloneTracker StandaloneTracker.stop".split(),
     }

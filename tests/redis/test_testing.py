@@ -1,4 +1,4 @@
-"""``arq_status.testing``: jobs that run inline, in memory, and trackers without a worker."""
+"""``arq_status.testing``: jobs run inline, without a server, and trackers without a worker."""
 
 import asyncio
 import json
@@ -26,8 +26,7 @@ from arq_status import (
     status_options,
     track_status,
 )
-from arq_status.testing import inline, tracker
-from arq_status.testing.inline import InlineJob
+from arq_status.testing import InlinePool, inline, tracker
 from arq_status.web import create_app
 from tests.conftest import RunBurst, started, until
 from tests.jobs import Unprintable
@@ -106,7 +105,7 @@ class Settings:
 
 
 @pytest.fixture
-async def inline_pool() -> AsyncIterator[ArqRedis]:
+async def inline_pool() -> AsyncIterator[InlinePool]:
     """Arq's pool without Redis, as the tests of a user have it."""
     async with inline(Settings) as pool:
         yield pool
@@ -188,7 +187,7 @@ async def test_the_same_record_as_in_production(
         with suppress(Exception):
             await inline_pool.enqueue_job(function, *args, _job_id="job")
         assert comparable(await arq_status.job("job")) == record
-        assert await outcome_of(InlineJob("job", inline_pool)) == result
+        assert await outcome_of(Job("job", inline_pool)) == result
     assert comparable(await client.job("job")) == record
 
 
@@ -463,29 +462,30 @@ async def test_jobs_for_another_queue_wait(inline_pool: ArqRedis) -> None:
     assert info is not None
     assert info.function == "report"
     with pytest.raises(TimeoutError):
-        await job.result(timeout=0.01, pole_delay=0.001)
+        await job.result(timeout=0.01, poll_delay=0.001)
     with pytest.raises(TimeoutError):
         await arq_status.wait("waits", timeout=0.01)
-    assert await arq_status.store("waits", owner="me")
+    other = StatusClient(inline_pool, queues=["other"])
+    assert await other.store("waits", owner="me")
     assert (await known("waits")).data == {"owner": "me"}
 
     later = await enqueued(
         inline_pool, "report", _queue_name="other", _job_id="later", _defer_by=60
     )
-    assert await arq_status.is_deferred("later")
+    assert await other.is_deferred("later")
     assert await later.status() is JobStatus.deferred
 
-    assert await arq_status.cancel("waits")
-    assert await arq_status.stop("later")
-    assert not await arq_status.unschedule("later")
+    assert await other.cancel("waits")
+    assert await other.stop("later")
+    assert not await other.unschedule("later")
     record = await known("waits")
     assert (record.status, record.error) == (Status.STOPPED, "cancelled before it ran")
     assert record.data == {"owner": "me"}
     record = await known("later")
     assert (record.status, record.function) == (Status.STOPPED, "report")
     # the worker of its own queue would run it
-    assert await arq_status.retry("waits")
-    assert await arq_status.is_queued("waits")
+    assert await other.retry("waits")
+    assert await other.is_queued("waits")
 
 
 async def test_following_a_job(inline_pool: ArqRedis) -> None:
@@ -553,7 +553,7 @@ async def test_aborting_a_job() -> None:
         for name, aborted in (("wait", True), ("thrifty", False)):
             running = asyncio.create_task(pool.enqueue_job(name, _job_id=name))
             await started(StatusClient(pool), name)
-            running_job = InlineJob(name, pool)
+            running_job = Job(name, pool)
             assert await running_job.status() is JobStatus.in_progress
             assert await running_job.abort(poll_delay=0.001) is aborted
             with pytest.raises(asyncio.CancelledError):
@@ -665,11 +665,13 @@ async def test_deleting(inline_pool: ArqRedis) -> None:
         assert await arq_status.delete("job") == 1
         assert await arq_status.delete("job") == 0
         await trackers[0].store(late="news")
+        await trackers[0].flush()
         assert await arq_status.get_all("job") == {}
         assert not await arq_status.store("job", late="news")
         await pool.enqueue_job("job", _job_id="live")
         assert (await known("live")).data == {"vino": "nova"}
         await trackers[1].store(late="news")
+        await trackers[1].flush()
         assert (await known("live")).data == {"vino": "nova", "late": "news"}
 
 
@@ -683,24 +685,26 @@ async def test_deleting_a_job_without_a_record(inline_pool: ArqRedis) -> None:
 
 
 async def test_lists_and_counts(inline_pool: ArqRedis) -> None:
-    """They cover all jobs, with the filters and orders of production."""
+    """They cover the jobs of the client's queues, with the filters and orders of production."""
+    client = StatusClient(inline_pool, queues=["arq:queue", "other"])
     for number in range(4):
         await inline_pool.enqueue_job("report", number, _job_id=f"rows {number}")
     await inline_pool.enqueue_job("secret", "sesame", _queue_name="other", _job_id="secret")
     with pytest.raises(ValueError, match="no vino"):
         await inline_pool.enqueue_job("fail", _job_id="failed")
 
-    counts = await arq_status.counts()
+    counts = await client.counts()
     assert {status: number for status, number in counts.items() if number} == {
         Status.COMPLETE: 4,
         Status.FAILED: 1,
         Status.QUEUED: 1,
     }
+    assert await arq_status.counts() == counts | {Status.QUEUED: 0}
     assert list(counts) == list(Status)
     page = await arq_status.list_jobs(function="report", sort="args", page=2, per_page=3)
     assert ([record.job_id for record in page.items], page.total) == (["rows 0"], 4)
     assert not page.truncated
-    [hidden] = (await arq_status.list_jobs(search="sec")).items
+    [hidden] = (await client.list_jobs(search="sec")).items
     assert (hidden.function, hidden.args) == ("secret", "")
     with pytest.raises(ValueError, match="per_page"):
         await arq_status.list_jobs(per_page=0)
@@ -755,13 +759,13 @@ async def test_other_tasks_go_on_asking_redis(client: StatusClient, pool: ArqRed
     assert await arq_status.is_queued("in redis")
 
 
-async def test_there_is_no_redis(inline_pool: ArqRedis) -> None:
-    """Commands are refused with a sentence, and go to no server that happens to listen."""
-    with pytest.raises(RuntimeError, match="test code that sends them with a Redis"):
-        await inline_pool.set("key", "value")
-    with pytest.raises(RuntimeError, match="without Redis"):
-        await Job("job", inline_pool).status()
-    await inline_pool.aclose()
+async def test_a_redis_of_its_own(pool: ArqRedis) -> None:
+    """Commands go to a Redis in this process, new with each ``inline``, and to no server."""
+    async with inline(Settings) as first, inline(Settings) as second:
+        await first.set("key", "value")
+        assert await first.get("key") == b"value"
+        assert await second.get("key") is None
+        assert await pool.get("key") is None
 
 
 async def test_custom_serializers() -> None:

@@ -6,24 +6,26 @@ from arq.connections import ArqRedis
 from arq.jobs import Job
 
 from arq_status import JobRecord, JobTracker, StatusClient, current_tracker, track_status
-from arq_status.testing import StandaloneTracker, inline, tracker
+from arq_status.testing import InlinePool, StandaloneTracker, inline, tracker
 from tests.typing.worker import WorkerSettings, import_rows, resize
 
 
 async def run_inline() -> None:
     """A job runs while it is enqueued in arq's pool."""
     async with inline(WorkerSettings) as pool:
-        assert_type(pool, ArqRedis)
+        assert_type(pool, InlinePool)
+        redis: ArqRedis = pool
         job = await pool.enqueue_job("import_rows", "rows.csv", _job_id="rows")
         assert_type(job, Job | None)
-        complete = await StatusClient(pool).is_complete("rows")
+        complete = await StatusClient(redis).is_complete("rows")
         assert_type(complete, bool)
         assert complete
         await pool.enqueue_job("tests.typing.worker.signatures")
     async with inline(track_status({"functions": [resize]})) as pool:
         await pool.enqueue_job("resize", "a.png")
-    async with inline({"functions": [resize], "max_tries": 1}):
-        pass
+    other = {"functions": [resize], "max_tries": 1, "queue_name": "images"}
+    async with inline(WorkerSettings, other, raises=False, run=False) as pool:
+        assert_type(await pool.run_jobs(), int)
 
 
 async def call_directly() -> None:

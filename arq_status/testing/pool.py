@@ -1,0 +1,111 @@
+"""Arq's pool on a Redis in this process, whose jobs run while they are enqueued."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from arq.connections import ArqRedis
+from arq.jobs import Job
+from redis.asyncio import ConnectionPool
+
+from arq_status._redis import scripts
+from arq_status.testing.runner import Runner
+
+#: Where the id of the job stands in a command that runs the script ``retry``.
+_RETRIED = 4
+
+
+class InlinePool(ArqRedis):
+    """Arq's pool, for code that enqueues jobs and asks for their results."""
+
+    def __init__(self, connections: ConnectionPool, runner: Runner, **options: Any) -> None:
+        super().__init__(connections, **options)
+        self.runner = runner
+
+    async def enqueue_job(
+        self,
+        function: str,
+        *args: Any,
+        _job_id: str | None = None,
+        _queue_name: str | None = None,
+        _defer_until: datetime | None = None,
+        _defer_by: int | float | timedelta | None = None,
+        _expires: int | float | timedelta | None = None,
+        _job_try: int | None = None,
+        **kwargs: Any,
+    ) -> Job | None:
+        """Enqueue a job and, unless ``run=False``, run it to its end, deferred or not.
+
+        It takes what arq's ``enqueue_job`` takes.
+
+        Returns:
+            arq's ``Job``, or ``None`` where the id is that of a live job or one with a result.
+
+        Raises:
+            Exception: what the job raised, or arq made of it, unless ``raises=False``.
+            arq.jobs.SerializationError: the arguments or the returned value cannot be serialized.
+            RuntimeError: ``inline`` was entered in another event loop.
+        """
+        if self.runner.at_once:
+            self.runner.require_own_loop()
+        depth = self.runner.next_depth()
+        queue = _queue_name or self.default_queue_name
+        job = await super().enqueue_job(
+            function,
+            *args,
+            _job_id=_job_id,
+            _queue_name=queue,
+            _defer_until=_defer_until,
+            _defer_by=_defer_by,
+            _expires=_expires,
+            _job_try=_job_try,
+            **kwargs,
+        )
+        if job is None:
+            return None
+        self.runner.note_enqueued(job.job_id, depth)
+        if self.runner.at_once:
+            await self.runner.run(job.job_id, queue)
+        return InlineJob(job.job_id, self, queue, self.job_deserializer)
+
+    async def run_jobs(self) -> int:
+        """Run all jobs that are queued, deferred or not, and those that they enqueue, to their end.
+
+            async with inline(WorkerSettings, run=False) as pool:
+                await pool.enqueue_job("import_rows", "rows.csv", _job_id="rows")
+                assert await arq_status.is_queued("rows")
+                await pool.run_jobs()
+
+        Up to ``max_jobs`` run beside each other, in the order in which they are due.
+
+        Returns:
+            How many jobs ran.
+
+        Raises:
+            Exception: what a job raised, when all have run, unless ``raises=False``.
+            RuntimeError: ``inline`` was entered in another event loop.
+        """
+        return await self.runner.run_queued()
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Send a command; a job that it puts back into its queue for ``retry`` runs at once.
+
+        Args:
+            args: the command and its arguments.
+            options: how redis-py is to read the answer.
+        """
+        answer = await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        if answer and self.runner.at_once and scripts.retry.is_run_by(args):
+            await self.runner.run_again(str(args[_RETRIED]))
+        return answer
+
+
+class InlineJob(Job):
+    """Arq's ``Job``, which notes that somebody asked for its result."""
+
+    __slots__ = ()
+    _redis: InlinePool
+
+    async def result(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what the job returned; raise what it raised."""
+        self._redis.runner.note_asked(self.job_id)
+        return await super().result(*args, **kwargs)

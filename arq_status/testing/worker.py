@@ -1,0 +1,168 @@
+"""Arq's worker, which runs a job when it is told to."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
+from dataclasses import replace
+from typing import Any
+
+from arq.connections import ArqRedis
+from arq.constants import in_progress_key_prefix
+from arq.jobs import DeserializationError, SerializationError, deserialize_result
+from arq.worker import Worker, get_kwargs
+
+from arq_status._tracking.settings import session_var
+
+#: Seconds between looks for jobs that are to be aborted, while one runs.
+_ABORT_INTERVAL = 0.02
+
+
+class InlineWorker(Worker):
+    """Arq's own worker without its loop: nothing is polled for, and no ``INFO`` is asked."""
+
+    def __init__(self, settings: Any, pool: ArqRedis) -> None:
+        given: Any = get_kwargs(settings)
+        changes: dict[str, Any] = {
+            "redis_pool": pool,
+            "handle_signals": False,
+            # each worker has its own, though many tests share the settings
+            "ctx": {**(given.get("ctx") or {}), "redis": pool},
+        }
+        super().__init__(**{**given, **changes})
+        self.functions = {
+            name: replace(function, coroutine=self._noting(function.coroutine))
+            for name, function in self.functions.items()
+        }
+        #: it has started and is not shutting down
+        self.ready = False
+        #: the jobs that it runs, from the first try to the last
+        self.running: set[str] = set()
+        #: what was there when it started, and what ``on_startup`` added: every job gets a copy
+        self._context = copy_context()
+        #: what the function of a job raised, and what the job failed with
+        self._raised: dict[str, BaseException] = {}
+        self._failures: dict[str, BaseException | None] = {}
+
+    async def open(self) -> None:
+        """Start as arq's worker does."""
+        self._context = copy_context()
+        await self.loop.create_task(self._call(self.on_startup), context=self._context)
+        self.ready = True
+
+    async def shut_down(self) -> None:
+        """End as arq's worker does: cancel what runs, then call ``on_shutdown``."""
+        self.ready = False
+        running = list(self.tasks.values())
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+        await self.loop.create_task(self._call(self.on_shutdown), context=self._context)
+
+    async def queued(self) -> list[str]:
+        """Return the jobs of the queue that do not run, in the order in which they are due."""
+        found = [job_id.decode() for job_id in await self.pool.zrange(self.queue_name, 0, -1)]
+        return [job_id for job_id in found if job_id not in self.running]
+
+    async def run_to_end(
+        self, job_id: str, prepare: Callable[[Context], None]
+    ) -> BaseException | None:
+        """Run a job of the queue, due or not, until no try is left; return what it failed with.
+
+        Args:
+            job_id: arq's id of the job.
+            prepare: called with the context of each try before it begins.
+
+        Raises:
+            Exception: a hook raised it, which would end arq's worker.
+        """
+        if job_id in self.running:
+            return None
+        self.running.add(job_id)
+        try:
+            while self.ready:
+                score = await self.pool.zscore(self.queue_name, job_id)
+                if score is None:
+                    break
+                self._raised.pop(job_id, None)
+                context = self._context.copy()
+                prepare(context)
+                await self._try(job_id, int(score), context)
+        finally:
+            self.running.discard(job_id)
+        return self._failures.pop(job_id, None)
+
+    async def _try(self, job_id: str, score: int, context: Context) -> None:
+        in_progress_ms = int(self.in_progress_timeout_s * 1000)
+        await self.pool.set(in_progress_key_prefix + job_id, b"1", px=in_progress_ms)
+        attempt = self.loop.create_task(self.run_job(job_id, score), context=context)
+        self.tasks[job_id] = attempt
+        try:
+            await self._end_of(attempt)
+        except asyncio.CancelledError:
+            # as in a shutdown, of which arq's worker tells nobody
+            attempt.cancel()
+            await asyncio.wait((attempt,))
+            raise
+        finally:
+            del self.tasks[job_id]
+        attempt.result()
+        if (session := self._context.get(session_var)) is not None:
+            await session.drain()
+
+    async def _end_of(self, attempt: "asyncio.Task[None]") -> None:
+        if not self.allow_abort_jobs:
+            await asyncio.wait((attempt,))
+        while not attempt.done():
+            await asyncio.wait((attempt,), timeout=_ABORT_INTERVAL)
+            await self._cancel_aborted_jobs()
+
+    async def finish_job(
+        self, job_id: str, finish: bool, result_data: bytes | None, *args: Any, **kwargs: Any
+    ) -> None:
+        """Note what a job failed with when its last try has ended."""
+        await super().finish_job(job_id, finish, result_data, *args, **kwargs)
+        if finish:
+            self._failures[job_id] = self._failure_of(job_id, result_data)
+
+    async def finish_failed_job(self, job_id: str, result_data: bytes | None) -> None:
+        """Note what a job failed with that arq gave up before its function was called."""
+        await super().finish_failed_job(job_id, result_data)
+        self._failures[job_id] = self._failure_of(job_id, result_data)
+
+    async def _call(self, hook: Any) -> None:
+        # a method: the tracking finds the worker on the stack of the task that calls its hooks
+        if hook is not None:
+            await hook(self.ctx)
+
+    def _noting(self, coroutine: Callable[..., Coroutine[Any, Any, Any]]) -> Any:
+        async def noted(ctx: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+            job_id = ctx["job_id"]
+            try:
+                return await coroutine(ctx, *args, **kwargs)
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                cut = task is not None and task.cancelling() and job_id not in self.aborting_tasks
+                # what cuts a job off for good is its timeout
+                self._raised[job_id] = TimeoutError() if cut else error
+                raise
+            except Exception as error:
+                self._raised[job_id] = error
+                raise
+
+        return noted
+
+    def _failure_of(self, job_id: str, result: bytes | None) -> BaseException | None:
+        raised = self._raised.pop(job_id, None)
+        if result is None:
+            return raised
+        try:
+            booked = deserialize_result(result, deserializer=self.job_deserializer)
+        except DeserializationError as error:
+            return raised or error
+        if booked.success:
+            return None
+        if isinstance(raised, Exception):
+            return raised
+        failure = booked.result
+        return failure if isinstance(failure, BaseException) else SerializationError(failure)
