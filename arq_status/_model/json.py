@@ -21,7 +21,7 @@ def encode(value: Any) -> bytes:
 def job_object(record: JobRecord) -> dict[str, Any]:
     """The fields of a job; times as ISO 8601, durations in seconds."""
     job = {name: getattr(record, name) for name in _NAMES}
-    return job | {"data": _standard(record.data)}
+    return job | {"data": standard(record.data)}
 
 
 def list_object(page: Page, counts: Mapping[Status, int]) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def readable(data: Mapping[str, Any]) -> str:
     try:
         return json.dumps(data, indent=2, ensure_ascii=False)
     except RecursionError:
-        return encode(_standard(data)).decode()
+        return encode(standard(data)).decode()
 
 
 def _plain(value: object) -> object:
@@ -58,7 +58,7 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} in a record")
 
 
-def _standard(data: Mapping[str, Any]) -> dict[str, Any]:
+def standard(data: Mapping[str, Any]) -> dict[str, Any]:
     """The data without what JSON has no word for, such as NaN, though Python reads it."""
     kept = {}
     for name, value in data.items():

@@ -45,20 +45,18 @@ def is_same_site(headers: Mapping[str, str], trusted: Collection[str]) -> bool:
     return host != "" and host.removesuffix(port) == own.removesuffix(port)
 
 
-def parse_origins(origins: Iterable[str]) -> frozenset[str]:
-    """Return origins in the form in which browsers send them.
+def parse_origins(origins: Iterable[str], option: str = "trusted_origins") -> frozenset[str]:
+    """Return origins in the form in which browsers send them; ``option`` names them in errors.
 
     Raises:
         TypeError: a single string.
         ValueError: one of them is not an origin.
     """
     found = set()
-    for origin in _texts("trusted_origins", origins):
+    for origin in _texts(option, origins):
         parts = urlsplit(origin.lower())
         if parts.scheme not in _DEFAULT_PORTS or not parts.netloc or parts.path.strip("/"):
-            raise ValueError(
-                f"trusted_origins: {origin!r} is not an origin such as https://example.org"
-            )
+            raise ValueError(f"{option}: {origin!r} is not an origin such as https://example.org")
         port = _DEFAULT_PORTS[parts.scheme]
         found.add(f"{parts.scheme}://{parts.netloc.removesuffix(port)}")
     return frozenset(found)

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,13 +17,14 @@ from arq_status._redis.store import Store
 from arq_status.web import create_app
 from tests import browser, jobs
 from tests.conftest import StartWorker, ended, started, until
+from tests.processes.conftest import WIDE, Open
 from tests.records import put_job, write_end, write_running
 from tests.server import Server, free_port
 from tests.web import HOSTILE, JOB_IDS, serving
 
 if not browser.missing():
     from axe_playwright_python.async_playwright import Axe
-    from playwright.async_api import Browser, Page, expect
+    from playwright.async_api import Page, expect
 
     expect.set_options(timeout=15_000)
 
@@ -34,39 +35,7 @@ pytestmark = [
     ),
 ]
 
-WIDE, NARROW = (1280, 900), (360, 760)
-Open = Callable[..., Awaitable["Page"]]
-
-
-@pytest.fixture
-async def chromium() -> AsyncIterator["Browser"]:
-    """A running Chromium."""
-    assert browser.missing() is None, browser.missing()
-    async with browser.chromium() as running:
-        yield running
-
-
-@pytest.fixture
-async def open_page(chromium: "Browser") -> AsyncIterator[Open]:
-    """Opens pages, each in a browser session of its own; whatever they complain of is an error."""
-    complaints: list[str] = []
-
-    async def open_page(
-        url: str, size: tuple[int, int] = WIDE, *, may_complain: bool = False, **options: Any
-    ) -> "Page":
-        viewport: Any = {"width": size[0], "height": size[1]}
-        context = await chromium.new_context(viewport=viewport, **options)
-        page = await context.new_page()
-        page.set_default_timeout(15_000)
-        if not may_complain:
-            page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
-        await page.goto(url)
-        return page
-
-    yield open_page
-    assert complaints == []
+NARROW = (360, 760)
 
 
 @pytest.fixture

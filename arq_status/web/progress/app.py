@@ -1,0 +1,153 @@
+"""``create_progress_app``: answers the holders of tokens."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from redis.exceptions import RedisError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
+from arq_status.web.clients import ClientProvider, RedisOption
+from arq_status.web.forms import read_form
+from arq_status.web.progress.response import json_response, progress_response
+from arq_status.web.progress.token import ACTIONS, Grant, Secret, TokenReader
+from arq_status.web.security import parse_origins
+
+_log = logging.getLogger("arq_status.web")
+_ELEMENT = Path(__file__).parent / "static" / "element.js"
+_REFUSED = "This link is not valid, or not any more."
+
+
+def create_progress_app(
+    redis: RedisOption | Callable[[], RedisOption] = None,
+    *,
+    secret: Secret,
+    data: Iterable[str] = (),
+    allow_origins: Iterable[str] = (),
+) -> Starlette:
+    """Return a Starlette app that shows the holder of a token how far one job is.
+
+        app.mount("/progress", create_progress_app(redis, secret=SECRET, data=("rows",)))
+
+    ``GET /progress/TOKEN`` answers with JSON, or with ``Accept: text/event-stream`` with events
+    ``progress`` and, last, ``end``; ``POST`` with ``action=stop`` stops the job where the token
+    says so. ``/progress/element.js`` is the script of ``<job-progress>``. Nothing else of a job is
+    ever told: no error, arguments, function, worker, queue, tags or ids.
+
+    Args:
+        redis: as in ``create_app``.
+        secret: signs the tokens; the same as in ``progress_token``: a text or bytes of at least 16
+            bytes, or a list of them, of which the first signs and all are accepted.
+        data: the names of the fields of the job's data that may be seen; none by default.
+        allow_origins: other sites whose scripts may read the answers, such as
+            ``https://app.example.org``.
+
+    Raises:
+        TypeError: an argument is of a wrong type, or ``data`` or ``allow_origins`` is a string.
+        ValueError: the secret is shorter than 16 bytes, an origin is none, or the DSN cannot be
+            read.
+    """
+    if isinstance(data, str):
+        raise TypeError(f"data must be a collection of names, such as ({data!r},), not a string")
+    clients = ClientProvider(redis)
+    view = _ProgressView(clients, TokenReader(secret), tuple(data))
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+        yield
+        await clients.aclose()
+
+    origins = sorted(parse_origins(allow_origins, "allow_origins"))
+    cors = Middleware(
+        CORSMiddleware, allow_origins=origins, allow_methods=["GET"], expose_headers=["Allow"]
+    )
+    return Starlette(
+        routes=[
+            Route("/element.js", _element),
+            Route("/{token}", view.show),
+            Route("/{token}", view.act, methods=["POST"]),
+        ],
+        middleware=[cors] if origins else [],
+        exception_handlers={
+            HTTPException: _refused,
+            RedisError: _unreachable,
+            OSError: _unreachable,
+            Exception: _failed,
+        },
+        lifespan=lifespan,
+    )
+
+
+class _ProgressView:
+    """The progress of the job that a token names."""
+
+    def __init__(self, clients: ClientProvider, tokens: TokenReader, data: tuple[str, ...]) -> None:
+        self._clients = clients
+        self._tokens = tokens
+        self._data = data
+
+    async def show(self, request: Request) -> Response:
+        """``GET``."""
+        grant = self._grant(request)
+
+        async def is_allowed() -> bool:
+            return not grant.expired
+
+        return await progress_response(
+            request,
+            await self._clients.client(),
+            grant.job_id or "",
+            data=self._data,
+            may_stop="stop" in grant.may,
+            is_allowed=is_allowed,
+        )
+
+    async def act(self, request: Request) -> Response:
+        """``POST``."""
+        grant = self._grant(request)
+        fields, _ = await read_form(request)
+        action = fields.get("action", [""])[-1]
+        if action not in ACTIONS:
+            raise HTTPException(400, f"An action is one of {', '.join(sorted(ACTIONS))}.")
+        if action not in grant.may:
+            raise HTTPException(403, "This link only shows the progress.")
+        client = await self._clients.client()
+        async with asyncio.timeout(10):
+            return json_response({"ok": await client.stop(grant.job_id or "")})
+
+    def _grant(self, request: Request) -> Grant:
+        grant = self._tokens.read(request.path_params["token"])
+        if grant is None:
+            raise HTTPException(403, _REFUSED)
+        return grant
+
+
+async def _element(_: Request) -> Response:
+    """The script of ``<job-progress>``; browsers ask each time whether it changed."""
+    headers = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+    return FileResponse(_ELEMENT, media_type="text/javascript", headers=headers)
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return json_response({"error": error.detail}, error.status_code)
+
+
+async def _unreachable(_: Request, error: Exception) -> Response:
+    # without the address: it holds the token
+    _log.warning("progress cannot be told: %r", error)
+    response = json_response({"error": "The progress cannot be told just now."}, 503)
+    response.headers["Retry-After"] = "5"
+    return response
+
+
+async def _failed(_: Request, error: Exception) -> Response:
+    return json_response({"error": "Something went wrong."}, 500)

@@ -1,0 +1,142 @@
+"""The progress of one job, as JSON or as a stream, and nothing beside it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing
+from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from arq_status._client.client import StatusClient
+from arq_status._model.json import encode, standard
+from arq_status._model.snapshot import JobRecord
+from arq_status.web.broadcast import Broadcasts
+from arq_status.web.event_stream import IsAllowed, event_stream, first_of
+from arq_status.web.negotiation import MediaType, preferred
+from arq_status.web.updates import PACE, Gone, frame
+
+#: Seconds for which Redis is waited for.
+_TIMEOUT = 10.0
+_UNKNOWN = "There is no such job: it never was, or it has expired."
+
+HEADERS: Mapping[str, str] = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "Vary": "Accept",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Update:
+    """The progress of a job at one moment, for a stream."""
+
+    def __init__(self, progress: Mapping[str, Any]) -> None:
+        self.progress = progress
+        self._frames = frame("progress", progress)
+        if progress["ended"]:
+            self._frames += frame("end", progress)
+
+    def since(self, _: object) -> bytes:
+        """Return the frames that tell it."""
+        return self._frames
+
+
+#: What several customers of a client look at is read once for all of them.
+_broadcasts: WeakKeyDictionary[StatusClient, Broadcasts[Update | Gone]] = WeakKeyDictionary()
+
+
+async def progress_response(
+    request: Request,
+    client: StatusClient,
+    job_id: str,
+    *,
+    data: Iterable[str] = (),
+    may_stop: bool = False,
+    is_allowed: IsAllowed | None = None,
+) -> Response:
+    """Answer a request for the progress of a job: what ``<job-progress>`` asks for.
+
+        @app.get("/imports/{job_id}/progress")
+        async def progress(request: Request, job_id: str):
+            await check_owner(request, job_id)
+            return await progress_response(request, client, job_id, data=("rows",))
+
+    JSON, or with ``Accept: text/event-stream`` a stream of events ``progress`` and ``end``. It
+    tells status, progress, message and times, and of the job's data the named fields.
+
+    Args:
+        request: the request; only its ``Accept`` header counts.
+        client: the client to ask.
+        job_id: arq's id of the job.
+        data: the names of the fields of the job's data that may be seen; none by default.
+        may_stop: the endpoint also answers ``POST`` with ``action=stop``: have the element show
+            its button.
+        is_allowed: a coroutine function that a stream calls every 10 s; it ends where this returns
+            ``False``.
+    """
+    headers = {**HEADERS, "Allow": "GET, HEAD, POST" if may_stop else "GET, HEAD"}
+    fields = tuple(data)
+    if request.method == "GET" and preferred(request.headers.get("accept", "")) is MediaType.STREAM:
+        response = await _stream(client, job_id, fields, is_allowed or _always)
+    else:
+        async with asyncio.timeout(_TIMEOUT):
+            record = await client.job(job_id)
+        response = None if record is None else json_response(progress_of(record, fields))
+    if response is None:
+        response = json_response({"error": _UNKNOWN}, 404)
+    response.headers.update(headers)
+    return response
+
+
+def progress_of(record: JobRecord, fields: Iterable[str]) -> dict[str, Any]:
+    """Return what a customer may see of a job; times are in seconds."""
+    return {
+        "status": record.status.value,
+        "at": record.at,
+        "total": record.total,
+        "pct_complete": record.pct_complete,
+        "message": record.message,
+        "elapsed": record.elapsed,
+        "eta": record.eta,
+        "ended": record.ended_at is not None,
+        "data": standard({it: record.data[it] for it in fields if it in record.data}),
+    }
+
+
+async def _stream(
+    client: StatusClient, job_id: str, fields: tuple[str, ...], is_allowed: IsAllowed
+) -> Response | None:
+    broadcasts = _broadcasts.setdefault(client, Broadcasts())
+    updates = broadcasts.follow((job_id, fields), partial(_updates, client, job_id, fields))
+    async with asyncio.timeout(_TIMEOUT):
+        first = await first_of(updates)
+    if isinstance(first, Gone):
+        await updates.aclose()
+        return None
+    return event_stream(first, updates, is_allowed)
+
+
+async def _updates(
+    client: StatusClient, job_id: str, fields: tuple[str, ...]
+) -> AsyncGenerator[Update | Gone]:
+    """The progress of the job now and at every change, at most five times a second."""
+    known = False
+    async with aclosing(client.watch(job_id)) as records:
+        async for record in records:
+            known = True
+            yield Update(progress_of(record, fields))
+            await asyncio.sleep(PACE)
+    if not known:
+        yield Gone()
+
+
+async def _always() -> bool:
+    return True
+
+
+def json_response(value: Any, code: int = 200) -> Response:
+    """Return an answer in JSON that nobody keeps, and that tells no other site of its address."""
+    return Response(encode(value), code, HEADERS, "application/json")

@@ -1,0 +1,307 @@
+"""What the customers of an app get of their jobs, and what they do not."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from time import monotonic
+from typing import Any
+
+import httpx
+import pytest
+from arq.connections import ArqRedis
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+
+from arq_status import Status, StatusClient, track_status
+from arq_status._model.record import State
+from arq_status._redis.store import Store
+from arq_status.web import create_progress_app, progress_response, progress_token
+from tests.conftest import StartWorker, ended, started, until
+from tests.records import calls, put_job, write_end, write_running
+from tests.server import free_port
+from tests.web import next_event, page_of, serving, stream
+
+SECRET = "a secret of 16 bytes or more"
+FIELDS = {
+    "status", "at", "total", "pct_complete", "message", "elapsed", "eta", "ended", "data",
+}  # fmt: skip
+#: What nobody but the operators may see of the job below.
+PRIVATE = ("import_secret", "s3cret-arg", "token=abc", "host:7", "arq:queue", "kept")
+
+
+@pytest.fixture
+async def url(pool: ArqRedis) -> AsyncIterator[str]:
+    """The app, mounted below a path."""
+    progress = create_progress_app(pool, secret=SECRET, data=("rows", "absent"))
+    async with serving(Starlette(routes=[Mount("/progress", progress)])) as url:
+        yield f"{url}/progress"
+
+
+@pytest.fixture
+async def http(url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A customer's client."""
+    async with httpx.AsyncClient(base_url=f"{url}/") as http:
+        yield http
+
+
+async def write_private(pool: ArqRedis) -> None:
+    """A failed job with something in all its fields."""
+    await write_end(
+        pool, "job", State.FAILED, function="import_secret", args="'s3cret-arg'", at=40,
+        message="Importing", error="HTTPError: token=abc", worker="host:7:x",
+        fields={"rows": 12, "kept": "secret"},
+    )  # fmt: skip
+
+
+async def report(ctx: dict[str, Any], pause: float = 0.005) -> None:
+    """A job that reports until it is stopped."""
+    for number in range(1_000_000):
+        await ctx["status"].at(number % 100, f"Row {number}")
+        await asyncio.sleep(pause)
+
+
+async def test_the_holder_sees_progress_and_nothing_else(
+    http: httpx.AsyncClient, pool: ArqRedis
+) -> None:
+    """Exactly these fields, of the data those that are named, and nothing in the headers."""
+    await write_private(pool)
+    response = await http.get(progress_token(SECRET, "job"))
+    assert response.status_code == 200
+    found = response.json()
+    assert found.keys() == FIELDS
+    assert (found["status"], found["at"], found["total"], found["pct_complete"]) == (
+        "failed", 40, 100, 40,
+    )  # fmt: skip
+    assert (found["message"], found["ended"], found["data"]) == ("Importing", True, {"rows": 12})
+    told = response.text + str(response.headers)
+    assert not [it for it in PRIVATE if it in told]
+    assert response.headers["referrer-policy"] == "no-referrer"
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["vary"] == "Accept"
+
+
+async def test_a_stream_tells_the_same_and_the_end(url: str, pool: ArqRedis) -> None:
+    """Two events with the same fields, and it ends."""
+    await write_private(pool)
+    async with stream(f"{url}/{progress_token(SECRET, 'job')}") as events:
+        found = [event async for event in events]
+    assert [name for name, _ in found] == ["progress", "end"]
+    assert all(data.keys() == FIELDS and data["status"] == "failed" for _, data in found)
+    assert not [it for it in PRIVATE if it in str(found)]
+
+
+async def test_a_running_job_is_followed(
+    url: str, pool: ArqRedis, start_worker: StartWorker
+) -> None:
+    """From the queue to its end, at most five times a second."""
+    await pool.enqueue_job("report", _job_id="job")
+    async with stream(f"{url}/{progress_token(SECRET, 'job', may=['stop'])}") as events:
+        assert (await next_event(events, "progress"))["status"] == "queued"
+        await start_worker(track_status({"functions": [report]}))
+        await next_event(events, "progress", status="working")
+        began = monotonic()
+        for _ in range(6):
+            await next_event(events, "progress")
+        assert monotonic() - began >= 0.9
+        async with httpx.AsyncClient() as http:
+            token = progress_token(SECRET, "job", may=["stop"])
+            stopped = await http.post(f"{url}/{token}", data={"action": "stop"})
+        assert stopped.json() == {"ok": True}
+        assert (await next_event(events, "end"))["status"] == "stopped"
+
+
+async def test_who_may_not_stop(
+    http: httpx.AsyncClient, client: StatusClient, pool: ArqRedis, start_worker: StartWorker
+) -> None:
+    """A token that only shows refuses, and so does any other action; the header tells which."""
+    await pool.enqueue_job("report", _job_id="job")
+    await start_worker(track_status({"functions": [report]}))
+    await started(client, "job")
+    looking, stopping = progress_token(SECRET, "job"), progress_token(SECRET, "job", may=["stop"])
+    assert (await http.get(looking)).headers["allow"] == "GET, HEAD"
+    assert (await http.get(stopping)).headers["allow"] == "GET, HEAD, POST"
+    refused = await http.post(looking, data={"action": "stop"})
+    assert (refused.status_code, refused.json()["error"]) == (
+        403, "This link only shows the progress.",
+    )  # fmt: skip
+    for action in ("", "force-stop", "delete", "retry"):
+        response = await http.post(stopping, data={"action": action})
+        assert (response.status_code, response.json()) == (
+            400, {"error": "An action is one of stop."},
+        )  # fmt: skip
+    assert (await http.post(stopping, content=b"x" * 70_000)).status_code == 413
+    assert await client.is_working("job")
+    assert (await http.post(stopping, data={"action": "stop"})).json() == {"ok": True}
+    assert (await ended(client, "job")).status is Status.STOPPED
+    assert (await http.post(stopping, data={"action": "stop"})).json() == {"ok": False}
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream", "text/html"])
+async def test_bad_and_expired_tokens_get_the_same(
+    http: httpx.AsyncClient, pool: ArqRedis, accept: str
+) -> None:
+    """Status, body and headers are equal, whether there is such a job or not."""
+    await write_end(pool, "job")
+    expired = progress_token(SECRET, "job", expires=0.001)
+    await asyncio.sleep(0.002)
+    foreign = progress_token("some other secret, as long", "job")
+    answers = []
+    for token in (expired, foreign, "nonsense", progress_token(SECRET, "none", expires=0.001)):
+        for method in ("GET", "POST"):
+            response = await http.request(method, token, headers={"Accept": accept})
+            headers = {k: v for k, v in response.headers.items() if k != "date"}
+            answers.append((response.status_code, response.json(), headers))
+    assert answers[0][:2] == (403, {"error": "This link is not valid, or not any more."})
+    assert all(answer == answers[0] for answer in answers)
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+async def test_an_unknown_job(http: httpx.AsyncClient, accept: str) -> None:
+    """404 and a sentence."""
+    response = await http.get(progress_token(SECRET, "none"), headers={"Accept": accept})
+    assert response.status_code == 404
+    assert response.json()["error"].startswith("There is no such job")
+
+
+async def test_a_stream_ends_with_its_token(
+    url: str, pool: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the job goes on, and nothing changes."""
+    monkeypatch.setattr("arq_status.web.event_stream._CHECK_INTERVAL", 1)
+    await put_job(pool, "job")
+    token = progress_token(SECRET, "job", expires=1)
+    began = monotonic()
+    async with stream(f"{url}/{token}") as events:
+        assert [name async for name, _ in events] == ["progress"]
+    assert monotonic() - began < 10
+    async with httpx.AsyncClient() as http:
+        assert (await http.get(f"{url}/{token}")).status_code == 403
+
+
+async def test_a_stream_ends_when_the_job_is_deleted(
+    url: str, pool: ArqRedis, client: StatusClient
+) -> None:
+    """Without an end event; who asks again gets 404."""
+    await write_running(pool, "job")
+    async with stream(f"{url}/{progress_token(SECRET, 'job')}") as events:
+        assert await next_event(events, "progress")
+        await pool.delete("arq:job:job", "arq:in-progress:job")
+        await pool.zrem("arq:queue", "job")
+        await client.delete("job")
+        assert "end" not in [name async for name, _ in events]
+
+
+async def test_many_customers_share_a_connection(
+    url: str, pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """However many look at one job, its changes are read once."""
+    await put_job(pool, "job")
+    async with AsyncExitStack() as stack:
+        for number in range(20):
+            token = progress_token(SECRET, "job", expires=60 + number)
+            events = await stack.enter_async_context(stream(f"{url}/{token}"))
+            assert await next_event(events, "progress")
+        channel = Store(pool).channel
+        assert (await pool.pubsub_numsub(channel))[0][1] == 1
+        await pool.config_resetstat()
+        await client.store("job", rows=1)
+        assert (await next_event(events, "progress"))["data"] == {"rows": 1}
+        assert (await calls(pool)).get("evalsha", 0) <= 8
+
+
+async def test_other_sites_that_may_read(pool: ArqRedis) -> None:
+    """CORS for those that are named, for ``GET`` alone; none otherwise."""
+    await write_end(pool, "job")
+    app = create_progress_app(pool, secret=SECRET, allow_origins=["https://app.example"])
+    token = progress_token(SECRET, "job")
+    async with page_of(app) as page:
+        allowed = await page.get(token, headers={"Origin": "https://app.example"})
+        assert allowed.headers["access-control-allow-origin"] == "https://app.example"
+        assert allowed.headers["access-control-expose-headers"] == "Allow"
+        other = await page.get(token, headers={"Origin": "https://evil.example"})
+        assert "access-control-allow-origin" not in other.headers
+        asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
+        assert (await page.options(token, headers=asked)).status_code == 400
+        element = await page.get("element.js", headers={"Origin": "https://app.example"})
+        assert element.headers["access-control-allow-origin"] == "https://app.example"
+    async with page_of(create_progress_app(pool, secret=SECRET)) as page:
+        response = await page.get(token, headers={"Origin": "https://app.example"})
+        assert not [name for name in response.headers if name.startswith("access-control")]
+
+
+async def test_the_element(http: httpx.AsyncClient) -> None:
+    """A script of less than 6 KiB, asked for anew each time."""
+    response = await http.get("element.js")
+    assert response.headers["content-type"].startswith("text/javascript")
+    assert response.headers["cache-control"] == "no-cache"
+    assert len(response.content) < 6 * 1024
+    assert response.headers["etag"]
+
+
+async def test_redis_is_away(caplog: pytest.LogCaptureFixture) -> None:
+    """503 and a sentence; the token is in no line of the log."""
+    token = progress_token(SECRET, "job")
+    app = create_progress_app(f"redis://127.0.0.1:{free_port()}", secret=SECRET)
+    async with page_of(app) as page:
+        with caplog.at_level(logging.DEBUG, "arq_status"):
+            for accept in ("application/json", "text/event-stream"):
+                response = await page.get(token, headers={"Accept": accept})
+                assert response.status_code == 503
+                assert response.json() == {"error": "The progress cannot be told just now."}
+            assert (await page.post(token, data={"action": "stop"})).status_code == 403
+    assert "progress cannot be told" in caplog.text
+    assert token not in caplog.text
+
+
+async def test_what_goes_wrong_says_nothing() -> None:
+    """An unexpected error is a 500 without a word of what it was."""
+
+    def fail() -> str:
+        raise RuntimeError("secret details")
+
+    async with page_of(create_progress_app(fail, secret=SECRET)) as page:
+        response = await page.get(progress_token(SECRET, "job"))
+    assert (response.status_code, response.json()) == (500, {"error": "Something went wrong."})
+
+
+async def test_an_app_that_checks_its_own_session(pool: ArqRedis, client: StatusClient) -> None:
+    """It answers from an endpoint of its own, without a token."""
+    await write_end(pool, "job", fields={"rows": 3})
+
+    async def progress(request: Request) -> Response:
+        if request.headers.get("x-user") != "ann":
+            return Response(status_code=403)
+        return await progress_response(request, client, "job", data=["rows"], may_stop=True)
+
+    async with serving(Starlette(routes=[Route("/mine", progress)])) as url:
+        async with httpx.AsyncClient(headers={"X-User": "ann"}) as http:
+            found = await http.get(f"{url}/mine")
+            assert (found.json()["data"], found.headers["allow"]) == (
+                {"rows": 3},
+                "GET, HEAD, POST",
+            )
+            assert (
+                await http.head(f"{url}/mine", headers={"Accept": "text/event-stream"})
+            ).is_success
+        async with httpx.AsyncClient() as http:
+            assert (await http.get(f"{url}/mine")).status_code == 403
+
+
+async def test_the_app_closes_what_it_opened(dsn: str, pool: ArqRedis) -> None:
+    """When its own lifespan runs, its connections are closed at the end."""
+    await write_end(pool, "job")
+    before = len(await pool.client_list())
+    async with serving(create_progress_app(dsn, secret=SECRET), lifespan="on") as url:
+        async with httpx.AsyncClient() as http:
+            token = progress_token(SECRET, "job", expires=timedelta(minutes=1))
+            assert (await http.get(f"{url}/{token}")).is_success
+        assert len(await pool.client_list()) > before
+
+    async def is_closed() -> bool:
+        return len(await pool.client_list()) == before
+
+    await until(is_closed)
