@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from arq_status._model.facts import DeadWorker
 
@@ -20,10 +21,11 @@ def pairs(reply: Mapping[bytes, bytes] | list[bytes] | None) -> Mapping[bytes, b
     return dict(zip(reply[::2], reply[1::2], strict=True)) if reply else {}
 
 
-def scored(flat: list[bytes]) -> list[tuple[str, int]]:
-    """Ids and scores, as Redis gives a sorted set."""
-    items = zip(flat[::2], flat[1::2], strict=True)
-    return [(text(job_id), score(raw) or 0) for job_id, raw in items]
+def scored(reply: list[Any]) -> list[tuple[str, int]]:
+    """Ids and scores, as Redis gives a sorted set: in turn, or with RESP3 in pairs."""
+    in_pairs = reply and isinstance(reply[0], list)
+    items = reply if in_pairs else zip(reply[::2], reply[1::2], strict=True)
+    return [(text(member), score(raw) or 0) for member, raw in items]
 
 
 def integer(raw: bytes | None) -> int | None:

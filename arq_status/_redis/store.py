@@ -187,7 +187,13 @@ class Store:
     ) -> None:
         """Tell that a worker is alive; announces it where Redis does not know it."""
         described = json.dumps(
-            {"queue": queue, "in_progress_ms": in_progress_ms, "blocked_ms": blocked_ms}
+            {
+                "queue": queue,
+                "in_progress_ms": in_progress_ms,
+                "blocked_ms": blocked_ms,
+                # for doctor alone, which compares it with Redis' time of the heartbeat
+                "wall_ms": timestamp_ms(),
+            }
         )
         announced = [
             part

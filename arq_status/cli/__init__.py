@@ -1,4 +1,4 @@
-"""The ``arq-status`` command: lists, shows, follows and steers arq's jobs from the terminal."""
+"""The ``arq-status`` command: arq's jobs in the terminal."""
 
 import sys
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        argv: its arguments; by default those of the process.
+        argv: its arguments; ``None``: those of the process.
 
     Returns:
-        What the process is to exit with; ``arq-status --help`` tells what it means.
+        The exit code; ``arq-status --help`` lists them.
     """
     try:
-        from arq_status.cli.app import run  # noqa: PLC0415 - it needs what may be missing
+        from arq_status.cli.app import run  # noqa: PLC0415 - it needs the extra
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "rich":
             raise

@@ -1,49 +1,64 @@
 """``stop``, ``cancel``, ``retry`` and ``delete``."""
 
-from collections.abc import Awaitable, Callable
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from rich.console import Group
 from rich.text import Text
 
-from arq_status.cli.plain import told
-from arq_status.cli.tool import Exit, Tool
+from arq_status.cli.context import Context, Exit
+from arq_status.cli.escaping import escaped
 
 
-async def stop(tool: Tool) -> Exit:
-    """Stop jobs."""
-    action = partial(tool.client.stop, force=tool.arguments.force)
-    return await _act(tool, action, "is told to stop", "does not run, or is not tracked")
+@dataclass(frozen=True, slots=True)
+class Action:
+    """How an action is described: in the help, of a job it was done to, and of any other."""
+
+    help: str
+    done: str
+    refused: str
 
 
-async def cancel(tool: Tool) -> Exit:
-    """Take jobs out of their queues."""
-    return await _act(tool, tool.client.cancel, "is cancelled", "does not wait in a queue")
+ACTIONS: Mapping[str, Action] = {
+    "stop": Action(
+        "stop running jobs at their next progress call, and take waiting ones out of their queue",
+        "is told to stop",
+        "does not run, or is not tracked",
+    ),
+    "cancel": Action(
+        "take waiting jobs out of their queue for good",
+        "is cancelled",
+        "does not wait in a queue",
+    ),
+    "retry": Action(
+        "run failed, stopped or interrupted jobs again",
+        "is queued again",
+        "did not fail, or its payload is gone",
+    ),
+    "delete": Action(
+        "delete the tracking data of jobs; live jobs go on",
+        "is deleted",
+        "is not known",
+    ),
+}
 
 
-async def retry(tool: Tool) -> Exit:
-    """Run jobs again."""
-    not_done = "did not fail, or what it was enqueued with is gone"
-    return await _act(tool, tool.client.retry, "is queued again", not_done)
-
-
-async def delete(tool: Tool) -> Exit:
-    """Forget what was tracked of jobs."""
-    return await _act(tool, tool.client.delete, "is forgotten", "is not known")
-
-
-async def _act(
-    tool: Tool, action: Callable[[str], Awaitable[object]], done: str, not_done: str
-) -> Exit:
-    outcomes = {job_id: bool(await action(job_id)) for job_id in tool.arguments.job_ids}
+async def act(context: Context) -> Exit:
+    """Do to each job what the command is named after."""
+    name: str = context.arguments.command
+    method, options = getattr(context.client, name), {}
+    if name == "stop":
+        options = {"force": context.arguments.force}
+    done = {it: bool(await method(it, **options)) for it in context.arguments.job_ids}
+    action = ACTIONS[name]
     lines = [
         Text.assemble(
-            Text("✔ ", "green") if outcome else Text("✘ ", "red"),
-            told(job_id, "bold"),
-            f" {done if outcome else not_done}",
+            Text("✔ ", "green") if succeeded else Text("✘ ", "red"),
+            escaped(job_id, "bold"),
+            f" {action.done if succeeded else action.refused}",
         )
-        for job_id, outcome in outcomes.items()
+        for job_id, succeeded in done.items()
     ]
-    succeeded = all(outcomes.values())
-    tool.answer(Group(*lines), {"ok": succeeded, "jobs": outcomes})
-    return Exit.FINE if succeeded else Exit.NOT_DONE
+    ok = all(done.values())
+    context.print_result(Group(*lines), {"ok": ok, "jobs": done})
+    return Exit.OK if ok else Exit.FAILED

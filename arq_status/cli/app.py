@@ -1,102 +1,73 @@
-"""Runs a command and turns what goes wrong into a sentence."""
+"""Runs a command and turns errors into a sentence and an exit code."""
 
 import argparse
 import asyncio
-import io
-import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
-from arq_status.cli.actions import cancel, delete, retry, stop
+from arq_status.cli.actions import ACTIONS, act
+from arq_status.cli.context import NOT_A_DSN, Context, Exit, shown_dsn
 from arq_status.cli.doctor.report import doctor
+from arq_status.cli.output import Output, OutputError, report_error
 from arq_status.cli.parser import parse
 from arq_status.cli.queries import counts, list_jobs, show
-from arq_status.cli.tool import Exit, Tool, complain, shown_dsn
+from arq_status.cli.serve import serve
 from arq_status.cli.watch import watch
 
-_COMMANDS: dict[str, Callable[[Tool], Awaitable[Exit]]] = {
+_COMMANDS: dict[str, Callable[[Context], Awaitable[Exit]]] = {
     "list": list_jobs,
     "show": show,
     "watch": watch,
     "counts": counts,
     "doctor": doctor,
-    "stop": stop,
-    "cancel": cancel,
-    "retry": retry,
-    "delete": delete,
+    **dict.fromkeys(ACTIONS, act),
 }
-
-_NO_DSN = "what is given is no DSN of a Redis, such as redis://localhost:6379/0"
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def run(argv: Sequence[str] | None) -> int:
-    """Run the command with these arguments; what to exit with."""
-    arguments = parse(argv)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # a terminal that cannot show a character gets it escaped
-        sys.stdout.reconfigure(errors="backslashreplace")
+    """Run the command with these arguments and return its exit code."""
+    output = Output(sys.stdout)
     try:
-        if arguments.command == "serve":
-            return _serve(arguments)
-        code = asyncio.run(_run(arguments))
-        sys.stdout.flush()
-        return code
+        try:
+            return _run(parse(argv), output)
+        finally:
+            output.flush()
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        # who read has seen enough; nothing more is to be flushed into it at the end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.FINE
+    except OutputError as error:
+        output.discard()
+        if isinstance(error.__cause__, BrokenPipeError):
+            # the reader has seen enough
+            return Exit.OK
+        report_error(f"cannot write to standard output: {error}")
+        return Exit.FAILED
 
 
-async def _run(arguments: argparse.Namespace) -> Exit:
+def _run(arguments: argparse.Namespace, output: Output) -> Exit:
+    if arguments.command == "serve":
+        return serve(arguments)
     try:
-        tool = Tool(arguments)
+        context = Context(arguments, output)
     except ValueError:
-        # which may tell a part of a password
-        complain(_NO_DSN)
+        report_error(NOT_A_DSN)
         return Exit.USAGE
+    return asyncio.run(_run_async(context))
+
+
+async def _run_async(context: Context) -> Exit:
+    dsn = shown_dsn(context.arguments.redis)
     try:
-        return await _COMMANDS[arguments.command](tool)
+        return await _COMMANDS[context.arguments.command](context)
     except ValueError as error:
-        return tool.complain(str(error), Exit.USAGE)
+        return context.fail(str(error), Exit.USAGE)
     except (ResponseError, AuthenticationError) as error:
-        return tool.complain(f"{shown_dsn(arguments.redis)} refuses: {error}", Exit.AWAY)
+        return context.fail(f"{dsn} refuses: {error}", Exit.UNREACHABLE)
     except (RedisError, OSError) as error:
-        if isinstance(error, BrokenPipeError):
-            raise
-        sentence = f"{shown_dsn(arguments.redis)} cannot be reached: {error}".rstrip(".")
-        return tool.complain(
-            f"{sentence}. Start it, or name another with --redis or REDIS_URL.", Exit.AWAY
+        sentence = f"{dsn} cannot be reached: {error}".rstrip(".")
+        return context.fail(
+            f"{sentence}. Start it, or name another with --redis or REDIS_URL.", Exit.UNREACHABLE
         )
     finally:
-        await tool.aclose()
-
-
-def _serve(arguments: argparse.Namespace) -> Exit:
-    if arguments.host not in _LOOPBACK and not arguments.read_only:
-        complain(f"whoever reaches {arguments.host} may act on jobs; --read-only shows them only")
-    try:
-        # they need what may be missing
-        from arq_status.web import serve  # noqa: PLC0415
-        from arq_status.web.clients import OwnClient  # noqa: PLC0415
-
-        serve(
-            OwnClient(arguments.redis, queues=arguments.queues),
-            host=arguments.host,
-            port=arguments.port,
-            root_path=arguments.root_path,
-            title=arguments.title,
-            read_only=arguments.read_only,
-        )
-    except ModuleNotFoundError as error:
-        complain(str(error))
-        return Exit.USAGE
-    except ValueError:
-        # which may tell a part of a password
-        complain(_NO_DSN)
-        return Exit.USAGE
-    return Exit.FINE
+        await context.aclose()

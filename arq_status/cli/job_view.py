@@ -1,4 +1,4 @@
-"""A job in the terminal: all that is known of it, or how it moves."""
+"""A job in the terminal: in full, or while it is being followed."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -11,12 +11,12 @@ from arq_status._model.durations import clock, duration, relative, whole
 from arq_status._model.json import readable
 from arq_status._model.snapshot import JobRecord
 from arq_status._model.status import Status
-from arq_status.cli.looks import DIM, STYLES, bar, is_known, status_text
-from arq_status.cli.plain import told
+from arq_status.cli.escaping import escaped
+from arq_status.cli.styles import DIM, STYLES, has_percentage, progress_bar, status_text
 
 
 def job_view(record: JobRecord) -> RenderableType:
-    """All that is known of a job."""
+    """Return all that is known about a job."""
     now = datetime.now(UTC)
     table = Table.grid(padding=(0, 2))
     table.add_column(style=DIM)
@@ -24,7 +24,7 @@ def job_view(record: JobRecord) -> RenderableType:
     for name, value in _facts(record, now).items():
         if value is not None:
             table.add_row(name, value)
-    head = Text.assemble(told(record.job_id, "bold"), "  ", status_text(record.status))
+    head = Text.assemble(escaped(record.job_id, "bold"), "  ", status_text(record.status))
     return Group(head, Padding(table, (1, 0, 0, 2)))
 
 
@@ -33,7 +33,7 @@ def _facts(record: JobRecord, now: datetime) -> dict[str, RenderableType | None]
         return None if time is None else Text(f"{clock(time)}  ({relative(time, now)})")
 
     def text(value: str | None) -> Text | None:
-        return told(value, lines=True) if value else None
+        return escaped(value, multiline=True) if value else None
 
     elapsed, eta = record.elapsed, record.eta
     return {
@@ -41,7 +41,7 @@ def _facts(record: JobRecord, now: datetime) -> dict[str, RenderableType | None]
         "args": text(record.args),
         "progress": None if record.started_at is None else _progress_line(record),
         "message": text(record.message),
-        "error": None if record.error is None else told(record.error, "red", lines=True),
+        "error": None if record.error is None else escaped(record.error, "red", multiline=True),
         "queue": text(record.queue),
         "try": None if record.job_try is None else Text(str(record.job_try)),
         "worker": text(record.worker),
@@ -53,33 +53,33 @@ def _facts(record: JobRecord, now: datetime) -> dict[str, RenderableType | None]
         "elapsed": None if elapsed is None else Text(duration(elapsed)),
         "left": None if eta is None else Text(f"about {whole(eta)}"),
         "expires": moment(record.expires_at),
-        "data": told(readable(record.data), lines=True) if record.data else None,
+        "data": escaped(readable(record.data), multiline=True) if record.data else None,
     }
 
 
 def _progress_line(record: JobRecord) -> RenderableType:
-    """A bar, and how far that is in figures."""
+    """Return a bar and the figures behind it."""
     grid = Table.grid(padding=(0, 1))
     figures = f"{record.pct_complete} %"
     if record.total:
         figures += f"   {record.at:g} of {record.total:g}"
     elif record.at:
         figures = f"{record.at:g}"
-    grid.add_row(bar(record, 24), Text(figures))
+    grid.add_row(progress_bar(record, 24), Text(figures))
     return grid
 
 
-def moving_view(record: JobRecord, width: int) -> RenderableType:
-    """A job that is being followed."""
+def live_view(record: JobRecord, width: int) -> RenderableType:
+    """Return a job that is being followed."""
     now = datetime.now(UTC)
     head = Text.assemble(
-        status_text(record.status), "  ", told(record.function or "?"), "  ",
-        told(record.job_id, DIM),
+        status_text(record.status), "  ", escaped(record.function or "?"), "  ",
+        escaped(record.job_id, DIM),
     )  # fmt: skip
     head.no_wrap, head.overflow = True, "ellipsis"
     lines: list[RenderableType] = [head]
     if record.started_at is not None:
-        lines.append(_moving_bar(record, now - record.started_at, width))
+        lines.append(_live_bar(record, now - record.started_at, width))
     elif record.ended_at is None:
         due = record.due_at
         waits = f"due {relative(due, now)}" if due and due > now else "waits for a worker"
@@ -87,23 +87,23 @@ def moving_view(record: JobRecord, width: int) -> RenderableType:
     words = record.error if record.error is not None else record.message
     if words:
         style = "" if record.error is None else STYLES[record.status]
-        line = told(words, style)
+        line = escaped(words, style)
         line.no_wrap, line.overflow = record.ended_at is None, "ellipsis"
         lines.append(Padding(line, (0, 0, 0, 2)))
     return Group(*lines)
 
 
-def _moving_bar(record: JobRecord, since: timedelta, width: int) -> RenderableType:
-    parts = [f"{record.pct_complete:>3} %" if is_known(record) else f"{record.at:>3g}"]
+def _live_bar(record: JobRecord, since: timedelta, width: int) -> RenderableType:
+    parts = [f"{record.pct_complete:>3} %" if has_percentage(record) else f"{record.at:>3g}"]
     if width >= 60 and record.total:
         parts.append(f"{record.at:g}/{record.total:g}")
     if record.status is Status.WORKING:
-        # it runs on between two changes
+        # time passes between two changes
         parts.append(whole(max(since, timedelta())))
     else:
         parts.append(duration(record.elapsed or timedelta()))
     if record.eta is not None and width >= 70:
         parts.append(f"about {whole(record.eta)} left")
     grid = Table.grid(padding=(0, 1))
-    grid.add_row(" ", bar(record, max(8, min(40, width - 46))), Text("  ".join(parts)))
+    grid.add_row(" ", progress_bar(record, max(8, min(40, width - 46))), Text("  ".join(parts)))
     return grid

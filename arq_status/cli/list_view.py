@@ -13,11 +13,11 @@ from arq_status._client.listing import NEWEST
 from arq_status._model.durations import duration, relative
 from arq_status._model.snapshot import JobRecord, Page
 from arq_status._model.status import Status
-from arq_status.cli.looks import DIM, STYLES, bar, is_known, status_text
-from arq_status.cli.plain import told
+from arq_status.cli.escaping import escaped
+from arq_status.cli.styles import DIM, STYLES, has_percentage, progress_bar, status_text
 
 _BAR = 12
-#: Columns between two of the table, and what a message is worth showing in.
+#: The gap between two columns, and the narrowest column for messages.
 _GAP, _LEAST_MESSAGE = 2, 16
 
 
@@ -25,34 +25,19 @@ _GAP, _LEAST_MESSAGE = 2, 16
 class _Column:
     header: str
     cell: Callable[[JobRecord, datetime], RenderableType]
-    #: how wide a terminal has to be to show it, and from which width on something else does
+    #: the widths of a terminal that shows it
     at_least: int = 0
     below: int = 10_000
-    #: how wide it may be before it takes more lines, or is cut
+    #: its greatest width; what is longer is wrapped, or cut
     widest: int | None = None
     is_cut: bool = False
-
-
-def _job_id(record: JobRecord, now: datetime) -> RenderableType:
-    del now
-    return told(record.job_id, "bold")
-
-
-def _function(record: JobRecord, now: datetime) -> RenderableType:
-    del now
-    return told(record.function or "")
-
-
-def _status(record: JobRecord, now: datetime) -> RenderableType:
-    del now
-    return status_text(record.status)
 
 
 def _progress(record: JobRecord, now: datetime) -> RenderableType:
     if record.started_at is None:
         return _figure(record, now)
     grid = Table.grid(padding=(0, 1))
-    grid.add_row(bar(record, _BAR), _figure(record, now))
+    grid.add_row(progress_bar(record, _BAR), _figure(record, now))
     return grid
 
 
@@ -61,18 +46,16 @@ def _figure(record: JobRecord, now: datetime) -> RenderableType:
         return Text(relative(record.due_at, now), DIM)
     if record.started_at is None:
         return ""
-    return Text(f"{record.pct_complete:>3} %" if is_known(record) else f"{record.at:>5g}")
+    return Text(f"{record.pct_complete:>3} %" if has_percentage(record) else f"{record.at:>5g}")
 
 
-def _message(record: JobRecord, now: datetime) -> RenderableType:
-    del now
+def _message(record: JobRecord) -> RenderableType:
     if record.error is not None and record.status is not Status.RETRYING:
-        return told(record.error, STYLES[record.status])
-    return told(record.message or "")
+        return escaped(record.error, STYLES[record.status])
+    return escaped(record.message or "")
 
 
-def _elapsed(record: JobRecord, now: datetime) -> RenderableType:
-    del now
+def _elapsed(record: JobRecord) -> RenderableType:
     return "" if record.elapsed is None else Text(duration(record.elapsed))
 
 
@@ -81,23 +64,23 @@ def _updated(record: JobRecord, now: datetime) -> RenderableType:
 
 
 _COLUMNS = (
-    _Column("Job", _job_id, widest=36),
-    _Column("Function", _function, at_least=64, widest=24),
-    _Column("Status", _status),
+    _Column("Job", lambda it, _: escaped(it.job_id, "bold"), widest=36),
+    _Column("Function", lambda it, _: escaped(it.function or ""), at_least=64, widest=24),
+    _Column("Status", lambda it, _: status_text(it.status)),
     _Column("Progress", _progress, at_least=92),
     _Column("", _figure, below=92),
-    _Column("Elapsed", _elapsed, at_least=124),
+    _Column("Elapsed", lambda it, _: _elapsed(it), at_least=124),
     _Column("Updated", _updated, at_least=56),
 )
 
 
 def list_view(page: Page, counts: Mapping[Status, int], console: Console) -> RenderableType:
-    """A page of the list, with as many columns as there is room for."""
+    """Return a page of the list with as many columns as fit."""
     now, width = datetime.now(UTC), console.width
     shown = [column for column in _COLUMNS if column.at_least <= width < column.below]
     room = width - console.measure(_table(shown, page, now)).maximum - _GAP
     if room >= _LEAST_MESSAGE:
-        shown.append(_Column("Message", _message, widest=room, is_cut=True))
+        shown.append(_Column("Message", lambda it, _: _message(it), widest=room, is_cut=True))
     return Group(_table(shown, page, now), Text(), counts_line(counts, width), _summary(page))
 
 
@@ -125,7 +108,7 @@ def _summary(page: Page) -> Text:
 
 
 def counts_line(counts: Mapping[Status, int], width: int) -> Text:
-    """The counts that are not 0, on as few lines as they take."""
+    """Return the counts that are not 0, on as few lines as possible."""
     lines = [Text()]
     for status, number in counts.items():
         if number:
@@ -137,7 +120,7 @@ def counts_line(counts: Mapping[Status, int], width: int) -> Text:
 
 
 def counts_view(counts: Mapping[Status, int]) -> RenderableType:
-    """All counts."""
+    """Return all counts."""
     table = Table.grid(padding=(0, 2))
     table.add_column()
     table.add_column(justify="right")

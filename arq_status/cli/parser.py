@@ -3,13 +3,14 @@
 import argparse
 import os
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import TypeAlias
 
 from arq_status._model.query import SORTS
 from arq_status._model.status import Status
+from arq_status.cli.actions import ACTIONS
+from arq_status.cli.packages import distribution
 
-#: It has no public name.
+#: argparse gives it no public name.
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 _EPILOG = """\
@@ -19,8 +20,9 @@ examples:
   arq-status doctor ID --redis redis://localhost:6379/1
 
 exit codes:
-  0    fine; watch: every job is complete; doctor: no problem
-  1    not done, or no such job; watch: a job is not complete; doctor: a problem
+  0    done; watch: every job is complete; doctor: no problem
+  1    not done, or no such job; watch: a job is not complete; doctor: a problem;
+       or the output cannot be written
   2    the arguments are wrong, or a package is missing
   3    Redis cannot be reached, or refuses
   130  interrupted with Ctrl-C
@@ -31,7 +33,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the arguments.
 
     Raises:
-        SystemExit: they are wrong (2), or ask for help (0).
+        SystemExit: they are wrong (2), or ask for help or the version (0).
     """
     return _parser().parse_args(argv)
 
@@ -39,18 +41,18 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="arq-status",
-        description="What are the arq jobs doing? COMMAND --help tells more of each command.",
+        description="What are the arq jobs doing? COMMAND --help tells more about a command.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--version", action="version", version=version("arq-status"), help="print the version"
-    )
+    _, version = distribution("arq_status")
+    parser.add_argument("--version", action="version", version=version, help="print the version")
     _add_common(parser)
     parser.set_defaults(
         redis=os.environ.get("REDIS_URL") or "redis://localhost", queues=None, json=False
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_list(commands)
     _add_queries(commands)
     _add_actions(commands)
     _add_serve(commands)
@@ -66,12 +68,12 @@ def _add_command(commands: Commands, name: str, words: str) -> argparse.Argument
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    """What may stand before the command and behind it."""
+    """Add the arguments that may stand before the command or after it."""
     parser.add_argument(
         "--redis",
         metavar="DSN",
         default=argparse.SUPPRESS,
-        help="which Redis to ask; else REDIS_URL, else redis://localhost",
+        help="the Redis to ask (default: REDIS_URL, else redis://localhost)",
     )
     parser.add_argument(
         "--queue",
@@ -79,7 +81,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         dest="queues",
         action="append",
         default=argparse.SUPPRESS,
-        help="where to look for live jobs, once for each; else in all that are known",
+        help="a queue to look for live jobs in, repeatable (default: all known queues)",
     )
     parser.add_argument(
         "--json",
@@ -89,60 +91,75 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_queries(commands: Commands) -> None:
+def _add_list(commands: Commands) -> None:
     listing = _add_command(commands, "list", "list jobs")
     statuses = [str(status) for status in Status]
     listing.add_argument("--status", choices=statuses, help="only jobs of this status")
     listing.add_argument("--function", metavar="NAME", help="only jobs of this function")
-    listing.add_argument("--search", metavar="TEXT", help="an id, or a part of a function's name")
+    listing.add_argument("--search", metavar="TEXT", help="an id, or part of a function's name")
     listing.add_argument(
-        "--sort", choices=SORTS, default="updated_at", help="what to sort by; updated_at"
+        "--sort", choices=SORTS, default="updated_at", help="(default: %(default)s)"
     )
     listing.add_argument(
-        "--ascending", action="store_true", help="the lowest or oldest first; else last"
+        "--ascending", action="store_true", help="lowest or oldest first (default: last)"
     )
-    listing.add_argument("--page", type=int, default=1, metavar="N", help="which page; 1")
+    listing.add_argument("--page", type=int, default=1, metavar="N", help="(default: 1)")
     listing.add_argument(
-        "--per-page", type=int, default=25, metavar="N", help="jobs on a page, 1 to 500; 25"
+        "--per-page", type=int, default=25, metavar="N", help="1 to 500 (default: 25)"
     )
 
-    show = _add_command(commands, "show", "show all that is known of a job")
+
+def _add_queries(commands: Commands) -> None:
+    show = _add_command(commands, "show", "show all that is known about a job")
     show.add_argument("job_id", metavar="ID", help="arq's id of the job")
 
     watch = _add_command(commands, "watch", "follow jobs until they end")
-    watch.add_argument("job_ids", metavar="ID", nargs="+", help="arq's id of a job")
+    _add_job_ids(watch)
     watch.add_argument(
-        "--timeout", type=float, metavar="SECONDS", help="how long, at most; else until they end"
+        "--timeout", type=float, metavar="SECONDS", help="give up after this time (default: never)"
     )
 
     _add_command(commands, "counts", "count the jobs of each status")
 
-    doctor = _add_command(commands, "doctor", "find out what is wrong, and why a job is missing")
+    doctor = _add_command(
+        commands, "doctor", "find out what is wrong, and why the status of a job is missing"
+    )
     doctor.add_argument("job_id", metavar="ID", nargs="?", help="arq's id of the job to look into")
 
 
 def _add_actions(commands: Commands) -> None:
-    actions = {
-        "stop": "stop running jobs at their next progress call, and take waiting ones out",
-        "cancel": "take jobs that wait out of their queue for good",
-        "retry": "run failed, stopped or interrupted jobs again",
-        "delete": "forget what was tracked of jobs; live ones go on",
-    }
-    for name, words in actions.items():
-        action = _add_command(commands, name, words)
-        action.add_argument("job_ids", metavar="ID", nargs="+", help="arq's id of a job")
+    for name, action in ACTIONS.items():
+        command = _add_command(commands, name, action.help)
+        _add_job_ids(command)
         if name == "stop":
-            action.add_argument(
+            command.add_argument(
                 "--force", action="store_true", help="at their next await, whatever they wait for"
             )
 
 
+def _add_job_ids(command: argparse.ArgumentParser) -> None:
+    command.add_argument("job_ids", metavar="ID", nargs="+", help="arq's id of a job")
+
+
 def _add_serve(commands: Commands) -> None:
     serve = _add_command(commands, "serve", "serve the dashboard")
-    serve.add_argument("--host", default="127.0.0.1", help="where to listen; 127.0.0.1")
-    serve.add_argument("--port", type=int, default=8000, help="0 for any free one; 8000")
+    serve.add_argument("--host", default="127.0.0.1", help="where to listen (default: %(default)s)")
     serve.add_argument(
-        "--root-path", default="", metavar="PATH", help="the prefix that a proxy strips; none"
+        "--port", type=int, default=8000, help="0 for any free one (default: %(default)s)"
     )
-    serve.add_argument("--title", default="Jobs", help="stands at the top of every page; Jobs")
-    serve.add_argument("--read-only", action="store_true", help="show jobs, and change nothing")
+    serve.add_argument(
+        "--allowed-host",
+        metavar="NAME",
+        dest="allowed_hosts",
+        action="append",
+        help="a host name to answer to, repeatable (default: loopback names on a loopback address,"
+        " else any)",
+    )
+    serve.add_argument(
+        "--user", metavar="NAME", help="ask for this user and the password in ARQ_STATUS_PASSWORD"
+    )
+    serve.add_argument(
+        "--root-path", default="", metavar="PATH", help="the prefix that a proxy strips"
+    )
+    serve.add_argument("--title", default="Jobs", help="(default: %(default)s)")
+    serve.add_argument("--read-only", action="store_true", help="show jobs, change nothing")

@@ -12,82 +12,82 @@ from rich.text import Text
 from arq_status._model.json import job_object
 from arq_status._model.snapshot import JobRecord
 from arq_status._model.status import Status
-from arq_status.cli.job_view import moving_view
-from arq_status.cli.plain import plain
-from arq_status.cli.tool import Exit, Tool
+from arq_status.cli.context import Context, Exit
+from arq_status.cli.escaping import escape
+from arq_status.cli.job_view import live_view
 
-#: Seconds between two pictures: time goes on, also where nothing changes.
-_PICTURE = 0.1
+#: Seconds between two frames: times count on, also while nothing changes.
+_FRAME = 0.1
 
 Records = dict[str, JobRecord]
 
 
-async def watch(tool: Tool) -> Exit:
+async def watch(context: Context) -> Exit:
     """Follow jobs until they end."""
-    job_ids: list[str] = list(dict.fromkeys(tool.arguments.job_ids))
+    job_ids: list[str] = list(dict.fromkeys(context.arguments.job_ids))
     records: Records = {}
     follow = _print_changes
-    if not tool.json and tool.console.is_terminal:
+    if not context.json and context.console.is_terminal:
         follow = _draw
     try:
-        async with asyncio.timeout(tool.arguments.timeout):
-            await follow(tool, job_ids, records)
+        async with asyncio.timeout(context.arguments.timeout):
+            await follow(context, job_ids, records)
     except TimeoutError:
         waiting = [it for it in job_ids if it not in records or not records[it].ended_at]
-        sentence = f"{waiting[0]!r} has not ended after {tool.arguments.timeout:g} s"
-        return tool.complain(sentence, Exit.NOT_DONE)
-    return _exit(tool, job_ids, records)
+        sentence = f"{waiting[0]!r} has not ended after {context.arguments.timeout:g} s"
+        return context.fail(sentence, Exit.FAILED)
+    return _exit(context, job_ids, records)
 
 
-def _exit(tool: Tool, job_ids: list[str], records: Records) -> Exit:
-    code = Exit.FINE
+def _exit(context: Context, job_ids: list[str], records: Records) -> Exit:
+    code = Exit.OK
     for job_id in job_ids:
         record = records.get(job_id)
         if record is None:
-            code = tool.unknown(job_id)
+            code = context.fail_unknown(job_id)
         elif record.ended_at is None:
-            code = tool.complain(f"{job_id!r} was deleted", Exit.NOT_DONE)
+            code = context.fail(f"{job_id!r} was deleted", Exit.FAILED)
         elif record.status is not Status.COMPLETE:
-            code = Exit.NOT_DONE
+            code = Exit.FAILED
     return code
 
 
-async def _print_changes(tool: Tool, job_ids: list[str], records: Records) -> None:
-    async with aclosing(_changes(tool, job_ids, records)) as changes:
+async def _print_changes(context: Context, job_ids: list[str], records: Records) -> None:
+    async with aclosing(_changes(context, job_ids, records)) as changes:
         async for record in changes:
-            if record is not None and tool.json:
-                tool.print_json(job_object(record))
+            if record is not None and context.json:
+                context.print_json(job_object(record))
             elif record is not None:
                 words = record.error if record.error is not None else record.message
                 parts = (record.job_id, record.status, f"{record.pct_complete} %", words or "")
-                print(plain("  ".join(parts).rstrip()), flush=True)
+                context.print_line(escape("  ".join(parts).rstrip()), flush=True)
 
 
-async def _draw(tool: Tool, job_ids: list[str], records: Records) -> None:
-    def picture() -> RenderableType:
+async def _draw(context: Context, job_ids: list[str], records: Records) -> None:
+    def frame() -> RenderableType:
         shown = [records[job_id] for job_id in job_ids if job_id in records]
-        views = [moving_view(record, tool.console.width) for record in shown]
+        views = [live_view(record, context.console.width) for record in shown]
         return Group(*(part for view in views for part in (Text(), view)))
 
     drawn = 0.0
-    with Live(console=tool.console, auto_refresh=False) as live:
-        async with aclosing(_changes(tool, job_ids, records)) as changes:
+    with Live(console=context.console, auto_refresh=False) as live:
+        async with aclosing(_changes(context, job_ids, records)) as changes:
             async for _ in changes:
-                if monotonic() - drawn >= _PICTURE:
+                if monotonic() - drawn >= _FRAME:
                     drawn = monotonic()
-                    live.update(picture(), refresh=True)
-        live.update(picture(), refresh=True)
+                    live.update(frame(), refresh=True)
+        live.update(frame(), refresh=True)
 
 
 async def _changes(
-    tool: Tool, job_ids: list[str], records: Records
+    context: Context, job_ids: list[str], records: Records
 ) -> AsyncGenerator[JobRecord | None]:
-    """The records as they change, which are put among the others; ``None`` when none did."""
+    """Yield the records as they change, each stored in ``records`` first; ``None`` in between."""
     changes: asyncio.Queue[JobRecord | Exception | None] = asyncio.Queue()
 
     async def follow(job_id: str) -> None:
         try:
-            async for record in tool.client.watch(job_id):
+            async for record in context.client.watch(job_id):
                 changes.put_nowait(record)
         except Exception as error:
             changes.put_nowait(error)
@@ -99,7 +99,7 @@ async def _changes(
     try:
         while left:
             try:
-                change = await asyncio.wait_for(changes.get(), _PICTURE)
+                change = await asyncio.wait_for(changes.get(), _FRAME)
             except TimeoutError:
                 yield None
                 continue

@@ -31,16 +31,18 @@ from arq_status._model.json import encode, job_object
 from arq_status._model.record import State
 from arq_status.cli import main
 from arq_status.cli.app import _COMMANDS
+from arq_status.cli.context import Context, shown_dsn
+from arq_status.cli.escaping import escape
 from arq_status.cli.parser import _parser, parse
-from arq_status.cli.plain import plain
-from arq_status.cli.tool import Tool, shown_dsn
+from arq_status.web import create_app
 from tests.conftest import StartWorker, ended, until
 from tests.records import HOUR, begin, own_key, put_job, write_end, write_record
 from tests.server import free_port
+from tests.web import page_of
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = "\x1b[31mred\x1b[0m [bold]x[/] \u202eevil\u202c\x07\x00\r\n\ttab \x9b2J end"
-Context = dict[str, Any]
+JobContext = dict[str, Any]
 
 
 @dataclass
@@ -257,7 +259,7 @@ async def slow_jobs(start_worker: StartWorker) -> asyncio.Event:
     """A worker for jobs that make their next step when they are told to."""
     step = asyncio.Event()
 
-    async def work(ctx: Context, steps: int, *, total: int = 4, error: str = "") -> None:
+    async def work(ctx: JobContext, steps: int, *, total: int = 4, error: str = "") -> None:
         await ctx["status"].total(total)
         for number in range(steps):
             await ctx["status"].at(number, f"step {number}")
@@ -306,7 +308,7 @@ async def test_watching_several(
     answer = await command("watch", "good", "bad", "good")
     assert answer.code == 1
     assert sorted(answer.lines) == [
-        f"bad  failed  0 %  ValueError: {plain(HOSTILE)}",
+        f"bad  failed  0 %  ValueError: {escape(HOSTILE)}",
         "good  complete  100 %",
     ]
 
@@ -386,9 +388,12 @@ async def test_bad_usage(command: Command, capsys: pytest.CaptureFixture[str]) -
     for argv, words in (
         (["list", "--page", "0"], "page must be 1 or more, not 0"),
         (["list", "--per-page", "501"], "per_page must be 1 to 500, not 501"),
-        (["list", "--redis", "http://localhost"], "no DSN of a Redis, such as redis://localhost"),
-        (["list", "--redis", "redis://me:sec/ret@localhost"], "what is given is no DSN"),
-        (["list", "--redis", "redis://[::1"], "what is given is no DSN"),
+        (
+            ["list", "--redis", "http://localhost"],
+            "--redis is not a Redis DSN such as redis://localhost",
+        ),
+        (["list", "--redis", "redis://me:sec/ret@localhost"], "--redis is not a Redis DSN"),
+        (["list", "--redis", "redis://[::1"], "--redis is not a Redis DSN"),
     ):
         answer = await command(*argv)
         assert answer.code == 2
@@ -455,17 +460,17 @@ async def test_redis_refuses(command: Command, dsn: str) -> None:
     assert "secret" not in answer.err
 
 
-async def test_redis_refuses_a_command(
-    command: Command, pool: ArqRedis, dsn: str, jobs: None
-) -> None:
-    """What an access list forbids is told in the words of the server."""
-    await acl(pool, "SETUSER guest on nopass ~* &* +@all -info")
+async def test_redis_refuses_a_command(command: Command, pool: ArqRedis, dsn: str) -> None:
+    """A command that an access list forbids is told in the words of the server."""
+    await acl(pool, "SETUSER guest on nopass ~* &* +@all -eval -evalsha")
     try:
-        answer = await command("doctor", "--redis", dsn.replace("//", "//guest:x@"))
+        answer = await command("counts", "--redis", dsn.replace("//", "//guest:x@"))
     finally:
         await acl(pool, "DELUSER guest")
     assert answer.code == 3
+    assert "redis://guest@127.0.0.1" in answer.err
     assert "refuses: " in answer.err
+    assert "evalsha" in answer.err
 
 
 async def acl(redis: Any, words: str) -> None:
@@ -499,10 +504,10 @@ async def test_hostile_text(command: Command, client: StatusClient, pool: ArqRed
 
 def test_plain_text() -> None:
     """What is harmless stays as it is; on one line ends of lines become spaces."""
-    assert plain("château 漢字 [red] :x:") == "château 漢字 [red] :x:"
-    assert plain("a\nb\tc") == "a b c"
-    assert plain("a\nb\tc", lines=True) == "a\nb\tc"
-    assert plain("\u202e\u2066\u200f\ud800\x7f\x85") == "\\u202e\\u2066\\u200f\\ud800\\x7f\\x85"
+    assert escape("château 漢字 [red] :x:") == "château 漢字 [red] :x:"
+    assert escape("a\nb\tc") == "a b c"
+    assert escape("a\nb\tc", multiline=True) == "a\nb\tc"
+    assert escape("\u202e\u2066\u200f\ud800\x7f\x85") == "\\u202e\\u2066\\u200f\\ud800\\x7f\\x85"
 
 
 def run(
@@ -562,19 +567,45 @@ async def test_a_terminal_has_colours(
     assert "\x1b[1;31m● failed" in answer.out
 
 
-async def test_a_closed_pipe(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody reads any more: there is nothing to complain of, now or when the process ends."""
-
-    async def closed(tool: Tool) -> NoReturn:
-        raise BrokenPipeError
-
-    for name in ("list", "counts"):
+async def test_a_closed_pipe(command: Command) -> None:
+    """A reader that is gone is no error, neither at once nor when the process ends."""
+    for argv in (["list"], ["counts", "--json"]):
         reading, writing = os.pipe()
         os.close(reading)
         with os.fdopen(writing, "w") as pipe, redirect_stdout(pipe):
-            answer = await command(name)
+            answer = await command(*argv)
         assert answer == Answer(0, "", "")
-        monkeypatch.setitem(_COMMANDS, "counts", closed)
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("redirection", "argv", "code", "words"),
+    [
+        (">/dev/full", "list", 1, "cannot write to standard output: No space left on device"),
+        (">/dev/full", "watch done --json", 1, "cannot write to standard output: No space left"),
+        (">/dev/full", "--help", 1, "cannot write to standard output: No space left on device"),
+        (">&-", "counts", 1, "cannot write to standard output: it is closed"),
+        (">&-", "show nobody", 1, "no job 'nobody' is known"),
+        ("2>&-", "counts --json", 0, ""),
+        ("2>&- >/dev/full", "counts", 1, ""),
+        ("2>/dev/full", "show nobody", 1, ""),
+    ],
+)
+async def test_nowhere_to_write(
+    dsn: str, pool: ArqRedis, jobs: None, redirection: str, argv: str, code: int, words: str
+) -> None:
+    """A full disk and closed streams are told in one line that does not blame Redis."""
+    process = await asyncio.create_subprocess_shell(
+        # buffered, for argparse ignores what it cannot write
+        f"unset PYTHONUNBUFFERED; {sys.executable} -m arq_status {argv} {redirection}",
+        cwd=ROOT, env={**os.environ, "REDIS_URL": dsn},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    out, err = await process.communicate()
+    assert process.returncode == code
+    assert err.decode().startswith(f"arq-status: {words}" if words else "")
+    assert err.count(b"\n") == bool(words)
+    assert bool(out) == (code == 0)
 
 
 async def test_output_to_anything(command: Command) -> None:
@@ -596,7 +627,7 @@ def test_python_m(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monkey
 async def test_ctrl_c(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """It ends any command with 130; what is open is closed."""
 
-    async def interrupted(tool: Tool) -> NoReturn:
+    async def interrupted(context: Context) -> NoReturn:
         raise KeyboardInterrupt
 
     monkeypatch.setitem(_COMMANDS, "counts", interrupted)
@@ -688,7 +719,10 @@ async def test_serve(dsn: str, pool: ArqRedis, jobs: None) -> None:
     assert "import_rows" in page
     process.send_signal(signal.SIGINT)
     _, err = await process.communicate()
-    words = "arq-status: whoever reaches 0.0.0.0 may act on jobs; --read-only shows them only"
+    words = (
+        "arq-status: everyone who reaches 0.0.0.0 may act on jobs; --user asks for a password,"
+        " --read-only only shows jobs"
+    )
     assert (process.returncode, err.decode().splitlines()[0]) == (0, words)
     assert "Traceback" not in err.decode()
 
@@ -703,13 +737,35 @@ def test_what_serve_is_given(
     assert main("serve --host 0.0.0.0 --port 1 --read-only --root-path /jobs".split()) == 0
     assert given == {
         "host": "0.0.0.0", "port": 1, "read_only": True, "root_path": "/jobs", "title": "Jobs",
+        "authorize": None, "allowed_hosts": None,
     }  # fmt: skip
     assert capsys.readouterr().err == ""
     assert main(["serve", "--host", "::"]) == 0
-    assert "whoever reaches :: may act on jobs" in capsys.readouterr().err
+    assert "everyone who reaches :: may act on jobs" in capsys.readouterr().err
+
+
+async def test_serve_asks_for_a_password(
+    pool: ArqRedis, dsn: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``--user`` takes the password from the environment, and does not serve without one."""
+    served: list[Any] = []
+    monkeypatch.setattr("arq_status.web.serve", lambda client, **options: served.append(options))
+    monkeypatch.setenv("REDIS_URL", dsn)
+    monkeypatch.delenv("ARQ_STATUS_PASSWORD", raising=False)
+    assert main(["serve", "--user", "ann"]) == 2
+    words = "--user wants the password in the environment variable ARQ_STATUS_PASSWORD"
+    assert capsys.readouterr().err == f"arq-status: {words}\n"
+    monkeypatch.setenv("ARQ_STATUS_PASSWORD", "veritas")
+    assert main(["serve", "--user", "ann", "--host", "::"]) == 0
+    assert capsys.readouterr().err == ""
+    [options] = served
+    app = create_app(dsn, authorize=options["authorize"])
+    async with page_of(app) as page:
+        for auth, code in ((None, 401), (("ann", "vinum"), 401), (("ann", "veritas"), 200)):
+            assert (await page.get("/statuses", auth=auth)).status_code == code
 
 
 def test_serve_with_a_bad_address(capsys: pytest.CaptureFixture[str]) -> None:
     """What is no DSN is told before anything listens."""
     assert main(["serve", "--redis", "http://localhost"]) == 2
-    assert "what is given is no DSN of a Redis" in capsys.readouterr().err
+    assert "--redis is not a Redis DSN" in capsys.readouterr().err

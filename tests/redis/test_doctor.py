@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import timedelta
+from importlib.metadata import PackageNotFoundError
 from typing import Any
 
 import pytest
@@ -18,9 +19,11 @@ from arq_status._model.options import FunctionOptions
 from arq_status._model.record import State
 from arq_status._redis.store import Store
 from arq_status.cli import main
-from arq_status.cli.doctor.examination import Server
-from arq_status.cli.doctor.findings import Finding, Level, of_server, of_versions
-from arq_status.cli.doctor.sample import Sample, look_at_records
+from arq_status.cli.doctor.finding import Finding, Level
+from arq_status.cli.doctor.packages import check_packages
+from arq_status.cli.doctor.records import Sample, compare_records
+from arq_status.cli.doctor.server import Server, check_server
+from arq_status.cli.doctor.workers import redis_time
 from tests.conftest import StartWorker, ended, until
 from tests.records import HOUR, begin, own_key, put_job, put_result, write_end, write_record
 
@@ -29,6 +32,7 @@ Doctor = Callable[..., Coroutine[Any, Any, list[Finding]]]
 
 FINE = {"name": "Redis", "version": "7.4.1", "clustered": False, "replica": False} | {
     "maxmemory": 0,
+    "evicted": 0,
     "policy": "noeviction",
     "databases": [],
 }
@@ -132,19 +136,20 @@ async def test_workers_that_died(doctor: Doctor, pool: ArqRedis) -> None:
     workers = [
         (level, re.sub(r"\d+ s ago", "… ago", text)) for level, text in about(findings, "workers")
     ]
+    left = "and has left 1 job, which read interrupted"
     assert [it for it in workers if "host" in it[1]] == [
-        ("warning", "host:2 died 1 min … ago and has left 1 job, which read interrupted"),
-        ("warning", "host:3 died and has left 1 job, which read interrupted"),
+        ("warning", f"host:2 stopped responding 1 min … ago {left}"),
+        ("warning", f"host:3 shut down {left}"),
     ]
-    assert ("warning", "its worker died or was shut down in it") in about(findings, "job")
+    assert ("warning", "its worker died or was shut down while it ran") in about(findings, "job")
     advice = {finding.text: finding.advice for finding in findings}
-    [died] = [text for text in advice if text.startswith("host:2 died")]
+    [died] = [text for text in advice if text.startswith("host:2 stopped")]
     assert advice[died] == "start a worker for arq:queue, and arq runs them again"
     await store.beat("host:4:alive", "arq:queue", HOUR, {})
     await store.beat("host:5:idle", "arq:queue", HOUR, {})
     await pool.zadd("arqstatus:1:workers", {"host:5:idle": timestamp_ms() - 3_600_000})
     findings = await doctor()
-    assert ("note", "host:5 died 1 h ago") in about(findings, "workers")
+    assert ("note", "host:5 stopped responding 1 h ago") in about(findings, "workers")
     advice = {finding.text: finding.advice for finding in findings}
     assert advice[died] == "arq runs them again when their in-progress keys expire"
 
@@ -162,7 +167,7 @@ async def test_a_worker_that_is_not_tracked(
     [(level, text)] = about(findings, "queues")
     assert (level, text.partition(";")[2]) == (
         "warning",
-        " a worker takes them that is not tracked, or was there within the hour",
+        " a worker takes them that is not tracked, or did within the hour",
     )
     assert about(findings, "job")[1] == (
         "note",
@@ -172,7 +177,7 @@ async def test_a_worker_that_is_not_tracked(
         findings, "keys"
     )
     findings = await doctor("runs")
-    assert ("note", "it runs, and no record tells of it") in about(findings, "job")
+    assert ("note", "it runs and has no record yet") in about(findings, "job")
 
 
 async def test_a_queue_that_nobody_announced(doctor: Doctor, pool: ArqRedis) -> None:
@@ -186,7 +191,7 @@ async def test_a_queue_that_nobody_announced(doctor: Doctor, pool: ArqRedis) -> 
     assert finding.text == "it is in queue 'emails'"
     assert finding.advice == "no tracked worker has announced that queue: --queue emails"
     [text] = [text for _, text in about(findings, "keys") if "announced" in text]
-    assert text.startswith("2 jobs in a queue that nobody has announced, such as ")
+    assert text.startswith("2 jobs in a queue that no tracked worker has announced, such as ")
     findings = await doctor("nowhere")
     [finding] = [it for it in findings if it.text == "it is in no queue"]
     assert finding.advice == "arq will not run it; arq-status cancel takes it away"
@@ -203,7 +208,7 @@ async def test_why_a_job_is_missing(doctor: Doctor, client: StatusClient, pool: 
     await client.delete("deleted")
     [(level, text)] = about(await doctor("deleted"), "job")
     assert level == "problem"
-    assert text.startswith("'deleted' is not known: what was tracked of it was deleted at 20")
+    assert text.startswith("'deleted' is not known: its tracking data was deleted at 20")
 
     await put_result(pool, "expired", finished=timestamp_ms() - 2 * HOUR)
     [(level, text)] = about(await doctor("expired"), "job")
@@ -211,7 +216,7 @@ async def test_why_a_job_is_missing(doctor: Doctor, client: StatusClient, pool: 
     assert text.startswith("'expired' is not known: it ended at 20")
     assert text.endswith("ended jobs are shown for 30 min; arq still has its result")
 
-    nobody = "'nobody' is not known: there is neither a job of arq's, nor a result, nor a record"
+    nobody = "'nobody' is not known: there is no job of arq's, no result and no record"
     assert about(await doctor("nobody"), "job") == [
         ("problem", f"{nobody} with this id"),
         ("note", "it may have run in a worker that is not tracked and keeps no result"),
@@ -249,7 +254,10 @@ async def test_keys_that_are_not_as_they_should_be(doctor: Doctor, pool: ArqRedi
     await pool.set("arqstatus:1:worker:host:1:dead", "[]")
     await add_to_set(pool, "arq:queue:other")
     found = about(await doctor("--queue", "arq:queue", "--queue", "arq:queue:other"), "keys")
-    assert ("note", "1 job with a record whose end nobody wrote, such as 'over'") in found
+    assert (
+        "note",
+        "1 job with a record that has no end, though arq is done, such as 'over'",
+    ) in found
     words = "1 job ended, with a record that never expires, such as 'undying'"
     assert ("warning", words) in found
     words = "1 job not ended, with a record that expires, such as 'dying'"
@@ -266,8 +274,8 @@ async def test_it_reads_no_more_than_so_much(
     doctor: Doctor, pool: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of many keys it takes a sample, in a bounded number of rounds, and says so."""
-    monkeypatch.setattr("arq_status.cli.raw._ROUNDS", 2)
-    monkeypatch.setattr("arq_status.cli.raw._KEYS_A_ROUND", 10)
+    monkeypatch.setattr("arq_status._redis.commands._SCANS", 2)
+    monkeypatch.setattr("arq_status._redis.commands._SCANNED_AT_ONCE", 10)
     async with pool.pipeline(transaction=False) as pipeline:
         for number in range(200):
             pipeline.set(f"arq:result:{number}", "x")
@@ -280,7 +288,7 @@ async def test_it_reads_no_more_than_so_much(
 async def test_a_record_that_goes_meanwhile(pool: ArqRedis) -> None:
     """What expires between two looks is nothing that stands out."""
     sample = Sample(records=["gone"])
-    await look_at_records(pool, sample, ["arq:queue"])
+    await compare_records(pool, sample, ["arq:queue"])
     assert sample == Sample(records=["gone"])
 
 
@@ -293,7 +301,6 @@ async def test_resp3(doctor: Doctor, pool: ArqRedis, dsn: str) -> None:
     assert about(findings, "queues") == [("ok", "arq:queue: 1 job, 1 due")]
 
 
-@pytest.mark.processes
 @pytest.mark.parametrize(
     ("changes", "level", "words"),
     [
@@ -301,19 +308,25 @@ async def test_resp3(doctor: Doctor, pool: ArqRedis, dsn: str) -> None:
         ({"name": "Valkey", "version": "8.0"}, Level.OK, "Valkey 8.0 at redis://here"),
         ({"version": "6.0.16"}, Level.PROBLEM, "Redis 6.0.16 at redis://here is too old"),
         ({"clustered": True}, Level.PROBLEM, "arq does not run on Redis Cluster"),
-        ({"replica": True}, Level.PROBLEM, "it is a replica, in which nothing can be written"),
+        ({"replica": True}, Level.PROBLEM, "it is a replica, which takes no writes"),
         (
             {"maxmemory": 1, "policy": "allkeys-lru"},
             Level.WARNING,
-            "when its memory is full it drops keys (allkeys-lru): jobs, results and records may"
-            " vanish",
+            "it drops keys when its memory is full (allkeys-lru): jobs, results, records and the"
+            " indexes of lists may vanish",
+        ),
+        (
+            {"maxmemory": 1, "policy": "volatile-ttl", "evicted": 1},
+            Level.WARNING,
+            "it drops keys when its memory is full (volatile-ttl): jobs, results, records and the"
+            " indexes of lists may vanish; it has dropped 1 key",
         ),
         ({"maxmemory": 1}, Level.OK, "Redis 7.4.1 at redis://here"),
     ],
 )
 def test_servers(changes: dict[str, Any], level: Level, words: str) -> None:
     """What is to be said of a server, and what to do about it."""
-    findings = list(of_server(Server(**{**FINE, **changes}), "redis://here"))
+    findings = list(check_server(Server(**{**FINE, **changes}), "redis://here"))
     worst = findings[-1]
     assert (worst.level, worst.text) == (level, words)
     assert (worst.advice is None) == (level is Level.OK)
@@ -337,14 +350,176 @@ async def test_a_server_that_is_too_old(
 ) -> None:
     """Then it looks no further, for it could not."""
     newest = dict.fromkeys(("Redis", "Valkey"), (99,))
-    monkeypatch.setattr("arq_status.cli.doctor.examination._OLDEST", newest)
+    monkeypatch.setattr("arq_status.cli.doctor.server._OLDEST", newest)
     findings = await doctor()
-    assert [finding.about for finding in findings] == ["server", "packages"]
+    assert [finding.about for finding in findings] == ["packages", "permissions", "server"]
 
 
 def test_an_arq_that_was_not_tested(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is no refusal, but worth a note."""
-    monkeypatch.setattr("arq_status.cli.doctor.findings.version", lambda _: "0.31.0")
-    [finding] = of_versions()
+    monkeypatch.setattr("arq_status.cli.packages.version", lambda _: "0.31.0")
+    [finding] = check_packages()
     assert finding.level is Level.NOTE
-    assert finding.text == "arq-status 0.31.0, arq 0.31.0, redis 0.31.0: this arq was not tested"
+    assert (
+        finding.text == "arq-status 0.31.0, arq 0.31.0, redis 0.31.0: this arq has not been tested"
+    )
+
+
+async def test_a_killed_worker(doctor: Doctor, pool: ArqRedis) -> None:
+    """A queue whose only tracked worker died is a problem, though arq's health check remains."""
+    await announce(pool, "host:1:dead", silent_ms=65_000)
+    await announce(pool, "host:2:alive", queue="emails")
+    await pool.psetex("arq:queue:health-check", HOUR, "j_complete=1")
+    [first, second] = about(await doctor(), "queues")
+    assert first[0] == "problem"
+    words = "; its last tracked worker, host:1, stopped responding 1 min 5 s ago"
+    assert re.sub(r"\d s ago", "5 s ago", first[1]) == f"arq:queue: 0 jobs, 0 due{words}"
+    assert second == ("ok", "emails: 0 jobs, 0 due")
+    await pool.zrem("arqstatus:1:workers", "host:1:dead")
+    words = "; its tracked workers are gone, and the last one did not shut down cleanly"
+    assert ("problem", f"arq:queue: 0 jobs, 0 due{words}") in about(await doctor(), "queues")
+
+
+async def announce(
+    pool: ArqRedis, worker: str, *, silent_ms: int = 0, queue: str = "arq:queue"
+) -> None:
+    """Announce a worker whose last heartbeat was some time ago."""
+    await Store(pool).beat(worker, queue, HOUR, {})
+    beat = await redis_time(pool) - silent_ms
+    await pool.zadd("arqstatus:1:workers", {worker: beat})
+
+
+async def test_it_waits_for_overdue_heartbeats(doctor: Doctor, pool: ArqRedis) -> None:
+    """A worker that was killed seconds ago is not called alive, nor a slow one dead."""
+    await announce(pool, "host:1:killed", silent_ms=9_900)
+    [(_, dead), _] = about(await doctor(), "workers")
+    assert dead == "host:1 stopped responding 10 s ago"
+    await announce(pool, "host:1:killed", silent_ms=5_000)
+    doing = asyncio.create_task(doctor())
+    await until(lambda: is_waiting(doing))
+    await announce(pool, "host:1:killed")
+    assert about(await doing, "workers") == [("ok", "host:1 on arq:queue, runs 0 jobs")]
+
+
+async def is_waiting(task: "asyncio.Task[Any]") -> bool:
+    await asyncio.sleep(0.3)
+    return not task.done()
+
+
+async def test_jobs_that_wait_unusually_long(doctor: Doctor, pool: ArqRedis) -> None:
+    """Living workers that do not get round to a job are worth a warning; those it runs are not."""
+    await announce(pool, "host:1:alive")
+    now = timestamp_ms()
+    await put_job(pool, "runs", enqueued=now - 3 * HOUR)
+    await begin(pool, "runs")
+    assert about(await doctor(), "queues") == [("ok", "arq:queue: 1 job, 1 due")]
+    await put_job(pool, "waits", enqueued=now - 2 * HOUR)
+    assert about(await doctor(), "queues") == [
+        (
+            "warning",
+            "arq:queue: 2 jobs, 2 due, the first has waited for 2 h though 1 worker live",
+        )
+    ]
+
+
+async def test_nobody_takes_jobs_of_a_queue_that_was_served(doctor: Doctor, pool: ArqRedis) -> None:
+    """Arq's health check outlives a killed worker; jobs that wait tell that nobody is there."""
+    await pool.psetex("arq:queue:health-check", HOUR, "j_complete=1")
+    await put_job(pool, "waits", enqueued=timestamp_ms() - HOUR)
+    words = "arq:queue: 1 job, 1 due, the first for 1 h, and nobody takes them"
+    assert about(await doctor(), "queues") == [("problem", words)]
+
+
+async def test_clocks(doctor: Doctor, pool: ArqRedis) -> None:
+    """Hosts whose clocks are wrong are named, by how much and in which direction."""
+    for host, wrong in (("right", 0), ("fast", HOUR), ("slow", -5 * 60_000)):
+        worker = f"{host}:1:x"
+        await announce(pool, worker)
+        key = f"arqstatus:1:worker:{worker}"
+        described = json.loads(await pool.get(key) or b"")
+        described["wall_ms"] += wrong
+        await pool.set(key, json.dumps(described))
+    findings = await doctor()
+    assert sorted(about(findings, "clocks")) == [
+        ("warning", "the clock of host fast is 1 h ahead of that of Redis"),
+        ("warning", "the clock of host slow is 5 min behind that of Redis"),
+    ]
+    await pool.delete("arqstatus:1:worker:fast:1:x", "arqstatus:1:worker:slow:1:x")
+    assert about(await doctor(), "clocks") == [("ok", "2 hosts and Redis agree")]
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        ("~arq* &arqstatus:* +@all -@dangerous +info", "may do all that arq-status needs"),
+        ("~* &* +@all -info", "may not run INFO"),
+        ("~* &* +@all -zadd -hset", "may not run HSET, ZADD"),
+        ("~* &* +@all -@scripting", "may not run EVAL, EVALSHA"),
+        ("~* &* +@all -multi", "may not run MULTI, without which arq runs no job"),
+        ("~arq:* &* +@all", "may not read and write the keys arqstatus:*"),
+        ("~arqstatus:* &* +@all", "may not read and write the keys arq:*"),
+        ("~* resetchannels +@all", "may not use the channel arqstatus:1:changes:0: changes are"),
+    ],
+)
+async def test_permissions(
+    doctor: Doctor, pool: ArqRedis, dsn: str, rules: str, expected: str
+) -> None:
+    """What tracking needs and the Redis user may not do is named, and nothing is written."""
+    redis: Any = pool
+    await redis.execute_command("ACL", "SETUSER", "guest", "on", "nopass", *rules.split())
+    try:
+        findings = await doctor(redis=dsn.replace("//", "//guest:x@"))
+    finally:
+        await redis.execute_command("ACL", "DELUSER", "guest")
+    level, text = about(findings, "permissions")[0]
+    assert text.startswith(f"user 'guest' {expected}")
+    assert (level == "ok") == (expected == "may do all that arq-status needs")
+    assert (level == "warning") == ("channel" in expected)
+    assert await pool.keys("*") == []
+
+
+async def test_a_queue_that_the_user_may_not_use(doctor: Doctor, pool: ArqRedis, dsn: str) -> None:
+    """The keys of a queue that is named are tried as well; what was found before is told."""
+    redis: Any = pool
+    rules = "~arq* &* +@all".split()
+    await redis.execute_command("ACL", "SETUSER", "guest", "on", "nopass", *rules)
+    try:
+        findings = await doctor("--queue", "emails", redis=dsn.replace("//", "//guest:x@"))
+    finally:
+        await redis.execute_command("ACL", "DELUSER", "guest")
+    [first, last] = about(findings, "permissions")
+    assert first == ("problem", "user 'guest' may not read and write the keys emails")
+    assert last[1].startswith("doctor cannot go on: ")
+    assert about(findings, "server")
+
+
+async def test_evicted_indexes(doctor: Doctor, pool: ArqRedis) -> None:
+    """Records that an evicted index hides from the lists are told."""
+    await announce(pool, "host:1:alive")
+    await write_end(pool, "listed")
+    await write_end(pool, "hidden", State.FAILED)
+    run = await put_job(pool, "running")
+    await begin(pool, "running")
+    await write_record(pool, "running", run=run, worker="host:1:alive")
+    words = "with a record that the lists miss"
+    assert not [text for _, text in about(await doctor(), "keys") if words in text]
+    await pool.delete("arqstatus:1:running:host:1:alive")
+    for key in await pool.keys("arqstatus:1:ended:failed:*"):
+        await pool.delete(key)
+    [(level, text)] = [it for it in about(await doctor(), "keys") if words in it[1]]
+    assert (level, text.partition(" ")[0]) == ("warning", "2")
+
+
+def test_a_fork_of_arq(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package arq may come from another distribution, and ours from no distribution at all."""
+
+    def version(name: str) -> str:
+        if name in {"arq", "arq-status"}:
+            raise PackageNotFoundError(name)
+        return "0.27.0"
+
+    monkeypatch.setattr("arq_status.cli.packages.version", version)
+    monkeypatch.setattr("arq_status.cli.packages.packages_distributions", lambda: {"arq": ["arq2"]})
+    [finding] = check_packages()
+    assert finding.level is Level.OK
+    assert finding.text == "arq-status unknown, arq2 0.27.0, redis 0.27.0"

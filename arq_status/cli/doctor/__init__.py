@@ -1,1 +1,1 @@
-"""``doctor``: finds out what is wrong, and why a job is missing."""
+"""``doctor``: finds out what is wrong, and why the status of a job is missing."""

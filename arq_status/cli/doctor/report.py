@@ -1,59 +1,82 @@
-"""``doctor``: finds out what is wrong, and why a job is missing."""
+"""The command ``doctor`` and its output."""
 
 from collections.abc import Sequence
 
+from redis.exceptions import NoPermissionError
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from arq_status.cli.doctor.diagnosis import diagnose
-from arq_status.cli.doctor.examination import examine, examine_server, queue_of
-from arq_status.cli.doctor.findings import (
-    Finding,
-    Level,
-    of_queues,
-    of_sample,
-    of_server,
-    of_versions,
-    of_workers,
+from arq_status._model.truth import decide
+from arq_status._redis import keys
+from arq_status._redis.announcements import announced_in
+from arq_status._redis.commands import command
+from arq_status.cli.context import Context, Exit, shown_dsn
+from arq_status.cli.doctor.finding import Finding, Level
+from arq_status.cli.doctor.job import check_job, check_missing
+from arq_status.cli.doctor.packages import check_packages
+from arq_status.cli.doctor.permissions import check_permissions
+from arq_status.cli.doctor.queues import check_queues, queue_of, read_queues
+from arq_status.cli.doctor.records import check_sample, take_sample
+from arq_status.cli.doctor.server import check_server, read_server
+from arq_status.cli.doctor.workers import (
+    check_clocks,
+    check_functions,
+    check_workers,
+    read_clock,
+    read_workers,
 )
-from arq_status.cli.plain import told
-from arq_status.cli.tool import Exit, Tool, shown_dsn
+from arq_status.cli.escaping import escaped
 
-_MARKS = {
+_LABELS = {
     Level.OK: ("✔ ok", "green"),
     Level.NOTE: ("● note", "cyan"),
     Level.WARNING: ("▲ warning", "yellow"),
     Level.PROBLEM: ("✘ problem", "bold red"),
 }
-_WIDEST = max(len(words) for words, _ in _MARKS.values())
+_WIDEST = max(len(label) for label, _ in _LABELS.values())
 
 
-async def doctor(tool: Tool) -> Exit:
-    """Look around, and say what was found and what to do about it."""
-    findings = await _look_around(tool)
-    problems = any(finding.level is Level.PROBLEM for finding in findings)
-    answer = {"ok": not problems, "findings": [finding.as_json() for finding in findings]}
-    tool.answer(_view(findings), answer)
-    return Exit.NOT_DONE if problems else Exit.FINE
+async def doctor(context: Context) -> Exit:
+    """Examine everything, and tell what was found and what to do about it."""
+    findings: list[Finding] = []
+    try:
+        await _examine(context, findings)
+    except NoPermissionError as error:
+        findings.append(Finding(Level.PROBLEM, "permissions", f"doctor cannot go on: {error}"))
+    ok = not any(finding.level is Level.PROBLEM for finding in findings)
+    answer = {"ok": ok, "findings": [finding.as_json() for finding in findings]}
+    context.print_result(_view(findings), answer)
+    return Exit.OK if ok else Exit.FAILED
 
 
-async def _look_around(tool: Tool) -> list[Finding]:
-    given, redis = tool.arguments, tool.redis
-    server = await examine_server(redis)
-    findings = [*of_server(server, shown_dsn(given.redis)), *of_versions()]
-    if not server.suits:
-        return findings
-    examination = await examine(redis, given.queues)
-    findings += of_workers(examination)
-    findings += of_queues(examination)
-    findings += of_sample(examination.sample)
-    if given.job_id is not None:
-        facts = await tool.client._facts(given.job_id)
-        elsewhere = None if facts is None or facts.queue else await queue_of(redis, given.job_id)
-        findings += diagnose(given.job_id, facts, examination, server, elsewhere)
-    return findings
+async def _examine(context: Context, findings: list[Finding]) -> None:
+    given, redis = context.arguments, context.redis
+    findings += check_packages()
+    findings += await check_permissions(redis, given.queues or ())
+    server = await read_server(redis)
+    findings += check_server(server, shown_dsn(given.redis))
+    if not server.is_supported:
+        return
+    workers = await read_workers(redis)
+    findings += check_workers(workers)
+    functions = announced_in(await command(redis, "HGETALL", keys.FUNCTIONS)).functions
+    findings += check_functions(functions)
+    findings += check_clocks(await read_clock(redis), workers)
+    queues = await read_queues(redis, given.queues)
+    findings += check_queues(queues, workers)
+    findings += check_sample(await take_sample(redis, [queue.name for queue in queues]))
+    if given.job_id is None:
+        return
+    facts = await context.client._facts(given.job_id)
+    if facts is None:
+        findings.append(Finding(Level.PROBLEM, "job", f"no job can have the id {given.job_id!r}"))
+    elif decide(facts) is None:
+        findings += check_missing(facts, functions, server.databases)
+    else:
+        other_queue = None if facts.queue else await queue_of(redis, given.job_id)
+        findings += check_job(facts, workers, other_queue)
 
 
 def _view(findings: Sequence[Finding]) -> RenderableType:
@@ -63,12 +86,12 @@ def _view(findings: Sequence[Finding]) -> RenderableType:
         if finding.about != about:
             about = finding.about
             lines.append(Padding(Text(about, "bold"), (1 if lines else 0, 0, 0, 0)))
-        words, style = _MARKS[finding.level]
+        label, style = _LABELS[finding.level]
         table = Table.grid(padding=(0, 1))
         table.add_column(width=_WIDEST)
         table.add_column(overflow="fold")
-        table.add_row(Text(words, style), told(finding.text))
+        table.add_row(Text(label, style), escaped(finding.text))
         if finding.advice is not None:
-            table.add_row("", told(f"→ {finding.advice}", "bright_black"))
+            table.add_row("", escaped(f"→ {finding.advice}", "bright_black"))
         lines.append(Padding(table, (0, 0, 0, 2)))
     return Group(*lines)

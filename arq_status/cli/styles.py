@@ -1,4 +1,4 @@
-"""How a status and progress look in the terminal."""
+"""Colours of the statuses, and progress bars."""
 
 from rich.progress_bar import ProgressBar
 from rich.text import Text
@@ -20,25 +20,24 @@ STYLES = {
 
 
 def status_text(status: Status) -> Text:
-    """The status with its colour."""
+    """Return the status in its colour."""
     return Text(f"● {status}", STYLES[status])
 
 
-def bar(record: JobRecord, width: int) -> ProgressBar:
-    """How far the job is; it swings while nobody knows how far it has to go."""
+def progress_bar(record: JobRecord, width: int) -> ProgressBar:
+    """Return a job's bar; it pulses while a running job has no total."""
     style = STYLES[record.status]
-    swings = record.status is Status.WORKING and not is_known(record)
     return ProgressBar(
         total=100,
         completed=record.pct_complete,
         width=width,
-        pulse=swings,
+        pulse=record.status is Status.WORKING and not has_percentage(record),
         complete_style=style,
         finished_style=style,
         pulse_style=style,
     )
 
 
-def is_known(record: JobRecord) -> bool:
-    """Whether anybody knows how far it has to go."""
+def has_percentage(record: JobRecord) -> bool:
+    """Tell whether ``pct_complete`` means anything: not while a job has no total."""
     return bool(record.total) or record.status is Status.COMPLETE

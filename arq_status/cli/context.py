@@ -1,0 +1,106 @@
+"""What the commands share: arguments, client, console, and how they print results."""
+
+import argparse
+import os
+import shutil
+from enum import IntEnum
+from typing import IO, Any, cast
+from urllib.parse import urlsplit
+
+from redis.asyncio import Redis
+from rich.console import Console, RenderableType
+
+from arq_status._client.client import StatusClient
+from arq_status._model.json import encode
+from arq_status.cli.output import Output, report_error
+
+#: Without the words of the error: they may contain a part of the password.
+NOT_A_DSN = "--redis is not a Redis DSN such as redis://localhost:6379/0"
+#: Columns where the output goes to a file or another program.
+_WIDE = 160
+#: Seconds to wait for a server that does not answer.
+_CONNECT_TIMEOUT = 5
+
+
+class Exit(IntEnum):
+    """The exit codes."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    UNREACHABLE = 3
+    INTERRUPTED = 130
+
+
+class Context:
+    """A run of the command.
+
+    Raises:
+        ValueError: the DSN cannot be read.
+    """
+
+    def __init__(self, arguments: argparse.Namespace, output: Output) -> None:
+        self.arguments = arguments
+        self.json: bool = arguments.json
+        self.redis: Redis = Redis.from_url(arguments.redis, socket_connect_timeout=_CONNECT_TIMEOUT)
+        self.client = StatusClient(self.redis, queues=arguments.queues)
+        self._output = output
+        self.console = Console(
+            file=cast("IO[str]", output),
+            highlight=False,
+            markup=False,
+            emoji=False,
+            width=_width(output),
+            soft_wrap=False,
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self.client.aclose()
+        await self.redis.aclose()
+
+    def print_result(self, view: RenderableType, value: Any) -> None:
+        """Print a view for people or, with ``--json``, a value."""
+        if self.json:
+            self.print_json(value)
+        elif self.console.is_terminal:
+            self.console.print(view)
+        else:
+            with self.console.capture() as captured:
+                self.console.print(view)
+            # without the spaces that fill up the columns
+            for line in captured.get().splitlines():
+                self.print_line(line.rstrip())
+
+    def print_json(self, value: Any) -> None:
+        """Print a value on one line, and flush."""
+        self.print_line(encode(value).decode(), flush=True)
+
+    def print_line(self, line: str, *, flush: bool = False) -> None:
+        """Print a line as it is."""
+        print(line, file=self._output, flush=flush)
+
+    def fail(self, sentence: str, code: Exit) -> Exit:
+        """Report an error, with ``--json`` on standard output as well; returns the exit code."""
+        report_error(sentence)
+        if self.json:
+            self.print_json({"error": sentence})
+        return code
+
+    def fail_unknown(self, job_id: str) -> Exit:
+        """Report that there is no such job."""
+        return self.fail(f"no job {job_id!r} is known; doctor may tell why", Exit.FAILED)
+
+
+def shown_dsn(dsn: str) -> str:
+    """Return the DSN without its password."""
+    parts = urlsplit(dsn)
+    user, _, host = parts.netloc.rpartition("@")
+    name = f"{user.partition(':')[0]}@" if user.partition(":")[0] else ""
+    return f"{parts.scheme}://{name}{host}{parts.path}"
+
+
+def _width(output: Output) -> int:
+    if output.isatty() or os.environ.get("COLUMNS", "").isdigit():
+        return shutil.get_terminal_size().columns
+    return _WIDE

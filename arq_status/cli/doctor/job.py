@@ -1,0 +1,90 @@
+"""One job: why it is shown as it is, or not at all."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+from arq_status._model.durations import clock, duration
+from arq_status._model.facts import Facts
+from arq_status._model.options import FunctionOptions
+from arq_status._model.record import State
+from arq_status._model.status import Status
+from arq_status._model.truth import decide
+from arq_status.cli.doctor.finding import Finding, Level
+from arq_status.cli.doctor.workers import Worker, alive_on
+
+_TRACK = "decorate its worker's settings with @track_status"
+
+
+def check_job(
+    facts: Facts, workers: Sequence[Worker], other_queue: str | None
+) -> Iterator[Finding]:
+    """Explain the status of a known job; ``other_queue`` holds it, and is not one of the known."""
+    status = decide(facts)
+    yield _finding(Level.OK, f"{facts.job_id!r} is {status}")
+    if facts.live:
+        yield from _check_live(facts, status, workers, other_queue)
+    elif facts.current_record is None:
+        text = "it is known from arq's result alone: no progress, message or data"
+        advice = f"{_TRACK}, and its function not with status_options(track=False)"
+        yield _finding(Level.NOTE, text, advice)
+
+
+def _check_live(
+    facts: Facts, status: Status | None, workers: Sequence[Worker], other_queue: str | None
+) -> Iterator[Finding]:
+    queue = facts.queue or other_queue
+    if queue is None:
+        advice = "arq will not run it; arq-status cancel takes it away"
+        yield _finding(Level.WARNING, "it is in no queue", advice)
+    elif facts.queue is None:
+        advice = f"no tracked worker has announced that queue: --queue {queue}"
+        yield _finding(Level.WARNING, f"it is in queue {queue!r}", advice)
+    if queue is not None and not alive_on(queue, workers):
+        advice = f"start a worker with queue_name={queue!r}"
+        yield _finding(Level.PROBLEM, f"no tracked worker is alive on {queue!r}", advice)
+    if status is Status.INTERRUPTED:
+        advice = "arq runs it again when its in-progress key expires"
+        yield _finding(Level.WARNING, "its worker died or was shut down while it ran", advice)
+    if status is Status.WORKING and facts.current_record is None:
+        advice = "if that lasts, the worker or the function is not tracked"
+        yield _finding(Level.NOTE, "it runs and has no record yet", advice)
+
+
+def check_missing(
+    facts: Facts, functions: Mapping[str, FunctionOptions], databases: Sequence[str]
+) -> Iterator[Finding]:
+    """Explain why a job has no status."""
+    yield _finding(Level.PROBLEM, f"{facts.job_id!r} is not known: {_why_missing(facts)}")
+    if facts.stored_record is not None or facts.result is not None:
+        return
+    if functions:
+        longest = duration(max(it.expires for it in functions.values()) / 1000)
+        text = f"it may have ended longer ago than it is shown for, at most {longest}"
+        yield _finding(Level.NOTE, text, "raise track_status(expires=...)")
+    text = "it may have run in a worker that is not tracked and keeps no result"
+    yield _finding(Level.NOTE, text, _TRACK)
+    if databases:
+        text = "it may be in another database of this server; there are keys in "
+        advice = "name the database: --redis redis://HOST/NUMBER"
+        yield _finding(Level.NOTE, text + ", ".join(databases), advice)
+
+
+def _why_missing(facts: Facts) -> str:
+    stored, result = facts.stored_record, facts.result
+    if stored is not None and stored.state is State.DELETED:
+        return f"its tracking data was deleted at {_clock(stored.updated)}"
+    if result is not None and result.finished_ms is not None:
+        shown = duration(facts.options.expires / 1000)
+        return (
+            f"it ended at {_clock(result.finished_ms)}, and ended jobs are shown for {shown};"
+            " arq still has its result"
+        )
+    return "there is no job of arq's, no result and no record with this id"
+
+
+def _finding(level: Level, text: str, advice: str | None = None) -> Finding:
+    return Finding(level, "job", text, advice)
+
+
+def _clock(ms: int) -> str:
+    return clock(datetime.fromtimestamp(ms / 1000, UTC))

@@ -1,0 +1,132 @@
+"""The queues."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from arq.constants import default_queue_name, health_check_key_suffix, in_progress_key_prefix
+from redis.asyncio import Redis
+
+from arq_status._model.durations import duration
+from arq_status._redis import keys
+from arq_status._redis.commands import command, pipeline, scan
+from arq_status._redis.replies import scored, text
+from arq_status.cli.doctor.finding import Finding, Level, counted
+from arq_status.cli.doctor.workers import Worker, alive_on, redis_time
+
+#: Jobs at the front of a queue among which the first that waits is looked for.
+_FRONT = 100
+#: Seconds that a job may wait though workers are there before that is worth a warning.
+_UNUSUAL = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """A queue."""
+
+    name: str
+    jobs: int
+    due: int
+    #: how many jobs of its front run
+    running: int
+    #: for how many seconds the first job that does not run has been due; ``None``: none waits
+    waiting: float | None
+    #: arq's health check key exists, up to an hour after a killed worker, tracked or not
+    served: bool
+    #: a tracked worker has announced it
+    announced: bool
+
+
+async def read_queues(redis: Redis, names: Sequence[str] | None) -> list[Queue]:
+    """Read the queues with these names; without names those that are known."""
+    announced = {text(it) for it in await command(redis, "SMEMBERS", keys.QUEUES)}
+    return [
+        await _read_queue(redis, name, name in announced)
+        for name in dict.fromkeys(names or [default_queue_name, *sorted(announced)])
+    ]
+
+
+async def _read_queue(redis: Redis, name: str, announced: bool) -> Queue:
+    now = await redis_time(redis)
+    front = ("ZRANGEBYSCORE", name, "-inf", str(now), "WITHSCORES", "LIMIT", "0", str(_FRONT))
+    counts = [("ZCARD", name), ("ZCOUNT", name, "-inf", str(now))]
+    health = ("EXISTS", name + health_check_key_suffix)
+    jobs, due, first, served = await pipeline(redis, [*counts, front, health])
+    found = scored(first or [])
+    running = await pipeline(
+        redis, [("EXISTS", in_progress_key_prefix + job_id) for job_id, _ in found]
+    )
+    waiting = [since for (_, since), runs in zip(found, running, strict=True) if not runs]
+    return Queue(
+        name=name,
+        jobs=jobs or 0,
+        due=due or 0,
+        running=sum(running),
+        waiting=(now - waiting[0]) / 1000 if waiting else None,
+        served=bool(served),
+        announced=announced,
+    )
+
+
+def check_queues(queues: Sequence[Queue], workers: Sequence[Worker]) -> Iterator[Finding]:
+    """Check that somebody takes the jobs of each queue, and in time."""
+    for queue in queues:
+        words = f"{queue.name}: {counted(queue.jobs, 'job')}, {queue.due} due"
+        level, more, advice = _judge(queue, workers)
+        yield Finding(level, "queues", words + more, advice)
+
+
+def _judge(queue: Queue, workers: Sequence[Worker]) -> tuple[Level, str, str | None]:
+    alive = alive_on(queue.name, workers)
+    if not alive:
+        return _judge_without_workers(queue, workers)
+    if queue.waiting is None or queue.waiting < _UNUSUAL:
+        return Level.OK, "", None
+    return (
+        Level.WARNING,
+        f", the first has waited for {_seconds(queue.waiting)} though"
+        f" {counted(len(alive), 'worker')} live",
+        "its jobs take long or hang (arq-status list --status working): start more workers, or"
+        " raise max_jobs",
+    )
+
+
+def _judge_without_workers(
+    queue: Queue, workers: Sequence[Worker]
+) -> tuple[Level, str, str | None]:
+    start = f"start a worker with queue_name={queue.name!r}"
+    waiting = queue.waiting or 0
+    dead = [it for it in workers if it.queue == queue.name and it.silent_ms is not None]
+    if dead:
+        last = min(dead, key=lambda it: it.silent_ms or 0)
+        silent = _seconds((last.silent_ms or 0) / 1000)
+        more = f"; its last tracked worker, {last.shown}, stopped responding {silent} ago"
+        return Level.PROBLEM, more, start
+    if queue.announced and queue.served:
+        more = "; its tracked workers are gone, and the last one did not shut down cleanly"
+        return Level.PROBLEM, more, start
+    if queue.waiting is not None and (
+        not queue.served or (waiting >= _UNUSUAL and not queue.running)
+    ):
+        more = f", the first for {_seconds(waiting)}, and nobody takes them"
+        return Level.PROBLEM, more, start
+    if queue.served:
+        more = "; a worker takes them that is not tracked, or did within the hour"
+        return Level.WARNING, more, "decorate its settings with @track_status"
+    return Level.OK, "", None
+
+
+def _seconds(seconds: float) -> str:
+    return duration(int(seconds))
+
+
+async def queue_of(redis: Redis, job_id: str) -> str | None:
+    """Return the queue that holds a job, looked for among a bounded number of keys."""
+    async with aclosing(scan(redis, "TYPE", "zset")) as batches:
+        async for found, _ in batches:
+            names = [key for key in found if not key.startswith(keys.PREFIX)]
+            scores = await pipeline(redis, [("ZSCORE", name, job_id) for name in names])
+            for name, score in zip(names, scores, strict=True):
+                if score is not None:
+                    return name
+    return None

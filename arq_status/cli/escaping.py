@@ -1,0 +1,33 @@
+"""Text from jobs, made safe for the terminal."""
+
+from unicodedata import category
+
+from rich.text import Text
+
+#: Control characters, invisible ones that reorder text, lone surrogates, line separators.
+_UNSAFE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def escape(text: str, *, multiline: bool = False) -> str:
+    """Return the text with every character escaped that the terminal would obey.
+
+    Args:
+        text: any text.
+        multiline: keep newlines and tabs; else they become spaces.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escaped(character, multiline) for character in text)
+
+
+def escaped(text: str, style: str = "", *, multiline: bool = False) -> Text:
+    """Return the same for rich, without markup."""
+    return Text(escape(text, multiline=multiline), style)
+
+
+def _escaped(character: str, multiline: bool) -> str:
+    if character in "\n\t":
+        return character if multiline else " "
+    if category(character) in _UNSAFE:
+        return character.encode("unicode_escape").decode()
+    return character

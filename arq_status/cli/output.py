@@ -1,0 +1,70 @@
+"""Standard output, with its errors told apart from those of Redis."""
+
+import os
+import sys
+from contextlib import suppress
+from typing import Any, TextIO
+
+from arq_status.cli.escaping import escape
+
+
+class OutputError(Exception):
+    """Standard output takes nothing more."""
+
+
+class Output:
+    """Standard output as a file, for ``print`` and rich.
+
+    Its errors are ``OutputError``: an ``OSError`` may as well come from the connection to Redis.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+        if stream is not None and hasattr(stream, "reconfigure"):
+            # a terminal that cannot show a character gets it escaped
+            stream.reconfigure(errors="backslashreplace")
+
+    def write(self, text: str) -> int:
+        """Write a text."""
+        if self._stream is None:
+            raise OutputError("it is closed")
+        try:
+            return self._stream.write(text)
+        except OSError as error:
+            raise OutputError(error.strerror) from error
+
+    def flush(self) -> None:
+        """Hand over what was written."""
+        try:
+            if self._stream is not None:
+                self._stream.flush()
+        except OSError as error:
+            raise OutputError(error.strerror) from error
+
+    def isatty(self) -> bool:
+        """Tell whether a person is looking."""
+        return self._stream is not None and self._stream.isatty()
+
+    def discard(self) -> None:
+        """Drop what could not be written."""
+        if self._stream is not None:
+            _discard(self._stream)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def report_error(sentence: str) -> None:
+    """Print a sentence on standard error, on one line."""
+    if sys.stderr is not None:
+        try:
+            print(f"arq-status: {escape(sentence)}", file=sys.stderr, flush=True)
+        except OSError:
+            # there is no other place to tell it
+            _discard(sys.stderr)
+
+
+def _discard(stream: TextIO) -> None:
+    # Python would try again when the process ends
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
