@@ -59,8 +59,11 @@ def check_missing(
         return
     if functions:
         longest = duration(max(it.expires for it in functions.values()) / 1000)
-        text = f"it may have ended longer ago than it is shown for, at most {longest}"
-        yield _finding(Level.NOTE, text, "raise track_status(expires=...)")
+        failed = duration(max(it.expires_failed for it in functions.values()) / 1000)
+        text = (
+            f"it may have ended longer ago than it is shown for: {longest}, {failed} if it failed"
+        )
+        yield _finding(Level.NOTE, text, "raise track_status(expires=..., expires_failed=...)")
     text = "it may have run in a worker that is not tracked and keeps no result"
     yield _finding(Level.NOTE, text, _TRACK)
     if databases:
