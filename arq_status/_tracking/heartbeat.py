@@ -5,6 +5,7 @@ import logging
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
+from functools import partial
 from random import random
 from time import monotonic
 from typing import Any
@@ -67,6 +68,9 @@ class Heartbeat:
         self._heard = monotonic()
         self._home = asyncio.get_running_loop()
         self._leaving = threading.Event()
+        #: wakes the thread, once its event loop runs
+        self._wake: Callable[[], object] = _nothing
+        self._ended = asyncio.Event()
         self._failing = False
         self._thread = threading.Thread(target=self._run, name="arq-status heartbeat", daemon=True)
 
@@ -81,17 +85,25 @@ class Heartbeat:
         waiting.cancel()
 
     async def stop(self) -> None:
-        """Take leave and end the thread."""
+        """Deregister the worker and end the thread."""
         self._leaving.set()
-        await asyncio.to_thread(self._thread.join)
+        with suppress(RuntimeError):  # its event loop has just been closed
+            self._wake()
+        await self._ended.wait()
+        self._thread.join()
 
     def _run(self) -> None:
-        asyncio.run(self._beat_until_leaving())
+        try:
+            asyncio.run(self._beat_until_leaving())
+        finally:
+            self._ask(self._ended.set)
 
     async def _beat_until_leaving(self) -> None:
         redis = for_background(self._beside)
         store = Store(redis)
         beat_due = stops_due = 0.0
+        woken = asyncio.Event()
+        self._wake = partial(asyncio.get_running_loop().call_soon_threadsafe, woken.set)
         # not at once: workers that start together need not all do it
         tidying_due = monotonic() + _TIDYING * random()  # noqa: S311
         try:
@@ -110,7 +122,9 @@ class Heartbeat:
                 if now >= tidying_due:
                     tidying_due = now + _TIDYING
                     await self._try(_tidy(store))
-                await asyncio.sleep(_LOOK)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK):
+                        await woken.wait()
             await self._try(self._leave(store))
         finally:
             await close(redis)
@@ -167,3 +181,7 @@ async def _tidy(store: Store) -> None:
     for _ in range(_BITES):
         if not await store.sweep():
             break
+
+
+def _nothing() -> None:
+    """Wake nobody."""
