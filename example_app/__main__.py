@@ -103,9 +103,11 @@ async def _index(directory: Path, database: Path) -> int:
 async def _serve(listener: socket.socket, directory: Path, database: Path, uploads: Path) -> None:
     """Serve the page until a signal cancels it."""
     async with _services() as (pool, client):
-        app = create_app(pool, client, directory=directory, database=database, uploads=uploads)
+        host, port = listener.getsockname()[:2]
+        app = create_app(
+            pool, client, host=host, directory=directory, database=database, uploads=uploads
+        )
         async with serving(app, listener) as server:
-            host, port = listener.getsockname()[:2]
             host = f"[{host}]" if ":" in host else host
             url = f"http://{host}:{port}/"
             print(

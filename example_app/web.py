@@ -14,23 +14,26 @@ from arq.connections import ArqRedis
 from jinja2 import Environment, FileSystemLoader
 from redis.exceptions import RedisError
 from starlette.applications import Starlette
-from starlette.datastructures import UploadFile
+from starlette.datastructures import Headers, UploadFile
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from arq_status import JobRecord, StatusClient
 from arq_status.web import create_app as create_dashboard
+from arq_status.web.security import LOOPBACK, is_allowed_host, is_loopback
 from example_app.importing import sample
 from example_app.indexing import Index, Matches
 from example_app.wording import findings, headline
 
 _HERE = Path(__file__).parent
 _SHOWN = 5
-_LARGEST_UPLOAD = 10_000_000
+_LARGEST_BODY = 10_000_000
 #: Jobs that each end in another way: what they do, and how they are enqueued.
 _ERRANDS: dict[str, tuple[str, dict[str, Any]]] = {
     "count_slowly": ("Count slowly, until it is stopped", {}),
@@ -38,6 +41,7 @@ _ERRANDS: dict[str, tuple[str, dict[str, Any]]] = {
     "try_again": ("Succeed at the third try", {}),
     "remind": ("Remind me in half a minute", {"text": "Tea", "_defer_by": timedelta(seconds=30)}),
 }
+_TOO_LARGE = HTTPException(413, "That file is too large for a demo.")
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
@@ -76,7 +80,7 @@ class Site:
     async def start(self, request: Request) -> Response:
         """Index a directory, then show the page."""
         _refuse_other_sites(request)
-        async with request.form() as form:
+        async with _bounded(request).form() as form:
             directory = str(form.get("directory", "")).strip()
         if not await asyncio.to_thread(os.path.isdir, directory):
             problem = f"There is no directory {directory}" if directory else "Name a directory"
@@ -87,14 +91,12 @@ class Site:
     async def upload(self, request: Request) -> Response:
         """Import a CSV file, then show the page."""
         _refuse_other_sites(request)
-        async with request.form(max_files=1) as form:
+        async with _bounded(request).form(max_files=1) as form:
             file = form.get("file")
             if not isinstance(file, UploadFile) or not file.filename:
                 raise HTTPException(400, "Choose a file first.")
-            content = await file.read(_LARGEST_UPLOAD + 1)
+            content = await file.read()
             name = file.filename
-        if len(content) > _LARGEST_UPLOAD:
-            raise HTTPException(413, "That file is too large for a demo.")
         path = self.uploads / f"{uuid4().hex}.csv"
         await asyncio.to_thread(path.write_bytes, content)
         return await self._enqueue(request, "import_people", name, str(path), str(self.database))
@@ -158,9 +160,15 @@ class Site:
 
 
 def create_app(
-    pool: ArqRedis, client: StatusClient, *, directory: Path, database: Path, uploads: Path
+    pool: ArqRedis,
+    client: StatusClient,
+    *,
+    host: str,
+    directory: Path,
+    database: Path,
+    uploads: Path,
 ) -> Starlette:
-    """Put the page together, with the dashboard beside it."""
+    """Put the page together, with the dashboard beside it, for a server on this host."""
     site = Site(pool, client, directory, database, uploads)
     routes = [
         Route("/", site.page, name="page"),
@@ -174,8 +182,23 @@ def create_app(
         Mount("/static", StaticFiles(directory=_HERE / "static"), name="static"),
     ]
     return Starlette(
-        routes=routes, exception_handlers={HTTPException: _refused, RedisError: _unreachable}
+        routes=routes,
+        middleware=[Middleware(_LoopbackNames)] if is_loopback(host) else [],
+        exception_handlers={HTTPException: _refused, RedisError: _unreachable},
     )
+
+
+class _LoopbackNames:
+    """Refuses requests for other names: any site may have its own resolve to this machine."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._app
+        if not is_allowed_host(Headers(scope=scope).get("host", ""), LOOPBACK):
+            app = PlainTextResponse("The demo is at localhost only.", 400, _HEADERS)
+        await app(scope, receive, send)
 
 
 def job_view(record: JobRecord) -> dict[str, Any]:
@@ -200,6 +223,23 @@ def _refuse_other_sites(request: Request) -> None:
     own = origin is None or urlsplit(origin).netloc == request.headers.get("host")
     if site != "same-origin" if site else not own:
         raise HTTPException(403, "Another site asked for that.")
+
+
+def _bounded(request: Request) -> Request:
+    """Return the request with a body that is refused, not stored, as soon as it is too large."""
+    left = _LARGEST_BODY
+    if int(request.headers.get("content-length", 0)) > left:
+        raise _TOO_LARGE
+
+    async def receive() -> Message:
+        nonlocal left
+        message = await request.receive()
+        left -= len(message.get("body", b""))
+        if left < 0:
+            raise _TOO_LARGE
+        return message
+
+    return Request(request.scope, receive)
 
 
 def _render(request: Request, name: str, context: dict[str, Any], code: int = 200) -> Response:

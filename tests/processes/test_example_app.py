@@ -1,5 +1,6 @@
 """The demo as its users start it: a process, a terminal, a page."""
 
+import asyncio
 import io
 import os
 import re
@@ -361,6 +362,35 @@ async def test_wrong_uploads_are_refused(demo: Demo) -> None:
     for path in ("/uploads", "/errands/fail"):
         answer = await demo.page.post(path, headers={"Origin": "null"})
         assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("length", [b"Content-Length: 400000000", b"Transfer-Encoding: chunked"])
+async def test_a_huge_upload_is_refused_on_the_way(demo: Demo, length: bytes) -> None:
+    """It is not stored to the end before it is refused."""
+    port = demo.page.base_url.port
+    assert port is not None
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    head = b"POST /uploads HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\n"
+    kind = b"Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+    writer.write(head + length + b"\r\n" + kind)
+    part = b'--x\r\nContent-Disposition: form-data; name="file"; filename="x.csv"\r\n\r\n'
+    if b"chunked" in length:
+        for data in (part, *[b"x" * 1_000_000] * 11):
+            writer.write(b"%x\r\n%s\r\n" % (len(data), data))
+    async with asyncio.timeout(10):
+        assert b" 413 " in await reader.readline()
+    writer.close()
+    await writer.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("host", "code"),
+    [("localhost", 200), ("LOCALHOST:1", 200), ("[::1]:1", 200), ("evil.example", 400), ("", 400)],
+)
+async def test_it_answers_to_names_of_this_machine_only(demo: Demo, host: str, code: int) -> None:
+    """A name that another site made resolve to this machine gets nothing."""
+    for path in ("/", "/admin/statuses", "/static/style.css"):
+        assert (await demo.page.get(path, headers={"Host": host})).status_code == code
 
 
 async def test_every_errand_ends_in_its_way(demo: Demo) -> None:
