@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from itertools import islice
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -25,6 +26,8 @@ from tests.server import running_server
 StartWorker = Callable[..., Awaitable[Worker]]
 RunBurst = Callable[..., Awaitable[Worker]]
 RunJob = Callable[..., Awaitable[arq_status.JobRecord]]
+
+_UNIT = Path(__file__).parent / "unit"
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -47,12 +50,9 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests that take no server as ``pure``, and have those that take long begin."""
+    """Mark the tests without a server as ``pure``, and start the longest tests first."""
     for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        if "server" in fixtures:
-            item.add_marker("processes")
-        elif "dsn" not in fixtures and item.get_closest_marker("processes") is None:
+        if item.path.is_relative_to(_UNIT):
             item.add_marker("pure")
     _put_long_ones_first(items)
 

@@ -28,12 +28,9 @@ if not browser.missing():
 
     expect.set_options(timeout=15_000)
 
-pytestmark = [
-    pytest.mark.processes,
-    pytest.mark.skipif(
-        browser.missing() is not None and not browser.IS_REQUIRED, reason=str(browser.missing())
-    ),
-]
+pytestmark = pytest.mark.skipif(
+    browser.missing() is not None and not browser.IS_REQUIRED, reason=str(browser.missing())
+)
 
 NARROW = (360, 760)
 

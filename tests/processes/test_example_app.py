@@ -30,8 +30,6 @@ from tests.conftest import RunJob, until
 from tests.server import free_port
 from tests.web import stream
 
-pytestmark = pytest.mark.processes
-
 HOME = Path(__file__).parents[2]
 HOSTILE = "<script>alert(1)</script>"
 

@@ -21,8 +21,6 @@ from tests.conftest import StartWorker, ended, until
 from tests.verdicts import assert_agreement, verdict
 from tests.worker_process import worker_process
 
-pytestmark = pytest.mark.processes
-
 #: Seconds after which the jobs of a killed worker read interrupted.
 DEADLINE = 15
 

@@ -29,8 +29,6 @@ from tests.fates import KINDS, NEVER, Fate, all_arrived, running_pair
 from tests.network import Link
 from tests.server import Server, free_port
 
-pytestmark = pytest.mark.processes
-
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:

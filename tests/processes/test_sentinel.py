@@ -20,8 +20,6 @@ from tests.conftest import until
 from tests.fates import KINDS, NEVER, Fate, all_arrived, running_pair
 from tests.server import Server, sentinel
 
-pytestmark = pytest.mark.processes
-
 
 @dataclass(frozen=True)
 class Sentinels:

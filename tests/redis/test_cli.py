@@ -522,7 +522,6 @@ def run(
     )  # fmt: skip
 
 
-@pytest.mark.processes
 async def test_the_real_command(dsn: str, pool: ArqRedis, jobs: None) -> None:
     """``python -m arq_status`` in a pipe: wide lines, no colours, exit codes."""
     done = await asyncio.to_thread(run, "list", dsn=dsn)
@@ -543,7 +542,6 @@ async def test_lines_in_a_pipe(command: Command, jobs: None) -> None:
     assert "ValueError: no vino none at all" in (await command("list", width=None)).out
 
 
-@pytest.mark.processes
 async def test_a_reader_that_has_seen_enough(dsn: str, pool: ArqRedis) -> None:
     """``arq-status list | head -1`` ends without a word."""
     for number in range(500):
@@ -577,7 +575,6 @@ async def test_a_closed_pipe(command: Command) -> None:
         assert answer == Answer(0, "", "")
 
 
-@pytest.mark.processes
 @pytest.mark.parametrize(
     ("redirection", "argv", "code", "words"),
     [
@@ -635,7 +632,6 @@ async def test_ctrl_c(command: Command, monkeypatch: pytest.MonkeyPatch) -> None
     assert answer == Answer(130, "", "")
 
 
-@pytest.mark.processes
 async def test_interrupting_it(dsn: str, pool: ArqRedis, jobs: None) -> None:
     """Ctrl-C ends ``watch`` at once, with 130 and without a traceback."""
     process = await asyncio.create_subprocess_exec(
@@ -683,7 +679,6 @@ def test_without_an_extra(
             main(argv)
 
 
-@pytest.mark.processes
 @pytest.mark.parametrize("missing", ["rich", "starlette", "uvicorn"])
 def test_missing_packages(missing: str, tmp_path: Path, dsn: str) -> None:
     """The same in a real process: one line, and no traceback."""
@@ -697,7 +692,6 @@ def test_missing_packages(missing: str, tmp_path: Path, dsn: str) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.processes
 async def test_serve(dsn: str, pool: ArqRedis, jobs: None) -> None:
     """``serve`` shows the dashboard of this Redis until Ctrl-C, and warns where others reach it."""
     port = free_port()

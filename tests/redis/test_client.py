@@ -673,7 +673,6 @@ def test_redis_away_in_one_event_loop_after_the_other() -> None:
             asyncio.run(client.status("x"))
 
 
-@pytest.mark.processes
 async def test_redis_restarted(tmp_path: Path) -> None:
     """A client answers again when its Redis is back, which has forgotten the scripts."""
     server = Server(tmp_path)
@@ -738,7 +737,6 @@ async def run_program(source: str, *arguments: str) -> str:
     return out.decode().strip() or err.decode()
 
 
-@pytest.mark.processes
 @pytest.mark.usefixtures("one_job")
 @pytest.mark.parametrize("redis", ["sys.argv[1]", "Redis.from_url(sys.argv[1])"])
 async def test_several_event_loops(dsn: str, redis: str) -> None:
@@ -765,7 +763,6 @@ MANY_LOOPS = """
 """
 
 
-@pytest.mark.processes
 @pytest.mark.usefixtures("one_job")
 async def test_event_loops_that_are_gone_leave_nothing_behind(dsn: str) -> None:
     """A client that serves many event loops keeps no connections of the closed ones."""

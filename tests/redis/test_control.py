@@ -268,7 +268,6 @@ async def test_a_stop_without_force_lets_a_job_wait(
     assert (await ended(client, "job")).status is Status.STOPPED
 
 
-@pytest.mark.processes
 async def test_a_stop_in_code_that_blocks_the_event_loop(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path
 ) -> None:
@@ -307,7 +306,6 @@ async def test_a_stop_is_of_one_run(
     assert (await ended(client, "job")).status is Status.COMPLETE
 
 
-@pytest.mark.processes
 async def test_a_stop_outlives_the_worker(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path
 ) -> None:
@@ -486,7 +484,6 @@ async def test_cancel_between_tries(
     await assert_agreement(client, {"job": Status.STOPPED})
 
 
-@pytest.mark.processes
 @pytest.mark.long(10)
 async def test_cancel_of_an_interrupted_job(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path
@@ -688,7 +685,6 @@ async def test_retry_where_there_is_nothing_to_run(
     assert not [key for key in await our_keys(pool) if "payload" in key]
 
 
-@pytest.mark.processes
 async def test_retry_of_a_job_whose_end_no_hook_saw(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path
 ) -> None:

@@ -238,7 +238,6 @@ async def _code(app: ASGIApp, method: str, password: str, action: str = "") -> i
     return answer.status_code
 
 
-@pytest.mark.processes
 def test_tests_of_users(tmp_path: Path) -> None:
     """What the testing page shows passes in a project of its own."""
     (tmp_path / "jobs.py").write_text(snippets("README.md")[0])

@@ -296,7 +296,6 @@ async def test_run_jobs():
 """
 
 
-@pytest.mark.processes
 def test_tests(tmp_path: Path) -> None:
     """The helpers for tests work in tests of users."""
     run_jobs = indent(EXAMPLES["InlinePool.run_jobs"], "    ").rstrip()

@@ -462,7 +462,6 @@ async def test_a_worker_that_takes_its_leave(pool: ArqRedis, client: StatusClien
     assert await pool.zcard(f"{OWN}workers") == 0
 
 
-@pytest.mark.processes
 async def test_a_redis_that_takes_no_writes(tmp_path: Path) -> None:
     """On a replica all queries answer the same; what is to be put right is left to others."""
     options = ("--repl-diskless-sync-delay", "0")

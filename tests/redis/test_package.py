@@ -169,7 +169,6 @@ def test_packages_import_one_way() -> None:
             assert {it.split(".")[1] for it in imported} <= set(lower), name
 
 
-@pytest.mark.processes
 @pytest.mark.parametrize("names", ["status", "track_status", "*"])
 def test_importing_the_package_takes_arq_and_redis_only(names: str) -> None:
     """No part that comes with an extra is imported before it is asked for."""

@@ -848,7 +848,6 @@ async def test_jobs_at_the_same_time(inline_pool: ArqRedis) -> None:
     assert found[6] is None
 
 
-@pytest.mark.processes
 def test_nothing_but_the_base_install() -> None:
     """Importing it needs no pytest, and the package itself does not import it."""
     code = (

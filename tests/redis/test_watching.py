@@ -220,7 +220,6 @@ async def test_watch_of_a_deleted_job(
     assert await waiting is None
 
 
-@pytest.mark.processes
 @pytest.mark.long(10)
 async def test_watch_goes_on_through_an_interruption(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path

@@ -223,7 +223,6 @@ def test_serve_on_a_port_that_is_taken(dsn: str) -> None:
         serve(dsn, port=taken.getsockname()[1])
 
 
-@pytest.mark.processes
 async def test_serve_ends_within_two_seconds(dsn: str, pool: ArqRedis, tmp_path: Path) -> None:
     """The dashboard in a process of its own, with streams open when it is told to end."""
     await write_end(pool, "done")

@@ -294,7 +294,6 @@ async def test_authorize_is_asked_before_a_stream(pool: ArqRedis) -> None:
 # Trouble
 
 
-@pytest.mark.processes
 async def test_streams_of_a_list_end_when_redis_goes(tmp_path: Path) -> None:
     """The browser then finds the page that says so, and the list when Redis is back."""
     server = Server(tmp_path)
@@ -316,7 +315,6 @@ async def test_streams_of_a_list_end_when_redis_goes(tmp_path: Path) -> None:
         server.stop()
 
 
-@pytest.mark.processes
 async def test_a_job_is_followed_through_a_restart_of_redis(tmp_path: Path) -> None:
     """The stream stays open and goes on."""
     server = Server(tmp_path)

@@ -606,7 +606,6 @@ async def test_closing_releases_who_waits(pool: ArqRedis) -> None:
     assert monotonic() - began < 4
 
 
-@pytest.mark.processes
 async def test_a_redis_that_refuses_and_then_goes(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -638,7 +637,6 @@ async def test_a_redis_that_refuses_and_then_goes(
     assert caplog.text.count("Redis is back") == 1
 
 
-@pytest.mark.processes
 async def test_closing_while_redis_is_away(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -330,7 +330,6 @@ def test_only_what_records_hold_is_encoded() -> None:
 # What must be installed
 
 
-@pytest.mark.processes
 def test_the_package_does_not_import_the_dashboard() -> None:
     """Workers pay nothing for it."""
     code = "import sys, arq_status; print([it for it in sys.modules if it in %r])"
