@@ -292,6 +292,21 @@ async def test_permissions(
     assert await _command(pool, "ACL LOG") == []
 
 
+async def test_passwords_in_dsns(pool: ArqRedis, redis_settings: RedisSettings) -> None:
+    """A DSN of ours is percent-decoded and takes parameters; arq's own is and does neither."""
+    await _command(pool, "ACL SETUSER slashed on >sec/ret ~* &* +@all")
+    address = f"{redis_settings.host}:{redis_settings.port}/{redis_settings.database}"
+    dsn = f"redis://slashed:sec%2Fret@{address}?socket_timeout=7"
+    try:
+        async with StatusClient(dsn) as client:
+            assert await client.status("no such job") is None
+        settings = RedisSettings.from_dsn(dsn)
+        assert settings.password == "sec%2Fret"
+        assert settings.database == redis_settings.database
+    finally:
+        await _command(pool, "ACL DELUSER slashed")
+
+
 # What it must not leave out
 
 
