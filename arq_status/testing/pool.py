@@ -1,7 +1,10 @@
 """Arq's pool on a Redis in this process, whose jobs run while they are enqueued."""
 
+import asyncio
+from asyncio import AbstractEventLoop
 from datetime import datetime, timedelta
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from arq.connections import ArqRedis
 from arq.jobs import Job
@@ -18,8 +21,25 @@ class InlinePool(ArqRedis):
     """Arq's pool, for code that enqueues jobs and asks for their results."""
 
     def __init__(self, connections: ConnectionPool, runner: Runner, **options: Any) -> None:
+        self._connections: WeakKeyDictionary[AbstractEventLoop, ConnectionPool] = (
+            WeakKeyDictionary()
+        )
         super().__init__(connections, **options)
         self.runner = runner
+
+    @property
+    def connection_pool(self) -> ConnectionPool:
+        """The connections of the running event loop, for none can be used in another."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._connections:
+            [first, *_] = self._connections.values()
+            kwargs = first.connection_kwargs
+            self._connections[loop] = ConnectionPool(first.connection_class, **kwargs)
+        return self._connections[loop]
+
+    @connection_pool.setter
+    def connection_pool(self, connections: ConnectionPool) -> None:
+        self._connections[asyncio.get_running_loop()] = connections
 
     async def enqueue_job(
         self,

@@ -97,12 +97,12 @@ class Runner:
         return enclosing.depth + 1
 
     def note_enqueued(self, job_id: str, depth: int) -> None:
-        """Take in that a job was enqueued."""
+        """Remember a job that was enqueued, and how deep."""
         self._depths[job_id] = depth
         self._asked.discard(job_id)
 
     def note_asked(self, job_id: str) -> None:
-        """Take in that the code around asks for the result of a job."""
+        """Remember that another job has asked for the result of this one, if one is around."""
         if enclosing_var.get() is not None:
             self._asked.add(job_id)
 
