@@ -6,10 +6,11 @@ import json
 import os
 import re
 import runpy
+import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,6 +39,7 @@ from arq_status.web import create_app
 from tests.conftest import StartWorker, ended, until
 from tests.records import HOUR, begin, own_key, put_job, write_end, write_record
 from tests.server import free_port
+from tests.snippets import PAGES
 from tests.web import page_of
 
 ROOT = Path(__file__).parents[2]
@@ -763,3 +765,32 @@ def test_serve_with_a_bad_address(capsys: pytest.CaptureFixture[str]) -> None:
     """What is no DSN is told before anything listens."""
     assert main(["serve", "--redis", "http://localhost"]) == 2
     assert "--redis is not a Redis DSN" in capsys.readouterr().err
+
+
+async def test_the_commands_of_the_documentation(
+    command: Command, pool: ArqRedis, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every command that its page shows does what it is shown for, and none is left out."""
+    served: list[Any] = []
+    monkeypatch.setattr("arq_status.web.serve", lambda *_, **options: served.append(options))
+    monkeypatch.setenv("ARQ_STATUS_PASSWORD", "veritas")
+    prepared: dict[str, Callable[[ArqRedis, str], Awaitable[object]]]
+    prepared = {"cancel": put_job, "stop": put_job, "retry": put_cancelled_job}
+    seen = set()
+    for line in re.findall(r"^arq-status ([^|&\n]*)", PAGES["docs/terminal.md"], re.MULTILINE):
+        words = line.replace("$job_id", "JOB_ID").replace("redis://localhost:6379/1", dsn)
+        name, *argv = shlex.split(words)
+        prepare = prepared.get(name, write_end)
+        await prepare(pool, "JOB_ID")
+        answer = await command(name, *argv)
+        # without a worker there is a problem
+        assert answer.code == int(name == "doctor"), answer
+        seen.add(name)
+        await pool.flushdb()
+    assert seen == {*_COMMANDS, "serve"}
+    assert len(served) == 3
+
+
+async def put_cancelled_job(pool: ArqRedis, job_id: str) -> None:
+    await put_job(pool, job_id)
+    assert await StatusClient(pool).cancel(job_id)

@@ -93,7 +93,8 @@ def _commands(page: str) -> Iterator[str]:
     for block in snippets(page, "shell"):
         for line in block.replace("\\\n", " ").splitlines():
             if line.startswith("arq-status "):
-                yield line
+                # without what is done with its output
+                yield re.split(r" [|&]", line)[0]
 
 
 async def test_jobs_of_the_worker_page(pool: ArqRedis, client: StatusClient, story: Story) -> None:
