@@ -1,0 +1,50 @@
+"""Tracebacks of jobs, as Python prints them, without the frames of arq and of this package."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from traceback import StackSummary, TracebackException
+
+import arq
+
+from arq_status._model.history import TRACEBACK_LIMIT
+from arq_status._model.text import clean
+
+_OURS = tuple(f"{path}/" for path in (Path(arq.__file__).parent, Path(__file__).parents[1]))
+
+
+def format_traceback(error: BaseException) -> str | None:
+    """Return what Python prints of an exception, from the job's own first frame on.
+
+    Causes, contexts, groups and notes are included. A text of more than 16 KiB is cut in the
+    middle. ``None`` where it cannot be formatted.
+    """
+    try:
+        formatted = TracebackException.from_exception(error)
+        for it in _chain(formatted):
+            it.stack = StackSummary.from_list(
+                [frame for frame in it.stack if not frame.filename.startswith(_OURS)]
+            )
+        text = "".join(formatted.format())
+    except Exception:  # exceptions can be made of anything
+        return None
+    return cut_in_the_middle(clean(text.rstrip("\n")), TRACEBACK_LIMIT)
+
+
+def cut_in_the_middle(text: str, limit: int) -> str:
+    """Return a text of at most ``limit`` bytes in UTF-8: its beginning and its end."""
+    raw = text.encode()
+    if len(raw) <= limit:
+        return text
+    mark = f"\n... {len(raw) - limit:,} bytes or more left out ...\n"
+    half = (limit - len(mark)) // 2
+    return raw[:half].decode(errors="ignore") + mark + raw[-half:].decode(errors="ignore")
+
+
+def _chain(formatted: TracebackException) -> Iterator[TracebackException]:
+    """Yield an exception, what it was raised from or amid, and the members of groups."""
+    waiting: list[TracebackException | None] = [formatted]
+    while waiting:
+        it = waiting.pop()
+        if it is not None:
+            yield it
+            waiting += [it.__cause__, it.__context__, *(it.exceptions or ())]
