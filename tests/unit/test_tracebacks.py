@@ -68,7 +68,7 @@ def test_causes_contexts_groups_and_notes_are_told() -> None:
     assert text.endswith("RuntimeError: no party")
     error = caught(fail)
     error.add_note("ask the cellar")
-    group = ExceptionGroup("several", [error, OSError(2, "no such file")])
+    group = BaseExceptionGroup("several", [error, OSError(2, "no such file")])
     text = str(format_traceback(group))
     assert "ask the cellar" in text
     assert "FileNotFoundError: [Errno 2] no such file" in text
