@@ -31,7 +31,7 @@ from arq_status import (
     web,
 )
 from arq_status.cli.parser import parse
-from arq_status.web import create_app
+from arq_status.web import create_app, create_progress_app, progress_token
 from tests.conftest import StartWorker, ended, started, until
 from tests.snippets import PAGES, ROOT, play, run_snippet, snippets
 from tests.web import page_of
@@ -293,6 +293,28 @@ async def test_permissions(
     assert await _command(pool, "ACL LOG") == []
 
 
+async def test_an_endpoint_that_gives_a_progress_bar(story: Story) -> None:
+    """What the endpoint of the page answers has the element, and a token that shows the job."""
+    app: FastAPI = (await story("docs/progress-bar.md"))["app"]
+    async with page_of(app) as page:
+        answer = await page.post("/imports")
+        [address] = re.findall(r'<job-progress src="(.*?)"', answer.text)
+        assert (await page.get(address)).json()["status"] == "queued"
+        [script] = re.findall(r'<script type="module" src="(.*?)"', answer.text)
+        assert (await page.get(script)).headers["Content-Type"].startswith("text/javascript")
+
+
+def test_how_the_progress_element_is_styled_and_worded() -> None:
+    """The script of the element knows every property and text that the page names, and no other."""
+    script = (ROOT / "arq_status/web/progress/static/element.js").read_text()
+    section = _section("docs/progress-bar.md", "The element")
+    properties = re.compile(r"--job-progress-[a-z]+")
+    assert set(properties.findall(section)) == set(properties.findall(script))
+    [states] = re.findall(r"STATES = \{(.*?)\};", script, re.DOTALL)
+    texts = {f"text-{name}" for name in re.findall(r"(\w+): \[", states)}
+    assert set(re.findall(r"`(text-[a-z]+)`", section)) == texts
+
+
 async def test_passwords_in_dsns(pool: ArqRedis, redis_settings: RedisSettings) -> None:
     """A DSN of ours is percent-decoded and takes parameters; arq's own is and does neither."""
     await _command(pool, "ACL SETUSER slashed on >sec/ret ~* &* +@all")
@@ -316,6 +338,8 @@ async def test_passwords_in_dsns(pool: ArqRedis, redis_settings: RedisSettings) 
     [
         ("docs/worker.md", "Options", set(inspect.signature(track_status).parameters)),
         ("docs/dashboard.md", "Options", set(inspect.signature(create_app).parameters)),
+        ("docs/progress-bar.md", "Tokens", set(inspect.signature(progress_token).parameters)),
+        ("docs/progress-bar.md", "Tokens", set(inspect.signature(create_progress_app).parameters)),
         ("docs/asking.md", "Lists", set(inspect.signature(StatusClient.list_jobs).parameters)),
         ("docs/asking.md", "Clients", set(inspect.signature(StatusClient).parameters)),
         ("docs/asking.md", "The record", {it.name for it in fields(JobRecord)}),
@@ -324,9 +348,13 @@ async def test_passwords_in_dsns(pool: ArqRedis, redis_settings: RedisSettings) 
 )
 def test_tables_are_complete(page: str, heading: str, names: set[str]) -> None:
     """A table names every parameter, field or call there is."""
-    section = re.split(r"^##+ ", PAGES[page], flags=re.MULTILINE)
-    [text] = [it for it in section if it.startswith(f"{heading}\n")]
-    assert names - {"self", "settings"} <= set(re.findall(r"\w+", text))
+    assert names - {"self", "settings"} <= set(re.findall(r"\w+", _section(page, heading)))
+
+
+def _section(page: str, heading: str) -> str:
+    sections = re.split(r"^##+ ", PAGES[page], flags=re.MULTILINE)
+    [found] = [it for it in sections if it.startswith(f"{heading}\n")]
+    return found
 
 
 def test_every_function_is_documented() -> None:
