@@ -7,6 +7,9 @@ Few in every run of the tests. For a long look at hostile data and odd interleav
 
 from hypothesis import settings
 
+# a busy machine is no failure: each test has a timeout
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 #: A hundred times as many as by default: ten minutes on two processors.
 settings.register_profile("fuzz", max_examples=10_000, deadline=None, print_blob=True)
 
