@@ -2,26 +2,41 @@
 
 import os
 import shutil
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-if TYPE_CHECKING:
-    from playwright.async_api import Browser
+import pytest
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-#: With this set to 1 the tests fail where they would else be skipped.
-IS_REQUIRED = os.environ.get("ARQ_STATUS_REQUIRE_BROWSER") == "1"
+#: Headless, also as root, with a mouse; pages in the background are timed like those in front.
+_OPTIONS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--no-first-run",
+    "--hide-scrollbars",
+    "--blink-settings=primaryHoverType=2,availableHoverTypes=2"
+    ",primaryPointerType=4,availablePointerTypes=4",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-background-timer-throttling",
+    "--disable-backgrounding-occluded-windows",
+    "--disable-renderer-backgrounding",
+    "--remote-debugging-port=0",
+)
 
 
 def executable() -> str | None:
-    """The browser that is installed."""
+    """Return the path of the browser that is installed."""
     return next(filter(None, map(shutil.which, _NAMES)), None)
 
 
 def missing() -> str | None:
-    """What keeps the tests from a browser, and the remedy."""
+    """Return why the tests have no browser, with the remedy."""
     if find_spec("playwright") is None or find_spec("axe_playwright_python") is None:
         return "no playwright: pip install -e '.[browser]'"
     if executable() is None:
@@ -29,14 +44,41 @@ def missing() -> str | None:
     return None
 
 
-@asynccontextmanager
-async def chromium() -> AsyncGenerator["Browser"]:
-    """A running browser."""
-    from playwright.async_api import async_playwright
+#: Skips tests for want of a browser; in CI, where one is required, they fail instead.
+needs_browser = pytest.mark.skipif(
+    missing() is not None and os.environ.get("ARQ_STATUS_REQUIRE_BROWSER") != "1",
+    reason=str(missing()),
+)
 
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=executable())
+
+@contextmanager
+def running_chromium() -> Iterator[str]:
+    """Run a browser; yields the URL at which Playwright connects to it."""
+    browser = executable()
+    assert browser is not None, missing()
+    # it may still write to its profile when it has been killed
+    with TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        process = subprocess.Popen(
+            [browser, *_OPTIONS, f"--user-data-dir={profile}"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         try:
-            yield browser
+            yield f"http://127.0.0.1:{_port(Path(profile))}"
         finally:
-            await browser.close()
+            process.terminate()
+            process.wait(20)
+
+
+def _port(profile: Path) -> str:
+    """Wait until the browser has written down the port that it took."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if written := _lines(profile / "DevToolsActivePort"):
+            return written[0]
+        time.sleep(0.02)
+    raise TimeoutError("Chromium did not start within 30 s")
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text().splitlines() if file.exists() else []

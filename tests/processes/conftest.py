@@ -1,6 +1,6 @@
 """Fixtures for tests in a real browser."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,12 +14,24 @@ WIDE = (1280, 900)
 Open = Callable[..., Awaitable["Page"]]
 
 
+@pytest.fixture(scope="session")
+def chromium_url() -> Iterator[str]:
+    """A Chromium that the tests of this process share."""
+    with browser.running_chromium() as url:
+        yield url
+
+
 @pytest.fixture
-async def chromium() -> AsyncIterator["Browser"]:
-    """A running Chromium."""
-    assert browser.missing() is None, browser.missing()
-    async with browser.chromium() as running:
-        yield running
+async def chromium(chromium_url: str) -> AsyncIterator["Browser"]:
+    """A connection to the running Chromium; its sessions end with it."""
+    from playwright.async_api import async_playwright
+
+    async with async_playwright() as playwright:
+        connected = await playwright.chromium.connect_over_cdp(chromium_url)
+        yield connected
+        for context in connected.contexts:
+            await context.close()
+        await connected.close()
 
 
 @pytest.fixture

@@ -29,11 +29,7 @@ if not browser.missing():
 
     expect.set_options(timeout=15_000)
 
-pytestmark = [
-    pytest.mark.skipif(
-        browser.missing() is not None and not browser.IS_REQUIRED, reason=str(browser.missing())
-    ),
-]
+pytestmark = browser.needs_browser
 
 SECRET = "a secret of 16 bytes or more"
 STRICT = (
