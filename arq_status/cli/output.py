@@ -3,6 +3,7 @@
 import os
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TextIO
 
 from arq_status.cli.escaping import escape
@@ -31,7 +32,7 @@ class Output:
         try:
             return self._stream.write(text)
         except OSError as error:
-            raise OutputError(error.strerror) from error
+            raise OutputError(error.strerror or error) from error
 
     def flush(self) -> None:
         """Hand over what was written."""
@@ -39,7 +40,7 @@ class Output:
             if self._stream is not None:
                 self._stream.flush()
         except OSError as error:
-            raise OutputError(error.strerror) from error
+            raise OutputError(error.strerror or error) from error
 
     def isatty(self) -> bool:
         """Tell whether a person is looking."""
@@ -65,6 +66,6 @@ def report_error(sentence: str) -> None:
 
 
 def _discard(stream: TextIO) -> None:
-    # Python would try again when the process ends
-    with suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    # Python would try again when the process ends; what is no file raises as well
+    with suppress(OSError), Path(os.devnull).open("w") as null:
+        os.dup2(null.fileno(), stream.fileno())
