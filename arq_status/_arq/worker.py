@@ -1,65 +1,124 @@
-"""What arq's worker goes by: as it runs, for its arguments may override the settings."""
+"""Arq's worker as it runs: found from inside of it, and what it goes by."""
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+import sys
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from types import FrameType
+from typing import Any, NamedTuple
 
-from arq.constants import default_queue_name
-from arq.utils import to_seconds
 from arq.worker import Worker
-
-#: Arq's, for its own default job timeout.
-_DEFAULT_IN_PROGRESS_MS = 310_000
-
 
 #: The first version of arq that was not tested.
 _UNTESTED = (0, 29)
 
 
 def is_untested(version: str) -> bool:
-    """Whether nobody has tried arq-status with this version of arq."""
+    """Return whether arq-status was never tested with this version of arq."""
     return tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) >= _UNTESTED
 
 
-class ArqWorker:
-    """The worker that runs us, or the settings for as long as it is not known."""
+class RunningJob(NamedTuple):
+    """A job that a worker of this event loop runs, as far as arq's own code tells."""
 
-    def __init__(self, settings: Mapping[str, Any], redis: Any) -> None:
-        self._settings = settings
-        self._worker = _worker_of(asyncio.current_task())
-        queue: str | None = self._get("queue_name", None)
-        #: the queue it takes jobs from
-        self.queue = queue or getattr(redis, "default_queue_name", None) or default_queue_name
+    worker: Worker
+    #: what the job was enqueued with, under the names that arq gives it in the payload
+    payload: Mapping[str, Any]
+
+
+def calling_worker() -> Worker | None:
+    """Return the worker whose hook is being called: one of the callers is a method of it."""
+    for frame in _callers():
+        worker = _self_of(frame)
+        if worker is not None:
+            return worker
+    return None
+
+
+def running_job(ctx: Mapping[str, Any]) -> RunningJob | None:
+    """Return the job that was given this ``ctx``.
+
+    Arq calls hooks, but runs the function in a task of its own: its ``run_job`` is among the
+    callers here, or in another task.
+    """
+    others = (frame for task in asyncio.all_tasks() for frame in _frames(task.get_coro()))
+    for frame in chain(_callers(), others):
+        worker = _self_of(frame)
+        if worker is not None and _is_job_of(frame, ctx):
+            names = frame.f_locals
+            payload = {
+                "f": names.get("function_name"),
+                "a": names.get("args"),
+                "k": names.get("kwargs"),
+                "et": names.get("enqueue_time_ms"),
+            }
+            return RunningJob(worker, payload)
+    return None
+
+
+def _callers() -> Iterator[FrameType]:
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _is_job_of(frame: FrameType, ctx: Mapping[str, Any]) -> bool:
+    """Return whether ``Worker.run_job`` made ``ctx`` here, or what it is a copy of."""
+    given = frame.f_locals.get("ctx")
+    return given is ctx or (
+        isinstance(given, dict)
+        and given.get("job_id") == ctx["job_id"]
+        and given.get("redis") is ctx.get("redis")
+    )
+
+
+def _frames(awaitable: Any) -> Iterator[FrameType]:
+    """Yield the frames of a coroutine and of all that it awaits, outermost first."""
+    while awaitable is not None:
+        frame = getattr(awaitable, "cr_frame", None) or getattr(awaitable, "gi_frame", None)
+        if frame is not None:
+            yield frame
+        awaitable = getattr(awaitable, "cr_await", None) or getattr(awaitable, "gi_yieldfrom", None)
+
+
+def _self_of(frame: FrameType) -> Worker | None:
+    code = frame.f_code
+    if not code.co_argcount or code.co_varnames[0] != "self":
+        return None
+    owner = frame.f_locals.get("self")
+    return owner if isinstance(owner, Worker) else None
+
+
+class ArqWorker:
+    """What a running worker goes by. Its arguments may differ from the settings."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        #: the queue that it takes jobs from
+        self.queue: str = worker.queue_name
+        #: after how many ms the in-progress keys that it sets expire
+        self.in_progress_ms = int(worker.in_progress_timeout_s * 1000)
+        #: the jobs that it has begun, and those that ended a moment ago
+        self.tasks: Mapping[str, asyncio.Task[Any]] = worker.tasks
 
     def is_shutting_down(self, job_id: str) -> bool:
-        """Whether the worker's end cancels the task in which arq runs the hooks of a job."""
+        """Return whether the worker's end cancels the task in which arq runs a job's hooks."""
         task = self.tasks.get(job_id)
         return task is not None and task.cancelling() > 0
 
-    def job_task_of(self, job_id: str) -> "asyncio.Task[Any] | None":
-        """The task in which arq runs the job itself."""
-        return None if self._worker is None else self._worker.job_tasks.get(job_id)
-
-    @property
-    def tasks(self) -> Mapping[str, "asyncio.Task[Any]"]:
-        """The jobs that it has begun, and those that ended a moment ago."""
-        return {} if self._worker is None else self._worker.tasks
-
-    @property
-    def in_progress_ms(self) -> int:
-        """After how many ms the in-progress keys that it sets expire."""
-        if self._worker is not None:
-            return int(self._worker.in_progress_timeout_s * 1000)
-        return _DEFAULT_IN_PROGRESS_MS
+    def job_task(self, job_id: str) -> "asyncio.Task[Any] | None":
+        """Return the task in which arq runs the job itself."""
+        return self._worker.job_tasks.get(job_id)
 
     @property
     def retries(self) -> bool:
-        """Whether it runs a job again after Retry and cancellation."""
-        return bool(self._get("retry_jobs", True))
+        """Whether it runs a job again after ``Retry`` and cancellation."""
+        return self._worker.retry_jobs
 
     def result_error(self, returned: object) -> Exception | None:
-        """What arq will find wrong with what a job returned: it fails one whose repr raises."""
-        if self._get("log_results", True):
+        """Return what arq will find wrong with a returned value: it fails jobs for its repr."""
+        if self._worker.log_results:
             try:
                 repr(returned)
             except Exception as error:
@@ -67,43 +126,27 @@ class ArqWorker:
         return None
 
     def is_aborting(self, job_id: str) -> bool:
-        """Whether ``Job.abort`` is what cancelled the job."""
-        return self._worker is not None and job_id in self._worker.aborting_tasks
+        """Return whether ``Job.abort`` is what cancelled the job."""
+        return job_id in self._worker.aborting_tasks
+
+    def end_as_aborted(self, job_id: str) -> None:
+        """Have arq take the job's next ``CancelledError`` for its end, and log no traceback."""
+        self._worker.aborting_tasks.add(job_id)
 
     def timeout(self, function: str | None) -> float | None:
-        """Seconds that a job of the function may run."""
+        """Return how many seconds a job of the function may run."""
         own = self._of_function(function, "timeout_s")
-        if own is not None:
-            return float(own)
-        if self._worker is not None:
-            return self._worker.job_timeout_s
-        seconds: float | None = to_seconds(self._settings.get("job_timeout", 300))
-        return seconds
+        return self._worker.job_timeout_s if own is None else float(own)
 
     def keeps_result(self, function: str | None) -> bool:
-        """Whether it stores what a job of the function returns."""
+        """Return whether it stores what a job of the function returns."""
         forever = self._of_function(function, "keep_result_forever")
         if forever is None:
-            forever = self._get("keep_result_forever", False)
+            forever = self._worker.keep_result_forever
         seconds = self._of_function(function, "keep_result_s")
-        if seconds is None and self._worker is not None:
-            seconds = self._worker.keep_result_s
         if seconds is None:
-            seconds = to_seconds(self._settings.get("keep_result", 3600))
+            seconds = self._worker.keep_result_s
         return bool(forever) or seconds > 0
 
     def _of_function(self, function: str | None, name: str) -> Any:
-        known = self._worker.functions.get(function or "") if self._worker is not None else None
-        return getattr(known, name, None)
-
-    def _get(self, name: str, default: Any) -> Any:
-        if self._worker is not None:
-            return getattr(self._worker, name)
-        return self._settings.get(name, default)
-
-
-def _worker_of(task: "asyncio.Task[Any] | None") -> Worker | None:
-    """The worker, from the task in which it starts: arq hands its hooks none."""
-    frame = getattr(task.get_coro(), "cr_frame", None) if task is not None else None
-    worker = frame.f_locals.get("self") if frame is not None else None
-    return worker if isinstance(worker, Worker) else None
+        return getattr(self._worker.functions.get(function or ""), name, None)

@@ -3,8 +3,10 @@
 import asyncio
 from typing import Any
 
+from arq.worker import JobExecutionFailed
 
-class JobStopped(Exception):  # noqa: N818 - it names what happened to the job, as arq's Retry does
+
+class JobStopped(JobExecutionFailed):
     """The job was asked to stop.
 
         try:
@@ -14,9 +16,12 @@ class JobStopped(Exception):  # noqa: N818 - it names what happened to the job, 
             raise
 
     Raised inside the job by its next progress call or ``checkpoint()``. Let it pass: the job then
-    ends as ``stopped`` and is not tried again. It pickles as ``asyncio.CancelledError``, so that
-    arq's ``Job.result()`` works in processes that do not have arq-status.
+    ends as ``stopped`` and is not tried again. Arq stores ``asyncio.CancelledError`` instead, so
+    that ``Job.result()`` works in processes without arq-status, and logs no traceback.
     """
+
+    # arq's class compares by arguments, and is not hashable for it
+    __hash__ = Exception.__hash__
 
     def __reduce__(self) -> tuple[type[BaseException], tuple[Any, ...]]:
         return asyncio.CancelledError, self.args

@@ -12,6 +12,10 @@ from arq_status._model.text import clean
 
 #: Bytes that a stored field may take, encoded.
 FIELD_LIMIT = 65_536
+#: Bytes that the stored fields of a job may take together, encoded, with their names.
+DATA_LIMIT = 1_048_576
+#: Characters that the name of a stored field may have.
+_NAME_LIMIT = 1_000
 
 LARGEST = 1e300
 
@@ -48,6 +52,8 @@ def encode_fields(fields: Mapping[str, Any]) -> dict[str, str]:
 def _encode_field(name: str, value: object) -> str:
     if name in BUILT_IN:
         raise ValueError(f"{name!r} is a built-in field and cannot be stored: choose another name")
+    if len(name) > _NAME_LIMIT:
+        raise ValueError(f"a field's name has {len(name)} characters, more than {_NAME_LIMIT}")
     try:
         text = clean(json.dumps(value, ensure_ascii=False, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:

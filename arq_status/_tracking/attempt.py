@@ -1,79 +1,108 @@
 """One try of a job in its worker: what it reported, what is not yet in Redis, how it ended."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from time import monotonic
 from typing import Any, Protocol
 
-from arq.utils import timestamp_ms
-
+from arq_status._arq.worker import ArqWorker
 from arq_status._model.errors import JobStopped
 from arq_status._model.record import State, StoredRecord
 from arq_status._model.text import shorten
-from arq_status._model.validation import LARGEST, amount, encode_fields
+from arq_status._model.validation import DATA_LIMIT, LARGEST, amount, encode_fields
 from arq_status._redis.batch import CompletedRow, Row
+from arq_status._redis.clock import RedisClock
+
+logger = logging.getLogger("arq_status")
 
 #: Characters of a message that are kept.
 MESSAGE_LIMIT = 2_000
+#: Bytes of stored fields in a row, unless a single field has more.
+_ROW_BYTES = 131_072
 _NOWHERE, _PROGRESS, _URGENT = range(3)
+#: For attempts of no worker: Redis has told it nothing.
+_HOST_CLOCK = RedisClock()
 
 
 class Recipient(Protocol):
-    """Takes in attempts that have something to write."""
+    """Takes attempts that have something to write."""
+
+    clock: RedisClock
 
     def add(self, attempt: "Attempt", *, urgent: bool) -> None:
-        """Take one in; an urgent one is written with the next batch, whatever the tick."""
+        """Add one; an urgent one is written with the next batch, without waiting for the tick."""
 
 
 class Attempt:
     """One try of a job: its record, how much of it is written, and how it ended.
 
     The job's thread or event loop changes it, the writer takes rows from it; neither waits for
-    the other. A change marks the run before the writer looks, so that none is lost.
+    the other. A change marks the attempt before the writer looks, so that none is lost.
     """
+
+    # Defaults are on the class: an attempt is made for every job, and few change many of them.
+
+    #: monotonic times at which it began and ended; ``None`` if it did not in this worker
+    began: float | None = None
+    ended: float | None = None
+    #: whether its first row is in Redis
+    begun = False
+    #: whether its function may be running: only then a tracker call raises
+    running = True
+    #: whether arq called its function, and whether its record tells the end
+    entered = False
+    closed = False
+    #: whether arq will not run the job again
+    final = False
+    #: whether it reported progress or data of its own
+    reported = False
+    #: whether it was asked to stop, and its task cancelled to that end
+    stopping = False
+    force_stopped = False
+    #: what the job raised, or what arq will find wrong with what it returned
+    raised: BaseException | None = None
+    #: whether it was cancelled from outside, by ``Job.abort``, by the worker's shutdown
+    cancelled = False
+    aborted = False
+    shut_down = False
+    #: what arq stores as its result
+    result: Mapping[str, Any] | None = None
+    #: whether the row taken last left some of them for the next
+    has_more = False
+
+    _queued_as = _NOWHERE
+    _told_to_stop = False
+    _total_given = False
+    _data_size = 0
+    #: the fields in the rows taken before one that completes them
+    _taken: frozenset[str] = frozenset()
 
     def __init__(
         self,
         job_id: str,
         record: StoredRecord,
-        outbox: "Recipient | None",
-        function: str | None = None,
+        outbox: Recipient | None,
+        payload: Mapping[str, Any] | None = None,
+        worker: ArqWorker | None = None,
     ) -> None:
         self.job_id: str = job_id
         self.record: StoredRecord = record
-        self.function: str | None = function
-        #: monotonic time at which it began
-        self.began: float = monotonic()
-        #: its first row is in Redis
-        self.begun: bool = False
-        #: it has ended: later progress is none
-        self.closed: bool = False
-        #: it said something of its own
-        self.reported: bool = False
-        #: what this try stored, encoded
+        #: what the job was enqueued with, under arq's names
+        self.payload: Mapping[str, Any] = payload or {}
+        #: the worker that runs it, if it is arq's
+        self.worker = worker
+        #: what this try stored, encoded, and the names of those not known to be in Redis
         self.fields: dict[str, str] = {}
-        #: the names of the stored fields that are not known to be in Redis
         self.unsent: dict[str, None] = {}
-        #: it was asked to stop
-        self.stopping: bool = False
         self._outbox = outbox
-        #: where in the outbox it stands: nowhere, with those that made progress, with the urgent
-        self._queued_as = _NOWHERE
-        self._told_to_stop = False
-        self._total_given = False
-        #: the task of the job was cancelled because a stop was forced
-        self.force_stopped: bool = False
-        #: arq called the job function
-        self.entered: bool = False
-        #: what the job raised, or what arq will find wrong with what it returned
-        self.raised: BaseException | None = None
-        #: it was cancelled from outside, and by ``Job.abort``
-        self.cancelled: bool = False
-        self.aborted: bool = False
-        #: the worker's shutdown cut it off
-        self.shut_down: bool = False
-        #: what arq stores as its result
-        self.result: Mapping[str, Any] | None = None
+        self._clock = _HOST_CLOCK if outbox is None else outbox.clock
+
+    @property
+    def function(self) -> str | None:
+        """The name under which arq knows the function."""
+        return self.payload.get("f")
 
     @property
     def stopped(self) -> bool:
@@ -92,21 +121,34 @@ class Attempt:
 
     def at(self, at: float, message: str | None) -> None:
         """Set how far the job is."""
-        if type(at) is not int or not 0 <= at <= LARGEST:
-            at = amount(at, "at")
-        if message is not None:
-            self._say(message)
+        try:
+            if type(at) is not int or not 0 <= at <= LARGEST:
+                at = amount(at, "at")
+            if message is not None:
+                self._set_message(message)
+        except (TypeError, ValueError) as error:
+            self._refuse(error)
+            return
         if not self.closed:
             self.record.at = at
         self.mark()
 
     def advance(self, step: float, message: str | None) -> None:
         """Set how much further the job is."""
-        self.at(self.record.at + amount(step, "step"), message)
+        try:
+            step = amount(step, "step")
+        except (TypeError, ValueError) as error:
+            self._refuse(error)
+            return
+        self.at(self.record.at + step, message)
 
     def total(self, total: float) -> None:
         """Set how far the job has to go."""
-        total = amount(total, "total")
+        try:
+            total = amount(total, "total")
+        except (TypeError, ValueError) as error:
+            self._refuse(error)
+            return
         if not self.closed:
             self.record.total = total
         self._total_given = True
@@ -117,33 +159,45 @@ class Attempt:
         if total is None:
             try:
                 total = len(iterable)  # type: ignore[arg-type]
-            except Exception:  # whatever its length says
+            except Exception:  # whatever its length raises
                 total = self.record.total if self._total_given else 0
         self.total(total)
         self.at(0, message)
 
+    def store(self, fields: Mapping[str, Any]) -> None:
+        """Set fields."""
+        try:
+            encoded = encode_fields(fields)
+            size = self._size_with(encoded)
+        except (TypeError, ValueError) as error:
+            self._refuse(error)
+            return
+        self._data_size = size
+        self.fields.update(encoded)
+        self.unsent.update(dict.fromkeys(encoded))
+        self._taken -= encoded.keys()
+        self.mark()
+        if self.closed:
+            # data may still come from `after_job_end`, unlike progress
+            self.mark_urgent()
+
+    def close(self, *, final: bool) -> None:
+        """Take no progress from here on; if ``final`` arq will not run the job again."""
+        self.closed, self.final = True, final
+        self.ended = monotonic()
+
     def raise_if_stopping(self) -> None:
-        """End the job here if it was asked to stop.
+        """End the job here if it was asked to stop. Its hooks and what outlives it go on.
 
         Raises:
             JobStopped: the first time.
             asyncio.CancelledError: from then on, for a job that catches every ``Exception``.
         """
-        if self.stopping:
+        if self.stopping and self.running:
             if self._told_to_stop:
                 raise asyncio.CancelledError("stopped")
             self._told_to_stop = True
             raise JobStopped("stopped")
-
-    def store(self, fields: Mapping[str, Any]) -> None:
-        """Set fields."""
-        encoded = encode_fields(fields)
-        self.fields.update(encoded)
-        self.unsent.update(dict.fromkeys(encoded))
-        self.mark()
-        if self.closed:
-            # data may still come from ``after_job_end``, unlike progress
-            self.mark_urgent()
 
     def mark(self) -> None:
         """Have what changed written with the next batch."""
@@ -153,7 +207,7 @@ class Attempt:
             self._outbox.add(self, urgent=False)
 
     def mark_urgent(self) -> None:
-        """Have it written even if it is closed, and not only as often as progress is."""
+        """Have it written even if it is closed, and sooner than progress is."""
         if self._queued_as is not _URGENT and self._outbox is not None and not self._has_expired():
             self._queued_as = _URGENT
             self._outbox.add(self, urgent=True)
@@ -164,16 +218,21 @@ class Attempt:
         return bool(self._queued_as)
 
     def take(self) -> Row | CompletedRow:
-        """What is to be written now."""
-        self._queued_as = _NOWHERE
+        """Return the row to be written now. Of much data it takes a part, and stays pending."""
         record = self.record
         record.version += 1
+        self._set_times()
         ended = record.ended
-        if ended is None:
-            record.updated = timestamp_ms()
-        elif record.state is State.COMPLETE and not self.begun and not self.unsent:
+        if ended and record.state is State.COMPLETE and not self.begun and not self.unsent:
+            self._queued_as = _NOWHERE
             return CompletedRow(self.job_id, record.encode(), ended, record.expires)
-        fields = {name: self.fields[name] for name in self.unsent.copy()} if self.unsent else {}
+        self._queued_as, queued_as = _NOWHERE, self._queued_as
+        fields = self._next_fields() if self.unsent or self.has_more else {}
+        if self.has_more:
+            self._queued_as = queued_as
+            if ended is not None:
+                # the end comes with the last part: whoever sees it is to see all the data
+                record = replace(record, state=State.WORKING, ended=None)
         return Row(self.job_id, not self.begun, record.encode(), fields)
 
     def settle(self, fields: Mapping[str, str]) -> None:
@@ -185,22 +244,87 @@ class Attempt:
             if self.fields[name] is text:
                 self.unsent.pop(name, None)
 
+    def give_back(self) -> None:
+        """Have it written after all, from its first field on: what was taken could not be sent."""
+        self._take_anew()
+        self.mark_urgent()
+
     def drop(self, *, urgent: bool) -> bool:
-        """Have it not written after all, until it says more; False where it waits elsewhere."""
+        """Take it out of the queue it is in, until it reports more; False if it is in the other."""
         if self._queued_as is not (_URGENT if urgent else _PROGRESS):
             return False
         self._queued_as = _NOWHERE
+        self._take_anew()
         return True
 
-    def _has_expired(self) -> bool:
-        """Whether nothing of it is to be shown any more."""
-        ended = self.record.ended
-        return ended is not None and ended + self.record.expires <= timestamp_ms()
+    def _set_times(self) -> None:
+        """Put the times into the record: those of Redis' clock, as far as it is known by now."""
+        record, clock = self.record, self._clock
+        if record.ended is not None:
+            # whatever the clock does by now: what was stored first tells when it expires
+            return
+        if self.began is not None:
+            record.started = clock.ms_at(self.began)
+        record.updated = clock.now_ms() if self.ended is None else clock.ms_at(self.ended)
+        if self.final:
+            record.ended = record.updated
 
-    def _say(self, message: str) -> None:
+    def _next_fields(self) -> dict[str, str]:
+        """Take the next of the unsent fields, as many as a row may have."""
+        fields: dict[str, str] = {}
+        room = _ROW_BYTES
+        for name in self.unsent.copy():
+            if name in self._taken:
+                continue
+            room -= _size(name, self.fields[name])
+            if room < 0 and fields:
+                self.has_more, self._taken = True, self._taken | fields.keys()
+                return fields
+            fields[name] = self.fields[name]
+        self._take_anew()
+        return fields
+
+    def _take_anew(self) -> None:
+        if self.has_more:
+            self.has_more, self._taken = False, frozenset()
+
+    def _size_with(self, encoded: Mapping[str, str]) -> int:
+        """Return how large all that this try stored will be.
+
+        Raises:
+            ValueError: it is too large.
+        """
+        size = self._data_size
+        for name, text in encoded.items():
+            size += _size(name, text) - (
+                _size(name, self.fields[name]) if name in self.fields else 0
+            )
+        if size > DATA_LIMIT:
+            raise ValueError(
+                f"the job's data takes {size} bytes as JSON, more than {DATA_LIMIT}:"
+                " store it elsewhere, and here where it is"
+            )
+        return size
+
+    def _has_expired(self) -> bool:
+        """Return whether nothing of it is to be shown any more."""
+        ended = self.ended if self.closed else None
+        return ended is not None and (monotonic() - ended) * 1000 >= self.record.expires
+
+    def _set_message(self, message: str) -> None:
         if message is self.record.message:
             return
         if not isinstance(message, str):
             raise TypeError(f"message must be a str, not {type(message).__name__}")
         if not self.closed:
             self.record.message = shorten(message, MESSAGE_LIMIT)
+
+    def _refuse(self, error: Exception) -> None:
+        """Raise what is wrong with a call, but not in a hook, for there it ends arq's worker."""
+        if self.running:
+            raise error
+        logger.warning("ignored a progress call outside job %r: %s", self.job_id, error)
+
+
+def _size(name: str, text: str) -> int:
+    return len(name.encode()) + len(text.encode())

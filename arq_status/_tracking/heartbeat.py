@@ -12,6 +12,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from arq_status._arq.worker import ArqWorker
 from arq_status._model.options import FunctionOptions
 from arq_status._redis.connection import CONNECTION_ERRORS, close, for_background
 from arq_status._redis.recovery import take_census
@@ -44,18 +45,17 @@ class Heartbeat:
     def __init__(
         self,
         redis: Redis,
-        worker: str,
-        queue: str,
-        in_progress_ms: int,
+        name: str,
+        worker: ArqWorker,
         options: Mapping[str, FunctionOptions],
         writer: Writer,
         outbox: Outbox,
         attempts: Attempts,
     ) -> None:
         self._beside = redis
-        self._worker = worker
-        self._queue = queue
-        self._in_progress_ms = in_progress_ms
+        self._worker = name
+        self._queue = worker.queue
+        self._in_progress_ms = worker.in_progress_ms
         self._options = options
         self._writer = writer
         self._outbox = outbox
@@ -100,7 +100,7 @@ class Heartbeat:
 
     async def _beat_until_leaving(self) -> None:
         redis = for_background(self._beside)
-        store = Store(redis)
+        store = Store(redis, clock=self._outbox.clock)
         beat_due = stops_due = 0.0
         woken = asyncio.Event()
         self._wake = partial(asyncio.get_running_loop().call_soon_threadsafe, woken.set)

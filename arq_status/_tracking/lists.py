@@ -1,31 +1,57 @@
 """Lists of a worker's settings."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, overload
-
-T = TypeVar("T")
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Self, SupportsIndex, overload
 
 
-class TrackedList(Sequence[T]):
-    """A list of the settings, whose items are tracked when arq's worker reads them.
+class TrackedList(list[Any]):
+    """A list of the settings that gives its items as tracked ones.
 
-    Import strings among them are not resolved before, just as arq does it.
+    It holds them as the user gave them and tracks each when it is read: import strings are
+    resolved by arq's worker, and not before.
     """
 
-    def __init__(self, given: Sequence[Any], track: Callable[[Any], T]) -> None:
-        self._given = tuple(given)
+    def __init__(self, given: Iterable[Any], track: Callable[[Any], Any]) -> None:
+        super().__init__(_as_given(given))
         self._track = track
+        #: the items read so far by their identity, each beside the one given
+        self._tracked: dict[int, tuple[Any, Any]] = {}
 
-    def __len__(self) -> int:
-        return len(self._given)
+    def __iter__(self) -> Iterator[Any]:
+        return map(self._tracked_item, super().__iter__())
 
     @overload
-    def __getitem__(self, index: int) -> T: ...
+    def __getitem__(self, index: SupportsIndex) -> Any: ...
 
     @overload
-    def __getitem__(self, index: slice) -> Sequence[T]: ...
+    def __getitem__(self, index: slice) -> list[Any]: ...
 
-    def __getitem__(self, index: int | slice) -> T | Sequence[T]:
+    def __getitem__(self, index: SupportsIndex | slice) -> Any:
         if isinstance(index, slice):
-            return [self._track(item) for item in self._given[index]]
-        return self._track(self._given[index])
+            return [self._tracked_item(item) for item in super().__getitem__(index)]
+        return self._tracked_item(super().__getitem__(index))
+
+    def __contains__(self, item: object) -> bool:
+        return super().__contains__(item) or any(
+            item is tracked for _, tracked in self._tracked.values()
+        )
+
+    def __add__(self, other: list[Any]) -> Self:
+        return type(self)([*_as_given(self), *other], self._track)
+
+    def __radd__(self, other: list[Any]) -> Self:
+        return type(self)([*other, *_as_given(self)], self._track)
+
+    def copy(self) -> Self:
+        """Return a tracked list of the same items."""
+        return type(self)(self, self._track)
+
+    def _tracked_item(self, given: Any) -> Any:
+        known = self._tracked.get(id(given))
+        if known is None:
+            known = self._tracked[id(given)] = given, self._track(given)
+        return known[1]
+
+
+def _as_given(items: Iterable[Any]) -> Iterable[Any]:
+    return list.__iter__(items) if isinstance(items, TrackedList) else items

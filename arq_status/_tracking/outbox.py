@@ -5,16 +5,22 @@ from collections.abc import Iterable
 from typing import Any
 
 from arq_status._redis.batch import CompletedRow, Row
+from arq_status._redis.clock import RedisClock
 from arq_status._tracking.attempt import Attempt
 
 #: Attempts, and what is to be written of each.
 Batch = list[tuple[Attempt, Row | CompletedRow]]
 
+#: Rows in a batch, and about how many bytes, so that none holds Redis up or is more than it takes.
+BATCH_ROWS, BATCH_BYTES = 250, 262_144
+
 
 class Outbox:
     """The attempts with something to write. Appending and taking are safe from any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: RedisClock | None = None) -> None:
+        #: Redis' clock, by which attempts tell their times
+        self.clock = clock or RedisClock()
         self.progress: deque[Attempt] = deque()
         self.urgent: deque[Attempt] = deque()
         self.notify: Any = _nothing
@@ -23,30 +29,36 @@ class Outbox:
         return bool(self.urgent or self.progress)
 
     def add(self, attempt: Attempt, *, urgent: bool) -> None:
-        """Take in an attempt that has something to write."""
+        """Add an attempt that has something to write."""
         (self.urgent if urgent else self.progress).append(attempt)
         self.notify()
 
-    def take(self, limit: int, *, progress: bool) -> Batch:
-        """Take up to ``limit`` rows; those that only made progress if ``progress``."""
+    def take(self, limit: int = BATCH_ROWS, *, progress: bool) -> Batch:
+        """Take the rows of a batch, ``limit`` at most; those of progress only if ``progress``."""
         taken: Batch = []
+        size = 0
         for queue in (self.urgent, self.progress) if progress else (self.urgent,):
-            while len(taken) < limit:
+            while len(taken) < limit and size < BATCH_BYTES:
                 try:
                     attempt = queue.popleft()
                 except IndexError:
                     break
-                if attempt.is_pending:  # else it was taken from the other queue
-                    taken.append((attempt, attempt.take()))
+                if not attempt.is_pending:  # it was taken from the other queue
+                    continue
+                row = attempt.take()
+                if attempt.has_more:
+                    queue.appendleft(attempt)
+                size += _size(row)
+                taken.append((attempt, row))
         return taken
 
     def give_back(self, taken: Iterable[tuple[Attempt, Row | CompletedRow]]) -> None:
-        """Put back what could not be sent; it is taken again as it stands then."""
+        """Put back what could not be sent; it is taken again as it is then."""
         for attempt, _ in taken:
-            attempt.mark_urgent()
+            attempt.give_back()
 
     def shrink(self, limit: int) -> int:
-        """Drop attempts beyond ``limit``; returns how many.
+        """Drop attempts beyond ``limit``; return how many.
 
         Those that only made progress go first, for they will report more, and the oldest first.
         """
@@ -64,3 +76,9 @@ class Outbox:
 
 def _nothing() -> None:
     """Notify nobody: the outbox has no writer."""
+
+
+def _size(row: Row | CompletedRow) -> int:
+    """Return about how many bytes a row takes, and not fewer."""
+    texts = (row.record, *row.fields, *row.fields.values()) if row.fields else (row.record,)
+    return sum(len(text) if text.isascii() else 4 * len(text) for text in texts)

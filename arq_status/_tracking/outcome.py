@@ -1,4 +1,4 @@
-"""How a try ended, in our words; the same as arq puts in its own books."""
+"""How an attempt ended; the same as arq decides."""
 
 import asyncio
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from arq_status._model.text import render_message
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of a try."""
+    """The end of an attempt."""
 
     state: State
     error: str | None = None
@@ -25,7 +25,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
-    """What arq went by when it judged the try."""
+    """What arq's decision depends on."""
 
     #: arq runs a job again after Retry and cancellation
     retry_jobs: bool = True
@@ -47,7 +47,7 @@ COMPLETE = Outcome(State.COMPLETE)
 def judge(
     raised: BaseException | None, result: Mapping[str, Any] | None, given: Circumstances
 ) -> Outcome:
-    """The outcome of a try: what it raised, if anything, and what arq stored, if anything."""
+    """Return the outcome of an attempt: by what it raised, if anything, and what arq stored."""
     if result is None:
         return _judge_raised(raised, given)
     if result.get("s"):
@@ -56,7 +56,8 @@ def judge(
     if isinstance(raised, asyncio.CancelledError) and isinstance(stored, TimeoutError):
         return _timed_out(given)
     if isinstance(stored, BaseException):
-        return _judge_final(stored, given)
+        # arq was told of a cancellation instead of a stop
+        return _judge_final(raised if isinstance(raised, JobStopped) else stored, given)
     if raised is not None:
         # a serializer that takes no exceptions: arq stores a text of its own in their place
         return _judge_raised(raised, replace(given, retry_jobs=False))

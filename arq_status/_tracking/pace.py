@@ -14,7 +14,7 @@ class Pace:
     __slots__ = ("loop", "rested")
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        #: where the uplink works, for a tracker that has one
+        #: the worker's event loop, for a tracker that has a worker
         self.loop: asyncio.AbstractEventLoop | None = loop
         #: when the event loop last had its turn
         self.rested: float = monotonic()
@@ -23,6 +23,10 @@ class Pace:
         """Let the event loop run if that is due."""
         now = monotonic()
         if now - self.rested > SLICE:
+            if self.loop is not None and asyncio.get_running_loop() is not self.loop:
+                # the turn of another loop, in a thread, is none of the worker's
+                await asyncio.sleep(0)
+                return
             # before as well: no other job of this turn need do the same
             self.rested = now
             await asyncio.sleep(0)

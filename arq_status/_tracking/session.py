@@ -1,282 +1,238 @@
-"""One running worker: its jobs' trackers, its writer, its heartbeat."""
+"""One running worker: its hooks, its jobs' attempts, its way to Redis."""
 
 import asyncio
 import logging
 import os
+import pickle
 import secrets
 import socket
-from collections.abc import Coroutine, Mapping
-from contextvars import ContextVar
-from time import monotonic
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from typing import Any
 
-from arq.utils import args_to_string, timestamp_ms, to_unix_ms
+from arq.worker import Worker
 
-from arq_status._arq.worker import ArqWorker
-from arq_status._model.builder import shown_worker
-from arq_status._model.options import FunctionOptions
-from arq_status._model.record import State, StoredRecord
-from arq_status._model.text import clean, render_args, shorten
-from arq_status._redis.connection import CONNECTION_ERRORS
+from arq_status._arq.worker import ArqWorker, running_job
+from arq_status._model.text import clean
 from arq_status._tracking.attempt import Attempt
 from arq_status._tracking.attempts import Attempts
+from arq_status._tracking.beginning import Beginning
+from arq_status._tracking.ending import Ending
+from arq_status._tracking.functions import OptionsTable, tracked
 from arq_status._tracking.outbox import Outbox
-from arq_status._tracking.outcome import COMPLETE, Circumstances, Outcome, judge
 from arq_status._tracking.pace import Pace
-from arq_status._tracking.redis_uplink import RedisUplink
-from arq_status._tracking.tracker import JobTracker, current
+from arq_status._tracking.tracker import attempt_here, job_var
+from arq_status._tracking.uplink import Uplink
 
-#: Seconds that the start of a job waits for its record at most.
-_START_PATIENCE = 0.1
-#: Seconds that a retry waits for Redis, and a worker's end for what is being written, at most.
-_PATIENCE = 1.0
-_NAME_LIMIT = 300
-_UNKNOWN = "<unknown>"
+Hook = Callable[[dict[str, Any]], Coroutine[Any, Any, Any]]
+
+#: The hooks of arq's worker that tracking takes part in.
+HOOKS = ("on_startup", "on_shutdown", "on_job_start", "on_job_end")
+_ATTRIBUTE = "_arq_status_session"
 
 logger = logging.getLogger("arq_status")
 
-T = TypeVar("T")
+
+class HookOwner:
+    """Has methods that take the place of a user's hooks."""
+
+    def __init__(self, given: Mapping[str, Hook | None]) -> None:
+        #: the user's own hooks
+        self.given = given
 
 
-#: The try of the job, in the task in which arq runs its hooks and in the job's own.
-attempt_var: ContextVar[Attempt | None] = ContextVar("arq_status_attempt", default=None)
-#: What the deserializer read last: the job that the next ``on_job_start`` is about.
-payload_var: ContextVar[Mapping[str, Any] | None] = ContextVar("arq_status_payload", default=None)
+async def open_session(worker: Worker, options: OptionsTable, *, late: bool) -> "Session":
+    """Return the open session of a worker; a new one if it has none or its last one has ended.
+
+    Args:
+        worker: arq's worker, which has its connection to Redis.
+        options: the options of its functions.
+        late: whether the worker may have begun jobs.
+    """
+    session = current_session(worker)
+    if session is None:
+        session = Session(worker, options, late=late)
+        setattr(worker, _ATTRIBUTE, session)
+        await session.open()
+    return session
 
 
-class Session:
-    """What a worker keeps for tracking while it runs."""
+def current_session(worker: Worker) -> "Session | None":
+    """Return the session of a worker, if it has one that has not ended."""
+    session: Session | None = getattr(worker, _ATTRIBUTE, None)
+    return None if session is None or session.has_ended else session
 
-    def __init__(
-        self,
-        redis: Any,
-        settings: Mapping[str, Any],
-        options: Mapping[str, FunctionOptions],
-    ) -> None:
+
+async def join(options: OptionsTable, ctx: dict[str, Any]) -> Attempt | None:
+    """Begin the attempt of a job that has begun without our hooks, and track its worker.
+
+    Returns ``None`` if no worker of this event loop runs the job.
+    """
+    found = running_job(ctx)
+    if found is None:
+        logger.warning(
+            "job %s is not tracked: the arq worker that runs it was not found", ctx["job_id"]
+        )
+        return None
+    session = await open_session(found.worker, options, late=True)
+    await session.begin(ctx, found.payload)
+    return attempt_here(ctx["job_id"])
+
+
+class Session(HookOwner):
+    """What tracks a worker's jobs while it runs.
+
+    Its methods take the place of the worker's own hooks and serializers, whichever of them the
+    settings gave, and of functions that are not tracked: it does not matter which part of the
+    tracked settings reached the worker.
+    """
+
+    def __init__(self, worker: Worker, options: OptionsTable, *, late: bool) -> None:
+        super().__init__({name: given_hook(getattr(worker, name)) for name in HOOKS})
         self._options = options
-        self._outbox = Outbox()
-        self._endings: set[asyncio.Task[None]] = set()
-        self.worker = ArqWorker(settings, redis)
-        self._attempts = Attempts(self.worker)
+        self._arq = worker
+        self._loop = asyncio.get_running_loop()
+        self._late = late
+        self._closed = False
+        self.worker = ArqWorker(worker)
         #: new at every start, for a container's host and process id are not
         self.name = clean(f"{socket.gethostname()}:{os.getpid()}:{secrets.token_urlsafe(3)}")
-        self._pace = Pace(asyncio.get_running_loop())
-        self._uplink = RedisUplink(
-            redis, self.name, self.worker, options, self._outbox, self._attempts
+        self._given_codecs = _given_codecs(worker)
+        self._serialize = self._given_codecs[0] or pickle.dumps
+        self._deserialize = self._given_codecs[1] or pickle.loads
+        self._take_over(worker)
+        outbox, self._attempts = Outbox(), Attempts(self.worker)
+        self._uplink = Uplink(
+            worker.ctx["redis"],
+            self.name,
+            self.worker,
+            options.announced(),
+            outbox,
+            self._attempts,
         )
+        self._beginning = Beginning(
+            self.worker, self.name, options, outbox, self._uplink, Pace(self._loop)
+        )
+        self._ending = Ending(self.worker, options, outbox, self._uplink)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the worker, if it runs again, needs another session."""
+        return self._closed or self._loop is not asyncio.get_running_loop()
 
     async def open(self) -> None:
         """Announce the worker, without waiting long for it."""
+        if self._late:
+            logger.warning(
+                "worker %s is tracked from its first jobs on, for its on_startup is not the one of"
+                " track_status: jobs that arq gave up before are not recorded, and hooks of the"
+                " first jobs may have had no tracker",
+                self.name,
+            )
         await self._uplink.open()
-
-    async def settle(self) -> None:
-        """Wait for the records of jobs that arq gave up, though not for ever."""
-        if self._endings:
-            await asyncio.wait(self._endings, timeout=_PATIENCE)
 
     async def drain(self) -> None:
         """Have the records of all jobs that have ended written, though not for ever."""
-        await self.settle()
+        await self._ending.settle()
         await self._uplink.drain()
 
     async def close(self) -> None:
-        """Write what is pending and take leave."""
-        await self.settle()
-        await self._uplink.close()
+        """Write what is pending and deregister the worker."""
+        if not self._closed:
+            self._closed = True
+            # if the worker runs again its new pool is to have the user's own
+            self._arq.job_serializer, self._arq.job_deserializer = self._given_codecs
+            await self._ending.settle()
+            await self._uplink.close()
 
-    def options_of(self, function: str | None) -> FunctionOptions:
-        """The options of a function, also of one that this worker does not know."""
-        return self._options.get(function or "") or self._options[""]
+    async def begin(self, ctx: dict[str, Any], payload: Mapping[str, Any]) -> None:
+        """Begin an attempt: give it its tracker, and Redis its record."""
+        attempt = self._beginning.new_attempt(ctx, payload)
+        if attempt.tracked:
+            self._attempts.add(attempt)
+            await self._beginning.record(attempt)
 
-    async def begin(self, ctx: dict[str, Any]) -> None:
-        """A try begins: give it its tracker, one that writes nothing if ours fails."""
+    # what arq's worker calls
+
+    async def on_startup(self, ctx: dict[str, Any]) -> None:
+        """Track the worker from here on; then do what the user's hook does."""
+        await open_session(self._arq, self._options, late=False)
+        await self.run_given("on_startup", ctx)
+
+    async def on_shutdown(self, ctx: dict[str, Any]) -> None:
+        """Do what the user's hook does; then write what is pending."""
         try:
-            attempt = self._begin(ctx)
-            if attempt is None:
-                return
-            if attempt.record.job_try > 1:
-                await _finish_despite_cancellation(self._take_over(attempt), again=True)
-            if self._uplink.idle:
-                # before the job's first line, which may block this loop or end this process
-                await _finish_despite_cancellation(
-                    self._uplink.flush(attempt, _START_PATIENCE), again=True
-                )
-            else:
-                attempt.mark_urgent()
-        except Exception:
-            logger.exception("job %s is not tracked", ctx["job_id"])
-            untracked = StoredRecord(enqueued_ms=0, job_try=ctx["job_try"])
-            ctx["status"] = JobTracker(Attempt(ctx["job_id"], untracked, None))
+            await self.run_given("on_shutdown", ctx)
+        finally:
+            await self.close()
 
-    def _begin(self, ctx: dict[str, Any]) -> Attempt | None:
-        """Give a try its tracker; its run, if anything is to be written of it."""
-        payload = payload_var.get() or {}
-        job_id, function, enqueued = ctx["job_id"], payload.get("f"), payload.get("et")
-        options = self.options_of(function)
-        now = timestamp_ms()
-        track = StoredRecord(
-            enqueued_ms=enqueued if type(enqueued) is int else to_unix_ms(ctx["enqueue_time"]),
-            job_try=ctx["job_try"],
-            due=ctx["score"],
-            function=None if function is None else shorten(str(function), _NAME_LIMIT),
-            args=_args(payload, options),
-            queue=self.worker.queue,
-            started=now,
-            updated=now,
-            worker=self.name,
-            expires=options.expires,
-        )
-        attempt = Attempt(job_id, track, self._outbox if options.track else None, function)
-        tracker = JobTracker(attempt, self._uplink if options.track else None, self._pace)
-        attempt_var.set(attempt)
-        current.set(tracker)
-        ctx["status"] = tracker
-        if not options.track:
-            return None
-        self._attempts.running[job_id] = attempt
-        return attempt
+    async def on_job_start(self, ctx: dict[str, Any]) -> None:
+        """Give a try its tracker; then do what the user's hook does."""
+        payload = job_var.get(None)
+        await self.begin(ctx, payload if isinstance(payload, Mapping) else {})
+        if self.given["on_job_start"] is not None:
+            await self.given["on_job_start"](ctx)
 
-    async def _take_over(self, attempt: Attempt) -> None:
-        """Keep what an earlier try said."""
-        earlier = await self._earlier(attempt.job_id, attempt.record.enqueued_ms)
-        if earlier is not None:
-            attempt.record.message, attempt.record.total = earlier.message, earlier.total
-
-    async def _earlier(self, job_id: str, run: int) -> StoredRecord | None:
-        """The record of an earlier try of the run; of any run where arq does not know which."""
-        earlier = await _or_none(self._uplink.record(job_id))
-        if earlier is None or earlier.ended is not None or earlier.state is State.DELETED:
-            return None
-        return earlier if run in (0, earlier.enqueued_ms) or earlier.enqueued_ms == 0 else None
-
-    async def end(self) -> None:
-        """A try has ended: record it before arq forgets the job."""
+    async def on_job_end(self, ctx: dict[str, Any]) -> None:
+        """Do what the user's hook does; then record the end, before arq forgets the job."""
         try:
-            attempt = attempt_var.get()
-            if attempt is None or not attempt.tracked:
-                return
-            self._attempts.running.pop(attempt.job_id, None)
-            result, options = attempt.result, self.options_of(attempt.function)
-            if result is not None and result.get("s"):
-                _close(attempt, COMPLETE, result, options)
-                if not attempt.reported:
-                    # until the next batch arq's own result tells as much
-                    attempt.mark_urgent()
-                    return
-            else:
-                attempt.shut_down = self.worker.is_shutting_down(attempt.job_id)
-                if not attempt.entered and result is None:
-                    attempt.raised = self._why_not_entered(attempt)
-                outcome = judge(attempt.raised, result, self._circumstances(attempt))
-                _close(attempt, outcome, result, options)
-            # in a shutdown as well: the job has ended all the same, and arq is to book that
-            await _finish_despite_cancellation(self._uplink.flush(attempt), again=False)
-        except Exception:
-            logger.exception("the end of a job is not tracked")
+            if self.given["on_job_end"] is not None:
+                await self.given["on_job_end"](ctx)
+        finally:
+            attempt = self._attempt_of(ctx["job_id"])
+            if attempt is not None and attempt.tracked:
+                self._attempts.remove(attempt)
+                await self._ending.record(attempt)
 
-    def _why_not_entered(self, attempt: Attempt) -> BaseException:
-        """What kept arq from a job that it had begun, where it stores no result that tells."""
-        payload, timeout = payload_var.get() or {}, self.worker.timeout(attempt.function)
-        try:
-            # as arq does for its log
-            args_to_string(tuple(payload.get("a") or ()), dict(payload.get("k") or {}))
-        except Exception as error:
-            return error
-        if timeout is not None and timeout <= 0:
-            return TimeoutError()
-        # its task was cancelled, and only that
-        attempt.aborted = not attempt.force_stopped
-        return asyncio.CancelledError()
+    def serialize(self, data: Any) -> bytes:
+        """Serialize a result, and note it: it is how arq judged the job."""
+        raw = self._serialize(data)
+        attempt = self._attempt_of(data["id"])
+        if attempt is not None:
+            # the last one counts: where this one fails arq tries again with less
+            attempt.result = data
+        else:
+            self._ending.record_given_up(data)
+        return raw
 
-    def _circumstances(self, attempt: Attempt) -> Circumstances:
-        return Circumstances(
-            retry_jobs=self.worker.retries,
-            aborted=attempt.aborted,
-            shutdown=attempt.shut_down,
-            cancelled=attempt.cancelled,
-            seconds=round(monotonic() - attempt.began, 1),
-            timeout=self.worker.timeout(attempt.function),
-        )
+    def deserialize(self, raw: bytes) -> Any:
+        """Deserialize a job, and keep what it holds for ``on_job_start``."""
+        data = self._deserialize(raw)
+        if isinstance(data, Mapping):
+            job_var.set(data)
+        return data
 
-    def end_without_hook(self, result: Mapping[str, Any]) -> None:
-        """Arq gave a job up without starting it: it expired, has no tries left, is unknown..."""
-        function = None if result.get("f") == _UNKNOWN else result.get("f")
-        if self.options_of(function).track:
-            ending = asyncio.get_running_loop().create_task(self._give_up(function, result))
-            self._endings.add(ending)
-            ending.add_done_callback(self._endings.discard)
+    async def run_given(self, name: str, ctx: dict[str, Any]) -> None:
+        """Run a hook of the user's."""
+        hook = self.given[name]
+        if hook is not None:
+            await hook(ctx)
 
-    async def _give_up(self, function: str | None, result: Mapping[str, Any]) -> None:
-        try:
-            await self._record_end(function, result)
-        except Exception:
-            logger.exception("the end of a job is not tracked")
+    def _attempt_of(self, job_id: str) -> Attempt | None:
+        """Return the attempt that runs here; by its id where only its function knows it."""
+        return attempt_here(job_id) or self._attempts.get(job_id)
 
-    async def _record_end(self, function: str | None, result: Mapping[str, Any]) -> None:
-        job_id, run = result["id"], result.get("et") or 0
-        options = await self._announced_options(function)
-        track = await self._earlier(job_id, run)
-        if track is None:
-            track = StoredRecord(enqueued_ms=run, job_try=0)
-        if not track.function and function is not None:
-            track.function, track.args = clean(function), _args(result, options)
-        track.job_try = result.get("t") or track.job_try
-        track.queue = self.worker.queue
-        ending = Attempt(job_id, track, self._outbox)
-        _close(ending, judge(None, result, Circumstances()), result, options)
-        # with no tick between arq's end and ours, though nobody waits for it
-        await self._uplink.flush(ending, 0)
-
-    async def _announced_options(self, function: str | None) -> FunctionOptions:
-        """The options of a function, also of one that only other workers know."""
-        if function is None or function in self._options:
-            return self.options_of(function)
-        return await _or_none(self._uplink.options(function)) or self.options_of(function)
+    def _take_over(self, worker: Worker) -> None:
+        for name in HOOKS:
+            setattr(worker, name, getattr(self, name))
+        worker.job_serializer, worker.job_deserializer = self.serialize, self.deserialize
+        for name, function in worker.functions.items():
+            ours = tracked(function, self._options, partial(join, self._options))
+            if self._late:
+                # a job that has begun has this very one
+                function.coroutine = ours.coroutine
+            worker.functions[name] = ours
 
 
-async def _or_none(question: Coroutine[Any, Any, T | None]) -> T | None:
-    """What Redis answers; ``None`` where it does not, or not in time."""
-    try:
-        return await asyncio.wait_for(question, _PATIENCE)
-    except CONNECTION_ERRORS:
-        return None
+def given_hook(hook: Hook | None) -> Hook | None:
+    """Return the user's hook in whose place one of ours is; any other as it is."""
+    owner = getattr(hook, "__self__", None)
+    return owner.given.get(hook.__name__) if isinstance(owner, HookOwner) and hook else hook
 
 
-async def _finish_despite_cancellation(work: Coroutine[Any, Any, T], *, again: bool) -> T:
-    """Await the work to its end, also where a shutdown cancels this task.
-
-    It is cancelled ``again`` when it awaits next: arq heeds that once the job runs, while before
-    it would end the whole worker and leave the job's in-progress key behind.
-    """
-    working, task, cut = asyncio.ensure_future(work), asyncio.current_task(), False
-    while not working.done():
-        try:
-            await asyncio.wait((working,))
-        except asyncio.CancelledError:
-            cut = True
-    if cut and again and task is not None:
-        task.uncancel()
-        asyncio.get_running_loop().call_soon(task.cancel)
-    return working.result()
-
-
-def _args(payload: Mapping[str, Any], options: FunctionOptions) -> str:
-    if not options.record_args:
-        return ""
-    return render_args(payload.get("a") or (), payload.get("k") or {}, options.record_args)
-
-
-def _close(
-    attempt: Attempt,
-    outcome: Outcome,
-    result: Mapping[str, Any] | None,
-    options: FunctionOptions,
-) -> None:
-    """Put the outcome into the record, which takes no progress from here on."""
-    attempt.closed = True
-    track = attempt.record
-    track.state, track.error = outcome.state, outcome.error
-    track.updated = (result or {}).get("ft") or timestamp_ms()
-    if outcome.final:
-        track.ended, track.worker = track.updated, shown_worker(track.worker)
-        track.expires = options.expires_after(track.state)
+def _given_codecs(worker: Worker) -> tuple[Any, Any]:
+    """Return the user's own serializer and deserializer, if any."""
+    owner = getattr(worker.job_serializer, "__self__", None)
+    if isinstance(owner, Session):
+        return owner._given_codecs
+    return worker.job_serializer, worker.job_deserializer

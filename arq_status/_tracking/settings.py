@@ -1,37 +1,25 @@
 """``track_status``: puts the tracking into the settings of an arq worker."""
 
-import asyncio
-import pickle
+import logging
 import warnings
-from collections.abc import Callable, Coroutine, Mapping
-from contextvars import ContextVar
-from dataclasses import replace
-from functools import partial, wraps
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol, TypeVar, overload
 
 from arq.cron import CronJob
 from arq.version import VERSION
-from arq.worker import Function, func
+from arq.worker import func
 
-from arq_status._arq.worker import is_untested
-from arq_status._model.errors import JobStopped
-from arq_status._model.options import (
-    Expires,
-    FunctionOptions,
-    Given,
-    check_options,
-    expires_ms,
-    given_options,
-)
+from arq_status._arq.worker import calling_worker, is_untested, running_job
+from arq_status._model.options import Expires, Given, check_options, expires_ms
+from arq_status._tracking.functions import AnyFunction, OptionsTable, tracked
 from arq_status._tracking.lists import TrackedList
-from arq_status._tracking.session import Session, attempt_var, payload_var
+from arq_status._tracking.session import HOOKS, HookOwner, Session, given_hook, join, open_session
+from arq_status._tracking.tracker import attempt_here
 
 C = TypeVar("C")
-T = TypeVar("T")
-Hook = Callable[[dict[str, Any]], Coroutine[Any, Any, Any]]
 
-#: The running worker, in every task that arq starts for it.
-session_var: ContextVar[Session | None] = ContextVar("arq_status_session", default=None)
+logger = logging.getLogger("arq_status")
 
 
 class _Decorator(Protocol):
@@ -121,10 +109,10 @@ def _apply(default: Given, settings: Any) -> Any:
     given: Mapping[str, Any] = settings if isinstance(settings, dict) else vars(settings)
     if isinstance(given.get("functions"), TrackedList):
         raise TypeError("these settings are tracked already: apply track_status once")
-    tracked = Tracking(given, default).settings()
+    parts = TrackedSettings(given, default).parts()
     if isinstance(settings, dict):
-        return {**settings, **tracked}
-    for name, value in tracked.items():
+        return {**settings, **parts}
+    for name, value in parts.items():
         setattr(settings, name, value)
     return settings
 
@@ -134,134 +122,68 @@ def _warn_of_untested_arq(version: str) -> None:
         warnings.warn(f"arq-status was not tested with arq {version}", RuntimeWarning, stacklevel=4)
 
 
-class Tracking:
-    """The settings of a worker and what tracks its jobs in their place."""
+class TrackedSettings(HookOwner):
+    """The parts of a worker's settings with which tracking takes the user's place.
+
+    Whichever of them the worker calls first finds the worker and has its session track it whole.
+    """
 
     def __init__(self, given: Mapping[str, Any], default: Given) -> None:
-        self._given = dict(given)
-        self._default = default
-        #: by the names of functions; "" is any other
-        self._options: dict[str, FunctionOptions] = {"": FunctionOptions.of(default)}
-        self._open: list[tuple[Any, asyncio.Task[Any] | None, Session]] = []
-        self._serialize: Callable[[Any], bytes] = given.get("job_serializer") or pickle.dumps
-        self.given_deserializer: Callable[[bytes], Any] | None = given.get("job_deserializer")
-        self._deserialize = self.given_deserializer or pickle.loads
-        self._on_job_start_given: Hook | None = given.get("on_job_start")
-        self._on_job_end_given: Hook | None = given.get("on_job_end")
+        super().__init__({name: given_hook(given.get(name)) for name in HOOKS})
+        self._options = OptionsTable(default)
+        self._functions = given.get("functions") or ()
+        self._cron_jobs = given.get("cron_jobs") or ()
 
-    def settings(self) -> dict[str, Any]:
-        """What takes the place of the settings given."""
+    def parts(self) -> dict[str, Any]:
+        """Return what takes the place of the settings given."""
+        hooks = {name: getattr(self, name) for name in HOOKS}
         return {
-            "functions": TrackedList(self._given.get("functions") or (), self._track_function),
-            "cron_jobs": TrackedList(self._given.get("cron_jobs") or (), self._track_cron_job),
-            "on_startup": self._on_startup,
-            "on_shutdown": self._on_shutdown,
-            "on_job_start": self._on_job_start,
-            "on_job_end": self._on_job_end,
-            "job_serializer": self._job_serializer,
-            "job_deserializer": self._job_deserializer,
+            "functions": TrackedList(self._functions, self._tracked),
+            "cron_jobs": TrackedList(self._cron_jobs, self._tracked),
+            **hooks,
         }
 
-    def _track_function(self, given: Any) -> Function:
-        function = func(given)
-        return replace(function, coroutine=self._tracked(function))
+    async def on_startup(self, ctx: dict[str, Any]) -> None:
+        """Track the worker that starts; then do what the user's hook does."""
+        await self._reach_worker(late=False)
+        await self._run_given("on_startup", ctx)
 
-    def _track_cron_job(self, given: CronJob) -> CronJob:
-        return replace(given, coroutine=self._tracked(given))
+    async def on_shutdown(self, ctx: dict[str, Any]) -> None:
+        """Do what the user's hook does; a tracked worker calls its session's hook."""
+        await self._run_given("on_shutdown", ctx)
 
-    def _tracked(self, given: Function | CronJob) -> Any:
-        name, coroutine = given.name, given.coroutine
-        self._options[name] = FunctionOptions.of(self._default, given_options(given, coroutine))
+    async def on_job_start(self, ctx: dict[str, Any]) -> None:
+        """Track the worker from this job on if no other part did; then do what the user's does."""
+        session = await self._reach_worker(late=True)
+        if session is not None and attempt_here(ctx["job_id"]) is None:
+            found = running_job(ctx)
+            await session.begin(ctx, found.payload if found is not None else {})
+        await self._run_given("on_job_start", ctx)
 
-        @wraps(coroutine)
-        async def tracked(ctx: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-            attempt = attempt_var.get()
-            session = session_var.get()
-            if attempt is None or session is None:
-                return await coroutine(ctx, *args, **kwargs)
-            attempt.entered = True
-            try:
-                attempt.raise_if_stopping()  # asked in an earlier try
-                returned = await coroutine(ctx, *args, **kwargs)
-            except BaseException as error:
-                task = asyncio.current_task()
-                attempt.raised = error
-                attempt.cancelled = task is not None and task.cancelling() > 0
-                attempt.aborted = session.worker.is_aborting(attempt.job_id)
-                attempt.shut_down = session.worker.is_shutting_down(attempt.job_id)
-                if not attempt.stopped or isinstance(error, JobStopped):
-                    raise
-                # arq would try it again after Retry, and book what else there is as a failure
-                attempt.raised = JobStopped("stopped")
-                raise attempt.raised from error
-            if returned is not None and not session.worker.keeps_result(name):
-                attempt.raised = session.worker.result_error(returned)
-            return returned
+    async def on_job_end(self, ctx: dict[str, Any]) -> None:
+        """Track the worker from here on if no other part did; then do what the user's does."""
+        await self._reach_worker(late=True)
+        await self._run_given("on_job_end", ctx)
 
-        return tracked
+    async def _reach_worker(self, *, late: bool) -> Session | None:
+        worker = calling_worker()
+        if worker is None:
+            logger.warning("a hook of track_status was not called by arq: nothing is tracked")
+            return None
+        return await open_session(worker, self._options, late=late)
 
-    async def _on_startup(self, ctx: dict[str, Any]) -> None:
-        session = Session(ctx["redis"], self._given, self._options)
-        session_var.set(session)
-        self._open.append((ctx, asyncio.current_task(), session))
-        await session.open()
-        await self._run_hook("on_startup", ctx)
-
-    async def _on_shutdown(self, ctx: dict[str, Any]) -> None:
-        try:
-            await self._run_hook("on_shutdown", ctx)
-        finally:
-            # arq runs this in a task of its own, which inherits nothing from the worker's
-            ours = [it for it in self._open if it[0] is ctx]
-            # workers that share a ctx: the one that has ended
-            ours.sort(key=lambda it: it[1] is None or not it[1].done())
-            for it in ours[:1]:
-                self._open.remove(it)
-                await it[2].close()
-
-    async def _on_job_start(self, ctx: dict[str, Any]) -> None:
-        session = session_var.get()
-        if session is not None:
-            await session.begin(ctx)
-        if self._on_job_start_given is not None:
-            await self._on_job_start_given(ctx)
-
-    async def _on_job_end(self, ctx: dict[str, Any]) -> None:
-        session = session_var.get()
-        try:
-            if self._on_job_end_given is not None:
-                await self._on_job_end_given(ctx)
-        finally:
-            if session is not None:
-                await session.end()
-
-    async def _run_hook(self, name: str, ctx: dict[str, Any]) -> None:
-        hook: Hook | None = self._given.get(name)
+    async def _run_given(self, name: str, ctx: dict[str, Any]) -> None:
+        hook = self.given[name]
         if hook is not None:
             await hook(ctx)
 
-    def _job_serializer(self, data: Any) -> bytes:
-        raw = self._serialize(data)
-        # what it was made of tells jobs and results apart; a failed one arq tries again with less
-        session = session_var.get()
-        if session is not None and "r" in data and "id" in data:
-            attempt = attempt_var.get()
-            if attempt is not None and attempt.job_id == data["id"]:
-                attempt.result = data
-            else:
-                session.end_without_hook(data)
-        return raw
-
-    def _job_deserializer(self, raw: bytes) -> Any:
-        data = self._deserialize(raw)
-        if isinstance(data, Mapping) and "r" not in data:
-            payload_var.set(data)
-        return data
+    def _tracked(self, given: Any) -> AnyFunction:
+        function = given if isinstance(given, CronJob) else func(given)
+        return tracked(function, self._options, partial(join, self._options))
 
 
 def given_deserializer(settings: Any) -> Callable[[bytes], Any] | None:
-    """The user's own ``job_deserializer``, also of settings that are tracked."""
+    """Return the user's own ``job_deserializer``."""
     given = settings if isinstance(settings, dict) else vars(settings)
-    deserializer: Any = given.get("job_deserializer")
-    ours = getattr(deserializer, "__self__", None)
-    return ours.given_deserializer if isinstance(ours, Tracking) else deserializer
+    deserializer: Callable[[bytes], Any] | None = given.get("job_deserializer")
+    return deserializer

@@ -1,9 +1,8 @@
-"""What a job holds to say how far it is."""
+"""``JobTracker``: with it a job reports how far it is."""
 
 import asyncio
 import json
-import threading
-from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Generator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from time import monotonic
@@ -13,19 +12,21 @@ from arq_status._model.text import clean
 from arq_status._redis.connection import CONNECTION_ERRORS
 from arq_status._tracking.attempt import Attempt
 from arq_status._tracking.pace import SLICE, Pace
+from arq_status._tracking.sync_tracker import SyncTracker, send_home
 from arq_status._tracking.uplink import Uplink
 
 T = TypeVar("T")
 
-#: Seconds for which ``retrieve`` waits for the first write of a try at most.
-_PATIENCE = 2.0
-_advancing = threading.Lock()
+#: Seconds for which ``retrieve`` waits at most, and for the first write of a try before it reads.
+_RETRIEVE_TIMEOUT = 5.0
+_FIRST_WRITE_TIMEOUT = 2.0
 
-current: ContextVar["JobTracker"] = ContextVar("arq_status_tracker")
+#: The tracker of the job that this task is about, or arq's payload of the job it will be about.
+job_var: ContextVar["JobTracker | Mapping[str, Any]"] = ContextVar("arq_status_job")
 
 
 def current_tracker() -> "JobTracker":
-    """The tracker of the running job, in it and in the tasks and ``asyncio.to_thread`` calls below.
+    """Return the running job's tracker, also in the tasks and ``asyncio.to_thread`` calls below it.
 
         async def insert(row):
             await current_tracker().advance()
@@ -35,17 +36,25 @@ def current_tracker() -> "JobTracker":
     Raises:
         LookupError: no job is running here.
     """
-    try:
-        return current.get()
-    except LookupError:
+    tracker = job_var.get(None)
+    if not isinstance(tracker, JobTracker):
         raise LookupError(
             "there is no running arq job here, or its worker is not tracked: call this in a job, or"
             " in a task or asyncio.to_thread call below it; elsewhere pass status.sync on"
-        ) from None
+        )
+    return tracker
+
+
+def attempt_here(job_id: str) -> Attempt | None:
+    """Return the attempt that this task works on, if it is one of this job."""
+    tracker = job_var.get(None)
+    if isinstance(tracker, JobTracker) and tracker._attempt.job_id == job_id:
+        return tracker._attempt
+    return None
 
 
 class JobTracker:
-    """Says how far the job is: ``ctx["status"]`` in a job and its hooks.
+    """Reports how far the job is: ``ctx["status"]`` in a job and its hooks.
 
         async def import_rows(ctx, rows):
             status: JobTracker = ctx["status"]
@@ -55,9 +64,10 @@ class JobTracker:
             await status.store(vino="veritas")
 
     Calls change memory only; batches go to Redis several times a second, and the last values are
-    there when the job has ended. They never raise for want of Redis.
+    there when the job has ended. They never raise because of Redis. In hooks, and once the job has
+    ended, they raise nothing at all, for arq's worker ends when a hook raises.
 
-    Each try has one, which is also what ``current_tracker()`` gives. Tests make their own with
+    Each try has one, which ``current_tracker()`` returns as well. Tests make their own with
     ``arq_status.testing.tracker``.
     """
 
@@ -88,11 +98,11 @@ class JobTracker:
         ``retrieve`` and ``flush`` wait for the worker's event loop.
         """
         if self._sync is None:
-            self._sync = SyncTracker(self, self._attempt, self._pace.loop)
+            self._sync = SyncTracker(self._attempt, self._pace.loop, self.retrieve, self.flush)
         return self._sync
 
     async def total(self, total: float) -> None:
-        """Set the total, how far the job has to go; 100 by default, 0 where nobody knows.
+        """Set the total, how far the job has to go; 100 by default, 0 if that is not known.
 
         Raises:
             JobStopped: the job was asked to stop.
@@ -115,7 +125,7 @@ class JobTracker:
             await self._rest()
 
     async def advance(self, step: float = 1, message: str | None = None) -> None:
-        """Go a step further, or ``step`` of them; without a message the last one stays.
+        """Add ``step`` to how far the job is; without a message the last one stays.
 
         Raises:
             JobStopped, TypeError, ValueError: as ``at``.
@@ -127,17 +137,18 @@ class JobTracker:
     async def store(self, /, **fields: Any) -> None:
         """Set fields of the job's data, each to any JSON value of up to 64 KiB.
 
-        A job that was asked to stop may still say here how far it came.
+        A job that was asked to stop may still store what it has done so far.
 
         Raises:
             TypeError: JSON cannot hold a value.
-            ValueError: a name is that of a built-in field, or a value is too large.
+            ValueError: a name is that of a built-in field, a value is larger than 64 KiB, or all
+                that this try stored is larger than 1 MiB.
         """
         self._attempt.store(fields)
         await self._pace.rest()
 
     async def retrieve(self, name: str, default: Any = None) -> Any:
-        """The field ``name`` of the job's data, whoever stored it; ``default`` where there is none.
+        """Return the field ``name`` of the job's data, whoever stored it; else ``default``.
 
         While Redis is away it is what this try stored itself.
         """
@@ -145,7 +156,7 @@ class JobTracker:
         raw: str | bytes | None = attempt.fields.get(name)
         if name not in attempt.unsent and self._uplink is not None:
             with suppress(*CONNECTION_ERRORS):
-                raw = await asyncio.wait_for(self._stored(self._uplink, name), 5)
+                raw = await self._at_home(self._stored(self._uplink, name))
         try:
             return default if raw is None else json.loads(raw)
         except (ValueError, RecursionError):
@@ -158,7 +169,7 @@ class JobTracker:
         *,
         total: float | None = None,
     ) -> AsyncGenerator[T]:
-        """Iterate, and count every item when it is done with.
+        """Iterate, and count each item when the loop is done with it.
 
             async for row in status.track(rows, "Importing"):
                 await insert(row)
@@ -188,100 +199,29 @@ class JobTracker:
         await self._rest()
 
     async def flush(self) -> None:
-        """Wait until everything said so far is in Redis, though not for ever if it is away."""
+        """Wait until all that was reported so far is in Redis, 5 s at most if Redis is away."""
         if self._uplink is not None:
-            await self._uplink.flush(self._attempt)
+            with suppress(TimeoutError):
+                await self._at_home(self._uplink.flush(self._attempt))
 
     async def _stored(self, uplink: Uplink, name: str) -> bytes | None:
         attempt = self._attempt
-        if not attempt.begun:
-            # until then what stands there is of an earlier run
-            await uplink.flush(attempt, _PATIENCE)
-        if not attempt.begun:
-            raise TimeoutError
-        return await uplink.field(attempt.job_id, name)
+        async with asyncio.timeout(_RETRIEVE_TIMEOUT):
+            if not attempt.begun:
+                # until then Redis may have an earlier run's data
+                await uplink.flush(attempt, _FIRST_WRITE_TIMEOUT)
+            if not attempt.begun:
+                raise TimeoutError
+            return await uplink.field(attempt.job_id, name)
+
+    async def _at_home(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Await a coroutine in the worker's event loop, whichever this one is."""
+        home = self._pace.loop
+        if home is None or home is asyncio.get_running_loop():
+            return await coroutine
+        return await asyncio.to_thread(send_home, coroutine, home)
 
     async def _rest(self) -> None:
         self._attempt.raise_if_stopping()
         await self._pace.rest()
         self._attempt.raise_if_stopping()
-
-
-class SyncTracker:
-    """``JobTracker`` for code in a thread: the same calls without await."""
-
-    def __init__(
-        self, tracker: JobTracker, attempt: Attempt, loop: asyncio.AbstractEventLoop | None
-    ) -> None:
-        self._tracker = tracker
-        self._attempt = attempt
-        self._loop = loop
-
-    @property
-    def job_id(self) -> str:
-        """Arq's id of the job."""
-        return self._attempt.job_id
-
-    @property
-    def job_try(self) -> int:
-        """Which try this is, counted from 1."""
-        return self._attempt.record.job_try
-
-    def total(self, total: float) -> None:
-        """Set how far the job has to go, as ``JobTracker.total``."""
-        self._attempt.total(total)
-        self._attempt.raise_if_stopping()
-
-    def at(self, at: float, message: str | None = None) -> None:
-        """Set how far the job is, as ``JobTracker.at``."""
-        self._attempt.at(at, message)
-        self._attempt.raise_if_stopping()
-
-    def advance(self, step: float = 1, message: str | None = None) -> None:
-        """Go so much further, as ``JobTracker.advance``."""
-        with _advancing:  # also in several threads at once
-            self._attempt.advance(step, message)
-        self._attempt.raise_if_stopping()
-
-    def store(self, /, **fields: Any) -> None:
-        """Set fields of the job's data, as ``JobTracker.store``."""
-        self._attempt.store(fields)
-
-    def retrieve(self, name: str, default: Any = None) -> Any:
-        """A field of the job's data, as ``JobTracker.retrieve``.
-
-        Raises:
-            RuntimeError: an event loop runs in this thread.
-        """
-        return self._wait_for(self._tracker.retrieve(name, default))
-
-    def track(
-        self, iterable: Iterable[T], message: str | None = None, *, total: float | None = None
-    ) -> Generator[T]:
-        """Iterate and count, as ``JobTracker.track``, over a sync iterable."""
-        self._attempt.start_over(iterable, message, total)
-        for item in iterable:
-            yield item
-            self.advance()
-
-    def checkpoint(self) -> None:
-        """End here if the job was asked to stop, as ``JobTracker.checkpoint``."""
-        self._attempt.raise_if_stopping()
-
-    def flush(self) -> None:
-        """Wait until all is in Redis, as ``JobTracker.flush``.
-
-        Raises:
-            RuntimeError: an event loop runs in this thread.
-        """
-        self._wait_for(self._tracker.flush())
-
-    def _wait_for(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            if self._loop is None:
-                return asyncio.run(coroutine)
-            return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
-        coroutine.close()
-        raise RuntimeError("where an event loop runs use await, not sync")

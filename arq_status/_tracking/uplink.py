@@ -1,34 +1,74 @@
-"""What carries the reports of a worker's jobs to where readers find them."""
+"""The way from a worker's jobs to Redis."""
 
-from typing import Protocol
+from collections.abc import Mapping
 
+from redis.asyncio import Redis
+
+from arq_status._arq.worker import ArqWorker
 from arq_status._model.options import FunctionOptions
 from arq_status._model.record import StoredRecord
+from arq_status._redis.connection import close, for_background
+from arq_status._redis.store import Store
 from arq_status._tracking.attempt import Attempt
-from arq_status._tracking.writer import PATIENCE
+from arq_status._tracking.attempts import Attempts
+from arq_status._tracking.heartbeat import Heartbeat
+from arq_status._tracking.outbox import Outbox
+from arq_status._tracking.writer import FLUSH_TIMEOUT, Writer
+
+#: Seconds that a worker's start waits for Redis at most.
+_OPEN_TIMEOUT = 1.0
 
 
-class Uplink(Protocol):
-    """What a session and its trackers report through."""
+class Uplink:
+    """A writer and a heartbeat, with connections of their own: they take none from the jobs."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        name: str,
+        worker: ArqWorker,
+        options: Mapping[str, FunctionOptions],
+        outbox: Outbox,
+        attempts: Attempts,
+    ) -> None:
+        self._queue = worker.queue
+        self._redis = for_background(redis)
+        self._store = Store(self._redis, clock=outbox.clock)
+        self._writer = Writer(self._store, outbox)
+        self._heartbeat = Heartbeat(redis, name, worker, options, self._writer, outbox, attempts)
 
     @property
     def idle(self) -> bool:
-        """Whether a write would go out at once, and not with a later batch."""
+        """Whether a write would go out at once, and not with the next tick's batch."""
+        return self._writer.idle
 
     async def open(self) -> None:
-        """Announce the worker, without waiting long for it."""
+        """Announce the worker."""
+        self._heartbeat.start()
+        await self._heartbeat.wait_announced(_OPEN_TIMEOUT)
 
     async def close(self) -> None:
-        """Write what is pending and take leave."""
+        """Write what is pending and deregister the worker."""
+        await self._writer.close()
+        await self._heartbeat.stop()
+        await close(self._redis)
 
-    async def flush(self, attempt: Attempt, patience: float = PATIENCE) -> None:
-        """Have a run written now and wait for it, though not for ever."""
+    async def flush(self, attempt: Attempt, timeout: float = FLUSH_TIMEOUT) -> None:
+        """Have an attempt written now and wait for it, though not for ever."""
+        await self._writer.flush(attempt, timeout)
+
+    async def drain(self) -> None:
+        """Have all that is urgent written now and wait for it, though not for ever."""
+        await self._writer.drain()
 
     async def record(self, job_id: str) -> StoredRecord | None:
-        """The tracking record of a job."""
+        """Return the stored record of a job."""
+        return await self._store.record(job_id)
 
     async def field(self, job_id: str, name: str) -> bytes | None:
-        """A stored field of a job, encoded."""
+        """Return a stored field of a job, encoded."""
+        return await self._store.field(job_id, name)
 
     async def options(self, function: str) -> FunctionOptions | None:
-        """What a worker has announced of a function."""
+        """Return what a worker of the same queue has announced of a function."""
+        return await self._store.options(self._queue, function)

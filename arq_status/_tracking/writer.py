@@ -20,7 +20,7 @@ TICK, LONGEST_TICK = 0.1, 0.35
 #: Rows in a batch, so that none holds Redis up.
 BATCH = 250
 #: Seconds that a job's end waits at most for Redis to come back.
-PATIENCE = 5.0
+FLUSH_TIMEOUT = 5.0
 #: Runs that are kept while Redis is away.
 CAPACITY = 10_000
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
@@ -59,25 +59,25 @@ class Writer:
         else:
             self._loop.call_soon_threadsafe(self._event.set)
 
-    async def flush(self, attempt: Attempt, patience: float = PATIENCE) -> None:
+    async def flush(self, attempt: Attempt, timeout: float = FLUSH_TIMEOUT) -> None:
         """Have a run written now and wait for it, though not for ever."""
         attempt.mark_urgent()
-        await self.drain(patience)
+        await self.drain(timeout)
 
-    async def drain(self, patience: float = PATIENCE) -> None:
+    async def drain(self, timeout: float = FLUSH_TIMEOUT) -> None:
         """Have all that is urgent written now and wait for it, though not for ever."""
         waiter = self._loop.create_future()
         self._waiters.append(waiter)
         self._hurry.set()
         self._event.set()
-        await asyncio.wait((waiter,), timeout=patience)
+        await asyncio.wait((waiter,), timeout=timeout)
 
     async def close(self) -> None:
         """Send what is pending, for at most as long as a job's end would wait, and end."""
         self._closing = True
         self._hurry.set()
         self._event.set()
-        done, _ = await asyncio.wait((self._task,), timeout=PATIENCE)
+        done, _ = await asyncio.wait((self._task,), timeout=FLUSH_TIMEOUT)
         if not done:
             logger.warning("Redis is away: dropping the tracking of %d jobs", self._outbox.size)
             self._task.cancel()

@@ -2,7 +2,7 @@
 
 from contextvars import Token
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from arq.utils import timestamp_ms
 
@@ -11,7 +11,7 @@ from arq_status._model.facts import Facts
 from arq_status._model.record import StoredRecord
 from arq_status._model.snapshot import JobRecord
 from arq_status._tracking.attempt import Attempt
-from arq_status._tracking.tracker import JobTracker, current
+from arq_status._tracking.tracker import JobTracker, job_var
 
 
 def tracker(job_id: str = "job", job_try: int = 1) -> "StandaloneTracker":
@@ -42,7 +42,7 @@ class StandaloneTracker(JobTracker):
         now = timestamp_ms()
         track = StoredRecord(enqueued_ms=now, job_try=job_try, due=now, started=now, updated=now)
         super().__init__(Attempt(job_id, track, None))
-        self._tokens: list[Token[JobTracker]] = []
+        self._tokens: list[Token[Any]] = []
 
     @property
     def record(self) -> JobRecord:
@@ -75,7 +75,7 @@ class StandaloneTracker(JobTracker):
         self._attempt.stopping = True
 
     def __enter__(self) -> Self:
-        self._tokens.append(current.set(self))
+        self._tokens.append(job_var.set(self))
         return self
 
     def __exit__(
@@ -84,4 +84,4 @@ class StandaloneTracker(JobTracker):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        current.reset(self._tokens.pop())
+        job_var.reset(self._tokens.pop())

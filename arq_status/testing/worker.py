@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from dataclasses import replace
+from functools import wraps
 from typing import Any
 
 from arq.connections import ArqRedis
@@ -11,7 +12,8 @@ from arq.constants import in_progress_key_prefix
 from arq.jobs import DeserializationError, SerializationError, deserialize_result
 from arq.worker import Worker, get_kwargs
 
-from arq_status._tracking.settings import session_var
+from arq_status._model.errors import JobStopped
+from arq_status._tracking.session import current_session
 
 #: Seconds between looks for jobs that are to be aborted, while one runs.
 _ABORT_INTERVAL = 0.02
@@ -107,7 +109,7 @@ class InlineWorker(Worker):
         finally:
             del self.tasks[job_id]
         attempt.result()
-        if (session := self._context.get(session_var)) is not None:
+        if (session := current_session(self)) is not None:
             await session.drain()
 
     async def _end_of(self, attempt: "asyncio.Task[None]") -> None:
@@ -136,11 +138,16 @@ class InlineWorker(Worker):
             await hook(self.ctx)
 
     def _noting(self, coroutine: Callable[..., Coroutine[Any, Any, Any]]) -> Any:
+        @wraps(coroutine)  # with what marks it as tracked
         async def noted(ctx: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
             job_id = ctx["job_id"]
             try:
                 return await coroutine(ctx, *args, **kwargs)
             except asyncio.CancelledError as error:
+                if isinstance(error.__cause__, JobStopped):
+                    # what the job raised: arq is told that it was cancelled
+                    self._raised[job_id] = error.__cause__
+                    raise
                 task = asyncio.current_task()
                 cut = task is not None and task.cancelling() and job_id not in self.aborting_tasks
                 # what cuts a job off for good is its timeout

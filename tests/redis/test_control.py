@@ -325,7 +325,7 @@ async def test_a_stop_asked_in_an_earlier_try(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next try ends before the job's first line."""
-    monkeypatch.setattr("arq_status._tracking.session._START_PATIENCE", 10)
+    monkeypatch.setattr("arq_status._tracking.beginning._START_TIMEOUT", 10)
     begun: list[int] = []
 
     async def job(ctx: Context) -> None:
@@ -779,21 +779,17 @@ async def test_a_job_that_arq_is_about_to_book(
     """Between the recorded end and arq's own it is working, and neither cancelled nor stopped."""
     booking = asyncio.Event()
 
-    async def on_job_end(ctx: Context) -> None:
+    async def job(ctx: Context) -> None:
         ctx["status"].sync.at(100)
 
-    async def job(ctx: Context) -> None:
-        pass
+    worker = await start_worker(track_status({"functions": [func(job, name="job")]}))
+    finish_job: Any = worker.finish_job
 
-    settings = {"functions": [func(job, name="job")], "on_job_end": on_job_end}
-    tracked = track_status(settings)
-    ours = tracked["on_job_end"]
-
-    async def end_slowly(ctx: Context) -> None:
-        await ours(ctx)
+    async def finish_slowly(*args: Any) -> None:
         await booking.wait()
+        await finish_job(*args)
 
-    await start_worker({**tracked, "on_job_end": end_slowly})
+    worker.finish_job = finish_slowly  # type: ignore[method-assign, assignment]
     await pool.enqueue_job("job", _job_id="job")
 
     async def is_recorded() -> bool:

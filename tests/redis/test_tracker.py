@@ -475,7 +475,7 @@ async def test_retrieving_before_anything_is_written(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A new run does not find what the run before it with the same id stored."""
-    monkeypatch.setattr("arq_status._tracking.session._START_PATIENCE", 0)
+    monkeypatch.setattr("arq_status._tracking.beginning._START_TIMEOUT", 0)
     found: asyncio.Queue[Any] = asyncio.Queue()
 
     async def job(ctx: dict[str, Any]) -> None:

@@ -410,7 +410,7 @@ async def test_a_shutdown_does_not_wait_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A worker that cannot write what is pending says so and ends."""
-    monkeypatch.setattr("arq_status._tracking.writer.PATIENCE", 0.2)
+    monkeypatch.setattr("arq_status._tracking.writer.FLUSH_TIMEOUT", 0.2)
     await allow(admin, "-evalsha", "-eval")
 
     async def job(ctx: Context) -> None:
@@ -641,7 +641,7 @@ async def test_closing_while_redis_is_away(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What cannot be sent at the end is given up, and its number told."""
-    monkeypatch.setattr("arq_status._tracking.writer.PATIENCE", 0.2)
+    monkeypatch.setattr("arq_status._tracking.writer.FLUSH_TIMEOUT", 0.2)
     server = Server(tmp_path)
     server.start()
     outbox = Outbox()

@@ -1,0 +1,142 @@
+"""How an attempt ends, and the end of jobs that arq gives up without an attempt."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from time import monotonic
+from typing import Any
+
+from arq.utils import args_to_string
+
+from arq_status._arq.worker import ArqWorker
+from arq_status._model.builder import shown_worker
+from arq_status._model.options import FunctionOptions
+from arq_status._model.record import StoredRecord
+from arq_status._model.text import clean
+from arq_status._tracking.attempt import Attempt
+from arq_status._tracking.beginning import earlier_record, rendered_args
+from arq_status._tracking.functions import OptionsTable
+from arq_status._tracking.outbox import Outbox
+from arq_status._tracking.outcome import COMPLETE, Circumstances, Outcome, judge
+from arq_status._tracking.uplink import Uplink
+from arq_status._tracking.waiting import TIMEOUT, finish_despite_cancellation, or_none
+
+_UNKNOWN = "<unknown>"
+
+logger = logging.getLogger("arq_status")
+
+
+class Ending:
+    """Records how the jobs of a worker end."""
+
+    def __init__(
+        self,
+        worker: ArqWorker,
+        options: OptionsTable,
+        outbox: Outbox,
+        uplink: Uplink,
+    ) -> None:
+        self._worker = worker
+        self._options = options
+        self._outbox = outbox
+        self._uplink = uplink
+        self._given_up: set[asyncio.Task[None]] = set()
+
+    async def record(self, attempt: Attempt) -> None:
+        """Record the end of an attempt, and wait for it if arq's own result would not tell it."""
+        try:
+            result, options = attempt.result, self._options.of(attempt.function)
+            if result is not None and result.get("s"):
+                _close(attempt, COMPLETE, options)
+                if not attempt.reported:
+                    # until the next batch arq's own result tells as much
+                    attempt.mark_urgent()
+                    return
+            else:
+                _close(attempt, self._outcome(attempt), options)
+            # in a shutdown as well: the job has ended all the same, and arq is to book that
+            await finish_despite_cancellation(self._uplink.flush(attempt), attempt)
+        except Exception:
+            logger.exception("the end of job %s is not tracked", attempt.job_id)
+
+    def record_given_up(self, result: Mapping[str, Any]) -> None:
+        """Record a job that arq ended without running it: expired, out of tries, unknown..."""
+        function = None if result.get("f") == _UNKNOWN else result.get("f")
+        if self._options.of(function).track:
+            task = asyncio.get_running_loop().create_task(self._record_given_up(function, result))
+            self._given_up.add(task)
+            task.add_done_callback(self._given_up.discard)
+
+    async def settle(self) -> None:
+        """Wait for the records of jobs that arq gave up, though not for ever."""
+        if self._given_up:
+            await asyncio.wait(self._given_up, timeout=TIMEOUT)
+
+    def _outcome(self, attempt: Attempt) -> Outcome:
+        attempt.shut_down = self._worker.is_shutting_down(attempt.job_id)
+        if not attempt.entered and attempt.result is None:
+            attempt.raised = self._why_not_entered(attempt)
+        circumstances = Circumstances(
+            retry_jobs=self._worker.retries,
+            aborted=attempt.aborted,
+            shutdown=attempt.shut_down,
+            cancelled=attempt.cancelled,
+            seconds=None if attempt.began is None else round(monotonic() - attempt.began, 1),
+            timeout=self._worker.timeout(attempt.function),
+        )
+        return judge(attempt.raised, attempt.result, circumstances)
+
+    def _why_not_entered(self, attempt: Attempt) -> BaseException:
+        """Return what kept arq from a job that it had begun, where it stores no result."""
+        payload, timeout = attempt.payload, self._worker.timeout(attempt.function)
+        try:
+            # as arq does for its log
+            args_to_string(tuple(payload.get("a") or ()), dict(payload.get("k") or {}))
+        except Exception as error:
+            return error
+        if timeout is not None and timeout <= 0:
+            return TimeoutError()
+        # its task was cancelled, and only that
+        attempt.aborted = not attempt.force_stopped
+        return asyncio.CancelledError()
+
+    async def _record_given_up(self, function: str | None, result: Mapping[str, Any]) -> None:
+        try:
+            options = await self._announced_options(function)
+            record = await self._last_record(function, result, options)
+            attempt = Attempt(result["id"], record, self._outbox)
+            _close(attempt, judge(None, result, Circumstances()), options)
+            # at once, as arq's own end is, though nobody waits for it
+            await self._uplink.flush(attempt, 0)
+        except Exception:
+            logger.exception("the end of job %s is not tracked", result["id"])
+
+    async def _last_record(
+        self, function: str | None, result: Mapping[str, Any], options: FunctionOptions
+    ) -> StoredRecord:
+        run = result.get("et") or 0
+        record = await earlier_record(self._uplink, result["id"], run)
+        if record is None:
+            record = StoredRecord(enqueued_ms=run, job_try=0)
+        if not record.function and function is not None:
+            record.function, record.args = clean(function), rendered_args(result, options)
+        record.job_try = result.get("t") or record.job_try
+        record.queue = self._worker.queue
+        return record
+
+    async def _announced_options(self, function: str | None) -> FunctionOptions:
+        """Return the options of a function, also of one that only other workers know."""
+        known = self._options.of(function)
+        if function is None or function in self._options:
+            return known
+        return await or_none(self._uplink.options(function)) or known
+
+
+def _close(attempt: Attempt, outcome: Outcome, options: FunctionOptions) -> None:
+    """Put the outcome into the record, which takes no progress from here on."""
+    record = attempt.record
+    record.state, record.error = outcome.state, outcome.error
+    if outcome.final:
+        record.worker = shown_worker(record.worker)
+        record.expires = options.expires_after(record.state)
+    attempt.close(final=outcome.final)

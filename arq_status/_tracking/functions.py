@@ -1,0 +1,119 @@
+"""The functions of a worker, each wrapped so that its attempt learns how it went."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
+from functools import wraps
+from typing import Any
+
+from arq.cron import CronJob
+from arq.worker import Function
+
+from arq_status._arq.worker import ArqWorker
+from arq_status._model.errors import JobStopped
+from arq_status._model.options import FunctionOptions, Given, given_options
+from arq_status._tracking.attempt import Attempt
+from arq_status._tracking.tracker import attempt_here
+
+#: Begins the attempt of a job whose start no hook of ours has seen; ``None`` outside of a worker.
+Join = Callable[[dict[str, Any]], Coroutine[Any, Any, Attempt | None]]
+AnyFunction = Function | CronJob
+
+_ATTRIBUTE = "__arq_status_tracked__"
+
+
+class OptionsTable:
+    """The options of functions by their names, and those of any other."""
+
+    def __init__(self, default: Given) -> None:
+        self._default = default
+        self.other = FunctionOptions.of(default)
+        self._known: dict[str, FunctionOptions] = {}
+
+    def add(self, function: AnyFunction) -> FunctionOptions:
+        """Add a function or cron job; return its options."""
+        coroutine, name = function.coroutine, function.name
+        options = getattr(coroutine, _ATTRIBUTE, None) or self._known.get(name)
+        if options is None:
+            options = FunctionOptions.of(self._default, given_options(function, coroutine))
+        self._known[name] = options
+        return options
+
+    def of(self, function: str | None) -> FunctionOptions:
+        """Return the options of a function, also of one that is not known."""
+        return self._known.get(function or "") or self.other
+
+    def __contains__(self, function: str) -> bool:
+        return function in self._known
+
+    def announced(self) -> dict[str, FunctionOptions]:
+        """Return what readers are told: by name, and under "" those of any other."""
+        return {"": self.other, **self._known}
+
+
+def tracked(given: AnyFunction, options: OptionsTable, join: Join) -> AnyFunction:
+    """Return a function or cron job of the settings whose runs are tracked."""
+    coroutine: Any = given.coroutine
+    own_options = options.add(given)
+    if hasattr(coroutine, _ATTRIBUTE):
+        return given
+
+    @wraps(coroutine)
+    async def run(ctx: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        attempt = await _attempt_of(ctx, join)
+        if attempt is None or attempt.worker is None:
+            return await coroutine(ctx, *args, **kwargs)
+        attempt.entered = attempt.running = True
+        try:
+            attempt.raise_if_stopping()  # it was asked to in an earlier try
+            returned = await coroutine(ctx, *args, **kwargs)
+        except BaseException as error:
+            if not _note_failure(attempt, attempt.worker, error):
+                raise
+            raise _as_cancelled(attempt.raised) from attempt.raised
+        finally:
+            attempt.running = False
+        if returned is not None and not attempt.worker.keeps_result(attempt.function):
+            attempt.raised = attempt.worker.result_error(returned)
+        return returned
+
+    setattr(run, _ATTRIBUTE, own_options)
+    return replace(given, coroutine=run)
+
+
+async def _attempt_of(ctx: Any, join: Join) -> Attempt | None:
+    """Return the attempt that calls the function; ``None`` where that is none of arq's calls."""
+    if not isinstance(ctx, Mapping) or "job_id" not in ctx:
+        return None
+    attempt = attempt_here(ctx["job_id"])
+    if attempt is None:
+        attempt = await join(ctx)  # type: ignore[arg-type]
+    # one that was entered before: a function of the job calls another
+    return None if attempt is None or attempt.entered else attempt
+
+
+def _note_failure(attempt: Attempt, worker: ArqWorker, error: BaseException) -> bool:
+    """Note what the job raised; return whether it was stopped, so that arq is to end it."""
+    task = asyncio.current_task()
+    attempt.raised = error
+    attempt.cancelled = task is not None and task.cancelling() > 0
+    attempt.aborted = worker.is_aborting(attempt.job_id)
+    attempt.shut_down = worker.is_shutting_down(attempt.job_id)
+    if not isinstance(error, JobStopped):
+        if not attempt.stopped:
+            return False
+        attempt.raised = JobStopped("stopped")
+        attempt.raised.__cause__ = error
+    worker.end_as_aborted(attempt.job_id)
+    return True
+
+
+def _as_cancelled(stopped: BaseException | None) -> asyncio.CancelledError:
+    """Return what arq is told of a stop.
+
+    It would run the job again after ``Retry``, and log anything else as an error, with a traceback.
+    """
+    try:
+        return asyncio.CancelledError(*stopped.args) if stopped else asyncio.CancelledError()
+    except Exception:  # whatever a user's subclass does with its arguments
+        return asyncio.CancelledError("stopped")

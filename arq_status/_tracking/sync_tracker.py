@@ -1,0 +1,133 @@
+"""``JobTracker.sync``: the same calls for code in a thread."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Generator, Iterable
+from contextlib import suppress
+from inspect import CORO_CREATED, getcoroutinestate
+from typing import Any, TypeVar
+
+from arq_status._tracking.attempt import Attempt
+
+T = TypeVar("T")
+
+#: Seconds between looks at whether the worker's event loop still runs.
+_LOOK_INTERVAL = 0.2
+_advancing = threading.Lock()
+
+
+class SyncTracker:
+    """``JobTracker`` for code in a thread: the same calls without await."""
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        home: asyncio.AbstractEventLoop | None,
+        retrieve: Callable[[str, Any], Coroutine[Any, Any, Any]],
+        flush: Callable[[], Coroutine[Any, Any, None]],
+    ) -> None:
+        self._attempt = attempt
+        self._home = home
+        self._retrieve = retrieve
+        self._flush = flush
+
+    @property
+    def job_id(self) -> str:
+        """Arq's id of the job."""
+        return self._attempt.job_id
+
+    @property
+    def job_try(self) -> int:
+        """Which try this is, counted from 1."""
+        return self._attempt.record.job_try
+
+    def total(self, total: float) -> None:
+        """Set how far the job has to go, as ``JobTracker.total``."""
+        self._attempt.total(total)
+        self._attempt.raise_if_stopping()
+
+    def at(self, at: float, message: str | None = None) -> None:
+        """Set how far the job is, as ``JobTracker.at``."""
+        self._attempt.at(at, message)
+        self._attempt.raise_if_stopping()
+
+    def advance(self, step: float = 1, message: str | None = None) -> None:
+        """Add to how far the job is, as ``JobTracker.advance``."""
+        with _advancing:  # also in several threads at once
+            self._attempt.advance(step, message)
+        self._attempt.raise_if_stopping()
+
+    def store(self, /, **fields: Any) -> None:
+        """Set fields of the job's data, as ``JobTracker.store``."""
+        self._attempt.store(fields)
+
+    def retrieve(self, name: str, default: Any = None) -> Any:
+        """Return a field of the job's data, as ``JobTracker.retrieve``.
+
+        Raises:
+            RuntimeError: an event loop runs in this thread.
+        """
+        try:
+            return self._wait_for(self._retrieve(name, default))
+        except TimeoutError:
+            # the worker's event loop has ended: what this try stored itself
+            return asyncio.run(self._retrieve(name, default))
+
+    def track(
+        self, iterable: Iterable[T], message: str | None = None, *, total: float | None = None
+    ) -> Generator[T]:
+        """Iterate and count, as ``JobTracker.track``, over a sync iterable."""
+        self._attempt.start_over(iterable, message, total)
+        for item in iterable:
+            yield item
+            self.advance()
+
+    def checkpoint(self) -> None:
+        """End here if the job was asked to stop, as ``JobTracker.checkpoint``."""
+        self._attempt.raise_if_stopping()
+
+    def flush(self) -> None:
+        """Wait until all is in Redis, as ``JobTracker.flush``.
+
+        Raises:
+            RuntimeError: an event loop runs in this thread.
+        """
+        with suppress(TimeoutError):
+            self._wait_for(self._flush())
+
+    def _wait_for(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            if self._home is None:
+                return asyncio.run(coroutine)
+            return send_home(coroutine, self._home)
+        coroutine.close()
+        raise RuntimeError("where an event loop runs use await, not sync")
+
+
+def send_home(coroutine: Coroutine[Any, Any, T], home: asyncio.AbstractEventLoop) -> T:
+    """Run a coroutine in the worker's event loop, and wait for it in this thread.
+
+    Raises:
+        TimeoutError: that loop has ended, or ends before the coroutine does.
+    """
+    try:
+        future = asyncio.run_coroutine_threadsafe(coroutine, home)
+    except RuntimeError:
+        coroutine.close()
+        raise TimeoutError from None
+    ended = False
+    while True:
+        try:
+            return future.result(_LOOK_INTERVAL)
+        except TimeoutError:
+            # arq's worker runs its loop twice: for the jobs, and for its own end
+            ended, ended_before = not home.is_running(), ended
+            if future.done():
+                raise
+            if ended and ended_before:
+                future.cancel()
+                if getcoroutinestate(coroutine) == CORO_CREATED:
+                    coroutine.close()
+                raise

@@ -1,0 +1,41 @@
+"""Waiting for Redis in arq's hooks: not for long, and without losing a cancellation."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from arq_status._redis.connection import CONNECTION_ERRORS
+from arq_status._tracking.attempt import Attempt
+
+#: Seconds that a retry waits for Redis, and a worker's end for what is being written, at most.
+TIMEOUT = 1.0
+
+T = TypeVar("T")
+
+
+async def or_none(question: Coroutine[Any, Any, T | None]) -> T | None:
+    """Return what Redis answers; ``None`` if it does not, or not in time."""
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            return await question
+    except CONNECTION_ERRORS:
+        return None
+
+
+async def finish_despite_cancellation(work: Coroutine[Any, Any, T], attempt: Attempt) -> T:
+    """Await the work to its end, also where a shutdown cancels this task.
+
+    Before the job's function runs, the task is cancelled again when it awaits next: arq handles
+    that once the job runs, while before it would end the whole worker and leave the job's
+    in-progress key behind. After the job the cancellation is dropped: arq is to store the end.
+    """
+    working, task, cut = asyncio.ensure_future(work), asyncio.current_task(), False
+    while not working.done():
+        try:
+            await asyncio.wait((working,))
+        except asyncio.CancelledError:
+            cut = True
+    if cut and not attempt.closed and task is not None:
+        task.uncancel()
+        asyncio.get_running_loop().call_soon(task.cancel)
+    return working.result()
