@@ -33,6 +33,13 @@ class Link:
         await asyncio.sleep(seconds)
         self._flows.set()
 
+    def cut(self) -> None:
+        """Let nothing more through on the connections there are, and close none of them."""
+        # they wait for a signal that is never given; later ones have another
+        self._flows.clear()
+        self._flows = asyncio.Event()
+        self._flows.set()
+
     def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = asyncio.ensure_future(self._join(reader, writer))
         self._connections.add(connection)
@@ -44,7 +51,8 @@ class Link:
         except OSError:
             writer.close()
             return
-        both = asyncio.gather(self._carry(reader, back), self._carry(there, writer))
+        flows = self._flows
+        both = asyncio.gather(self._carry(reader, back, flows), self._carry(there, writer, flows))
         try:
             await both
         except OSError:
@@ -53,10 +61,12 @@ class Link:
             writer.close()
             back.close()
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _carry(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flows: asyncio.Event
+    ) -> None:
         while chunk := await reader.read(65_536):
             await asyncio.sleep(self.delay)
-            await self._flows.wait()
+            await flows.wait()
             writer.write(chunk)
             await writer.drain()
         writer.write_eof()

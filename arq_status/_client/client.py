@@ -1,53 +1,55 @@
-"""``StatusClient``: asks about jobs, and tells about them from outside."""
+"""``StatusClient``: queries jobs and controls them."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
-from datetime import datetime, timedelta
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self
-from weakref import WeakKeyDictionary
 
 from arq.connections import RedisSettings
 from redis.asyncio import Redis
 
 from arq_status._client import control
+from arq_status._client.connections import Connections
 from arq_status._client.feed import Feed
-from arq_status._client.source import RedisSource, Source
+from arq_status._client.fields import FieldQueries
+from arq_status._client.listing import count, overview, page_of
 from arq_status._model.builder import build_record, decode_data
 from arq_status._model.facts import Facts
 from arq_status._model.options import Expires, expires_ms
-from arq_status._model.query import Query
-from arq_status._model.snapshot import BUILT_IN, JobRecord, Page, has_changed
+from arq_status._model.query import Moment, Query, as_statuses
+from arq_status._model.snapshot import JobRecord, Page, has_changed
 from arq_status._model.status import Status
 from arq_status._model.validation import encode_fields
-from arq_status._redis.connection import RedisLike, beside, connect
+from arq_status._redis.connection import RedisLike
 
 
-class StatusClient:
-    """Asks Redis what arq's jobs are doing.
+class StatusClient(FieldQueries):
+    """Queries and controls arq's jobs in Redis.
 
         async with StatusClient("redis://localhost/1", queues=["imports"]) as client:
             print(await client.status(job_id))
 
-    Jobs are named by arq's ids; one that nobody knows is no error. A client may be used in several
-    event loops, one after the other. Its queries raise redis-py's own exceptions where Redis cannot
-    be reached.
+    Jobs go by arq's ids; an unknown id is no error. A client may be used in several event loops,
+    one after the other. If Redis cannot be reached, redis-py's own exceptions are raised.
 
     Args:
         redis: an ``ArqRedis`` or ``redis.asyncio.Redis``, arq's ``RedisSettings`` or a DSN; by
-            default a Redis on localhost. What the client opens itself ``aclose`` closes.
-        queues: the queues in which it looks for live jobs; by default arq's own and all that a
-            tracked worker has announced.
-        expires: how long a job that ended without a record is shown: seconds or a ``timedelta``;
-            1800, half an hour, by default.
-        job_deserializer: that of the workers, where it is not arq's default. It is called with
-            what is stored in Redis; without it nothing is, and nothing is unpickled.
+            default a Redis on localhost. ``aclose`` closes only connections that the client opened
+            itself.
+        queues: the queues to look for live jobs in; by default arq's default queue and all queues
+            that a tracked worker has announced.
+        expires: how long a job that completed without a record is shown: seconds or a
+            ``timedelta``; 1800, half an hour, by default. Failed ones are shown for a day, or as
+            long if that is longer.
+        job_deserializer: the workers' deserializer, if it is not arq's default. It is called with
+            payloads and results from Redis; without it nothing is unpickled or called.
 
     Raises:
-        ValueError: ``expires`` is not positive, or the DSN cannot be read.
-        TypeError: ``redis`` is none of these, ``queues`` is a single name, or ``expires`` is no
-            time.
+        ValueError: ``expires`` is not positive, or the DSN is malformed.
+        TypeError: ``redis`` is none of these, ``queues`` is a single name, or ``expires`` is not a
+            duration.
     """
 
     def __init__(
@@ -66,14 +68,13 @@ class StatusClient:
         if isinstance(queues, str):
             raise TypeError(f"queues must be a list of names, not one: [{queues!r}]")
         if isinstance(redis, str):
-            Redis.from_url(redis)  # a DSN that cannot be read is told now
-        self._redis = redis
-        self._queues = None if queues is None else list(queues)
-        self._expires = expires_ms(expires)
-        self._deserializer = job_deserializer
-        # connections belong to the event loop in which they were opened
-        self._sources: WeakKeyDictionary[asyncio.AbstractEventLoop, Source] = WeakKeyDictionary()
-        self._given_loop: object = None
+            Redis.from_url(redis)  # raise now if it is malformed
+        self._connections = Connections(
+            redis,
+            queues=None if queues is None else list(queues),
+            expires=expires_ms(expires),
+            deserializer=job_deserializer,
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -89,60 +90,28 @@ class StatusClient:
     async def aclose(self) -> None:
         """Close the connections that this client opened in the running event loop.
 
-        ``async with`` does so at its end. A Redis client that was given stays open.
+        ``async with`` does so on exit. A Redis client that was passed in stays open.
         """
-        source = self._sources.pop(asyncio.get_running_loop(), None)
-        if source is not None:
-            await source.aclose()
+        await self._connections.aclose()
 
     # one job
 
     async def status(self, job_id: str) -> Status | None:
-        """What the job is doing; ``None`` if it is unknown or expired."""
+        """Return the status of the job; ``None`` if it is unknown or expired."""
         if not _is_id(job_id):
             return None
-        return await (self._open_source() or await self._opened_source()).status(job_id)
-
-    async def is_deferred(self, job_id: str) -> bool:
-        """Whether the job is in the queue and due later."""
-        return await self.status(job_id) is Status.DEFERRED
-
-    async def is_queued(self, job_id: str) -> bool:
-        """Whether the job is in the queue and due."""
-        return await self.status(job_id) is Status.QUEUED
-
-    async def is_working(self, job_id: str) -> bool:
-        """Whether a worker runs the job."""
-        return await self.status(job_id) is Status.WORKING
-
-    async def is_retrying(self, job_id: str) -> bool:
-        """Whether the job waits for its next try."""
-        return await self.status(job_id) is Status.RETRYING
-
-    async def is_complete(self, job_id: str) -> bool:
-        """Whether the job returned."""
-        return await self.status(job_id) is Status.COMPLETE
-
-    async def is_failed(self, job_id: str) -> bool:
-        """Whether the job raised, timed out or could not be run."""
-        return await self.status(job_id) is Status.FAILED
-
-    async def is_stopped(self, job_id: str) -> bool:
-        """Whether the job was stopped, cancelled or aborted."""
-        return await self.status(job_id) is Status.STOPPED
-
-    async def is_interrupted(self, job_id: str) -> bool:
-        """Whether the job's worker died or was shut down in the middle of it."""
-        return await self.status(job_id) is Status.INTERRUPTED
+        connections = self._connections
+        return await (connections.opened() or await connections.open()).status(job_id)
 
     async def job(self, job_id: str) -> JobRecord | None:
-        """All that is known of the job at this moment; ``None`` if it is unknown or expired."""
-        return (await self.jobs([job_id]))[0]
+        """Return a snapshot of the job; ``None`` if it is unknown or expired."""
+        [record] = await self.jobs([job_id])
+        return record
 
     async def jobs(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
-        """All that is known of many jobs, in the order of their ids; ``None`` for unknown ones.
+        """Return snapshots of several jobs, in the order of their ids; ``None`` for unknown ones.
 
-        It takes no more round trips than one job does, up to 250 ids in each.
+        Takes as many round trips as one job does, for up to 250 ids.
 
         Args:
             job_ids: arq's ids of the jobs.
@@ -150,107 +119,32 @@ class StatusClient:
         known = list(dict.fromkeys(job_id for job_id in job_ids if _is_id(job_id)))
         records: dict[str, JobRecord | None] = {}
         if known:
-            source = await self._source()
-            for facts, fields in await source.facts(known, with_data=True):
+            store = await self._connections.open()
+            for facts, fields in await store.facts(known, with_data=True):
                 records[facts.job_id] = build_record(facts, decode_data(fields))
         return [records.get(job_id) if _is_id(job_id) else None for job_id in job_ids]
 
-    async def get_all(self, job_id: str) -> dict[str, Any]:
-        """The fields of ``JobRecord`` and the job's own data in one dict; empty if unknown.
-
-            fields = await client.get_all(job_id)
-            print(fields["status"], fields["at"], fields["vino"])
-
-        Times are datetimes and durations timedeltas, as in ``JobRecord``.
-        """
-        record = await self.job(job_id)
-        if record is None:
-            return {}
-        return {name: getattr(record, name) for name in _PLAIN} | dict(record.data)
-
-    async def get(self, job_id: str, name: str) -> Any:
-        """One field, built in or of the job's own data; ``None`` if there is none.
-
-        Args:
-            job_id: arq's id of the job.
-            name: a field of ``JobRecord``, or what it is called in ``store``.
-        """
-        record = await self.job(job_id)
-        if record is None:
-            return None
-        return getattr(record, name) if name in BUILT_IN else record.data.get(name)
-
-    async def at(self, job_id: str) -> float | None:
-        """How far the job got, in the unit of its total; ``None`` if it is unknown."""
-        record = await self.job(job_id)
-        return None if record is None else record.at
-
-    async def total(self, job_id: str) -> float | None:
-        """How far the job has to go, 100 unless it says otherwise; ``None`` if it is unknown.
-
-        The unit is the job's own. 0 means that nobody knows.
-        """
-        record = await self.job(job_id)
-        return None if record is None else record.total
-
-    async def message(self, job_id: str) -> str | None:
-        """The job's last message; ``None`` if it gave none or is unknown."""
-        record = await self.job(job_id)
-        return None if record is None else record.message
-
-    async def pct_complete(self, job_id: str) -> int | None:
-        """How many hundredths of its total the job has done, 0 to 100; ``None`` if it is unknown.
-
-        Rounded down; 100 for a job that is complete, whatever it reported.
-        """
-        record = await self.job(job_id)
-        return None if record is None else record.pct_complete
-
-    async def enqueued_at(self, job_id: str) -> datetime | None:
-        """When the job was enqueued, in UTC; ``None`` if that is not known."""
-        record = await self.job(job_id)
-        return None if record is None else record.enqueued_at
-
-    async def started_at(self, job_id: str) -> datetime | None:
-        """When the job's last try began, in UTC; ``None`` before the first."""
-        record = await self.job(job_id)
-        return None if record is None else record.started_at
-
-    async def updated_at(self, job_id: str) -> datetime | None:
-        """When something of the job last changed, in UTC; ``None`` if it is unknown."""
-        record = await self.job(job_id)
-        return None if record is None else record.updated_at
-
-    async def ended_at(self, job_id: str) -> datetime | None:
-        """When the job ended for good, in UTC; ``None`` until then."""
-        record = await self.job(job_id)
-        return None if record is None else record.ended_at
-
-    async def elapsed(self, job_id: str) -> timedelta | None:
-        """How long the job's last try has been running or ran; ``None`` before the first."""
-        record = await self.job(job_id)
-        return None if record is None else record.elapsed
-
-    async def eta(self, job_id: str) -> timedelta | None:
-        """How much longer the job runs at the present pace; ``None`` where nobody can tell.
-
-        It takes a running job with a total, and some progress.
-        """
-        record = await self.job(job_id)
-        return None if record is None else record.eta
-
-    async def watch(self, job_id: str) -> AsyncGenerator[JobRecord]:
-        """Follow the job: its record now, at every change, and at last as it ended.
+    async def watch(self, job_id: str, heartbeat: float | None = None) -> AsyncGenerator[JobRecord]:
+        """Yield the record of the job now, at every change, and at last as it ended.
 
             async for record in client.watch(job_id):
                 print(record.status, record.pct_complete, record.message)
 
-        Changes that come faster than some twenty a second are told as one. A job that a shutdown
-        or a dead worker interrupted has not ended as long as arq will run it again. The iteration
-        ends without an end state where the job is deleted, and at once for one that is unknown.
-        However many jobs a client watches, it takes one connection for it; while that is lost the
-        iteration waits for it to come back.
+        More than some twenty changes a second are merged. An interrupted job that arq will run
+        again has not ended. The iteration ends without an end state if the job is deleted, and at
+        once if it is unknown. A client opens one connection for all jobs that it watches; if that
+        is lost, the iteration waits until it is back.
+
+        Args:
+            job_id: arq's id of the job.
+            heartbeat: seconds without a change after which the last record is yielded again; by
+                default it is not.
+
+        Raises:
+            ValueError: ``heartbeat`` is not positive.
         """
+        if heartbeat is not None and not heartbeat > 0:
+            raise ValueError(f"heartbeat must be positive, not {heartbeat!r}")
         record = await self.job(job_id)
         if record is None:
             return
@@ -258,7 +152,12 @@ class StatusClient:
         if record.ended_at is None:
             async with (await self.feed()).follow([job_id]) as following:
                 while record.ended_at is None:
-                    latest = (await following.changed())[job_id]
+                    try:
+                        async with asyncio.timeout(heartbeat):
+                            latest = (await following.changed())[job_id]
+                    except TimeoutError:
+                        yield record
+                        continue
                     if latest is None:
                         return
                     if has_changed(record, latest):
@@ -266,26 +165,31 @@ class StatusClient:
                     record = latest
 
     async def wait(self, job_id: str, timeout: float | None = None) -> JobRecord | None:
-        """Wait until the job has ended; its final record, ``None`` if it is unknown or deleted.
+        """Wait until the job has ended, and return its final record.
 
             try:
                 record = await client.wait(job_id, timeout=30)
             except TimeoutError:
                 await client.stop(job_id)
 
-        A job that arq will run again has not ended.
+        Returns ``None`` if the job is unknown, or deleted while it waits. An interrupted job that
+        arq will run again has not ended.
 
         Args:
             job_id: arq's id of the job.
-            timeout: seconds to wait at most; by default for ever.
+            timeout: seconds to wait at most, also for a Redis that does not answer; ``None`` waits
+                for ever, 0 looks once.
 
         Raises:
-            TimeoutError: it has not ended by then.
+            TimeoutError: the job has not ended by then.
         """
-        record = await self.job(job_id)
+        began = monotonic()
+        async with asyncio.timeout(None if timeout is None else max(timeout, _SHORTEST_LOOK)):
+            record = await self.job(job_id)
         if record is None or record.ended_at is not None:
             return record
-        async with asyncio.timeout(timeout), aclosing(self.watch(job_id)) as records:
+        left = None if timeout is None else timeout - (monotonic() - began)
+        async with asyncio.timeout(left), aclosing(self.watch(job_id)) as records:
             async for record in records:
                 if record.ended_at is not None:
                     return record
@@ -295,60 +199,78 @@ class StatusClient:
 
     async def list_jobs(
         self,
-        status: Status | str | None = None,
+        status: Status | str | Iterable[Status | str] | None = None,
         function: str | None = None,
+        queue: str | None = None,
         search: str | None = None,
+        since: Moment | None = None,
+        until: Moment | None = None,
         sort: str = "updated_at",
         descending: bool = True,
         page: int = 1,
         per_page: int = 25,
     ) -> Page:
-        """A page of the live jobs of the client's queues and of the ended jobs.
+        """Return a page of the live jobs of the client's queues and of the ended jobs.
 
             page = await client.list_jobs(status=Status.FAILED, function="import_rows")
             for record in page.items:
                 print(record.job_id, record.error)
 
-        With a ``function``, a ``search`` or another sort than ``updated_at`` it covers the newest
-        10,000 jobs of the status; ``Page.truncated`` says where there are more.
+        The records have no ``data``. If no index answers the question, as for a ``search``, the
+        list covers the newest 10,000 jobs of the status; ``Page.truncated`` tells if there are
+        more.
 
         Args:
-            status: only jobs of this status, or of the one with this name.
+            status: only jobs of this status or of one of these, as ``Status`` or by name.
             function: only jobs of the function with this name.
-            search: only the job with this id, or jobs with this in their function's name.
-            sort: ``updated_at enqueued_at started_at ended_at function status progress message
-                args elapsed eta``; jobs without a value come last.
+            queue: only jobs of the queue with this name.
+            search: only jobs whose id begins with this text, or that have it in their function's
+                name, arguments, message or error, in small or capital letters.
+            since: only jobs updated at or after this moment: a ``datetime`` with a timezone, or a
+                ``timedelta`` for so long ago.
+            until: only jobs updated at or before this moment, likewise.
+            sort: ``updated_at enqueued_at started_at ended_at function queue status progress
+                message args elapsed waited eta``; jobs without a value come last.
             descending: the highest or newest first.
             page: counted from 1.
             per_page: 1 to 500.
 
         Raises:
-            ValueError: the status or sort is unknown, or a number is out of its bounds.
+            ValueError: the status or sort is unknown, a number is out of its bounds, or a
+                ``datetime`` has no timezone.
+            TypeError: ``since`` or ``until`` is neither a ``datetime`` nor a ``timedelta``.
         """
         query = Query(
-            status=_as_status(status),
+            statuses=as_statuses(status),
             function=function,
+            queue=queue,
             search=search,
+            since=since,
+            until=until,
             sort=sort,
             descending=descending,
             page=page,
             per_page=per_page,
         )
-        return await (await self._source()).page(query)
+        store = await self._connections.open()
+        await store.sweep_if_due()
+        return await page_of(store, query)
 
     async def counts(self) -> dict[Status, int]:
-        """How many jobs there are of each status; 0 for one that no job has.
+        """Return how many jobs there are of each status, 0 included.
 
             print((await client.counts())[Status.WORKING])
 
-        What changed is counted within 0.2 s.
+        May lag behind by 0.2 s.
         """
-        return await (await self._source()).counts()
+        store = await self._connections.open()
+        await store.sweep_if_due()
+        return await count(store)
 
-    # from outside
+    # control
 
     async def stop(self, job_id: str, *, force: bool = False) -> bool:
-        """Stop the job; whether there was a live one that can be stopped.
+        """Ask the job to stop. Returns whether there was a job to ask.
 
         A running job raises ``JobStopped`` at its next progress call or ``checkpoint``. It ends as
         ``stopped`` whatever it raises then, and arq does not try it again; one that returns all
@@ -357,109 +279,84 @@ class StatusClient:
 
         Args:
             job_id: arq's id of the job.
-            force: cancel the job at its next ``await``, whatever it waits for; by default it is
-                only told.
+            force: also cancel the job at its next ``await``, whatever it waits for.
         """
         if not _is_id(job_id):
             return False
-        return await control.stop(await self._source(), job_id, force=force)
+        return await control.stop(await self._connections.open(), job_id, force=force)
 
     async def cancel(self, job_id: str) -> bool:
-        """Take a job that is not running out of its queue for good; whether that was done.
+        """Remove a job that is not running from its queue for good. Returns whether it did.
 
-        Its status is ``stopped`` from then on. False for a job that runs, ended or is unknown.
+        The status is ``stopped`` from then on. False for a job that is running, ended or unknown.
         """
-        return _is_id(job_id) and await control.cancel(await self._source(), job_id)
+        return _is_id(job_id) and await control.cancel(await self._connections.open(), job_id)
 
     async def unschedule(self, job_id: str) -> bool:
-        """Another name of ``cancel``."""
+        """Cancel the job; another name of ``cancel``."""
         return await self.cancel(job_id)
 
     async def retry(self, job_id: str) -> bool:
-        """Run an ended job again, under its id, with the arguments it had; whether it will be.
+        """Run an ended job again with the same id, function and arguments. Returns whether it will.
 
-        For jobs that failed, were stopped or were interrupted for good: what they were enqueued
-        with is kept as long as their record, up to 1 MiB. Arq's earlier result goes, and the job
-        starts anew without its message, progress and data. False for a job that is live, that is
-        complete, that is unknown, or whose payload is gone.
+        For jobs that failed, were stopped or were finally interrupted: arq's payload of those is
+        kept as long as their record, up to 1 MiB. Arq's earlier result is removed; the new run
+        starts without message and progress. False for a job that is live, complete or unknown, or
+        whose payload was not kept, as with ``record_args=False``.
         """
-        return _is_id(job_id) and await control.retry(await self._source(), job_id)
+        return _is_id(job_id) and await control.retry(await self._connections.open(), job_id)
 
     async def delete(self, job_id: str) -> int:
-        """Forget what was tracked of the job; 1 where it was known, else 0.
+        """Delete the tracking data of the job. Returns 1 if it was known, else 0.
 
-        A live job goes on, and what it reports from here on is tracked.
+        A live job goes on, and its next report starts a new record.
         """
-        return int(_is_id(job_id) and await control.delete(await self._source(), job_id))
+        return int(_is_id(job_id) and await control.delete(await self._connections.open(), job_id))
 
     async def store(self, job_id: str, /, **fields: Any) -> bool:
-        """Set fields of the job's data from outside it; False for an unknown job.
+        """Set fields of the job's data from outside it. Returns False for an unknown job.
 
             await client.store(job_id, reviewed_by="ann", rows=[1, 2])
 
-        Other fields stay. An ended job keeps its place in the lists, and expires when it would.
+        Other fields stay. An ended job keeps its place in the lists and its expiry.
 
         Args:
             job_id: arq's id of the job.
-            fields: any JSON values, up to 64 KiB each.
+            fields: JSON values of up to 64 KiB each, 1 MiB in all. Decimals, datetimes, UUIDs,
+                enum members and numpy scalars are stored as the number or text that they stand
+                for.
 
         Raises:
             TypeError: JSON cannot hold a value.
-            ValueError: a name is that of a built-in field, or a value takes more than 64 KiB.
+            ValueError: a name is that of a built-in field, or the data is too large.
         """
         encoded = encode_fields(fields)
-        return _is_id(job_id) and await control.store(await self._source(), job_id, encoded)
+        return _is_id(job_id) and await control.store_fields(
+            await self._connections.open(), job_id, encoded
+        )
 
-    # behind the scenes
+    # internals
 
     async def feed(self) -> Feed:
-        """What ``watch`` listens to, in the running event loop."""
-        return (await self._source()).feed
+        """Return what ``watch`` listens to in the running event loop."""
+        return (await self._connections.open()).feed
 
     async def _overview(self, query: Query) -> tuple[Page, dict[Status, int], list[str]]:
-        """What the dashboard shows: a page, the counts, and the functions that there are."""
-        return await (await self._source()).overview(query)
+        """Return a page, the counts and the names of the functions, for the dashboard."""
+        store = await self._connections.open()
+        await store.sweep_if_due()
+        page, counts = await overview(store, query)
+        return page, counts, await store.functions()
 
     async def _facts(self, job_id: str) -> Facts | None:
         if not _is_id(job_id):
             return None
-        [(facts, _)] = await (await self._source()).facts([job_id])
+        [(facts, _)] = await (await self._connections.open()).facts([job_id])
         return facts
 
-    async def _source(self) -> Source:
-        return self._open_source() or await self._opened_source()
 
-    def _open_source(self) -> Source | None:
-        return self._sources.get(asyncio.get_running_loop())
-
-    async def _opened_source(self) -> Source:
-        loop = asyncio.get_running_loop()
-        for gone in [it for it in self._sources if it.is_closed()]:
-            # nothing can be closed properly in there any more
-            del self._sources[gone]
-        redis = await self._client_for(loop)
-        fresh = RedisSource(
-            redis,
-            owned=redis is not self._redis,
-            queues=self._queues,
-            expires=self._expires,
-            deserializer=self._deserializer,
-        )
-        # another task may have been first while this one connected
-        source = self._sources.setdefault(loop, fresh)
-        if source is not fresh:
-            await fresh.aclose()
-        return source
-
-    async def _client_for(self, loop: asyncio.AbstractEventLoop) -> Redis:
-        if not isinstance(self._redis, Redis):
-            return await connect(self._redis)
-        if self._given_loop is None:
-            self._given_loop = loop
-        return self._redis if self._given_loop is loop else beside(self._redis)
-
-
-_PLAIN = sorted(BUILT_IN - {"data"})
+#: Seconds that ``wait`` gives its first look at a job, whatever its timeout.
+_SHORTEST_LOOK = 0.2
 
 
 def _is_id(job_id: object) -> bool:
@@ -470,12 +367,3 @@ def _is_id(job_id: object) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _as_status(status: Status | str | None) -> Status | None:
-    if status is None:
-        return None
-    try:
-        return Status(status)
-    except ValueError:
-        raise ValueError(f"unknown status {status!r}: one of {', '.join(Status)}") from None

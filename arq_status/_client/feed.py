@@ -1,98 +1,93 @@
-"""Changes of jobs, pushed: one pub/sub connection and one reader, however many follow."""
+"""Changes of jobs, pushed: one pub/sub connection and one reader for any number of followers."""
 
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, Collection, Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Protocol
+from typing import Any
+
+from redis.asyncio.client import PubSub
 
 from arq_status._model.builder import build_record, decode_data
 from arq_status._model.facts import Facts
 from arq_status._model.snapshot import JobRecord, has_changed
 from arq_status._redis.connection import CONNECTION_ERRORS, beside, close
-from arq_status._redis.lookup import Fields
 from arq_status._redis.store import Store
 
 logger = logging.getLogger("arq_status")
 
-#: Seconds between looks at all that is followed: for what publishes nothing, as a worker's death.
-CHECK = 2.0
-#: Seconds for which changes are gathered before they are read.
-_GATHERING = 0.04
-#: Until so many ms after the recorded end of a job arq may still be at it.
+#: Seconds between reads of all jobs that are followed: the death of a worker publishes nothing.
+POLL_INTERVAL = 2.0
+#: Seconds for which changes are collected before they are read.
+_COLLECTING = 0.04
+#: Arq's own end of a job may follow the recorded one by so many ms.
 _ENDING_MS = 1_000
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
-_LISTENING = 60.0
+#: Seconds before the first and between later attempts to reconnect.
+_FIRST_DELAY, _LONGEST_DELAY = 0.1, 2.0
+#: Seconds of silence after which the pub/sub connection is pinged, and a connection is taken for
+#: dead.
+_SILENCE = 10.0
 
 
 class Following:
-    """The jobs that one reader of a feed follows, and what is new of them."""
+    """The jobs that one follower of a feed follows, and their changes that it has not seen yet."""
 
     def __init__(self, feed: "Feed", *, others: bool) -> None:
         self._feed = feed
         self._others = others
         self._job_ids: frozenset[str] = frozenset()
-        #: jobs of which it was told nothing yet
-        self._untold: set[str] = set()
+        #: jobs whose first record is still to come
+        self._unseen: set[str] = set()
         self._records: dict[str, JobRecord | None] = {}
-        self._news = asyncio.Event()
+        self._has_news = asyncio.Event()
 
     @property
     def job_ids(self) -> frozenset[str]:
-        """The jobs whose records it gets; of those that are added the present ones at once."""
+        """The jobs to follow. One that is added delivers its present record first."""
         return self._job_ids
 
     @job_ids.setter
     def job_ids(self, job_ids: Iterable[str]) -> None:
         before, self._job_ids = self._job_ids, frozenset(job_ids)
-        self._untold = (self._untold | (self._job_ids - before)) & self._job_ids
+        self._unseen = (self._unseen | (self._job_ids - before)) & self._job_ids
         self._records = {it: known for it, known in self._records.items() if it in self._job_ids}
         self._feed.attend(self, self._job_ids - before, before - self._job_ids)
 
     async def changed(self) -> dict[str, JobRecord | None]:
-        """Wait for a change; the newest records of the jobs that changed since the last call.
+        """Wait for a change and return the records of the jobs that changed since the last call.
 
-        ``None`` stands for a job that is not known any more. With ``others`` the answer may be
-        empty: something changed in the lists.
+        ``None`` stands for a job that is not known any more. With ``others`` the dict may be empty:
+        some other job changed.
         """
-        await self._news.wait()
-        self._news.clear()
+        await self._has_news.wait()
+        self._has_news.clear()
         records, self._records = self._records, {}
         return records
 
-    def tell(self, job_id: str, record: JobRecord | None, *, has_changed: bool) -> None:
-        """Take in what was read of a job."""
-        if has_changed or job_id in self._untold:
-            self._untold.discard(job_id)
+    def deliver(self, job_id: str, record: JobRecord | None, *, changed: bool) -> None:
+        """Take in the record of a job as it was just read."""
+        if changed or job_id in self._unseen:
+            self._unseen.discard(job_id)
             self._records[job_id] = record
-            self._news.set()
+            self._has_news.set()
 
     def notify(self) -> None:
-        """Take in that something changed of any job."""
+        """Take in that some job changed."""
         if self._others:
-            self._news.set()
-
-
-class FactsReader(Protocol):
-    """Where a feed looks at what changed."""
-
-    async def facts(
-        self, job_ids: Sequence[str], *, with_data: bool = False
-    ) -> list[tuple[Facts, Fields]]:
-        """What decides about each job, and its stored fields."""
+            self._has_news.set()
 
 
 class Feed:
-    """Reads what changed, once for all that follow; somebody has to tell it when to look."""
+    """Reads each job that changed once for all its followers. Pub/sub tells which have changed."""
 
-    def __init__(self, reader: FactsReader) -> None:
-        self._reader = reader
+    def __init__(self, store: Store) -> None:
+        self._store = store
         self._followers: dict[Following, None] = {}
         self._followers_of: dict[str, dict[Following, None]] = {}
         self._known: dict[str, JobRecord | None] = {}
-        #: jobs to look at
-        self._due: set[str] = set()
+        #: jobs to read
+        self._stale: set[str] = set()
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -100,12 +95,13 @@ class Feed:
     async def follow(
         self, job_ids: Iterable[str] = (), *, others: bool = False
     ) -> AsyncGenerator[Following]:
-        """Follow jobs, first as they are; with ``others`` hear of every change of any job."""
+        """Follow jobs, first as they are now; with ``others`` be notified of every other job."""
         following = Following(self, others=others)
         self._followers[following] = None
         if not self._tasks:
             self._tasks = [
-                asyncio.create_task(work, name="arq-status feed") for work in self._works()
+                asyncio.create_task(work, name="arq-status feed")
+                for work in (self._listen(), self._read())
             ]
         following.job_ids = job_ids
         try:
@@ -117,7 +113,7 @@ class Feed:
                 await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connection; it opens again when somebody follows."""
+        """Close the connection; the next follower opens it again."""
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
@@ -127,7 +123,7 @@ class Feed:
     def attend(
         self, following: Following, added: Collection[str], removed: Collection[str]
     ) -> None:
-        """Note that somebody follows other jobs from now on."""
+        """Register which jobs a follower follows from now on."""
         for job_id in added:
             self._followers_of.setdefault(job_id, {})[following] = None
         for job_id in removed:
@@ -136,108 +132,109 @@ class Feed:
             if not followers:
                 del self._followers_of[job_id]
                 self._known.pop(job_id, None)
-        self._look_at(added)
+        self._mark_stale(added)
 
-    def hear(self, job_ids: Iterable[str]) -> None:
-        """Note that these jobs changed."""
-        self._look_at(job_id for job_id in job_ids if job_id in self._followers_of)
-        self._tell_of_others()
+    def notify(self, job_ids: Iterable[str]) -> None:
+        """Have these jobs, which changed, read again."""
+        self._mark_stale(job_id for job_id in job_ids if job_id in self._followers_of)
+        self._notify_followers()
 
     def mark_all_stale(self) -> None:
-        """Note that any job may have changed."""
-        self._look_at(self._followers_of)
-        self._tell_of_others()
+        """Have all jobs read again, because any of them may have changed."""
+        self._mark_stale(self._followers_of)
+        self._notify_followers()
 
-    def _tell_of_others(self) -> None:
+    def _notify_followers(self) -> None:
         for following in self._followers:
             following.notify()
 
-    def _works(self) -> list[Coroutine[Any, Any, None]]:
-        return [self._read()]
-
-    def _look_at(self, job_ids: Iterable[str]) -> None:
-        self._due.update(job_ids)
-        if self._due:
+    def _mark_stale(self, job_ids: Iterable[str]) -> None:
+        self._stale.update(job_ids)
+        if self._stale:
             self._wake.set()
 
     async def _read(self) -> None:
         loop = asyncio.get_running_loop()
-        check = loop.time() + CHECK
+        next_poll = loop.time() + POLL_INTERVAL
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout_at(check):
+                async with asyncio.timeout_at(next_poll):
                     await self._wake.wait()
-            if loop.time() >= check:
+            if loop.time() >= next_poll:
                 self.mark_all_stale()
-                check = loop.time() + CHECK
-            await asyncio.sleep(_GATHERING)
+                next_poll = loop.time() + POLL_INTERVAL
+            await asyncio.sleep(_COLLECTING)
             self._wake.clear()
-            due, self._due = self._due & self._followers_of.keys(), set()
+            stale, self._stale = self._stale & self._followers_of.keys(), set()
             try:
-                await self._tell(list(due))
+                # whoever waits for a dead connection is to get another one
+                async with asyncio.timeout(_SILENCE):
+                    await self._deliver(list(stale))
             except Exception as error:
                 if not isinstance(error, CONNECTION_ERRORS):
-                    # who follows is to hear of the next change all the same
-                    logger.exception("what changed is not told")
-                self._look_at(due)
-                await asyncio.sleep(_LONGEST_PAUSE / 4)
+                    # a bug, which must not cost the followers the next change
+                    logger.exception("could not deliver updates of jobs")
+                self._mark_stale(stale)
+                await asyncio.sleep(_LONGEST_DELAY / 4)
 
-    async def _tell(self, job_ids: list[str]) -> None:
-        for facts, fields in await self._reader.facts(job_ids, with_data=True):
+    async def _deliver(self, job_ids: list[str]) -> None:
+        for facts, fields in await self._store.facts(job_ids, with_data=True):
             job_id = facts.job_id
             record = build_record(facts, decode_data(fields))
             changed = job_id not in self._known or has_changed(self._known[job_id], record)
             for following in self._followers_of.get(job_id, ()):
-                following.tell(job_id, record, has_changed=changed)
+                following.deliver(job_id, record, changed=changed)
             if job_id in self._followers_of:
                 self._known[job_id] = record
             if _is_ending(facts):
-                self._look_at([job_id])
-
-
-class RedisFeed(Feed):
-    """Hears of changes by pub/sub."""
-
-    def __init__(self, store: Store) -> None:
-        super().__init__(store)
-        self._store = store
-
-    def _works(self) -> list[Coroutine[Any, Any, None]]:
-        return [self._listen(), *super()._works()]
+                self._mark_stale([job_id])
 
     async def _listen(self) -> None:
-        pause = _FIRST_PAUSE
+        delay = _FIRST_DELAY
         while True:
             redis = beside(self._store.redis, decode_responses=False)
             try:
                 async with redis.pubsub() as pubsub:
                     await pubsub.subscribe(self._store.channel)
                     while True:
-                        self._hear(await pubsub.get_message(timeout=_LISTENING))
-                        pause = _FIRST_PAUSE
+                        self._receive(await _next_message(pubsub))
+                        delay = _FIRST_DELAY
             except CONNECTION_ERRORS as error:
-                if pause == _FIRST_PAUSE:
-                    logger.warning("no changes are heard: %r", error)
+                if delay == _FIRST_DELAY:
+                    logger.warning("pub/sub connection lost, reconnecting: %r", error)
             finally:
                 await close(redis)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, _LONGEST_DELAY)
 
-    def _hear(self, message: dict[str, object] | None) -> None:
-        if message is None:
-            # nothing for a long time
-            return
-        if message["type"] != "message":
-            # subscribed, perhaps again: what was published before was not heard
+    def _receive(self, message: Mapping[str, Any]) -> None:
+        if message["type"] == "subscribe":
+            # perhaps again, and what was published before is lost
             self.mark_all_stale()
-            return
-        try:
-            self.hear(json.loads(message["data"]))  # type: ignore[arg-type]
-        except (ValueError, TypeError):
-            self.mark_all_stale()
+        elif message["type"] == "message":
+            try:
+                self.notify(json.loads(message["data"]))
+            except (ValueError, TypeError):
+                self.mark_all_stale()
+
+
+async def _next_message(pubsub: PubSub) -> Mapping[str, Any]:
+    """Wait for the next message.
+
+    Raises:
+        ConnectionError: nothing came for long, and no answer to a ping either. TCP alone does not
+            notice that a host or a path to it is gone.
+    """
+    message: Mapping[str, Any] | None = await pubsub.get_message(timeout=_SILENCE)
+    if message is None:
+        await pubsub.ping(b"arq-status")
+        message = await pubsub.get_message(timeout=_SILENCE)
+    if message is None:
+        raise ConnectionError(f"no answer for {_SILENCE:g} s")
+    return message
 
 
 def _is_ending(facts: Facts) -> bool:
-    """Whether the end of the job is recorded, and arq about to follow."""
+    """Return whether the end of the job is recorded, but not arq's own yet."""
     ended = facts.stored_record.ended if facts.stored_record is not None else None
     return facts.live and ended is not None and abs(facts.now - ended) < _ENDING_MS

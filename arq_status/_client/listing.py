@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
-from arq_status._model.builder import build_record, decode_data
+from arq_status._model.builder import build_record
 from arq_status._model.facts import Facts
 from arq_status._model.query import SORT_KEYS, Query
 from arq_status._model.snapshot import JobRecord, Page
@@ -80,14 +80,14 @@ async def _find_candidates(store: Store, query: Query, census: IndexSnapshot) ->
     merged = dict.fromkeys((special.job_id for special in census.specials), -1)
     later: dict[str, int] = {}
     deferred = 0
-    if query.status in (None, Status.DEFERRED):
+    if query.wants(Status.DEFERRED):
         later = await store.due_later([queue.name for queue in census.queues], NEWEST)
         deferred = sum(queue.jobs - queue.due for queue in census.queues)
         merged.update(dict.fromkeys(later, -1))
     for facts, _ in await store.facts(list(merged), short=True):
-        if (updated := _time_in_list(facts, query.status)) is not None:
+        if (updated := _time_in_list(facts, query)) is not None:
             merged[facts.job_id] = updated
-    sources, indexed = _sources(census, query.status)
+    sources, indexed = _sources(census, query)
     return _Candidates(
         sources,
         merged,
@@ -96,17 +96,17 @@ async def _find_candidates(store: Store, query: Query, census: IndexSnapshot) ->
     )
 
 
-def _time_in_list(facts: Facts, status: Status | None) -> int | None:
+def _time_in_list(facts: Facts, query: Query) -> int | None:
     record = build_record(facts)
-    if record is None or status not in (None, record.status):
+    if record is None or not query.wants(record.status):
         return None
     return 0 if record.updated_at is None else round(record.updated_at.timestamp() * 1000)
 
 
-def _sources(census: IndexSnapshot, status: Status | None) -> tuple[list[IndexRange], int]:
+def _sources(census: IndexSnapshot, query: Query) -> tuple[list[IndexRange], int]:
     """The parts of the indexes that hold jobs of a status, and how many jobs that is."""
     sources, jobs = [], 0
-    if status in (None, Status.QUEUED):
+    if query.wants(Status.QUEUED):
         for queue in census.queues:
             skipped = [
                 special.due
@@ -118,7 +118,7 @@ def _sources(census: IndexSnapshot, status: Status | None) -> tuple[list[IndexRa
             jobs += max(0, queue.due - len(skipped))
             sources.append(IndexRange(queue.name, "-inf", str(census.now), skipped))
     for ended in census.ended:
-        if ended.status in ENDED and status in (None, ended.status):
+        if ended.status in ENDED and query.wants(Status(ended.status)):
             oldest = str(census.now - ended.expires + 1)
             sources.append(IndexRange(keys.ENDED + ended.name, oldest, "+inf", ended.again))
             jobs += ended.jobs - len(ended.again)
@@ -134,7 +134,7 @@ async def _indexed_page(store: Store, query: Query, candidates: _Candidates) -> 
     job_ids: list[str] = []
     if number:
         job_ids = await store.newest(candidates.sources, candidates.merged, offset, number)
-    records = [record for record in await read(store, job_ids) if query.matches(record)]
+    records = await _matching(store, query, job_ids)
     return _page(query, _sorted(records, query), total, candidates.truncated)
 
 
@@ -143,20 +143,32 @@ async def _searched_page(store: Store, query: Query, candidates: _Candidates) ->
     if query.search and query.search not in newest and clean(query.search) == query.search:
         newest.append(query.search)
     found = await store.facts(newest, short=True)
-    built = (build_record(facts) for facts, _ in found)
-    matches = _sorted((it for it in built if it is not None and query.matches(it)), query)
+    matches = _sorted(
+        (
+            record
+            for facts, _ in found
+            if (record := build_record(facts)) and query.matches(record, _moment(facts.now))
+        ),
+        query,
+    )
     offset = (query.page - 1) * query.per_page
     shown = [record.job_id for record in matches[offset : offset + query.per_page]]
-    records = [record for record in await read(store, shown) if query.matches(record)]
+    records = await _matching(store, query, shown)
     truncated = candidates.truncated or candidates.total > NEWEST
     return _page(query, records, len(matches), truncated)
 
 
-async def read(store: Store, job_ids: list[str]) -> list[JobRecord]:
-    """The jobs with these ids that are known, in their order."""
-    found = await store.facts(job_ids, with_data=True)
-    records = (build_record(facts, decode_data(fields)) for facts, fields in found)
-    return [record for record in records if record is not None]
+async def _matching(store: Store, query: Query, job_ids: list[str]) -> list[JobRecord]:
+    """Return the records of those of the jobs that still match, in their order."""
+    return [
+        record
+        for facts, _ in await store.facts(job_ids)
+        if (record := build_record(facts)) and query.matches(record, _moment(facts.now))
+    ]
+
+
+def _moment(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
 
 
 def _sorted(records: Iterable[JobRecord], query: Query) -> list[JobRecord]:

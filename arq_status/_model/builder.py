@@ -59,6 +59,7 @@ def _from_record(
         updated_at=_datetime(updated),
         ended_at=_datetime(ended),
         elapsed=_timedelta(elapsed),
+        waited=_timedelta(_waited(facts, status, stored)),
         eta=_timedelta(_remaining(elapsed, stored.at, stored.total) if working else None),
         error=_error(facts, status, stored),
         worker=shown_worker(stored.worker),
@@ -105,6 +106,7 @@ def _from_queue(facts: Facts, status: Status, payload: JobPayload | None) -> Job
         ),
         enqueued_at=_datetime(enqueued),
         due_at=_datetime(facts.due if _waits(status) else None),
+        waited=_timedelta(_waited(facts, status)),
         # also where it was due before it was enqueued: its place in the queue is that in lists
         updated_at=_datetime(_due_since(facts) or enqueued),
     )
@@ -142,8 +144,8 @@ def percent(at: float, total: float) -> int:
     """How much of the total that is, 0 to 100, rounded down; 0 of nothing."""
     if not total:
         return 0
-    # multiplied first: 0.29 * 100 is less than 29
-    return 100 if at >= total else min(99, int(at * 100 / total))
+    # rounded first: 0.29 * 100 is a little less than 29
+    return 100 if at >= total else min(99, int(round(at * 100 / total, 9)))
 
 
 @lru_cache(maxsize=256)
@@ -198,6 +200,17 @@ def _waits(status: Status) -> bool:
 def _due_since(facts: Facts) -> int:
     """When a job that waits became due, 0 while it is not."""
     return facts.due if facts.due is not None and facts.due <= facts.now else 0
+
+
+def _waited(facts: Facts, status: Status, stored: StoredRecord | None = None) -> int | None:
+    """For how long the job has been due, or its last try was when it began."""
+    if _waits(status) and facts.due is not None and facts.due <= facts.now:
+        return facts.now - facts.due
+    if stored is None or stored.started is None:
+        return None
+    # a record leaves out when the try was due if that is when the job was enqueued
+    due = stored.due or stored.enqueued_ms
+    return max(0, stored.started - due) if due else None
 
 
 def _enqueued(payload: JobPayload | None) -> int | None:

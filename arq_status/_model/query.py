@@ -1,7 +1,8 @@
 """Which jobs a list shows, and in which order."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from arq_status._model.snapshot import JobRecord
@@ -13,15 +14,20 @@ SORT_KEYS: Mapping[str, Callable[[JobRecord], Any]] = {
     "started_at": lambda record: record.started_at,
     "ended_at": lambda record: record.ended_at,
     "function": lambda record: record.function,
+    "queue": lambda record: record.queue,
     "status": lambda record: record.status.value,
     "progress": lambda record: record.pct_complete,
     "message": lambda record: record.message,
     "args": lambda record: record.args or None,
     "elapsed": lambda record: record.elapsed,
+    "waited": lambda record: record.waited,
     "eta": lambda record: record.eta,
 }
 SORTS = tuple(SORT_KEYS)
 MOST_PER_PAGE = 500
+
+#: A moment, or how long ago it was.
+Moment = datetime | timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,38 +35,113 @@ class Query:
     """Which jobs a list shows, and in which order.
 
     Raises:
-        ValueError: the status or the sort is unknown, or a number is out of its bounds.
+        ValueError: the sort is unknown, a number is out of its bounds, or a moment has no timezone.
+        TypeError: a moment is neither a datetime nor a timedelta.
     """
 
-    status: Status | None = None
+    #: those of these statuses; of all if it is empty
+    statuses: tuple[Status, ...] = ()
     function: str | None = None
+    queue: str | None = None
     search: str | None = None
+    #: the first and the last moment of ``updated_at``
+    since: Moment | None = None
+    until: Moment | None = None
     sort: str = "updated_at"
     descending: bool = True
     page: int = 1
     per_page: int = 25
 
     def __post_init__(self) -> None:
-        if self.status is not None and self.status not in list(Status):
-            raise ValueError(f"unknown status {self.status!r}: one of {', '.join(Status)}")
         if self.sort not in SORTS:
             raise ValueError(f"unknown sort {self.sort!r}: one of {', '.join(SORTS)}")
         if type(self.page) is not int or self.page < 1:
             raise ValueError(f"page must be 1 or more, not {self.page!r}")
         if type(self.per_page) is not int or not 1 <= self.per_page <= MOST_PER_PAGE:
             raise ValueError(f"per_page must be 1 to {MOST_PER_PAGE}, not {self.per_page!r}")
+        for name in ("since", "until"):
+            _check_moment(name, getattr(self, name))
+
+    @property
+    def status(self) -> Status | None:
+        """The only status that it asks for."""
+        return self.statuses[0] if len(self.statuses) == 1 else None
 
     @property
     def is_indexed(self) -> bool:
-        """Whether the indexes answer it alone."""
-        return self.function is None and not self.search and self.sort == "updated_at"
+        """True if the indexes alone answer it."""
+        return not self.is_filtered and self.sort == "updated_at"
 
-    def matches(self, record: JobRecord) -> bool:
-        """Whether a job belongs in the list."""
-        if self.status is not None and record.status is not self.status:
-            return False
-        if self.function is not None and record.function != self.function:
-            return False
-        if not self.search or record.job_id == self.search:
+    @property
+    def is_filtered(self) -> bool:
+        """True if it asks for more than statuses."""
+        return bool(self.search) or any(
+            it is not None for it in (self.function, self.queue, self.since, self.until)
+        )
+
+    def wants(self, status: Status) -> bool:
+        """Return whether jobs of this status belong in the list."""
+        return not self.statuses or status in self.statuses
+
+    def matches(self, record: JobRecord, now: datetime) -> bool:
+        """Return whether a job belongs in the list."""
+        return (
+            self.wants(record.status)
+            and self.function in (None, record.function)
+            and self.queue in (None, record.queue)
+            and self._matches_time(record.updated_at, now)
+            and (not self.search or _found_in(record, self.search, self.search.casefold()))
+        )
+
+    def _matches_time(self, updated: datetime | None, now: datetime) -> bool:
+        if self.since is None and self.until is None:
             return True
-        return self.search.casefold() in (record.function or "").casefold()
+        if updated is None:
+            return False
+        since, until = _resolve(self.since, now), _resolve(self.until, now)
+        return (since is None or since <= updated) and (until is None or updated <= until)
+
+
+def as_statuses(given: Status | str | Iterable[Status | str] | None) -> tuple[Status, ...]:
+    """Return the statuses that a user asks for by one name or several.
+
+    Raises:
+        ValueError: one of them is unknown.
+    """
+    if given is None:
+        return ()
+    names = [given] if isinstance(given, str) else given
+    return tuple(dict.fromkeys(_as_status(name) for name in names))
+
+
+def _as_status(name: Status | str) -> Status:
+    try:
+        return Status(name)
+    except ValueError:
+        raise ValueError(f"unknown status {name!r}: one of {', '.join(Status)}") from None
+
+
+def _check_moment(name: str, moment: object) -> None:
+    if moment is None or isinstance(moment, timedelta):
+        return
+    if not isinstance(moment, datetime):
+        raise TypeError(f"{name} must be a datetime or a timedelta, not {type(moment).__name__}")
+    if moment.utcoffset() is None:
+        raise ValueError(f"{name} must have a timezone, as in datetime.now(UTC)")
+
+
+def _resolve(moment: Moment | None, now: datetime) -> datetime | None:
+    if not isinstance(moment, timedelta):
+        return moment
+    try:
+        return now - moment
+    except OverflowError:
+        # before the first or after the last datetime
+        return (datetime.min if moment > timedelta() else datetime.max).replace(tzinfo=UTC)
+
+
+def _found_in(record: JobRecord, search: str, folded: str) -> bool:
+    if record.job_id.startswith(search):
+        return True
+    texts = (record.function, record.args, record.message, record.error)
+    return any(folded in text.casefold() for text in texts if text)

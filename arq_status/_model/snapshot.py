@@ -35,6 +35,7 @@ class JobRecord:
         updated_at: when something of it last changed.
         ended_at: when it ended for good; ``None`` as long as arq will run it, or runs it.
         elapsed: how long the last try has been running or ran.
+        waited: how long the last try was due before it began, or has been due by now.
         eta: how much longer it runs at the present pace; ``None`` where nobody can tell.
         error: why it is not complete, as in ``ValueError: no rows`` or ``timed out after 300s``.
         worker: HOST:PID of the worker of its last try, for display.
@@ -58,6 +59,7 @@ class JobRecord:
     updated_at: datetime | None = None
     ended_at: datetime | None = None
     elapsed: timedelta | None = None
+    waited: timedelta | None = None
     eta: timedelta | None = None
     error: str | None = None
     worker: str | None = None
@@ -102,5 +104,5 @@ def has_changed(old: JobRecord | None, new: JobRecord | None) -> bool:
 
 
 def without_durations(record: JobRecord) -> JobRecord:
-    """The record without what changes with time alone."""
-    return replace(record, elapsed=None, eta=None)
+    """Return the record without what changes with time alone."""
+    return replace(record, elapsed=None, waited=None, eta=None)

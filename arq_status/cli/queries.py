@@ -1,8 +1,7 @@
 """``list``, ``show`` and ``counts``."""
 
 from arq_status._model.json import counts_object, job_object, list_object
-from arq_status._model.query import Query
-from arq_status._model.status import Status
+from arq_status._model.query import Query, as_statuses
 from arq_status.cli.context import Context, Exit
 from arq_status.cli.job_view import job_view
 from arq_status.cli.list_view import counts_view, list_view
@@ -12,7 +11,7 @@ async def list_jobs(context: Context) -> Exit:
     """Print a page of the list."""
     given = context.arguments
     query = Query(
-        status=given.status and Status(given.status),
+        statuses=as_statuses(given.status),
         function=given.function,
         search=given.search,
         sort=given.sort,

@@ -12,7 +12,7 @@ T = TypeVar("T")
 _FIRST = Query()
 
 #: Sorts whose first click gives A to Z; the others begin with the newest or highest.
-_ALPHABETICAL = frozenset({"function", "status", "message", "args"})
+_ALPHABETICAL = frozenset({"function", "queue", "status", "message", "args"})
 _DIRECTIONS = {"asc": False, "desc": True}
 
 
@@ -26,8 +26,9 @@ def read_query(params: Mapping[str, str], per_page: int) -> Query:
     Raises:
         QueryError: one of them means nothing.
     """
+    status = _one_of(params, "status", {it.value: it for it in Status})
     return Query(
-        status=_one_of(params, "status", {it.value: it for it in Status}),
+        statuses=() if status is None else (status,),
         function=params.get("function") or None,
         search=params.get("search", "").strip() or None,
         sort=_one_of(params, "sort", {it: it for it in SORTS}) or _FIRST.sort,
@@ -101,7 +102,7 @@ class Links:
 
     def with_status(self, query: Query, status: Status | None) -> str:
         """The list of one status, or of all."""
-        return self.list(replace(query, status=status, page=1))
+        return self.list(replace(query, statuses=() if status is None else (status,), page=1))
 
     def at_page(self, query: Query, page: int) -> str:
         """Another page of the list."""

@@ -25,10 +25,12 @@ from arq_status.web.updates import Listing, list_updates
 SORTS: Mapping[str, str] = {
     "status": "Status",
     "function": "Function",
+    "queue": "Queue",
     "args": "Arguments",
     "progress": "Progress",
     "message": "Message",
     "elapsed": "Elapsed",
+    "waited": "Waited",
     "eta": "ETA",
     "updated_at": "Updated",
     "enqueued_at": "Enqueued",

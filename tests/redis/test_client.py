@@ -579,11 +579,19 @@ async def connections(pool: ArqRedis, number: int) -> bool:
     return len(await pool.client_list()) == number
 
 
-async def test_closing_what_was_never_opened(pool: ArqRedis) -> None:
-    """A client that asked nothing has nothing to close."""
-    client = StatusClient()
-    await client.aclose()
-    await client.aclose()
+async def test_closing_what_was_never_opened(pool: ArqRedis, dsn: str) -> None:
+    """A client that asked nothing has connected to nothing, and may be closed all the same."""
+    before = (await pool.info("stats"))["total_connections_received"]
+    for client in (StatusClient(dsn), StatusClient(pool)):
+        await client.aclose()
+        await client.aclose()
+    assert (await pool.info("stats"))["total_connections_received"] == before
+    assert await pool.ping()
+    # and may be used afterwards
+    async with StatusClient(dsn) as client:
+        await client.aclose()
+        assert await client.status("unknown") is None
+    await until(lambda: connections(pool, 1))
 
 
 async def test_the_default_is_localhost() -> None:

@@ -11,7 +11,7 @@ from arq.utils import timestamp_ms
 from arq.worker import Retry, func
 
 from arq_status import JobStopped, JobTracker, Status, StatusClient, status_options, track_status
-from arq_status._client import source
+from arq_status._client import connections
 from arq_status._model.options import Expires, FunctionOptions, expires_ms
 from arq_status._model.record import State
 from arq_status._redis.store import Store
@@ -293,7 +293,7 @@ async def test_clients_sweep(pool: ArqRedis, query: str, monkeypatch: pytest.Mon
     await load_expired(pool, 2)
     await getattr(client, query)()
     assert await pool.zcard(f"{OWN}ended:complete:60000") == 2
-    monkeypatch.setattr(source, "_SWEEP_INTERVAL", 0)
+    monkeypatch.setattr(connections, "SWEEP_INTERVAL", 0)
     await getattr(client, query)()
     assert await pool.zcard(f"{OWN}ended:complete:60000") == 1
 

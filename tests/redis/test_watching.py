@@ -2,12 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from itertools import pairwise
 from pathlib import Path
 from time import monotonic
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from arq import Retry, func
@@ -31,6 +32,8 @@ from arq_status._redis.lookup import Fields
 from arq_status._redis.store import Store
 from tests.conftest import RunBurst, StartWorker, until
 from tests.jobs import add
+from tests.network import Link
+from tests.records import write_end
 from tests.server import Server
 from tests.verdicts import FOLLOWERS
 from tests.worker_process import worker_process
@@ -181,7 +184,7 @@ async def test_wait_sees_a_cancelled_job_end(
     pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At once, for cancel tells it: no look at what publishes nothing is needed."""
-    monkeypatch.setattr(feed, "CHECK", 3600)
+    monkeypatch.setattr(feed, "POLL_INTERVAL", 3600)
     await pool.enqueue_job("add", 1, 2, _job_id="job", _defer_by=60)
     waiting = asyncio.create_task(client.wait("job", timeout=10))
     await until(lambda: _listens(pool))
@@ -410,11 +413,97 @@ async def test_a_feed_whose_jobs_change(
             assert told["b"].status is Status.STOPPED
 
 
-async def test_a_long_silence(
-    pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("silence", [0.02, 10])
+async def test_a_heartbeat(pool: ArqRedis, client: StatusClient, silence: float) -> None:
+    """After so many seconds without a change a watcher gets the last record again."""
+    await pool.enqueue_job("add", 1, 2, _job_id="job", _defer_by=60)
+    seen: list[JobRecord] = []
+    async with aclosing(client.watch("job", heartbeat=silence)) as records:
+        async for record in records:
+            seen.append(record)
+            if len(seen) == (4 if silence < 1 else 1):
+                await client.cancel("job")
+    *before, last = seen
+    assert before == [before[0]] * len(before)
+    assert (before[0].status, last.status) == (Status.DEFERRED, Status.STOPPED)
+    assert len(before) >= 4 if silence < 1 else len(before) == 1
+
+
+@pytest.mark.parametrize("heartbeat", [0, -1, float("nan")])
+async def test_a_heartbeat_is_positive(client: StatusClient, heartbeat: float) -> None:
+    """Anything else is refused, also for an unknown job."""
+    with pytest.raises(ValueError, match="heartbeat must be positive"):
+        await anext(client.watch("unknown", heartbeat=heartbeat))
+
+
+@pytest.mark.parametrize("timeout", [0, 0.05, 0.5])
+@pytest.mark.parametrize("stalled", ["before", "while it waits"])
+async def test_wait_times_out_though_redis_hangs(
+    pool: ArqRedis, dsn: str, timeout: float, stalled: str
 ) -> None:
-    """A connection on which nothing was heard for long is listened to on."""
-    monkeypatch.setattr(feed, "_LISTENING", 0.02)
+    """At the time given, whether Redis stops answering before the first question or later."""
+    await pool.enqueue_job("add", 1, 2, _job_id="job", _defer_by=60)
+    async with (
+        Link(urlsplit(dsn).port or 6379) as link,
+        StatusClient(f"redis://127.0.0.1:{link.port}/0") as client,
+    ):
+        if stalled == "before":
+            link.cut()
+            began = monotonic()
+        else:
+            waiting = asyncio.create_task(client.wait("job", timeout=timeout + 1))
+            await until(lambda: _listens(pool))
+            began = monotonic()
+            link.cut()
+        with pytest.raises(TimeoutError):
+            await (waiting if stalled != "before" else client.wait("job", timeout=timeout))
+        assert monotonic() - began < timeout + 1.5
+
+
+async def test_wait_may_look_once(pool: ArqRedis, client: StatusClient) -> None:
+    """A timeout of 0 tells a job that has ended from one that has not."""
+    await write_end(pool, "ended")
+    record = await client.wait("ended", timeout=0)
+    assert record is not None
+    assert record.status is Status.COMPLETE
+    await pool.enqueue_job("add", 1, 2, _job_id="queued")
+    with pytest.raises(TimeoutError):
+        await client.wait("queued", timeout=0)
+
+
+async def test_a_dead_connection_is_noticed(
+    pool: ArqRedis,
+    dsn: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One that carries nothing any more, and of whose end nobody is told."""
+    assert 2 * feed._SILENCE < 30
+    monkeypatch.setattr(feed, "_SILENCE", 0.1)
+    monkeypatch.setattr(feed, "POLL_INTERVAL", 3600)
+    await pool.enqueue_job("add", 1, 2, _job_id="job", _defer_by=60)
+    async with (
+        Link(urlsplit(dsn).port or 6379) as link,
+        StatusClient(f"redis://127.0.0.1:{link.port}/0") as client,
+    ):
+        waiting = asyncio.create_task(client.wait("job", timeout=10))
+        await until(lambda: _listens(pool))
+        link.cut()
+        await StatusClient(pool).cancel("job")
+        record = await waiting
+    assert record is not None
+    assert record.status is Status.STOPPED
+    assert "pub/sub connection lost, reconnecting" in caplog.text
+
+
+async def test_a_long_silence(
+    pool: ArqRedis,
+    client: StatusClient,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A connection on which nothing happens stays open as long as the server answers."""
+    monkeypatch.setattr(feed, "_SILENCE", 0.02)
     await pool.enqueue_job("add", 1, 2, _job_id="job", _defer_by=60)
     waiting = asyncio.create_task(client.wait("job", timeout=10))
     await until(lambda: _listens(pool))
@@ -422,20 +511,20 @@ async def test_a_long_silence(
     await until(lambda: monotonic() - quiet > 0.1)
     await client.cancel("job")
     assert await waiting is not None
+    assert "reconnecting" not in caplog.text
 
 
-class SlowReader:
-    """Reads a store, and lets others do something before it gives its answer."""
+class SlowStore(Store):
+    """A store that lets others do something before it gives its answer."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, redis: Redis) -> None:
+        super().__init__(redis)
         self.reading = asyncio.Event()
         self.go_on = asyncio.Event()
+        self._facts, self.facts = self.facts, self._slow_facts
 
-    async def facts(
-        self, job_ids: Sequence[str], *, with_data: bool = False
-    ) -> list[tuple[Facts, Fields]]:
-        found = await self._store.facts(job_ids, with_data=with_data)
+    async def _slow_facts(self, *args: Any, **options: Any) -> list[tuple[Facts, Fields]]:
+        found = await self._facts(*args, **options)
         self.reading.set()
         await self.go_on.wait()
         return found
@@ -443,7 +532,7 @@ class SlowReader:
 
 async def test_one_who_leaves_while_jobs_are_read(pool: ArqRedis) -> None:
     """What was read of a job that nobody follows any more is forgotten; others get theirs."""
-    reader = SlowReader(Store(pool))
+    reader = SlowStore(pool)
     feed = Feed(reader)
     async with feed.follow(["a"]) as stays:
         async with feed.follow(["b"]):

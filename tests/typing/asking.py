@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
 from arq import create_pool
@@ -132,7 +132,8 @@ async def act_with_a_client(client: StatusClient, job_id: str) -> None:
 async def page_through(status: str | None) -> None:
     """A list, asked with a status or its name, and what is on a page of it."""
     await arq_status.list_jobs(status)
-    await arq_status.list_jobs("failed", "import_rows", "rows", "elapsed", False, 2, 50)
+    await arq_status.list_jobs(["failed", Status.STOPPED], "import_rows", "arq:queue", sort="queue")
+    await arq_status.list_jobs(since=timedelta(hours=1), until=datetime.now(UTC), search="rows")
     page = await arq_status.list_jobs(status=Status.WORKING, sort="elapsed", descending=False)
     assert_type(page.items, list[JobRecord])
     assert_type(page.total, int)
