@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import inspect
+import logging
 import os
 import re
 import shlex
@@ -32,7 +33,7 @@ from arq_status import (
 )
 from arq_status.cli.parser import parse
 from arq_status.web import create_app, create_progress_app, progress_token
-from tests.conftest import StartWorker, ended, started, until
+from tests.conftest import RunBurst, StartWorker, ended, started, until
 from tests.snippets import PAGES, ROOT, play, run_snippet, snippets
 from tests.web import page_of
 
@@ -313,6 +314,41 @@ def test_how_the_progress_element_is_styled_and_worded() -> None:
     [states] = re.findall(r"STATES = \{(.*?)\};", script, re.DOTALL)
     texts = {f"text-{name}" for name in re.findall(r"(\w+): \[", states)}
     assert set(re.findall(r"`(text-[a-z]+)`", section)) == texts
+
+
+async def test_the_size_in_redis(
+    pool: ArqRedis, run_burst: RunBurst, story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The formula of the production page tells what jobs take in Redis, rather more than less."""
+    megabytes = (await story("docs/production.md"))["megabytes"]
+
+    async def report(ctx: dict[str, Any], note: str, *, fails: bool) -> None:
+        if fails:
+            raise ValueError(note)
+        if note:
+            await ctx["status"].at(1, note)
+            await ctx["status"].store(note=note)
+
+    settings = track_status({"functions": [func(report, name="report", keep_result=0)]})
+    await run_burst(settings)
+    before, number = await _used_memory(pool), 1_000
+    for kind, (note, fails) in enumerate((("", False), ("x" * 100, False), ("x" * 100, True))):
+        for job in range(number):
+            job_id = f"{kind:016}{job:016}"
+            await pool.enqueue_job("report", note, fails=fails, _job_id=job_id)
+    monkeypatch.setattr(logging.getLogger("arq.worker"), "disabled", True)
+    await run_burst(settings, max_jobs=100, poll_delay=0.001)
+    used = (await _used_memory(pool) - before) / 1e6
+    args = len("'', fails=False")
+    told = megabytes(number, 1, text=args)
+    told += megabytes(number, 1, text=80 + 100, data=102)
+    told += megabytes(number, 1, text=80 + len("ValueError: ") + 100, payload=250)
+    assert 0.7 < used / told < 1
+
+
+async def _used_memory(pool: ArqRedis) -> int:
+    info: dict[str, int] = await pool.info("memory")
+    return info["used_memory"]
 
 
 async def test_passwords_in_dsns(pool: ArqRedis, redis_settings: RedisSettings) -> None:
