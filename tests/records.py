@@ -16,7 +16,7 @@ from arq_status._redis.batch import Row
 from arq_status._redis.store import Store
 
 #: Ours that stays when no job is left: what workers announce of themselves.
-ANNOUNCED = ("workers", "worker:", "functions", "announced", "queues")
+ANNOUNCED = ("workers", "functions", "functions:seen", "announced", "queues")
 HOUR = 3_600_000
 
 

@@ -12,6 +12,7 @@ from redis.exceptions import ResponseError
 
 from arq_status._client.feed import Feed
 from arq_status._redis.connection import RedisLike, beside, close, connect
+from arq_status._redis.recovery import recover_orphans
 from arq_status._redis.store import Store
 
 #: Seconds between sweeps of the indexes by a client that lists or counts.
@@ -28,11 +29,12 @@ class Connection(Store):
         self._swept = 0.0
 
     async def sweep_if_due(self) -> None:
-        """Drop expired index entries, if that was not done a moment ago."""
+        """End lost jobs and drop expired index entries, unless that was done a moment ago."""
         if monotonic() - self._swept > SWEEP_INTERVAL:
             self._swept = monotonic()
             # a replica takes no writes, and queries leave out what has expired anyway
             with suppress(ResponseError):
+                await recover_orphans(self)
                 await self.sweep()
 
     async def aclose(self) -> None:

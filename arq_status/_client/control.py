@@ -50,7 +50,7 @@ async def retry(store: Store, job_id: str) -> bool:
         stored = facts.current_record
         if facts.live or stored is None or decide(facts) not in _CAN_RUN_AGAIN:
             return False
-        if await store.retry(facts, waiting_again(stored)):
+        if await store.retry(facts, waiting_again(facts, stored)):
             return True
         # the record has changed meanwhile, or else the payload was not kept
         return None if (await _read(store, job_id)).stored_text != facts.stored_text else False

@@ -85,8 +85,9 @@ def _as_arq_knows(stored: StoredRecord, result: ResultPayload | None) -> StoredR
 def _last_times(facts: Facts, stored: StoredRecord) -> tuple[int | None, int]:
     """When the job ended, if it has, and when something of it last changed."""
     if facts.live:
+        # lists have a waiting job where its queue has it
         waits = stored.state is State.WAITING
-        return None, max(stored.updated, _due_since(facts)) if waits else stored.updated
+        return None, (_due_since(facts) if waits else 0) or stored.updated
     ended = stored.ended or (facts.result and facts.result.finished_ms) or stored.updated
     return ended, max(stored.updated, ended)
 

@@ -52,6 +52,8 @@ class FunctionOptions:
     record_args: int = DEFAULT_ARGS_LIMIT
     #: what its jobs return may be shown
     record_result: bool = True
+    #: how long arq keeps its results, in ms; ``None`` for ever or if that is not known
+    keep_result: int | None = None
 
     def expires_after(self, state: State) -> int:
         """Return for how many ms a job that ended in this state is shown."""
@@ -73,6 +75,7 @@ class FunctionOptions:
                 "track": self.track,
                 "args": self.record_args,
                 "result": self.record_result,
+                "keep": self.keep_result,
             }
         )
 
@@ -88,6 +91,8 @@ class FunctionOptions:
                 # older workers announce neither of these
                 "record_result": bool(fields.get("result", True)),
             }
+            if type(fields.get("keep")) is int:
+                given["keep_result"] = fields["keep"]
             if "failed" in fields:
                 given["expires_failed"] = expires_ms(fields["failed"] / 1000)
             return cls.of(given)

@@ -17,6 +17,37 @@ DEFAULT_EXPIRES_MS = 1_800_000
 #: What ``total`` is until the job says otherwise.
 DEFAULT_TOTAL = 100
 
+#: The letters under which the stored record's fields stand in its JSON text. Times but for the
+#: enqueue time are stored relative to it.
+LETTERS: Mapping[str, str] = {
+    "enqueued_ms": "r",
+    "generation": "g",
+    "version": "v",
+    "job_try": "n",
+    "state": "s",
+    "function": "f",
+    "args": "a",
+    "queue": "q",
+    "due": "d",
+    "started": "b",
+    "updated": "u",
+    "ended": "e",
+    "at": "p",
+    "total": "t",
+    "message": "m",
+    "error": "x",
+    "worker": "w",
+    "expires": "z",
+}
+#: How each field but the first begins in the text.
+_BEGIN = {field: f',"{letter}":' for field, letter in LETTERS.items()}
+_ENQUEUED, _STATE, _ENDED = f'{{"{LETTERS["enqueued_ms"]}":', _BEGIN["state"], _BEGIN["ended"]
+_GENERATION, _VERSION, _TRY = _BEGIN["generation"], _BEGIN["version"], _BEGIN["job_try"]
+_FUNCTION, _ARGS, _QUEUE, _WORKER = (_BEGIN[it] for it in ("function", "args", "queue", "worker"))
+_DUE, _STARTED, _UPDATED = _BEGIN["due"], _BEGIN["started"], _BEGIN["updated"]
+_AT, _TOTAL, _MESSAGE = _BEGIN["at"], _BEGIN["total"], _BEGIN["message"]
+_ERROR, _EXPIRES = _BEGIN["error"], _BEGIN["expires"]
+
 #: without the look for white space around, which there is none of
 _scan = json.JSONDecoder().raw_decode
 
@@ -48,6 +79,8 @@ class StoredRecord:
     #: when the run was enqueued; tells the runs of one job id apart, 0 where it is not known
     enqueued_ms: int
     job_try: int
+    #: 1, and one more after each ``retry``
+    generation: int = 1
     #: grows with every write of a try, so that an older one never overwrites a newer one; an end
     #: beats them all and is stored without it
     version: int = 0
@@ -55,7 +88,7 @@ class StoredRecord:
     function: str | None = None
     args: str = ""
     queue: str = default_queue_name
-    #: when the try was due; tells the tries after a ``retry`` of the run from those before it
+    #: when the try was due or, between two tries, when the next one will be
     due: int | None = None
     started: int | None = None
     updated: int = 0
@@ -68,34 +101,36 @@ class StoredRecord:
     worker: str | None = None
     expires: int = DEFAULT_EXPIRES_MS
 
-    def encode(self) -> str:  # noqa: C901 - one line a field, and called for every write
-        """The JSON text: without what is the same for most jobs, and with times since ``run``."""
+    def encode(self) -> str:  # noqa: C901, PLR0912 - one line a field, and called for every write
+        """Return the JSON text, without what is the same for most jobs."""
         run, ended = self.enqueued_ms, self.ended
-        text = f'{{"r":{run}{_common(self.function, self.queue, self.worker, self.expires)}'
+        text = f"{_ENQUEUED}{run}{_common(self.function, self.queue, self.worker, self.expires)}"
+        if self.generation != 1:
+            text += f"{_GENERATION}{self.generation}"
         if ended is None:
-            text += f',"v":{self.version}'
+            text += f"{_VERSION}{self.version}"
         if self.job_try != 1:
-            text += f',"n":{self.job_try}'
+            text += f"{_TRY}{self.job_try}"
         if ended is None or self.state is not State.COMPLETE:
-            text += f',"s":"{self.state}"'
+            text += f'{_STATE}"{self.state}"'
         if self.args:
-            text += f',"a":{_quoted(self.args)}'
+            text += f"{_ARGS}{_quoted(self.args)}"
         if self.due is not None and self.due != run:
-            text += f',"d":{self.due - run}'
+            text += f"{_DUE}{self.due - run}"
         if self.started is not None:
-            text += f',"b":{self.started - run}'
+            text += f"{_STARTED}{self.started - run}"
         if ended is not None:
-            text += f',"e":{ended - run}'
+            text += f"{_ENDED}{ended - run}"
         if self.updated != ended:
-            text += f',"u":{self.updated - run}'
+            text += f"{_UPDATED}{self.updated - run}"
         if self.at:
-            text += f',"p":{self.at}'
+            text += f"{_AT}{self.at}"
         if self.total != DEFAULT_TOTAL:
-            text += f',"t":{self.total}'
+            text += f"{_TOTAL}{self.total}"
         if self.message is not None:
-            text += f',"m":{_quoted(self.message)}'
+            text += f"{_MESSAGE}{_quoted(self.message)}"
         if self.error is not None:
-            text += f',"x":{_quoted(self.error)}'
+            text += f"{_ERROR}{_quoted(self.error)}"
         return text + "}"
 
     @classmethod
@@ -108,41 +143,43 @@ class StoredRecord:
             return None
         if type(fields) is not dict or end != len(text):
             return None
-        state = _STATES.get(_text(fields.get("s", "complete" if "e" in fields else None)))
+        get, ended = fields.get, fields.get(LETTERS["ended"])
+        state = _STATES.get(_text(get(LETTERS["state"], None if ended is None else "complete")))
         if state is None:
             return None
-        run = _time(fields.get("r")) or 0
-        job_try = _time(fields.get("n"))
+        run = _time(get(LETTERS["enqueued_ms"])) or 0
+        job_try = _time(get(LETTERS["job_try"]))
         return cls(
             enqueued_ms=run,
             job_try=1 if job_try is None else job_try,
-            version=_time(fields.get("v")) or 0,
+            generation=_time(get(LETTERS["generation"])) or 1,
+            version=_time(get(LETTERS["version"])) or 0,
             state=state,
-            function=_text(fields.get("f")),
-            args=_text(fields.get("a")) or "",
-            queue=_text(fields.get("q")) or default_queue_name,
-            due=_since(run, fields.get("d")),
-            started=_since(run, fields.get("b")),
-            updated=_since(run, fields.get("u", fields.get("e"))) or run,
-            ended=_since(run, fields.get("e")),
-            at=_amount(fields.get("p"), 0),
-            total=_amount(fields.get("t"), DEFAULT_TOTAL),
-            message=_text(fields.get("m")),
-            error=_text(fields.get("x")),
-            worker=_text(fields.get("w")),
-            expires=_time(fields.get("z")) or DEFAULT_EXPIRES_MS,
+            function=_text(get(LETTERS["function"])),
+            args=_text(get(LETTERS["args"])) or "",
+            queue=_text(get(LETTERS["queue"])) or default_queue_name,
+            due=_since(run, get(LETTERS["due"])),
+            started=_since(run, get(LETTERS["started"])),
+            updated=_since(run, get(LETTERS["updated"], ended)) or run,
+            ended=_since(run, ended),
+            at=_amount(get(LETTERS["at"]), 0),
+            total=_amount(get(LETTERS["total"]), DEFAULT_TOTAL),
+            message=_text(get(LETTERS["message"])),
+            error=_text(get(LETTERS["error"])),
+            worker=_text(get(LETTERS["worker"])),
+            expires=_time(get(LETTERS["expires"])) or DEFAULT_EXPIRES_MS,
         )
 
 
 @lru_cache(maxsize=256)
 def _common(function: str | None, queue: str, worker: str | None, expires: int) -> str:
     """The part of the text that the jobs of one function in one worker have in common."""
-    text = "" if function is None else f',"f":{_quoted(function)}'
+    text = "" if function is None else f"{_FUNCTION}{_quoted(function)}"
     if queue != default_queue_name:
-        text += f',"q":{_quoted(queue)}'
+        text += f"{_QUEUE}{_quoted(queue)}"
     if worker is not None:
-        text += f',"w":{_quoted(worker)}'
-    return text if expires == DEFAULT_EXPIRES_MS else f'{text},"z":{expires}'
+        text += f"{_WORKER}{_quoted(worker)}"
+    return text if expires == DEFAULT_EXPIRES_MS else f"{text}{_EXPIRES}{expires}"
 
 
 #: Year 5138 in ms: what is beyond is damage, and ``datetime`` could not show it.

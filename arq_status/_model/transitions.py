@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from arq.constants import default_queue_name
-from arq.utils import timestamp_ms
 
 from arq_status._model.facts import Facts
 from arq_status._model.record import State, StoredRecord
@@ -32,18 +31,18 @@ def cancelled(facts: Facts) -> StoredRecord:
     )
 
 
-def waiting_again(stored: StoredRecord) -> StoredRecord:
-    """The record of a job that is to run again: as new, but for what tells its tries apart."""
-    now = timestamp_ms()
+def waiting_again(facts: Facts, stored: StoredRecord) -> StoredRecord:
+    """Return the record of a job that is to run again: new, but for what tells its tries apart."""
     return StoredRecord(
         enqueued_ms=stored.enqueued_ms,
         job_try=0,
+        generation=stored.generation + 1,
         state=State.WAITING,
         function=stored.function,
         args=stored.args,
         queue=stored.queue,
-        due=max(now, (stored.due or stored.enqueued_ms) + 1),
-        updated=now,
+        due=max(facts.now, (stored.due or stored.enqueued_ms) + 1),
+        updated=facts.now,
         expires=stored.expires,
     )
 

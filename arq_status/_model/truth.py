@@ -10,6 +10,7 @@ yes  yes         its worker is alive, or nothing yet                            
 yes  yes         it ended less than 10 s ago                                    working
 yes  yes         its worker is dead (*)                                         interrupted
 yes  no          this try ended with Retry                                      retrying
+yes  no          started and never ended, its worker is alive                   working
 yes  no          started and never ended, or cut off                            interrupted
 yes  no          anything else; due later                                       deferred
 yes  no          anything else; due now, or in no known queue                   queued
@@ -70,6 +71,9 @@ def _live_status(facts: Facts) -> Status:
     if stored is not None and stored.ended is None:
         if stored.state is State.RETRYING:
             return Status.RETRYING
+        if stored.state is State.WORKING and facts.worker_alive:
+            # the key was evicted
+            return Status.WORKING
         if stored.state in (State.WORKING, State.INTERRUPTED):
             return Status.INTERRUPTED
     return in_queue(facts.due, facts.now)

@@ -1,28 +1,36 @@
-"""Records on their way to Redis."""
+"""Stored records on their way to Redis."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
+
+#: Bytes of one batch, so that Redis is not held up by it.
+_LARGEST_BATCH = 524_288
 
 
 class Row(NamedTuple):
-    """A record on its way to Redis."""
+    """A stored record on its way to Redis."""
 
     job_id: str
-    #: the first write of a try
+    #: no row of this try is in Redis yet
     first: bool
     record: str
     #: stored fields, encoded
     fields: Mapping[str, str]
-    #: of an end that others than the job's worker tell: the version of the record that they saw
+    #: of an end that others than the job's worker guess: the version of the record they go by
     seen: int | None = None
 
     @property
     def kind(self) -> bytes:
-        """What the script is told of it beside the record."""
+        """What ``write.lua`` has to know of the row beside the record."""
         if self.seen is not None:
             return b"%d" % self.seen
         return b"first" if self.first else b"later"
+
+    @property
+    def size(self) -> int:
+        """How many bytes it takes, about."""
+        return len(self.record) + sum(len(text) for text in self.fields.values())
 
 
 class CompletedRow(NamedTuple):
@@ -30,35 +38,57 @@ class CompletedRow(NamedTuple):
 
     job_id: str
     record: str
-    #: when it ended, and how long its record stands, in ms
+    #: when it ended, and how long its record lives, in ms
     ended: int
     expires: int
 
     @property
     def fields(self) -> Mapping[str, str]:
-        """None."""
+        """No stored fields."""
         return {}
 
+    @property
+    def size(self) -> int:
+        """How many bytes it takes, about."""
+        return len(self.record)
 
-def arguments(rows: Sequence[Row | CompletedRow]) -> list[bytes | int]:
-    """The rows as ``write.lua`` takes them."""
+
+AnyRow = Row | CompletedRow
+
+
+def batches(rows: Sequence[AnyRow]) -> Iterator[Sequence[AnyRow]]:
+    """Split rows into batches of so few bytes that Redis is not held up by one."""
+    start = size = 0
+    for position, row in enumerate(rows):
+        size += row.size
+        if size > _LARGEST_BATCH and position > start:
+            yield rows[start:position]
+            start, size = position, row.size
+    yield rows[start:] if start else rows
+
+
+def arguments(rows: Iterable[AnyRow]) -> list[bytes | int]:
+    """Encode a batch as ``write.lua`` takes it."""
     usual: list[bytes] = []
-    briefs: dict[int, list[bytes]] = {}
+    completed: dict[int, list[bytes]] = {}
     for row in rows:
         if isinstance(row, CompletedRow):
-            brief = briefs.setdefault(row.expires, [])
+            brief = completed.setdefault(row.expires, [])
             brief += (row.job_id.encode(), b"%d" % row.ended, row.record.encode())
         else:
             fields = json.dumps(flat(row.fields), ensure_ascii=False) if row.fields else ""
             usual += (row.job_id.encode(), row.kind, row.record.encode(), fields.encode())
-    return [_joined(usual), *(part for it in briefs.items() for part in (it[0], _joined(it[1])))]
+    return [_joined(usual), *(part for it in completed.items() for part in (it[0], _joined(it[1])))]
 
 
 def flat(fields: Mapping[str, str]) -> list[str]:
-    """Names and values in turn: an object of JSON would lose its order in Lua."""
+    """Return names and values in turn: an object of JSON would lose its order in Lua."""
     return [part for item in fields.items() for part in item]
 
 
 def _joined(parts: Sequence[bytes]) -> bytes:
-    """One argument of many, for redis-py takes its time over each: UTF-8 has no such byte."""
+    """Join many parts into one argument, for redis-py takes its time over each.
+
+    UTF-8 has no byte 255.
+    """
     return b"".join([part + b"\xff" for part in parts])

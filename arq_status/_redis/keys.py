@@ -1,14 +1,15 @@
 """Every key of ours in Redis. The version in the prefix is that of the format behind it."""
 
+from collections.abc import Mapping
+
 from arq import constants as arq
 
 from arq_status._model.facts import DEAD_AFTER_MS
-from arq_status._model.record import DEFAULT_EXPIRES_MS
+from arq_status._model.record import DEFAULT_EXPIRES_MS, LETTERS, State
 
 PREFIX = "arqstatus:1:"
 
-#: string, JSON: the tracking record of a job (see ``_track``). Of all keys the shortest, for there
-#: is one of it for every job.
+#: string, JSON: the stored record of a job. Kept short: there is one per job.
 RECORD = PREFIX.rstrip(":") + "/"
 #: hash, field name -> JSON: what the job or others stored
 DATA = PREFIX + "data:"
@@ -16,30 +17,39 @@ DATA = PREFIX + "data:"
 PAYLOAD = PREFIX + "payload:"
 #: Bytes of a payload that are kept at most.
 LARGEST_PAYLOAD = 1_048_576
-#: sorted set, worker -> time of its last heartbeat in ms, by the server's clock
+
+#: sorted set, worker -> time of its last heartbeat
 WORKERS = PREFIX + "workers"
-#: string, JSON: what a worker says of itself
+#: string, JSON: how a worker describes itself
 WORKER = PREFIX + "worker:"
-#: hash, function name -> JSON: the options that tracked workers announced
+#: hash, queue and function -> JSON: the options that tracked workers announced
 FUNCTIONS = PREFIX + "functions"
-#: set: the queues that tracked workers announced
+#: sorted sets, queue and function, and queue -> time of the last announcement
+FUNCTIONS_SEEN = PREFIX + "functions:seen"
 QUEUES = PREFIX + "queues"
 #: string: changes whenever FUNCTIONS or QUEUES does
 ANNOUNCED = PREFIX + "announced"
+#: Milliseconds after which an announcement that nobody repeats is forgotten.
+FORGOTTEN_AFTER_MS = 86_400_000
 
-#: sorted set per worker, job id -> start in ms
+#: sorted set per worker, job id -> last update: jobs that run there
 RUNNING = PREFIX + "running:"
-#: set per worker: jobs that arq began there and that did not come as far as a record
+#: set per worker: jobs that arq began there and that have no stored record
 BEGUN = PREFIX + "begun:"
-#: sorted set per queue, job id -> ms: jobs that wait for a try and have a record
-#: (``waiting`` with data from outside, ``retrying``, ``interrupted``)
-PENDING = PREFIX + "pending:"
-#: sorted set per status and expiry, job id -> end in ms: in the order of end and of expiry at once
+#: sorted sets per queue, job id -> last update: jobs between two tries, and jobs that have not
+#: begun but have a record
+RETRYING = PREFIX + "retrying:"
+INTERRUPTED = PREFIX + "interrupted:"
+WAITING = PREFIX + "waiting:"
+#: sorted set per queue, job id -> when it is due there: the jobs of the queue that are neither
+#: queued nor deferred, for their records tell that they work, retry or are interrupted
+RECORDED = PREFIX + "recorded:"
+#: sorted set per state and expiry, job id -> end: in the order of end and of expiry at once
 ENDED = PREFIX + "ended:"
-#: set: the names behind ENDED that are in use, "<status>:<expiry in ms>"
+#: set: the names behind ENDED that are in use, "<state>:<expiry in ms>"
 ENDED_SETS = PREFIX + "ended"
 
-#: hash, job id -> its run, with "!" behind it to stop by force: running jobs that are to stop
+#: hash, job id -> its enqueue time, with "!" behind it to stop by force: jobs that are to stop
 STOPS = PREFIX + "stops"
 
 #: pub/sub; Redis knows no databases there, so the number is part of the name
@@ -47,29 +57,37 @@ CHANGES = PREFIX + "changes:"
 
 
 def changes(database: int) -> str:
-    """The channel that tells which jobs of a database changed."""
+    """Return the channel that tells which jobs of a database changed."""
     return f"{CHANGES}{database}"
 
 
-def for_scripts() -> dict[str, str]:
-    """The same by the names that the scripts call them, arq's, and what else they must know."""
-    return {
+def script_constants() -> Mapping[str, Mapping[str, str]]:
+    """Return what the scripts call ``K.name``, ``F.name`` and ``S.name``.
+
+    Keys and limits, the letters of the stored record's fields, and its states.
+    """
+    constants = {
         "record": RECORD,
         "data": DATA,
         "payload": PAYLOAD,
         "workers": WORKERS,
         "worker": WORKER,
         "functions": FUNCTIONS,
+        "functions_seen": FUNCTIONS_SEEN,
         "queues": QUEUES,
         "announced": ANNOUNCED,
         "running": RUNNING,
         "begun": BEGUN,
-        "pending": PENDING,
+        "retrying": RETRYING,
+        "interrupted": INTERRUPTED,
+        "waiting": WAITING,
+        "recorded": RECORDED,
         "ended": ENDED,
         "ended_sets": ENDED_SETS,
         "stops": STOPS,
         "largest_payload": str(LARGEST_PAYLOAD),
         "dead_after": str(DEAD_AFTER_MS),
+        "forgotten_after": str(FORGOTTEN_AFTER_MS),
         "default_expires": str(DEFAULT_EXPIRES_MS),
         "arq_queue": arq.default_queue_name,
         "arq_job": arq.job_key_prefix,
@@ -78,3 +96,5 @@ def for_scripts() -> dict[str, str]:
         "arq_retry": arq.retry_key_prefix,
         "arq_abort": arq.abort_jobs_ss,
     }
+    states = {state.value: state.value for state in State}
+    return {"K": constants, "F": LETTERS, "S": states}

@@ -1,9 +1,9 @@
 """Reads what decides about jobs, all of it at one moment."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from arq.utils import timestamp_ms
 from redis.asyncio import Redis
 
 from arq_status._arq.payload import enqueued_ms_of_tail, read_job, read_result
@@ -17,12 +17,11 @@ from arq_status._redis.announcements import Announced, announced_in
 from arq_status._redis.replies import dead_workers, integer, pairs, score, text
 from arq_status._redis.scripts import Argument
 
-#: How the script is to look, added up: with the stored fields; in the queues that it finds
-#: announced, not only in those named; into the first bytes of a payload as for a long list; into
-#: the whole, for a deserializer of the user's own; only for the status.
-_FIELDS, _FOLLOW, _SHORT, _WHOLE, _STATUS = 1, 2, 4, 8, 16
-#: Jobs in one call of the script, so that no call holds Redis up.
+#: Jobs in one call of the script; it takes fewer if they are large.
 _CHUNK = 250
+
+#: Milliseconds by which a worker's clock may differ without being set right.
+_RIGHT_MS = 1_000
 
 Fields = Mapping[bytes, bytes]
 _NO_FIELDS: Fields = {}
@@ -39,100 +38,122 @@ class Lookup:
         deserializer: Callable[[bytes], Any] | None,
     ) -> None:
         self._redis = redis
-        self._given_queues = None if queues is None else b"\xff".join(map(str.encode, queues))
+        self._given_queues = None if queues is None else [queue.encode() for queue in queues]
         self._default = FunctionOptions.of({"expires": expires})
         self._deserializer = deserializer
         # what workers announced, and the version of that; "?" is none
         self._version = b"?"
-        self._queues = b""
+        self._queues: list[bytes] = []
         self._announced = Announced()
 
     async def facts(
         self, job_ids: Sequence[str], *, with_data: bool = False, short: bool = False
     ) -> list[tuple[Facts, Fields]]:
-        """What decides about each job, and its stored fields; ``short`` for long lists."""
-        if not job_ids:
-            return []
-        version, how = self._version, self._how(with_data * _FIELDS + short * _SHORT)
-        calls: list[tuple[Argument, ...]] = [
-            (version, how, *job_ids[start : start + _CHUNK])
-            for start in range(0, len(job_ids), _CHUNK)
-        ]
-        found = await scripts.facts.many(self._redis, calls)
-        # one moment for all: jobs that run are sorted by how long they do
-        now = timestamp_ms()
-        answers: list[tuple[Facts, Fields]] = []
-        remaining = iter(job_ids)
-        for rows, *more in found:
-            workers = self._learn(*more) if more else _NO_WORKERS
-            for row, job_id in zip(rows, remaining, strict=False):
-                fields = pairs(row[1]) if len(row) > 1 else _NO_FIELDS
-                answers.append((self._facts(job_id, now, workers, row), fields))
-        return answers
+        """Return what decides about each job, and its stored fields.
+
+        Args:
+            job_ids: ids of jobs.
+            with_data: read the stored fields as well.
+            short: read no more of a payload than a long list needs.
+        """
+        how = self._how(*["fields"] * with_data, *["short"] * short)
+        answers: list[tuple[Facts, Fields] | None] = [None] * len(job_ids)
+        pending, now = list(range(len(job_ids))), 0
+        while pending:
+            chunks = [pending[start : start + _CHUNK] for start in range(0, len(pending), _CHUNK)]
+            pending = []
+            calls: list[tuple[Argument, ...]] = [
+                (self._version, how, *(job_ids[place] for place in chunk)) for chunk in chunks
+            ]
+            for chunk, reply in zip(chunks, await self._ask(calls), strict=True):
+                _, moment, rows, *more = reply
+                # one moment for all: running jobs are sorted by how long they have been running
+                now = now or moment
+                workers = self._learn(moment, *more) if more else _NO_WORKERS
+                for place, row in zip(chunk, rows, strict=False):
+                    answers[place] = self._answer(job_ids[place], now, workers, row)
+                pending += chunk[len(rows) :]
+        return [answer for answer in answers if answer is not None]
+
+    async def _ask(self, calls: Sequence[Sequence[Argument]]) -> list[Any]:
+        return await scripts.facts.many(self._redis, calls)
 
     async def status(self, job_id: str) -> Status | None:
-        """What the job is doing, asked in fewer words than ``facts``."""
-        found = await scripts.facts(self._redis, self._version, self._how(_STATUS), job_id)
-        if len(found) == 1:
-            return as_recorded(text(found[0])) if found[0] else None
-        if len(found) == 2:
-            return in_queue(score(found[1]), timestamp_ms())
-        [row], *more = found
-        return decide(self._facts(job_id, timestamp_ms(), self._learn(*more), row))
+        """Return the status alone, which takes less than ``facts``."""
+        found = await scripts.facts(self._redis, self._version, self._how("status"), job_id)
+        match found:
+            case [b"ended", state]:
+                return as_recorded(text(state))
+            case [b"waiting", due, now]:
+                return in_queue(score(due), now)
+            case [b"facts", now, [row], *more]:
+                workers = self._learn(now, *more) if more else _NO_WORKERS
+                return decide(self._answer(job_id, now, workers, row)[0])
+        return None
 
-    def _how(self, how: int) -> bytes:
+    def _how(self, *words: str) -> bytes:
         queues = self._given_queues
         if queues is None:
-            queues, how = self._queues, how + _FOLLOW
+            words, queues = (*words, "follow"), self._queues
         if self._deserializer is not None:
-            how += _WHOLE
-        return b"%c%b" % (48 + how, queues)
+            words = (*words, "whole")
+        return b"\xff".join((" ".join(words).encode(), *queues))
 
     def _learn(
-        self, now: int, dead: list[bytes], announced: tuple[bytes, list[bytes], list[bytes]] | None
+        self,
+        now: int,
+        dead: list[bytes],
+        announced: tuple[bytes, list[bytes], list[bytes]] | None,
     ) -> "_Workers":
         if announced:
-            version, queues, options = announced
-            self._version, self._queues = version, b"\xff".join(queues)
+            self._version, self._queues, options = announced
             self._announced = announced_in(options)
         return _Workers(now, dead_workers(dead))
 
-    def _facts(self, job_id: str, now: int, workers: "_Workers", row: list[Any]) -> Facts:
-        raw = row[0]
+    def _answer(
+        self, job_id: str, now: int, workers: "_Workers", row: list[Any]
+    ) -> tuple[Facts, Fields]:
+        match row:
+            case [b"ended", raw, fields]:
+                stored = StoredRecord.decode(raw)
+                options = self._options(None, None, None, stored)
+                return Facts(
+                    job_id=job_id, now=now, stored_record=stored, stored_text=raw, options=options
+                ), pairs(fields)
+            case [b"waiting", job, queue, due]:
+                return self._waiting(job_id, now, job, queue, due), _NO_FIELDS
+            case [b"open", raw, fields, *rest]:
+                return self._open(job_id, now, workers, raw or b"", *rest), pairs(fields)
+        return Facts(job_id=job_id, now=now, options=self._default), _NO_FIELDS
+
+    def _open(
+        self, job_id: str, now: int, workers: "_Workers", raw: bytes,
+        job: int, job_head: bytes, job_tail: bytes, in_queue: bytes | None, due: bytes | None,
+        key_left: int, tries: bytes | None, lost: bytes | None,
+        result: int, result_head: bytes, result_tail: bytes, result_left: int, beat: bytes | None,
+    ) -> Facts:  # fmt: skip
         stored = StoredRecord.decode(raw) if raw else None
-        if len(row) < 3:  # the record tells all there is to tell
-            return Facts(
-                job_id=job_id,
-                now=now,
-                stored_record=stored,
-                stored_text=raw or b"",
-                options=self._options(None, None, None, stored),
-            )
-        if len(row) == 5:  # it waits for its first try
-            return self._waiting(job_id, now, *row[2:])
-        _, _, job, job_head, job_tail, queue, due, ongoing, tries, lost, *rest = row
-        result, result_head, result_tail, beat = rest
-        queue = text(queue) if queue else None
+        queue = text(in_queue) if in_queue else None
         payload = self._payload(job_head, job_tail, queue, stored) if job else None
         answer = self._result(result_head, result_tail) if result else None
         options = self._options(payload, answer, queue, stored)
-        lost_worker = text(lost) if lost else workers.lost(queue, ongoing)
+        lost_worker = text(lost) if lost else workers.lost(queue, key_left)
         return Facts(
             job_id=job_id,
             now=now,
             payload=payload,
             queue=queue,
             due=score(due),
-            ongoing=ongoing != -2,
-            key_expires=ongoing if ongoing < 0 else workers.now + ongoing,
-            key_left=ongoing,
+            ongoing=key_left != -2,
+            key_expires=key_left if key_left < 0 else workers.now + key_left,
+            key_left=key_left,
             tries=integer(tries),
             stored_record=stored,
-            stored_text=raw or b"",
+            stored_text=raw,
             worker_alive=workers.is_alive(score(beat)),
             # of a job that is not tracked nothing is written either
             lost_worker=lost_worker if options.track else None,
-            result=answer,
+            result=answer and by_redis_clock(answer, options.keep_result, result_left, now),
             options=options,
         )
 
@@ -184,8 +205,28 @@ class Lookup:
         return announced or self._default
 
 
+def by_redis_clock(result: ResultPayload, keep: int | None, left: int, now: int) -> ResultPayload:
+    """Return a result with its worker's times set right, if they are wrong.
+
+    How old it is follows from how long its worker keeps it and how long it still lives.
+    """
+    if keep is None or left < 0 or result.finished_ms is None:
+        return result
+    ahead = result.finished_ms - (now - (keep - left))
+    if abs(ahead) < _RIGHT_MS:
+        return result
+    # in steps, for what is read twice is not to look changed
+    ahead -= ahead % _RIGHT_MS
+    started = result.started_ms
+    return replace(
+        result,
+        finished_ms=result.finished_ms - ahead,
+        started_ms=None if started is None else started - ahead,
+    )
+
+
 class _Workers:
-    """Which workers live, by the server's clock."""
+    """The workers' signs of life at one moment."""
 
     __slots__ = ("_dead", "now")
 

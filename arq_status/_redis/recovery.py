@@ -1,4 +1,4 @@
-"""Ends the records of jobs that no worker will end any more."""
+"""Puts right what workers left behind when they died: ends the records of jobs that are over."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,30 +13,50 @@ from arq_status._model.status import Status
 from arq_status._model.transitions import tombstone
 from arq_status._model.truth import decide
 from arq_status._redis.batch import Row
-from arq_status._redis.indexes import IndexSnapshot
+from arq_status._redis.indexes import Look
 from arq_status._redis.store import Store
 
 #: For so many ms after arq's own end a living worker may still have its record to write.
 _GRACE_MS = 30_000
 #: Jobs at the front of a queue among which those of a dead worker are looked for.
 _FRONT = 1_000
+#: Jobs of the indexes that are looked at in one pass, and in one call.
+_CHECKED, _CHECKED_AT_ONCE = 5_000, 200
 
 
-async def take_census(store: Store, limit: int) -> IndexSnapshot:
-    """What the indexes hold, after what they should no longer hold was put right."""
-    census = await store.census(limit)
-    over = [special.job_id for special in census.specials if not special.live]
-    settled = bool(over) and await settle(store, over)
-    if await _adopt(store, census.dead) or settled:
-        census = await store.census(limit)
-    return census
+async def recover_orphans(store: Store) -> None:
+    """End the records of all jobs that arq does not have any more.
+
+    A pass looks at so many jobs at most; the next one goes on where it ended.
+    """
+    look = await store.look()
+    await recover_dead(store, look)
+    budget, start = _CHECKED, store.recovered_up_to
+    for index in sorted(it for it in look.live_indexes if it >= start[0]):
+        rank = start[1] if index == start[0] else 0
+        while rank >= 0:
+            if budget <= 0:
+                store.recovered_up_to = (index, rank)
+                return
+            budget -= _CHECKED_AT_ONCE
+            following, found = await store.orphans(index, rank, _CHECKED_AT_ONCE)
+            gone = await settle(store, found)
+            # those that were ended are in this index no more
+            rank = -1 if following < 0 else max(0, following - gone)
+    store.recovered_up_to = ("", 0)
+
+
+async def recover_dead(store: Store, look: Look) -> bool:
+    """End what the workers left behind that this look found dead, and return if that was anything.
+
+    Jobs that they began without a record read ``interrupted`` all the same, but no index would
+    have them, and so they get one.
+    """
+    settled = await settle(store, look.orphans)
+    return await _adopt(store, look.dead) or settled > 0
 
 
 async def _adopt(store: Store, dead: Sequence[DeadWorker]) -> bool:
-    """Write records of the jobs that dead workers began without one; whether there were any.
-
-    They read ``interrupted`` without it, but no index would know them.
-    """
     rows: list[Row] = []
     for worker in dead:
         if worker.name not in store.searched:
@@ -63,22 +83,24 @@ def _first_row(facts: Facts, worker: DeadWorker) -> Row:
     return Row(facts.job_id, True, stored.encode(), {})
 
 
-async def settle(store: Store, job_ids: Sequence[str]) -> bool:
-    """End those of the jobs that are over; whether there were any.
+async def settle(store: Store, job_ids: Sequence[str]) -> int:
+    """End those of the jobs that are over, and return how many.
 
-    Their clock starts now, for nobody knows when they ended but for arq's result.
+    Their clock starts now unless arq's result tells when they ended.
     """
     rows, forgotten = [], []
     for facts, _ in await store.facts(job_ids):
-        if facts.stored_record is None or not _is_over(facts, facts.stored_record):
+        stored = facts.stored_record
+        if stored is None or not _is_over(facts, stored):
             continue
         record = build_record(facts)
         if record is None:
             # arq's result is of an end so long ago that it has expired
             forgotten.append(facts)
         else:
-            rows.append(_last_row(facts, facts.stored_record, record))
-    return bool(rows or forgotten) and await _write(store, rows, forgotten)
+            rows.append(_last_row(facts, stored, record))
+    over = len(rows) + len(forgotten)
+    return over if over and await _write(store, rows, forgotten) else 0
 
 
 async def _write(store: Store, rows: Sequence[Row], forgotten: Sequence[Facts] = ()) -> bool:
@@ -101,11 +123,10 @@ def _is_over(facts: Facts, stored: StoredRecord) -> bool:
 
 def _last_row(facts: Facts, stored: StoredRecord, record: JobRecord) -> Row:
     result = facts.result
-    run = (result.enqueued_ms if result else None) or 0
-    if facts.current_record is None and result is not None and run > stored.enqueued_ms:
+    if facts.current_record is None and result is not None:
         # the id was used again, and no tracked worker ran it
         last = StoredRecord(
-            enqueued_ms=run,
+            enqueued_ms=result.enqueued_ms or 0,
             job_try=result.job_try or 1,
             function=result.function,
             args=result.args,

@@ -9,15 +9,16 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
-from arq_status._redis.keys import for_scripts
+from arq_status._redis.keys import script_constants
 
 Argument = str | int | bytes
 
 _FUNCTION = re.compile(r"^local function (\w+)\(.*?^end\n", re.MULTILINE | re.DOTALL)
+_CONSTANT = re.compile(r"\b([KFS])\.(\w+)")
 
 
 class Script:
-    """A script of ``arq_status/lua``: read when it is first used, sent by its digest."""
+    """A script of ``lua/``: read when it is first used, sent by its digest."""
 
     __slots__ = ("_digest", "_name", "_source")
 
@@ -28,7 +29,7 @@ class Script:
         self._digest = b""
 
     async def __call__(self, redis: Any, *args: Argument) -> Any:
-        """Run it; bytes come back as bytes, whatever the client decodes otherwise."""
+        """Run it. Bytes come back as bytes, whatever the client decodes otherwise."""
         if not self._source:
             self._load()
         try:
@@ -39,7 +40,7 @@ class Script:
             return await redis.execute_command("EVAL", self._source, 0, *args, NEVER_DECODE=True)
 
     async def many(self, redis: Any, calls: Sequence[Sequence[Argument]]) -> list[Any]:
-        """Run it several times in one round trip; a second one where Redis did not know it."""
+        """Run it several times in one round trip, two where Redis did not know it."""
         if len(calls) == 1:
             return [await self(redis, *calls[0])]
         if not self._source:
@@ -70,10 +71,10 @@ async def _pipeline(
 
 
 def assembled(name: str) -> str:
-    """A script whole: with those of the common functions that it needs, and the keys.
+    """Return a script's source with the common functions that it needs, and with all constants.
 
-    Every call makes anew what a script defines, and so none has more than it needs. They stand at
-    its beginning, or where it says so: what it does before may be all.
+    A script defines its functions anew with every call, and so it has no more than it needs. They
+    stand at its beginning, or behind the line ``-- @common``: what comes before may be all.
     """
     body = _read(name)
     needed: list[str] = []
@@ -82,9 +83,9 @@ def assembled(name: str) -> str:
         if re.search(rf"\b{function}\b", "".join((body, *needed))):
             needed.insert(0, source)
     first, _, rest = body.rpartition("-- @common\n")
-    keys = for_scripts()
+    constants = script_constants()
     whole = "".join((first, *needed, rest))
-    return re.sub(r"\bK\.(\w+)", lambda found: f"'{keys[found[1]]}'", whole)
+    return _CONSTANT.sub(lambda found: f"'{constants[found[1]][found[2]]}'", whole)
 
 
 @cache
@@ -96,16 +97,16 @@ def _read(name: str) -> str:
     return (files("arq_status._redis") / "lua" / f"{name}.lua").read_text()
 
 
+announce = Script("announce")
 beat = Script("beat")
 begun = Script("begun")
 cancel = Script("cancel")
-census = Script("census")
 delete = Script("delete")
 facts = Script("facts")
 front = Script("front")
-later = Script("later")
 leave = Script("leave")
-page = Script("page")
+list_jobs = Script("list")
+orphans = Script("orphans")
 retry = Script("retry")
 stop = Script("stop")
 store = Script("store")

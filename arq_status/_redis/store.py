@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from time import monotonic
 from typing import Any
-from uuid import uuid4
 
 from arq.utils import timestamp_ms
 from redis.asyncio import Redis
@@ -11,14 +11,18 @@ from redis.asyncio import Redis
 from arq_status._model.facts import Facts
 from arq_status._model.options import FunctionOptions
 from arq_status._model.record import StoredRecord
+from arq_status._model.status import Status
 from arq_status._redis import keys, scripts
 from arq_status._redis.announcements import announced_as, announced_in
-from arq_status._redis.batch import CompletedRow, Row, arguments, flat
+from arq_status._redis.batch import AnyRow, Row, arguments, batches, flat
 from arq_status._redis.clock import RedisClock
-from arq_status._redis.indexes import IndexRange, IndexSnapshot
+from arq_status._redis.indexes import Look
 from arq_status._redis.lookup import Lookup
-from arq_status._redis.replies import pairs, scored, text
+from arq_status._redis.replies import pairs, text
 
+#: Seconds after which a worker announces itself again, and functions in one announcement.
+_ANNOUNCE_INTERVAL = 3_600.0
+_ANNOUNCED_AT_ONCE = 1_000
 #: How long a worker's description outlives the last in-progress key that it may have set.
 _WORKER_EXPIRES_MS = 60_000
 #: Late writes of an ended job are refused for at least so long after a delete.
@@ -47,8 +51,11 @@ class Store:
         lookup = Lookup(redis, self._queues or None, expires, deserializer)
         self.facts, self.status = lookup.facts, lookup.status
         database = redis.connection_pool.connection_kwargs.get("db") or 0
+        self._announce_due = 0.0
         #: dead workers whose jobs without a record were looked for
         self.searched: set[str] = set()
+        #: index and rank at which the next pass over all live jobs goes on
+        self.recovered_up_to = ("", 0)
         self.channel = keys.changes(int(database))
 
     # reading
@@ -79,53 +86,64 @@ class Store:
 
     # lists
 
-    async def census(self, limit: int) -> IndexSnapshot:
-        """What the indexes hold; at most ``limit`` special jobs are named."""
-        now = timestamp_ms()
-        reply = await scripts.census(self.redis, now, limit, *self._queues)
-        return IndexSnapshot.of(now, reply)
+    async def look(
+        self,
+        statuses: Collection[Status] = (),
+        *,
+        offset: int = 0,
+        count: int = 0,
+        descending: bool = True,
+    ) -> Look:
+        """Count all jobs and name a part of the list, from one look at the indexes.
 
-    async def newest(
-        self, sources: Sequence[IndexRange], merged: Mapping[str, int], offset: int, count: int
-    ) -> list[str]:
-        """The ids at a stretch of several indexes, by score, newest first.
-
-        ``merged`` are other jobs and their scores. They count where their scores put them, and
-        wherever their ids stand in an index they count for nothing there.
+        Args:
+            statuses: list jobs of these statuses only; of all if empty.
+            offset: how many of them come before the part.
+            count: how many to name, at most 2,000, so that Redis is not held up.
+            descending: what changed last comes first, and jobs that are deferred come last.
         """
-        spec = {
-            "sources": [
-                {"key": it.key, "min": it.min, "max": it.max, "skipped": sorted(it.skipped)}
-                for it in sources
-            ],
-            "others": sorted(score for score in merged.values() if score >= 0),
-            "offset": offset,
-            "count": count,
-        }
-        highest, skip, found = await scripts.page(self.redis, json.dumps(spec))
-        top = int(highest)
-        stretch = [(score, job_id) for job_id, score in merged.items() if 0 <= score <= top]
-        stretch += [(score, job_id) for job_id, score in scored(found) if job_id not in merged]
-        stretch.sort(reverse=True)
-        return [job_id for _, job_id in stretch[skip : skip + count]]
+        order = "descending" if descending else "ascending"
+        reply = await scripts.list_jobs(
+            self.redis, offset, count, order, " ".join(statuses), *self._queues
+        )
+        look = Look.of(reply)
+        self.clock.correct(look.now)
+        return look
+
+    async def orphans(self, index: str, start: int, count: int) -> tuple[int, list[str]]:
+        """Find jobs in an index that arq does not have any more, and mend the index.
+
+        Returns:
+            The rank to go on at, -1 at the end of the index, and the ids.
+        """
+        following, found = await scripts.orphans(self.redis, index, start, count, *self._queues)
+        return following, [text(job_id) for job_id in found]
 
     async def front(self, queue: str, limit: int) -> list[str]:
-        """The jobs of a queue that are due first, among them those that run."""
+        """Return the jobs of a queue that are due first, among them those that are running."""
         found = await scripts.front(self.redis, queue, limit)
         return [text(job_id) for job_id in found]
 
-    async def due_later(self, queues: Sequence[str], limit: int) -> dict[str, int]:
-        """The jobs that are due later and when, at most ``limit`` of each queue."""
-        found = await scripts.later(self.redis, timestamp_ms(), limit, *queues)
-        return dict(scored(found))
-
     # writing
 
-    async def write(self, rows: Sequence[Row | CompletedRow]) -> set[str]:
-        """Write records, each unless a newer one stands there; which jobs are to stop."""
-        now, stopping = await scripts.write(self.redis, self.channel, *arguments(rows))
-        self.clock.correct(now)
-        return {text(job_id) for job_id in stopping}
+    async def write(self, rows: Sequence[AnyRow]) -> set[str]:
+        """Write records, each unless what is stored is newer.
+
+        Returns:
+            The ids of those jobs that were asked to stop.
+        """
+        stopping: set[str] = set()
+        for batch in batches(rows):
+            remaining: Sequence[AnyRow] = batch
+            while remaining:
+                now, asked, left = await scripts.write(
+                    self.redis, self.channel, *arguments(remaining)
+                )
+                self.clock.correct(now)
+                stopping.update(map(text, asked))
+                usual = [row for row in remaining if isinstance(row, Row)]
+                remaining = usual[len(usual) - left :]
+        return stopping
 
     async def stops(self) -> dict[str, str]:
         """The running jobs that are to stop: their runs, with "!" behind them to force it."""
@@ -142,7 +160,7 @@ class Store:
         return bool(
             await scripts.cancel(
                 self.redis, self.channel, facts.job_id, facts.stored_text, facts.key_expires,
-                int(drop_key), last.encode(), *self._queues,
+                "drop" if drop_key else "keep", last.encode(), *self._queues,
             )
         )  # fmt: skip
 
@@ -173,7 +191,7 @@ class Store:
 
     async def sweep(self, budget: int = 1_000) -> bool:
         """Drop expired entries from the indexes; True where there is more to do."""
-        return bool(await scripts.sweep(self.redis, timestamp_ms(), budget))
+        return bool(await scripts.sweep(self.redis, budget))
 
     # workers
 
@@ -195,16 +213,19 @@ class Store:
                 "wall_ms": timestamp_ms(),
             }
         )
-        announced = [
-            part
-            for name, it in options.items()
-            for part in (announced_as(queue, name), it.encode())
-        ]
-        now = await scripts.beat(
-            self.redis, worker, in_progress_ms + _WORKER_EXPIRES_MS, described, queue,
-            uuid4().hex, *announced,
-        )  # fmt: skip
+        now, known = await scripts.beat(
+            self.redis, worker, in_progress_ms + _WORKER_EXPIRES_MS, described, queue
+        )
         self.clock.correct(now)
+        if not known or monotonic() >= self._announce_due:
+            self._announce_due = monotonic() + _ANNOUNCE_INTERVAL
+            await self._announce(queue, options)
+
+    async def _announce(self, queue: str, options: Mapping[str, FunctionOptions]) -> None:
+        named = [(announced_as(queue, name), it.encode()) for name, it in options.items()]
+        for start in range(0, max(1, len(named)), _ANNOUNCED_AT_ONCE):
+            part = named[start : start + _ANNOUNCED_AT_ONCE]
+            await scripts.announce(self.redis, queue, *(text for item in part for text in item))
 
     async def begun(self, worker: str, in_progress_ms: int, job_ids: Collection[str]) -> None:
         """Tell which jobs arq began in a worker that did not come as far as a record."""

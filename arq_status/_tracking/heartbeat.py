@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from arq_status._arq.worker import ArqWorker
 from arq_status._model.options import FunctionOptions
 from arq_status._redis.connection import CONNECTION_ERRORS, close, for_background
-from arq_status._redis.recovery import take_census
+from arq_status._redis.recovery import recover_orphans
 from arq_status._redis.store import Store
 from arq_status._tracking.attempts import Attempts
 from arq_status._tracking.outbox import Outbox
@@ -34,8 +34,7 @@ _STOPS = 0.4
 _BLOCKED = 2 * _LOOK
 #: Seconds between looks at what has expired and at what dead workers left behind.
 _TIDYING = 30.0
-#: Jobs that such a look takes in at most.
-_TIDIED = 1_000
+#: Sweeps that such a look makes at most.
 _BITES = 100
 
 
@@ -176,7 +175,7 @@ class Heartbeat:
 
 
 async def _tidy(store: Store) -> None:
-    await take_census(store, _TIDIED)
+    await recover_orphans(store)
     # in bites, and not so many that the next heartbeat is late
     for _ in range(_BITES):
         if not await store.sweep():

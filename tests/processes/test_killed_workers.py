@@ -146,7 +146,7 @@ def early_death(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker is dead to us after 6 s without a heartbeat, and not after 10."""
     for module in (keys, lookup):
         monkeypatch.setattr(module, "DEAD_AFTER_MS", 6_000)
-    for script in (scripts.facts, scripts.census, scripts.sweep):
+    for script in (scripts.facts, scripts.list_jobs, scripts.sweep):
         # the number stands in it
         monkeypatch.setattr(script, "_source", "")
         monkeypatch.setattr(script, "_digest", b"")

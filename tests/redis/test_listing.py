@@ -73,7 +73,8 @@ async def put(redis: ArqRedis, kind: str, job_id: str, then: int) -> None:
         worker = "host:1:alive" if kind == "working" else "host:1:dead"
         await write_record(redis, job_id, worker=worker, **record)
     if kind in {"retrying", "overdue"}:
-        await write_record(redis, job_id, State.RETRYING, worker="host:1:alive", **record)
+        due = then + HOUR if later else then
+        await write_record(redis, job_id, State.RETRYING, worker="host:1:alive", due=due, **record)
 
 
 async def put_all(redis: ArqRedis, mix: Iterable[tuple[str, int]]) -> list[str]:
@@ -115,13 +116,19 @@ async def records_of(client: StatusClient, job_ids: list[str]) -> list[JobRecord
 async def test_all_pages_together_are_all_jobs_in_order(
     pool: ArqRedis, client: StatusClient, mix: list[tuple[str, int]], per_page: int
 ) -> None:
-    """Every job stands on exactly one page, by its last update, whatever the pages' size."""
+    """Every job stands on exactly one page, by its last update, whatever the pages' size.
+
+    Deferred jobs come after all others, the one that is due first at the front.
+    """
     job_ids = await put_all(pool, mix)
     newest = await all_pages(client, per_page)
     assert sorted(record.job_id for record in newest) == sorted(job_ids)
-    updates = [record.updated_at for record in newest]
+    updates = [it.updated_at for it in newest if it.status is not Status.DEFERRED]
     assert None not in updates
     assert updates == sorted(updates, key=str, reverse=True)
+    dues = [it.due_at for it in newest[len(updates) :] if it.status is Status.DEFERRED]
+    assert len(updates) + len(dues) == len(newest)
+    assert dues == sorted(dues, key=str)
     oldest = await all_pages(client, per_page, descending=False)
     assert [record.job_id for record in oldest] == [record.job_id for record in reversed(newest)]
     assert [record.status for record in newest] == [
@@ -402,37 +409,40 @@ async def test_what_no_index_answers_is_looked_for_among_the_newest(
     assert not (await client.list_jobs(function="even")).truncated
 
 
-async def test_many_deferred_jobs(
-    pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of more deferred jobs than a list covers those due first are listed, and it says so."""
+async def test_many_deferred_jobs(pool: ArqRedis, client: StatusClient) -> None:
+    """They are all listed, by when they are due, behind everything else."""
     now = timestamp_ms()
     for number in range(8):
         await put_job(pool, f"job{number}", due=now + HOUR + number)
     await put_job(pool, "queued", enqueued=now - 9)
-    monkeypatch.setattr(listing, "NEWEST", 5)
-    page = await client.list_jobs(status="deferred")
-    assert sorted(record.job_id for record in page.items) == [f"job{it}" for it in range(5)]
-    assert (page.total, page.truncated) == (5, True)
-    page = await client.list_jobs()
-    assert (len(page.items), page.truncated) == (6, True)
+    page = await client.list_jobs(status="deferred", per_page=5)
+    assert [record.job_id for record in page.items] == [f"job{it}" for it in range(5)]
+    assert (page.total, page.truncated) == (8, False)
+    page = await client.list_jobs(per_page=5, page=2)
+    assert [record.job_id for record in page.items] == [f"job{it}" for it in range(4, 8)]
+    page = await client.list_jobs(descending=False, per_page=2)
+    assert [record.job_id for record in page.items] == ["job7", "job6"]
     page = await client.list_jobs(status="queued")
     assert (len(page.items), page.truncated) == (1, False)
     assert (await client.counts())[Status.DEFERRED] == 8
 
 
-async def test_more_running_jobs_than_are_named(
-    pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
+async def test_retrying_jobs_amid_queued_ones_of_the_same_time(
+    pool: ArqRedis, client: StatusClient
 ) -> None:
-    """Beyond so many running jobs the rest reads queued in lists; no job is lost from the total."""
-    now = timestamp_ms() - 1000
-    await beat(pool, "host:1:alive")
-    for number in range(6):
-        await put(pool, "working", f"job{number}", now)
-    monkeypatch.setattr(listing, "NEWEST", 4)
-    counts = await client.counts()
-    assert (counts[Status.WORKING], counts[Status.QUEUED]) == (4, 2)
-    assert (await client.list_jobs()).total == 6
+    """Of jobs that are due at one time those with a record are left out, wherever they are."""
+    now = timestamp_ms() - 60_000
+    retrying = [number for number in range(300) if number % 7 == 0 or 100 < number < 250]
+    for number in range(300):
+        await put_job(pool, f"job{number:03}", enqueued=now)
+    for number in retrying:
+        await write_record(pool, f"job{number:03}", State.RETRYING, run=now, due=now)
+    expected = [f"job{number:03}" for number in reversed(range(300)) if number not in retrying]
+    for per_page in (3, 7, 60, 300):
+        found = await all_pages(client, per_page, status=Status.QUEUED)
+        assert [record.job_id for record in found] == expected
+    assert (await client.counts())[Status.RETRYING] == len(retrying)
+    assert len(await all_pages(client, 100)) == 300
 
 
 # Several queues, real workers
@@ -493,8 +503,9 @@ async def test_real_jobs_of_several_queues(  # noqa: C901
 
 async def test_running_jobs_of_other_queues(pool: ArqRedis, client: StatusClient) -> None:
     """A client of some queues does not list what runs in others, and does not end it either."""
-    await beat(pool, "host:1:alive")
-    for queue, worker in (("one", "host:1:alive"), ("two", "host:1:alive"), ("two", "host:1:dead")):
+    await Store(pool).beat("host:2:alive", "two", HOUR, {})
+    await Store(pool).beat("host:1:alive", "one", HOUR, {})
+    for queue, worker in (("one", "host:1:alive"), ("two", "host:2:alive"), ("two", "host:1:dead")):
         job_id = f"{queue} {worker[7:]}"
         run = await put_job(pool, job_id, queue=queue)
         await begin(pool, job_id)
@@ -541,7 +552,8 @@ async def test_a_page_of_20000_jobs(pool: ArqRedis, client: StatusClient) -> Non
         page = await client.list_jobs(**query)
         done = await calls(pool)
         assert len(page.items) == 25
-        assert page.items[0].job_id in {expected, f"job{int(expected[3:]) - 1}"}
+        # two jobs ended in each millisecond
+        assert int(page.items[0].job_id[3:]) // 2 == int(expected[3:]) // 2
         assert page.total == (5_000 if "status" in query else 20_000)
         assert done["mget"] <= 30
         assert done["evalsha"] <= 6

@@ -232,7 +232,10 @@ async def test_deleting_a_live_job(pool: ArqRedis, client: StatusClient, state: 
     if state == "working":
         await begin(pool, "job")
     if state in {"working", "retrying"}:
-        await write_record(pool, "job", State(state), run=run, worker=ALIVE, message="old", at=9)
+        due = now + HOUR if later else now
+        await write_record(
+            pool, "job", State(state), run=run, due=due, worker=ALIVE, message="old", at=9
+        )
     assert await client.store("job", vino="veritas")
     assert await client.status("job") == state
     assert await client.delete("job") == 1
@@ -250,8 +253,9 @@ async def test_deleting_a_live_job(pool: ArqRedis, client: StatusClient, state: 
     assert await client.get("job", "data") == {"more": 1}
     await begin(pool, "job")
     await write_record(
-        pool, "job", run=run, worker=ALIVE, job_try=2, version=7, first=False, message="new"
-    )
+        pool, "job", run=run, due=now + HOUR if later else now, worker=ALIVE, job_try=2, version=7,
+        first=False, message="new",
+    )  # fmt: skip
     record = await client.job("job")
     assert record is not None
     assert (record.status, record.message, record.data) == ("working", "new", {"more": 1})
@@ -386,7 +390,7 @@ async def test_a_living_worker_has_time_to_write_the_end(
     run = timestamp_ms()
     await write_record(pool, "job", run=run, worker=ALIVE)
     await put_result(pool, "job", enqueued=run)
-    assert (await client.counts())[Status.COMPLETE] == 1
+    await client.counts()
     assert await client.is_complete("job")
     assert await pool.ttl("arqstatus:1/job") == -1
     await write_end(pool, "job", run=run, version=2, message="Done")
@@ -491,10 +495,10 @@ async def test_a_redis_that_takes_no_writes(tmp_path: Path) -> None:
 
 async def test_a_script_that_redis_forgot(pool: ArqRedis) -> None:
     """Many calls of it take one more round trip, the first time."""
-    await pool.zadd("queue", {"job": 1e14})
-    calls = [(0, 5, "queue"), (0, 5, "other")]
-    for script in (Script("later"), Script("later")):
+    await pool.zadd("queue", {"job": 5})
+    calls = [("queue", 5), ("other", 5)]
+    for script in (Script("front"), Script("front")):
         for _ in range(2):
-            assert await script.many(pool, calls) == [[b"job", b"100000000000000"], []]
+            assert await script.many(pool, calls) == [[b"job"], []]
         await pool.script_flush()
     assert await script.many(pool, calls[1:]) == [[]]

@@ -36,6 +36,7 @@ from arq_status import Status, StatusClient
 from arq_status._model.record import State, StoredRecord
 from arq_status._redis import keys
 from arq_status._redis.batch import Row
+from arq_status._redis.recovery import recover_orphans
 from arq_status._redis.store import Store
 from tests.fuzzing import examples
 
@@ -423,7 +424,8 @@ class Races(RuleBasedStateMachine):
 
     @rule()
     def count(self) -> None:
-        """Counts tell the same; they end the records of jobs that no worker ends any more."""
+        """Counts tell the same, once records that no worker ends any more are ended."""
+        self.do(recover_orphans(Store(self.redis)))
         counts = self.do(self.client.counts())
         found = [status for status, number in counts.items() for _ in range(number)]
         allowed = self.allowed()
@@ -437,6 +439,11 @@ class Races(RuleBasedStateMachine):
     def settle(self, allowed: set[Status | None]) -> None:
         """What a list or count does to the record of a job that is over."""
         record = self.record
+        if record is not None and record.ended is None and self.live:
+            if record.state is not State.DELETED and record.enqueued_ms != self.run:
+                # it is of an earlier run
+                self.record = None
+            return
         if record is None or self.live or record.ended is not None:
             return
         if record.worker in self.living and self.result is not None:

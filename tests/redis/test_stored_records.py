@@ -302,7 +302,9 @@ KINDS: dict[str, MakeKey] = {
 KEYS = [
     *(own_key(name) for name in (
         "job:job", "data:job", "workers", "worker:host:1:gone", "functions", "announced",
-        "queues", "running:host:1:gone", "pending:arq:queue", "ended:complete:1800000", "ended",
+        "queues", "running:host:1:gone", "retrying:arq:queue", "waiting:arq:queue",
+        "interrupted:arq:queue", "recorded:arq:queue", "functions:seen",
+        "ended:complete:1800000", "ended",
         "stops",
     )),
     "arq:queue", "arq:job:job", "arq:result:job", "arq:in-progress:job", "arq:retry:job",

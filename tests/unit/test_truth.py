@@ -172,14 +172,11 @@ TABLE = [
     # live; what is left here of the in-progress keys outlived a recorded end
     Row(WAITS, ANY_PROGRESS, {"retrying", "retrying, worker alive"}, ANY_RESULT, Status.RETRYING),
     Row(TIMELESS, ANY_PROGRESS, {"other run, retrying"}, ANY_RESULT, Status.RETRYING),
-    Row(WAITS, ANY_PROGRESS, {"alive", "dead", "cut off"}, ANY_RESULT, Status.INTERRUPTED),
-    Row(
-        TIMELESS,
-        ANY_PROGRESS,
-        {"other run, alive", "other run, dead"},
-        ANY_RESULT,
-        Status.INTERRUPTED,
-    ),
+    # the key was evicted
+    Row(WAITS, {"none"}, {"alive"}, ANY_RESULT, Status.WORKING),
+    Row(TIMELESS, {"none"}, {"other run, alive"}, ANY_RESULT, Status.WORKING),
+    Row(WAITS, ANY_PROGRESS, {"dead", "cut off"}, ANY_RESULT, Status.INTERRUPTED),
+    Row(TIMELESS, ANY_PROGRESS, {"other run, dead"}, ANY_RESULT, Status.INTERRUPTED),
     Row({"deferred"}, ANY_PROGRESS, ANY_RECORD, ANY_RESULT, Status.DEFERRED),
     Row(WAITS, ANY_PROGRESS, ANY_RECORD, ANY_RESULT, Status.QUEUED),
     # not live

@@ -1,5 +1,6 @@
--- The jobs that arq began in a worker and of which no record tells yet.
+-- Note the jobs that arq began in a worker and of which there is no record yet.
 -- ARGV: worker, ms to keep them, ids...
+-- Answer: 1.
 local key = K.begun .. ARGV[1]
 redis.call('DEL', key)
 for i = 3, #ARGV do redis.call('SADD', key, ARGV[i]) end

@@ -1,7 +1,8 @@
--- Takes a job that waits out of its queue, unless something of it changed since it was looked at.
--- ARGV: channel, id, the record seen (or nothing), in-progress key seen (ms since the epoch at which
--- it expires, -1 for never, -2 for none), whether to drop that key (0/1), its last record (JSON
--- text), queues...; answers 1, or 0 where something changed.
+-- Take a job that is not running out of its queue, unless something of it changed since it was read.
+-- ARGV: channel, id, the stored record that was read (or nothing), when the in-progress key that was
+-- read expires (ms; -1 for never, -2 for none), "drop" to drop that key or "keep", its last record
+-- (JSON text), queues...
+-- Answer: 1, or 0 where something changed.
 local id, in_progress = ARGV[2], K.arq_in_progress .. ARGV[2]
 local queues = announced_queues()
 for i = 7, #ARGV do queues[#queues + 1] = ARGV[i] end
@@ -9,17 +10,18 @@ local old, last = record_of(ARGV[3]), record_of(ARGV[6])
 if (read('GET', K.record .. id) or '') ~= ARGV[3] or not is_live(id, queues) then return 0 end
 if not same_expiry(redis.call('PTTL', in_progress), tonumber(ARGV[4])) then return 0 end
 
--- A worker that is about to begin the job watches this key: it has to give the job up.
-if ARGV[4] == '-2' or ARGV[5] == '1' then
+-- A worker that is about to begin the job watches this key, and so it has to give the job up.
+if ARGV[4] == '-2' or ARGV[5] == 'drop' then
   redis.call('SET', in_progress, '1')
   redis.call('DEL', in_progress)
 else
   redis.call('SET', in_progress, '1', 'KEEPTTL')
 end
 for _, queue in ipairs(queues) do read('ZREM', queue, id) end
-if old and number(old.r) ~= 0 and old.r ~= last.r then redis.call('DEL', K.data .. id, K.payload .. id) end
+local run = old and number(old[F.enqueued_ms])
+if run and run ~= 0 and run ~= last[F.enqueued_ms] then redis.call('DEL', K.data .. id, K.payload .. id) end
 write('SADD', K.ended_sets, put(id, ARGV[6], last, old))
-keep_payload(id, last.r)
+keep_payload(id, last[F.enqueued_ms])
 expire_belongings(id, last)
 redis.call('DEL', K.arq_job .. id, K.arq_retry .. id)
 read('ZREM', K.arq_abort, id)

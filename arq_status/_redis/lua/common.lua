@@ -1,20 +1,21 @@
--- What the scripts share: each gets the functions that it uses. K.<name> stands for a key.
+-- What the scripts share: each gets the functions that it uses. `K.name` stands for a key or a limit,
+-- `F.name` for the letter of a stored record's field, `S.name` for a state.
 
--- A record, with what its text leaves out (see `Track.encode`).
+-- Decode a stored record, with the defaults of what its text leaves out (see `StoredRecord.encode`).
 local function record_of(raw)
   if type(raw) ~= 'string' then return nil end
   local ok, record = pcall(cjson.decode, raw)
-  -- halves of surrogates: damage, but no reason to lose the rest
+  -- halves of surrogates are damage, but no reason to lose the rest
   if not ok then ok, record = pcall(cjson.decode, (string.gsub(raw, '\\u[dD]%x%x%x', '?'))) end
   if not ok or type(record) ~= 'table' then return nil end
-  if record.s == nil and record.e then record.s = 'complete' end
-  if record.n == nil then record.n = 1 end
-  if record.z == nil then record.z = tonumber(K.default_expires) end
+  if record[F.state] == nil and record[F.ended] then record[F.state] = S.complete end
+  if record[F.job_try] == nil then record[F.job_try] = 1 end
+  if record[F.expires] == nil then record[F.expires] = tonumber(K.default_expires) end
   return record
 end
 
 local function number(value)
-  -- beyond are only damaged ones: infinities, NaN
+  -- what is beyond is damage: infinities, NaN
   return type(value) == 'number' and math.abs(value) < 1e15 and value or 0
 end
 
@@ -26,14 +27,14 @@ local function text(value, default)
   return type(value) == 'string' and value or default
 end
 
--- A read that takes a key of the wrong type for a missing one.
+-- Like `redis.call`, but an error, as of a key of the wrong type, reads as nil.
 local function read(...)
   local reply = redis.pcall(...)
   if type(reply) == 'table' and reply.err then return false end
   return reply
 end
 
--- A write that replaces a key of the wrong type.
+-- Like `redis.call`, but replaces a key of the wrong type.
 local function write(command, key, ...)
   local reply = redis.pcall(command, key, ...)
   if type(reply) == 'table' and reply.err then
@@ -45,15 +46,34 @@ local function write(command, key, ...)
 end
 
 local function has_ended(record)
-  return type(record.e) == 'number'
+  return type(record[F.ended]) == 'number'
 end
 
--- The index in which a record's job stands: by state, and where in it.
+-- When a record's job ended, or else last changed.
+local function last_time(record)
+  return number(record[F.enqueued_ms]) + number(record[F.ended] or record[F.updated])
+end
+
+local function queue_of(record)
+  return text(record[F.queue], K.arq_queue)
+end
+
+-- The index that holds a record's job.
 local function index_of(record)
-  if record.s == 'deleted' then return nil end
-  if has_ended(record) then return K.ended .. tostring(record.s) .. ':' .. integer(number(record.z)) end
-  if record.s == 'working' then return K.running .. text(record.w, '') end
-  return K.pending .. text(record.q, K.arq_queue)
+  local state = record[F.state]
+  if state == S.deleted then return nil end
+  if has_ended(record) then return K.ended .. tostring(state) .. ':' .. integer(number(record[F.expires])) end
+  if state == S.working then return K.running .. text(record[F.worker], '') end
+  if state == S.retrying then return K.retrying .. queue_of(record) end
+  if state == S.interrupted then return K.interrupted .. queue_of(record) end
+  if state == S.waiting then return K.waiting .. queue_of(record) end
+end
+
+-- The index of its queue's jobs that are neither queued nor deferred, if it is one of them.
+local function recorded_index_of(record)
+  local state = record[F.state]
+  if has_ended(record) or state ~= S.working and state ~= S.retrying and state ~= S.interrupted then return nil end
+  return K.recorded .. queue_of(record)
 end
 
 local function stored_record(id)
@@ -66,7 +86,7 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000 + 0.5)
 end
 
--- The workers that died last and took no leave: {name, last heartbeat, description, ...}
+-- The last workers that died without deregistering: {name, last heartbeat, description, ...}.
 local function dead_workers(silent_since)
   local found = {}
   local dead = read('ZREVRANGEBYSCORE', K.workers, silent_since, '-inf', 'WITHSCORES', 'LIMIT', 0, 100) or {}
@@ -79,10 +99,10 @@ local function dead_workers(silent_since)
   return found
 end
 
--- Those that tracked workers announced, and arq's own.
+-- The queues that tracked workers announced, and arq's own.
 local function announced_queues()
   local queues, seen = {K.arq_queue}, {[K.arq_queue] = true}
-  for _, queue in ipairs(read('SMEMBERS', K.queues) or {}) do
+  for _, queue in ipairs(read('ZRANGE', K.queues, 0, -1) or {}) do
     if not seen[queue] then
       seen[queue] = true
       queues[#queues + 1] = queue
@@ -91,12 +111,15 @@ local function announced_queues()
   return queues
 end
 
-local function queues_of(given)
-  if #given > 0 then return given end
-  return announced_queues()
+-- The queues that the arguments name from one on; without any, those that were announced.
+local function queues_from(first)
+  if not ARGV[first] then return announced_queues() end
+  local queues = {}
+  for i = first, #ARGV do queues[#queues + 1] = ARGV[i] end
+  return queues
 end
 
--- The queue that holds the job and its score there.
+-- The queue that holds the job and its score there, or false.
 local function queued(id, queues)
   for _, queue in ipairs(queues) do
     local score = read('ZSCORE', queue, id)
@@ -109,8 +132,9 @@ local function is_live(id, queues)
   return redis.call('EXISTS', K.arq_job .. id) == 1 or queued(id, queues) ~= false
 end
 
+-- Tell subscribers which jobs changed. A user without the permission loses only that.
 local function publish(channel, ids)
-  if #ids > 0 then redis.call('PUBLISH', channel, cjson.encode(ids)) end
+  if #ids > 0 then redis.pcall('PUBLISH', channel, cjson.encode(ids)) end
 end
 
 -- The enqueue time (ms) as the default pickle of a job or a result spells it. Written by arithmetic,
@@ -121,43 +145,59 @@ local function enqueue_time_bytes(ms)
     floor(ms / 16777216) % 256, floor(ms / 4294967296) % 256, floor(ms / 1099511627776) % 256)
 end
 
--- Keeps arq's payload of a run that may not complete, as long as its record stands. For `retry`.
-local function keep_payload(id, run)
-  local size = read('STRLEN', K.arq_job .. id)
-  if not size or size == 0 or size > tonumber(K.largest_payload) then return end
-  local tail, wanted = redis.call('GETRANGE', K.arq_job .. id, -32, -1), enqueue_time_bytes(run)
-  -- by now another run may have the id; other serializers do not tell
-  if string.find(tail, string.sub(wanted, 1, -7), 1, true) and not string.find(tail, wanted, 1, true) then return end
-  redis.call('COPY', K.arq_job .. id, K.payload .. id)
-  redis.call('PERSIST', K.payload .. id)
+-- Whether arq's payload is of the run that was enqueued then; nil where there is none or, as with a
+-- serializer of the user's own, it does not tell.
+local function payload_is_of(id, enqueued)
+  local tail, wanted = read('GETRANGE', K.arq_job .. id, -32, -1) or '', enqueue_time_bytes(enqueued)
+  if string.find(tail, wanted, 1, true) then return true end
+  if string.find(tail, string.sub(wanted, 1, -7), 1, true) then return false end
 end
 
--- Puts a record in the place of an older one, in the indexes as well. Of an ended job it answers the
--- name of its set, which is to stand among `ended_sets`.
+-- Keep arq's payload of a run that may not complete, for `retry`. Answers how many bytes that took.
+local function keep_payload(id, enqueued)
+  local size = read('STRLEN', K.arq_job .. id)
+  if not size or size == 0 or size > tonumber(K.largest_payload) then return 0 end
+  -- by now another run may have the id
+  if payload_is_of(id, enqueued) == false then return 0 end
+  redis.call('COPY', K.arq_job .. id, K.payload .. id)
+  redis.call('PERSIST', K.payload .. id)
+  return size
+end
+
+-- Replace a stored record, and have the indexes follow: nothing else changes either. Of an ended job
+-- it answers the name of its set, which has to be added to `ended_sets`.
 local function put(id, raw, new, old)
   local index, before = index_of(new), old and index_of(old)
   if before and before ~= index then read('ZREM', before, id) end
-  if not has_ended(new) then
-    if before ~= index then
-      write('ZADD', index, integer(new.r + new.u), id)
-      -- whoever looks for a worker's jobs must find it, also if it has not sent a heartbeat yet
-      if new.s == 'working' then write('ZADD', K.workers, 'NX', now_ms(), text(new.w, '')) end
-    end
-    redis.call('SET', K.record .. id, raw)
-    return
+  local recorded, recorded_before = recorded_index_of(new), old and recorded_index_of(old)
+  if recorded_before and recorded_before ~= recorded then read('ZREM', recorded_before, id) end
+  if has_ended(new) then
+    local ended, expires = new[F.enqueued_ms] + new[F.ended], new[F.expires]
+    write('ZADD', index, integer(ended), id)
+    -- the clock started when the job ended, however late that is written
+    local left = math.max(1, math.min(expires, ended + expires - now_ms()))
+    redis.call('SET', K.record .. id, raw, 'PX', integer(left))
+    return string.sub(index, #K.ended + 1)
   end
-  write('ZADD', index, integer(new.r + new.e), id)
-  -- what is said after the end does not put the clock back
-  local left = old and has_ended(old) and old.r == new.r and old.e == new.e and redis.call('PTTL', K.record .. id) or -1
-  redis.call('SET', K.record .. id, raw, 'PX', left > 0 and left or integer(new.z))
-  return string.sub(index, #K.ended + 1)
+  write('ZADD', index, integer(last_time(new)), id)
+  if recorded then
+    local due, due_before = number(new[F.due]), old and number(old[F.due])
+    if recorded ~= recorded_before or due ~= due_before then
+      write('ZADD', recorded, integer(new[F.enqueued_ms] + due), id)
+    end
+  end
+  -- whoever looks for a worker's jobs must find it, also if it has not sent a heartbeat yet
+  if new[F.state] == S.working and before ~= index then
+    write('ZADD', K.workers, 'NX', now_ms(), text(new[F.worker], ''))
+  end
+  redis.call('SET', K.record .. id, raw)
 end
 
--- What belongs to the record of an ended job goes when the record goes.
+-- What belongs to the record of an ended job expires with it.
 local function expire_belongings(id, record)
   local left = redis.call('PTTL', K.record .. id)
   redis.call('PEXPIRE', K.data .. id, left)
-  if record.s == 'complete' then
+  if record[F.state] == S.complete then
     redis.call('DEL', K.payload .. id)
   else
     redis.call('PEXPIRE', K.payload .. id, left)

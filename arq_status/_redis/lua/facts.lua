@@ -1,31 +1,43 @@
 -- Everything that decides about jobs, read at one moment.
--- ARGV: version of what is known of the workers' announcements; a character that tells how (see
--- `Lookup`) and the queues, with byte 255 between them; ids...
--- Answers: a row per id (see `Lookup`), and unless these say it all: time in ms, or 0 where no row
--- needs it; dead workers; {version, queues, options} where that has changed, or false.
--- Of a job whose status alone is asked for instead, where they tell it: the state of its record, or
--- false and its score in the queue.
+-- ARGV: the version of the workers' announcements that the reader knows; how to look and where: words
+-- with spaces between, then the queues, byte 255 before each; ids...
+-- Words: "fields" asks for the stored fields, "follow" to look into the queues that it finds
+-- announced instead, "short" for no more of a payload than a long list needs, "whole" for all of it,
+-- "status" for one job's status alone.
+-- Answer: {"facts", time in ms, rows, dead workers, {version, queues, options} if the reader does not
+-- know them, else false}; the last two only if some row is "open". There may be fewer rows than ids,
+-- so that no call takes long, but for one at least. A row:
+--   {"unknown"}
+--   {"ended", record, fields}        the record tells all there is to tell
+--   {"waiting", job, queue, score}   for its first try, and nothing is stored
+--   {"open", record, fields, job's length, start and end, queue, score, ms that the in-progress key
+--    lives, tries, worker that was lost with it, result's length, start and end, ms that the result
+--    lives, last heartbeat of the record's worker}
+-- For a status instead, if they tell it: {"ended", state}, {"waiting", score, time in ms} or
+-- {"unknown"}.
 
 -- What most are asked about comes first: a job that has ended, or one that waits for its first try.
 -- Making a function takes longer than answering these, and so none is made before they are.
-local how, listed = string.byte(ARGV[2]) - 48, string.sub(ARGV[2], 2)
-local with_fields, follow, for_status = how % 2 == 1, how % 4 > 1, how > 15
-local head = how % 16 > 7 and 1048576 or how % 8 > 3 and 1024 or 65536
-local look = for_status and 1 or head
-local queues = {listed}
-if string.find(listed, '\255', 1, true) then
-  queues = {}
-  for queue in string.gmatch(listed, '[^\255]+') do queues[#queues + 1] = queue end
+local words, place = ARGV[2], string.find(ARGV[2], '\255', 1, true)
+local queues = {}
+if place then
+  words = string.sub(ARGV[2], 1, place - 1)
+  for queue in string.gmatch(string.sub(ARGV[2], place), '\255([^\255]*)') do queues[#queues + 1] = queue end
 end
+local with_fields, for_status = string.find(words, 'fields', 1, true), string.find(words, 'status', 1, true)
+local head = string.find(words, 'whole', 1, true) and 1048576 or string.find(words, 'short', 1, true) and 1024 or 65536
+local first_bytes = for_status and 1 or head
+-- calls and bytes that are left until Redis has been held up for long enough
+local calls, bytes = 8000, 1048576
 
-local rows, known, open = {}, false, false
+local rows, known, open, last = {}, false, false, 3
 for i = 3, #ARGV do
   local id, row, queue, score = ARGV[i], false, nil, nil
   local both = redis.call('MGET', K.record .. id, K.announced)
   local raw = both[1]
   known = (both[2] or '') == ARGV[1]
-  if not known then break end
-  local job = redis.pcall('GETRANGE', K.arq_job .. id, 0, look - 1)
+  if not known then last = #ARGV break end
+  local job = redis.pcall('GETRANGE', K.arq_job .. id, 0, first_bytes - 1)
   for q = 1, #queues do
     score = redis.pcall('ZSCORE', queues[q], id)
     if score then queue = queues[q] break end
@@ -33,10 +45,10 @@ for i = 3, #ARGV do
   if job == '' and not queue then
     local result = redis.pcall('GETRANGE', K.arq_result .. id, 0, 255)
     if not raw then
-      if result == '' then row = {false} end
-    elseif string.find(raw, '"e":', 1, true) then
+      if result == '' then row = {'unknown'} end
+    elseif string.find(raw, '"' .. F.ended .. '":', 1, true) then
       -- the result of the run whose end the record tells has nothing to add
-      local told, run = result == '', string.match(raw, '^{"r":(%d+),')
+      local told, run = result == '', string.match(raw, '^{"' .. F.enqueued_ms .. '":(%d+),')
       if not told and run and #run < 15 and type(result) == 'string' then
         local floor = math.floor
         told = string.find(result, '\140\2et\148\138\6' .. string.char(run % 256, floor(run / 256) % 256,
@@ -44,52 +56,69 @@ for i = 3, #ARGV do
           floor(run / 1099511627776) % 256), 1, true)
       end
       if told then
-        -- no text in a record can contain this: quotes in there are escaped
-        row = {for_status and (string.match(raw, '"s":"(%a+)"') or 'complete') or raw}
+        if for_status then
+          -- no text in a record can contain this: quotes in there are escaped
+          row = {'ended', string.match(raw, '"' .. F.state .. '":"(%a+)"') or S.complete}
+        else
+          row = {'ended', raw, false}
+          bytes = bytes - #raw
+        end
         if with_fields then
-          row[2] = redis.pcall('HGETALL', K.data .. id)
-          if row[2].err then row = false end
+          row[3] = redis.pcall('HGETALL', K.data .. id)
+          if row[3].err then
+            row = false
+          else
+            for f = 1, #row[3] do bytes = bytes - #row[3][f] end
+          end
         end
       end
     end
   elseif not raw and type(score) == 'string' and type(job) == 'string' and (for_status or #job < head)
       and redis.call('EXISTS', K.arq_in_progress .. id) == 0 then
-    row = for_status and {false, score} or {false, false, job, queue, score}
+    row = {'waiting', job, queue, score}
+    bytes = bytes - #job
   end
-  if for_status and row then return row end
-  rows[i - 2], open = row, open or not row
+  if for_status and row then
+    if queue then
+      local time = redis.call('TIME')
+      return {'waiting', score, time[1] * 1000 + math.floor(time[2] / 1000 + 0.5)}
+    end
+    return row
+  end
+  rows[i - 2], open, last = row, open or not row, i
+  calls = calls - 8 - #queues
+  if calls < 0 or bytes < 0 then break end
 end
-if known and not open then return {rows} end
+if known and not open then
+  local time = redis.call('TIME')
+  return {'facts', time[1] * 1000 + math.floor(time[2] / 1000 + 0.5), rows}
+end
 
 -- @common
 
-local news = false
+local now, news = now_ms(), false
 if not known then
   news = {read('GET', K.announced) or '', announced_queues(), read('HGETALL', K.functions) or {}}
-  if follow then queues = news[2] end
+  if string.find(words, 'follow', 1, true) then queues = news[2] end
 end
 
+-- A value's length, its start and, where that is not all, its end.
 local function value_of(key, from)
   local length = read('STRLEN', key)
   -- false: a key of the wrong type
   if not length or length == 0 then return length or 1, '', '' end
   local first = read('GETRANGE', key, 0, from - 1)
+  bytes = bytes - #first
   if length <= from then return length, first, '' end
   return length, first, read('GETRANGE', key, -512, -1)
-end
-
--- Only where a job may be with a worker.
-local now
-local function clock()
-  if not now then now = now_ms() end
-  return now
 end
 
 -- Only where a try may be in progress of which no record tells.
 local dead
 local function lost_with(id)
-  if not dead then dead = dead_workers(clock() - tonumber(K.dead_after)) end
+  if not dead then dead = dead_workers(now - tonumber(K.dead_after)) end
   for i = 1, #dead, 3 do
+    calls = calls - 1
     if read('SISMEMBER', K.begun .. dead[i], id) == 1 then return dead[i] end
   end
   return false
@@ -97,46 +126,60 @@ end
 
 local function payload_of(id, record)
   local key = K.arq_job .. id
-  local job, first, last = value_of(key, record and math.min(head, 512) or head)
-  if record and job > 512 and number(record.r) > 0
-      and not string.find(last, enqueue_time_bytes(record.r), 1, true) then
+  local job, first, tail = value_of(key, record and math.min(head, 512) or head)
+  local run = record and number(record[F.enqueued_ms]) or 0
+  if record and job > 512 and run > 0 and not string.find(tail, enqueue_time_bytes(run), 1, true) then
     return value_of(key, head)
   end
-  return job, first, last
+  return job, first, tail
+end
+
+local function fields_of(id)
+  local fields = read('HGETALL', K.data .. id) or {}
+  for _, part in ipairs(fields) do bytes = bytes - #part end
+  return fields
 end
 
 local function row_of(id)
   local raw = read('GET', K.record .. id)
   local record = record_of(raw)
   local queue, score = queued(id, queues)
-  local ongoing, tries, lost = read('PTTL', K.arq_in_progress .. id) or -2, false, false
-  if ongoing ~= -2 then
-    clock()
+  local key_left, tries, lost = read('PTTL', K.arq_in_progress .. id) or -2, false, false
+  if key_left ~= -2 then
     tries = read('GET', K.arq_retry .. id)
-    if not record or record.s ~= 'working' or number(record.n) < (tonumber(tries) or 0) then
+    if not record or record[F.state] ~= S.working or number(record[F.job_try]) < (tonumber(tries) or 0) then
       lost = lost_with(id)
     end
   end
   local job, job_head, job_tail = payload_of(id, record)
-  local result, result_head, result_tail = 0, '', ''
+  local result, result_head, result_tail, result_left = 0, '', '', -2
   -- arq takes an empty payload for a missing one
   if job == 0 and not queue then
     result, result_head, result_tail = value_of(K.arq_result .. id, head)
-    if record and has_ended(record) and number(record.r) > 0
-        and string.find(string.sub(result_head, 1, 256), enqueue_time_bytes(record.r), 1, true) then
+    result_left = read('PTTL', K.arq_result .. id) or -2
+    local run = record and has_ended(record) and number(record[F.enqueued_ms]) or 0
+    if run > 0 and string.find(string.sub(result_head, 1, 256), enqueue_time_bytes(run), 1, true) then
       result, result_head, result_tail = 0, '', ''
     end
   end
   local beat = false
-  if record and not record.e and type(record.w) == 'string' then
-    clock()
-    beat = read('ZSCORE', K.workers, record.w)
+  if record and not record[F.ended] and type(record[F.worker]) == 'string' then
+    beat = read('ZSCORE', K.workers, record[F.worker])
   end
+  bytes, calls = bytes - #(raw or ''), calls - 12 - #queues
   return {
-    raw, with_fields and record and read('HGETALL', K.data .. id) or false,
-    job, job_head, job_tail, queue, score, ongoing, tries, lost, result, result_head, result_tail, beat,
+    'open', raw, with_fields and record and fields_of(id) or false, job, job_head, job_tail, queue, score,
+    key_left, tries, lost, result, result_head, result_tail, result_left, beat,
   }
 end
 
-for i = 3, #ARGV do rows[i - 2] = rows[i - 2] or row_of(ARGV[i]) end
-return {rows, now or 0, dead or {}, news}
+for i = 3, last do
+  if not rows[i - 2] then
+    if i > 3 and (calls < 0 or bytes < 0) then
+      for later = i - 2, last do rows[later] = nil end
+      break
+    end
+    rows[i - 2] = row_of(ARGV[i])
+  end
+end
+return {'facts', now, rows, dead or {}, news}

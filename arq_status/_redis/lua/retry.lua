@@ -1,15 +1,16 @@
--- Puts an ended job back into its queue, unless something of it changed since it was looked at.
--- ARGV: channel, id, the record seen, queue, score, ms that arq's payload lives, the
--- record of the job that waits (JSON text), queues...; answers 1, or 0 where that cannot be.
+-- Put an ended job back into its queue, unless something of it changed since it was read.
+-- ARGV: channel, id, the stored record that was read, queue, score, ms that arq's payload lives, the
+-- record of the waiting job (JSON text), queues...
+-- Answer: 1, or 0 where that cannot be.
 local id, queue = ARGV[2], ARGV[4]
-if read('GET', K.record .. id) ~= ARGV[3] or is_live(id, queues_of({unpack(ARGV, 8)})) then return 0 end
+if read('GET', K.record .. id) ~= ARGV[3] or is_live(id, queues_from(8)) then return 0 end
 local payload = read('GET', K.payload .. id)
 if not payload then return 0 end
 redis.call('SET', K.arq_job .. id, payload, 'PX', ARGV[6])
 redis.call('ZADD', queue, ARGV[5], id)
 redis.call('PERSIST', K.payload .. id)
 redis.call('DEL', K.data .. id, K.arq_result .. id, K.arq_retry .. id, K.arq_in_progress .. id)
--- what was asked of the job before is not meant for it now
+-- what was asked of the job before is not meant for this run of it
 read('ZREM', K.arq_abort, id)
 read('HDEL', K.stops, id)
 put(id, ARGV[7], record_of(ARGV[7]), record_of(ARGV[3]))

@@ -1,22 +1,20 @@
--- Fields from outside the job.
--- ARGV: channel, id, record of a job that waits (JSON text), fields [name, JSON text, ...], queues...
--- Answers 1, or 0 where there is neither a live job nor a record.
+-- Store fields from outside the job.
+-- ARGV: channel, id, the record of a waiting job (JSON text), fields (JSON text [name, JSON text,
+-- ...]), queues...
+-- Answer: 1, or 0 where there is neither a live job nor a record.
 local id, waiting = ARGV[2], record_of(ARGV[3])
-local old = stored_record(id)
--- a payload that does not tell its run waits for another than the one that ended
-local is_earlier = old and has_ended(old) and waiting.r == 0
+local old, run = stored_record(id), waiting[F.enqueued_ms]
+local old_run = old and number(old[F.enqueued_ms])
+-- a payload that does not tell its run waits for another one than that which ended
+local is_earlier = old and has_ended(old) and run == 0
     and redis.call('EXISTS', K.arq_job .. id) == 1 and redis.call('EXISTS', K.arq_in_progress .. id) == 0
-local known = old and not is_earlier and old.s ~= 'deleted'
-    and (number(old.r) == waiting.r or number(old.r) == 0 or waiting.r == 0)
+local known = old and not is_earlier and old[F.state] ~= S.deleted
+    and (old_run == run or old_run == 0 or run == 0)
 
 if not known then
-  if not is_live(id, queues_of({unpack(ARGV, 5)})) then return 0 end
-  if old then
-    local before = index_of(old)
-    if before then read('ZREM', before, id) end
-  end
+  if not is_live(id, queues_from(5)) then return 0 end
   redis.call('DEL', K.data .. id, K.payload .. id)
-  put(id, ARGV[3], waiting)
+  put(id, ARGV[3], waiting, old)
 end
 local fields = cjson.decode(ARGV[4])
 for i = 1, #fields, 2 do write('HSET', K.data .. id, fields[i], fields[i + 1]) end

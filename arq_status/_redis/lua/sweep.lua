@@ -1,7 +1,7 @@
--- Takes out of the indexes what has expired, at most so many entries.
--- ARGV: now in ms, most entries.
--- Answers 1 where there is more to do.
-local now, budget, more = tonumber(ARGV[1]), tonumber(ARGV[2]), 0
+-- Drop what has expired from the indexes, and forget workers, queues and functions that are gone.
+-- ARGV: most entries of the indexes.
+-- Answer: 1 where there is more to do, else 0.
+local now, budget, more = now_ms(), tonumber(ARGV[1]), 0
 for _, name in ipairs(read('SMEMBERS', K.ended_sets) or {}) do
   local index, expires = K.ended .. name, tonumber(string.match(name, ':(%d+)$'))
   local expired = expires and read('ZCOUNT', index, '-inf', integer(now - expires)) or 0
@@ -12,15 +12,30 @@ for _, name in ipairs(read('SMEMBERS', K.ended_sets) or {}) do
   budget = math.max(0, budget - expired)
   if redis.call('EXISTS', index) == 0 then redis.call('SREM', K.ended_sets, name) end
 end
--- stops of jobs that ended without a record
-for _, id in ipairs(read('HKEYS', K.stops) or {}) do
+
+-- stops of jobs that ended without a record; chance finds them all in the end
+for _, id in ipairs(read('HRANDFIELD', K.stops, 100) or {}) do
   if redis.call('EXISTS', K.arq_job .. id) == 0 then redis.call('HDEL', K.stops, id) end
 end
-local silent_since = integer(now_ms() - tonumber(K.dead_after))
-for _, worker in ipairs(read('ZRANGEBYSCORE', K.workers, '-inf', silent_since) or {}) do
+
+local silent_since = integer(now - tonumber(K.dead_after))
+for _, worker in ipairs(read('ZRANGEBYSCORE', K.workers, '-inf', silent_since, 'LIMIT', 0, 500) or {}) do
   -- a dead worker's description stays as long as jobs may be found that it had begun
   if redis.call('EXISTS', K.running .. worker, K.worker .. worker) == 0 then
     redis.call('ZREM', K.workers, worker)
   end
 end
+
+local unannounced_since, forgotten = integer(now - tonumber(K.forgotten_after)), 0
+for _, queue in ipairs(read('ZRANGEBYSCORE', K.queues, '-inf', unannounced_since, 'LIMIT', 0, 1000) or {}) do
+  local indexes = {K.retrying .. queue, K.interrupted .. queue, K.waiting .. queue, K.recorded .. queue}
+  if redis.call('EXISTS', queue, unpack(indexes)) == 0 then
+    forgotten = forgotten + redis.call('ZREM', K.queues, queue)
+  end
+end
+for _, name in ipairs(read('ZRANGEBYSCORE', K.functions_seen, '-inf', unannounced_since, 'LIMIT', 0, 500) or {}) do
+  read('HDEL', K.functions, name)
+  forgotten = forgotten + redis.call('ZREM', K.functions_seen, name)
+end
+if forgotten > 0 then redis.call('SET', K.announced, table.concat(redis.call('TIME'), '.')) end
 return more

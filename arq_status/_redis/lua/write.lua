@@ -1,42 +1,66 @@
--- Writes a batch of records, each unless a newer one stands there.
+-- Write a batch of stored records, each unless what is stored is to stay (see `is_newer`).
 -- ARGV: channel, rows, and for every expiry in ms of jobs that completed before anything of them was
 -- written: that expiry, rows. Byte 255 stands behind each part of a row.
--- A row: id, "first" (of a try), "later" or the version that a guess at the end is made of, record as
--- JSON text, nothing or fields as JSON [name, JSON text, ...].
--- One of a job that completed: id, end in ms, record.
--- Answers {time in ms, {id of a job that was asked to stop, ...}}.
+-- A row: id, "first" (of a try), "later" or the version of the record that a guess at the end is based
+-- on, record (JSON text), nothing or fields (JSON text [name, JSON text, ...]).
+-- A row of a job that completed: id, end in ms, record.
+-- Answer: {time in ms, {id of a job that was asked to stop, ...}, rows not written yet}.
 
-local function is_newer(old, new, kind)
-  if not old or number(old.r) == 0 then return true end
-  if number(old.r) ~= new.r then
-    if old.r < new.r then return true end
-    -- a job that was cancelled when a worker had it already, or in a queue that nobody knew: a worker
-    -- finds no payload, hence no run
-    if new.r == 0 and has_ended(old) and (old.s == 'stopped' or number(new.e) - old.r - old.e < 5000) then return false end
-    -- a run that began after what stands there had ended, enqueued where the clock is behind
-    return kind == 'first' and old.s ~= 'deleted' and has_ended(old)
-      and new.r + number(new.b or new.u or new.e) > old.r + old.e
+-- Of several runs of an id.
+local function is_newer_run(id, old, new)
+  if payload_is_of(id, new[F.enqueued_ms]) then return true end
+  local old_run = number(old[F.enqueued_ms])
+  if payload_is_of(id, old_run) then return false end
+  if old_run == 0 and not has_ended(old) then return true end
+  local before, began = last_time(old), new[F.started]
+  -- a job that was cancelled when a worker had it already: that finds no payload, hence no run
+  if new[F.enqueued_ms] == 0 and has_ended(old) and not began then
+    return old[F.state] ~= S.stopped and last_time(new) - before >= 5000
   end
-  if old.s == 'deleted' then return false end
-  -- when a try was due tells those after `retry` from those before it
-  local due, old_due = new.d or 0, number(old.d)
-  if due ~= old_due then return due > old_due end
-  if old.s == 'waiting' then return true end
-  if number(old.n) ~= new.n then return number(old.n) < new.n end
-  local seen = tonumber(kind)
-  if seen then return not has_ended(old) and number(old.v) <= seen end
-  -- a worker that was only thought dead knows better than those who thought so
-  if has_ended(new) then return not has_ended(old) or old.s == new.s or old.s == 'interrupted' end
-  return not has_ended(old) and number(old.v) < new.v
+  return new[F.enqueued_ms] + (began or new[F.ended] or new[F.updated]) >= before
 end
 
-local changed, stopping, ended_sets = {}, {}, {}
+local function is_of_other_worker(old, new)
+  local before, now = text(old[F.worker], ''), text(new[F.worker], '')
+  -- an end tells the name without its random part
+  return before ~= '' and now ~= '' and before ~= now and string.sub(before, 1, #now + 1) ~= now .. ':'
+end
+
+-- Whether a row replaces what is stored: the precedence of writes.
+local function is_newer(id, old, new, kind)
+  local seen = tonumber(kind)
+  if not old then return not seen end
+  local try, old_try, ended = new[F.job_try], number(old[F.job_try]), has_ended(old)
+  local same_run = number(old[F.enqueued_ms]) == new[F.enqueued_ms]
+  -- a guess counts as long as nothing was written since
+  if seen then return not ended and number(old[F.version]) <= seen and (try == old_try or not same_run) end
+  if not same_run then return is_newer_run(id, old, new) end
+  if old[F.state] == S.deleted then return false end
+  local was_retried = number(old[F.generation]) > 1
+  local same_due = number(new[F.due]) == number(old[F.due])
+  if old[F.state] == S.waiting then return not was_retried or kind == 'first' and same_due end
+  if try < old_try then return false end
+  if try > old_try then
+    -- arq counts the tries anew after `retry`: this one may be from before it
+    local begun = was_retried and tonumber(read('GET', K.arq_retry .. id) or nil)
+    return not begun or begun >= try
+  end
+  if ended then
+    -- a worker that was only thought dead knows better than those who thought so
+    return has_ended(new) and (old[F.state] == new[F.state] or old[F.state] == S.interrupted)
+      and (not was_retried or same_due)
+  end
+  if is_of_other_worker(old, new) then return false end
+  return has_ended(new) or number(old[F.version]) < new[F.version]
+end
+
+local changed, stopping, ended_sets, copied = {}, {}, {}, 0
 local stops = redis.call('EXISTS', K.stops) == 1
 
-local function heed_stop(id, record)
+local function note_stop(id, record)
   local asked = read('HGET', K.stops, id)
-  if asked and tonumber(string.match(asked, '^%d+')) == record.r then
-    if record.e then
+  if asked and tonumber(string.match(asked, '^%d+')) == record[F.enqueued_ms] then
+    if record[F.ended] then
       redis.call('HDEL', K.stops, id)
     else
       stopping[#stopping + 1] = id
@@ -44,39 +68,57 @@ local function heed_stop(id, record)
   end
 end
 
+-- Rows do not know of a `retry` of their run, the record before them does.
+local function carry_over(raw, new, old)
+  local generation = number(old[F.generation])
+  if generation < 2 or number(old[F.enqueued_ms]) ~= new[F.enqueued_ms] or new[F.generation] then return raw end
+  return string.sub(raw, 1, -2) .. ',"' .. F.generation .. '":' .. integer(generation) .. '}'
+end
+
 local function write_row(id, kind, raw, fields)
   local new, old = record_of(raw), stored_record(id)
-  if not is_newer(old, new, kind) then return end
-  if old and number(old.r) ~= 0 and old.r ~= new.r then
-    redis.call('DEL', K.data .. id, K.payload .. id)
-  end
+  if not is_newer(id, old, new, kind) then return end
+  local run, old_run = new[F.enqueued_ms], old and number(old[F.enqueued_ms])
+  if old then raw = carry_over(raw, new, old) end
+  if old and old_run ~= 0 and old_run ~= run then redis.call('DEL', K.data .. id, K.payload .. id) end
   if fields ~= '' then
     local flat = cjson.decode(fields)
     for i = 1, #flat, 2 do write('HSET', K.data .. id, flat[i], flat[i + 1]) end
   end
   local ended_set = put(id, raw, new, old)
-  if ended_set then ended_sets[ended_set] = true end
-  if not new.e then
-    if kind == 'first' then keep_payload(id, new.r) end
+  if not ended_set then
+    if kind == 'first' then copied = copied + keep_payload(id, run) end
     if old and has_ended(old) then redis.call('PERSIST', K.data .. id) end
   else
+    ended_sets[ended_set] = true
     -- arq has not forgotten the job yet, or another has its id by now
-    if new.s ~= 'complete' and redis.call('EXISTS', K.arq_in_progress .. id) == 1 then keep_payload(id, new.r) end
-    if old or fields ~= '' or new.s ~= 'complete' then expire_belongings(id, new) end
+    if new[F.state] ~= S.complete and redis.call('EXISTS', K.arq_in_progress .. id) == 1 then
+      copied = copied + keep_payload(id, run)
+    end
+    if old or fields ~= '' or new[F.state] ~= S.complete then expire_belongings(id, new) end
   end
   changed[#changed + 1] = id
-  if stops then heed_stop(id, new) end
+  if stops then note_stop(id, new) end
 end
 
+local remaining = 0
 for id, kind, raw, fields in string.gmatch(ARGV[2], '([^\255]*)\255([^\255]*)\255([^\255]*)\255([^\255]*)\255') do
-  write_row(id, kind, raw, fields)
+  -- copies of large payloads hold Redis up: the rest is sent again
+  if copied > 2097152 then
+    remaining = remaining + 1
+  else
+    write_row(id, kind, raw, fields)
+  end
 end
 
--- The most usual of all rows, hence without a look at what stands there: it is new, or not so usual.
+-- The most usual of all rows, hence without a look at what is stored: it is new, or not so usual.
+local now = now_ms()
 for i = 3, #ARGV, 2 do
-  local expires, entries = ARGV[i], {}
+  local expires, entries = tonumber(ARGV[i]), {}
   for id, ended, raw in string.gmatch(ARGV[i + 1], '([^\255]*)\255(%d+)\255([^\255]*)\255') do
-    if not stops and redis.call('SET', K.record .. id, raw, 'PX', expires, 'NX') then
+    local left = ended + expires - now
+    left = left > expires and expires or left < 1 and 1 or left
+    if not stops and redis.call('SET', K.record .. id, raw, 'PX', integer(left), 'NX') then
       entries[#entries + 1], entries[#entries + 2] = ended, id
       changed[#changed + 1] = id
     else
@@ -84,7 +126,7 @@ for i = 3, #ARGV, 2 do
     end
   end
   if #entries > 0 then
-    local ended_set = 'complete:' .. expires
+    local ended_set = S.complete .. ':' .. ARGV[i]
     write('ZADD', K.ended .. ended_set, unpack(entries))
     ended_sets[ended_set] = true
   end
@@ -92,4 +134,4 @@ end
 
 for name in pairs(ended_sets) do write('SADD', K.ended_sets, name) end
 publish(ARGV[1], changed)
-return {now_ms(), stopping}
+return {now, stopping, remaining}

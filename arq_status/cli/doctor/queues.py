@@ -39,7 +39,7 @@ class Queue:
 
 async def read_queues(redis: Redis, names: Sequence[str] | None) -> list[Queue]:
     """Read the queues with these names; without names those that are known."""
-    announced = {text(it) for it in await command(redis, "SMEMBERS", keys.QUEUES)}
+    announced = {text(it) for it in await command(redis, "ZRANGE", keys.QUEUES, "0", "-1")}
     return [
         await _read_queue(redis, name, name in announced)
         for name in dict.fromkeys(names or [default_queue_name, *sorted(announced)])

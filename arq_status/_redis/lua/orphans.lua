@@ -1,0 +1,32 @@
+-- Find the jobs of an index that arq has no more, and drop from it what it should not have: jobs whose
+-- records are gone, and those whose ids are used for another run by now.
+-- ARGV: index, rank to begin at, most jobs, queues...
+-- Answer: {rank to go on at, or -1 at the end, {id, ...}}.
+local index, start, count = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local queues = queues_from(4)
+local ids = read('ZRANGE', index, start, start + count - 1) or {}
+local found, dropped, looks, seen = {}, 0, 0, 0
+
+for _, id in ipairs(ids) do
+  -- so many that Redis is held up for a few ms
+  if looks > 4000 then break end
+  seen, looks = seen + 1, looks + 10
+  local record = stored_record(id)
+  local run = record and number(record[F.enqueued_ms]) or 0
+  if not record or index_of(record) ~= index then
+    -- evicted, or damaged
+    if read('ZREM', index, id) == 1 then dropped = dropped + 1 end
+  elseif redis.call('EXISTS', K.arq_job .. id) == 0 then
+    looks = looks + #queues
+    if not queued(id, queues) then found[#found + 1] = id end
+  elseif run > 0 and payload_is_of(id, run) == false then
+    read('DEL', K.record .. id, K.data .. id, K.payload .. id)
+    read('ZREM', recorded_index_of(record) or '', id)
+    if read('ZREM', index, id) == 1 then dropped = dropped + 1 end
+  else
+    -- when the next try is due was but foretold
+    local recorded, due = recorded_index_of(record), read('ZSCORE', queue_of(record), id)
+    if recorded and due and read('ZSCORE', recorded, id) ~= due then read('ZADD', recorded, due, id) end
+  end
+end
+return {seen < count and seen == #ids and -1 or start + seen - dropped, found}
