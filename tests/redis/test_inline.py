@@ -1,8 +1,6 @@
 """``inline`` beyond one worker that runs each job at once: queues, jobs that wait, event loops."""
 
 import asyncio
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -371,25 +369,3 @@ async def test_nothing_is_left_behind() -> None:
         await arq_status.list_jobs()
     assert asyncio.all_tasks() == tasks
     assert set(threading.enumerate()) <= threads
-
-
-# without the extra
-
-
-@pytest.mark.processes
-@pytest.mark.parametrize("missing", ["fakeredis", "lupa"])
-def test_without_the_extra(missing: str) -> None:
-    """``inline`` names the installation that brings what it needs; trackers need nothing."""
-    code = f"""
-import asyncio, sys
-sys.modules[{missing!r}] = None
-from arq_status.testing import inline, tracker
-tracker().sync.at(1)
-async def main():
-    async with inline({{"functions": [main]}}):
-        pass
-asyncio.run(main())
-"""
-    done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=False)
-    message = f"ModuleNotFoundError: inline needs {missing}: pip install 'arq-status[testing]'"
-    assert done.stderr.splitlines()[-1] == message
