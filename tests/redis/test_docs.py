@@ -1,5 +1,6 @@
 """The documentation in docs/: its code runs, its links lead somewhere, its tables are complete."""
 
+import ast
 import asyncio
 import importlib
 import inspect
@@ -391,6 +392,22 @@ def _section(page: str, heading: str) -> str:
     sections = re.split(r"^##+ ", PAGES[page], flags=re.MULTILINE)
     [found] = [it for it in sections if it.startswith(f"{heading}\n")]
     return found
+
+
+def test_every_log_line_is_documented() -> None:
+    """The production page explains each line that is logged, and no others."""
+    section = _section("docs/production.md", "Log lines")
+    told = set(re.findall(r"^\| `(.*?)` \| \w+ \|", section, re.MULTILINE))
+    assert told == set(_log_lines())
+
+
+def _log_lines() -> Iterator[str]:
+    for file in (ROOT / "arq_status").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                logger = ast.unparse(node.func.value)
+                if logger in {"logger", "_log"} and isinstance(node.args[0], ast.Constant):
+                    yield re.sub(r"%[rsd]", "...", str(node.args[0].value))
 
 
 def test_every_function_is_documented() -> None:
