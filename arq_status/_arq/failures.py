@@ -1,12 +1,13 @@
-"""Why a job failed, in words that say what happened to it."""
+"""Why a job failed, as users read it."""
 
 from __future__ import annotations
 
 import builtins
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from arq_status._arq.inert import Opaque
 from arq_status._model.text import ERROR_LIMIT, error_text, render_message, render_value, shorten
 
 _CANCELLED_MODULES = frozenset(
@@ -22,34 +23,85 @@ _RETRIES = re.compile(r"max (-?\d+) retries exceeded")
 _NOT_FOUND = re.compile(r"function .* not found", re.DOTALL)
 
 
+#: Members of an exception group that are named, levels of groups, and characters of each member. A
+#: pickle can nest groups without end in few bytes.
+_MOST_MEMBERS, _DEEPEST, _MEMBER_LIMIT = 10, 2, 1_000
+
+
 def failure_of(error: BaseException, seconds: float | None) -> str:
-    """Say why a job failed; `seconds` is how long it ran."""
+    """Return why a job failed; ``seconds`` is how long it ran."""
+    return shorten(_failure_of(error, seconds, _DEEPEST), ERROR_LIMIT)
+
+
+def _failure_of(error: BaseException, seconds: float | None, depth: int) -> str:
     kind = type(error)
     try:
         args = error.args
     except Exception:
         args = ()  # a class of its own making
-    words = _special_words(kind.__name__, kind.__module__, args, seconds)
-    return error_text(error) if words is None else shorten(words, ERROR_LIMIT)
+    special = _special_text(kind.__name__, kind.__module__, args, seconds)
+    if special is not None:
+        return special
+    if isinstance(error, BaseExceptionGroup) and depth:
+        try:
+            message, members = str(error.message), error.exceptions
+        except Exception:
+            return error_text(error)
+        return _group_text(
+            kind.__name__, message, members, lambda it: _failure_of(it, None, depth - 1)
+        )
+    return error_text(error)
 
 
-def failure_words(type_name: str, module: str, args: Sequence[Any], seconds: float | None) -> str:
-    """Say why a job failed where the exception itself is not at hand, only what is in it."""
-    words = _special_words(type_name, module, args, seconds)
-    if words is None:
+def failure_text(
+    type_name: str, module: str, args: Sequence[Any], seconds: float | None, depth: int = _DEEPEST
+) -> str:
+    """Return why a job failed, of an exception that was not unpickled."""
+    text = _special_text(type_name, module, args, seconds)
+    if text is None and depth and _is_group(type_name, args):
+        message, members = args
+        text = _group_text(
+            type_name,
+            message,
+            members,
+            lambda it: failure_text(
+                it.name.rpartition(".")[2], it.module, it.args or (), None, depth - 1
+            ),
+        )
+    if text is None:
         details = _details(type_name if module == "builtins" else "", args)
-        words = f"{type_name}: {details}" if details else type_name
-    return shorten(words, ERROR_LIMIT)
+        text = f"{type_name}: {details}" if details else type_name
+    return shorten(text, ERROR_LIMIT)
+
+
+def _is_group(type_name: str, args: Sequence[Any]) -> bool:
+    return (
+        type_name.endswith("Group")
+        and len(args) == 2
+        and isinstance(args[0], str)
+        and isinstance(args[1], list | tuple)
+        and all(isinstance(member, Opaque) for member in args[1][:_MOST_MEMBERS])
+    )
+
+
+def _group_text(
+    type_name: str, message: str, members: Sequence[Any], text_of: Callable[[Any], str]
+) -> str:
+    """Return a group with what its members say, where Python would only count them."""
+    texts = [shorten(text_of(member), _MEMBER_LIMIT) for member in members[:_MOST_MEMBERS]]
+    if len(members) > _MOST_MEMBERS:
+        texts.append(f"{len(members) - _MOST_MEMBERS} more")
+    return f"{type_name}: {message} ({'; '.join(texts)})"
 
 
 def is_cancellation(type_name: str, module: str) -> bool:
-    """Tell whether an exception of this type means that the job was stopped."""
+    """Return whether an exception of this type means that the job was stopped."""
     if type_name == "CancelledError":
         return module in _CANCELLED_MODULES
     return type_name == "JobStopped" and module.partition(".")[0] == "arq_status"
 
 
-def _special_words(
+def _special_text(
     type_name: str, module: str, args: Sequence[Any], seconds: float | None
 ) -> str | None:
     if is_cancellation(type_name, module):
@@ -60,13 +112,13 @@ def _special_words(
     if (module, type_name) == ("arq.worker", "JobExecutionFailed"):
         return _given_up(message)
     if module == "arq.jobs" and type_name in {"SerializationError", "DeserializationError"}:
-        # The job's own code gets this one when it enqueues what cannot be pickled.
+        # "unable to serialize" is raised in the job itself, when it enqueues what cannot be pickled
         return None if message.startswith("unable to serialize") else "payload cannot be read"
     return None
 
 
 def _details(builtin: str, args: Sequence[Any]) -> str:
-    """Write the arguments, where Python writes those of a builtin exception its own way like it."""
+    """Render the arguments; those of some builtin exceptions have a format of their own."""
     if builtin == "KeyError" and len(args) == 1:
         return render_value(args[0], ERROR_LIMIT)
     if builtin in _OS_ERRORS and len(args) in {2, 3}:

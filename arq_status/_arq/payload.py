@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from arq_status._arq.failures import failure_of, failure_words, is_cancellation
+from arq_status._arq.failures import failure_of, failure_text, is_cancellation
 from arq_status._arq.inert import Opaque, Pairs
 from arq_status._arq.unpickling import Reading, read_pickle, read_tail
 from arq_status._model.facts import JobPayload, Outcome, ResultPayload
@@ -206,7 +206,7 @@ def _error(reading: Reading, seconds: float | None) -> str | None:
         return failure_of(result, seconds)
     if isinstance(result, Opaque):
         name = result.name.rpartition(".")[2]
-        text = failure_words(name, result.module, result.args or (), seconds)
+        text = failure_text(name, result.module, result.args or (), seconds)
     else:
         text = result if isinstance(result, str) else render_value(result, ERROR_LIMIT)
     return shorten(text + "…" if reading.unfinished == "r" else text, ERROR_LIMIT)

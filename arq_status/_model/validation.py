@@ -1,11 +1,14 @@
-"""What a job says, checked."""
+"""Checks of progress numbers and of data to be stored."""
 
 import json
 import math
 from collections.abc import Mapping
+from datetime import date, time, timedelta
 from decimal import Decimal
+from enum import Enum
 from numbers import Integral, Real
 from typing import Any
+from uuid import UUID
 
 from arq_status._model.snapshot import BUILT_IN
 from arq_status._model.text import clean
@@ -17,15 +20,16 @@ DATA_LIMIT = 1_048_576
 #: Characters that the name of a stored field may have.
 _NAME_LIMIT = 1_000
 
+#: The largest number that is taken for progress.
 LARGEST = 1e300
 
 
 def amount(value: object, name: str) -> float:
-    """A progress number.
+    """Return a progress number as an int or float.
 
     Raises:
         TypeError: it is not a number.
-        ValueError: it is negative, infinite, not a number in the other sense, or beyond 1e300.
+        ValueError: it is negative, infinite, NaN, or beyond 1e300.
     """
     if isinstance(value, bool) or not isinstance(value, Real | Decimal):
         raise TypeError(f"{name} must be a number, not {type(value).__name__}")
@@ -40,13 +44,34 @@ def amount(value: object, name: str) -> float:
 
 
 def encode_fields(fields: Mapping[str, Any]) -> dict[str, str]:
-    """Stored fields as JSON texts.
+    """Return fields to be stored as JSON texts.
 
     Raises:
         TypeError: JSON cannot hold a value.
-        ValueError: a name is that of a built-in field, or a value takes more than 64 KiB.
+        ValueError: a name is that of a built-in field, a value takes more than 64 KiB, or all of
+            them more than 1 MiB.
     """
-    return {clean(name): _encode_field(name, value) for name, value in fields.items()}
+    encoded = {clean(name): _encode_field(name, value) for name, value in fields.items()}
+    require_room(data_size(encoded))
+    return encoded
+
+
+def data_size(encoded: Mapping[str, str]) -> int:
+    """Return how many bytes encoded fields take with their names."""
+    return sum(len(name.encode()) + len(text.encode()) for name, text in encoded.items())
+
+
+def require_room(size: int) -> None:
+    """Check how many bytes the data of a job takes.
+
+    Raises:
+        ValueError: it is more than 1 MiB.
+    """
+    if size > DATA_LIMIT:
+        raise ValueError(
+            f"the job's data takes {size} bytes as JSON, more than {DATA_LIMIT}:"
+            " store it elsewhere, and here where it is"
+        )
 
 
 def _encode_field(name: str, value: object) -> str:
@@ -55,8 +80,8 @@ def _encode_field(name: str, value: object) -> str:
     if len(name) > _NAME_LIMIT:
         raise ValueError(f"a field's name has {len(name)} characters, more than {_NAME_LIMIT}")
     try:
-        text = clean(json.dumps(value, ensure_ascii=False, allow_nan=False))
-    except (TypeError, ValueError, RecursionError) as error:
+        text = clean(_encoder.encode(value))
+    except Exception as error:  # values can be of any class
         raise TypeError(f"field {name!r} cannot be stored as JSON: {error}") from error
     size = len(text.encode())
     if size > FIELD_LIMIT:
@@ -65,3 +90,25 @@ def _encode_field(name: str, value: object) -> str:
             " store it elsewhere, and here where it is"
         )
     return text
+
+
+def _as_json(value: Any) -> Any:
+    """Return the number or text that stands for a value that JSON does not know."""
+    match value:
+        case Enum():
+            return value.value
+        case Decimal():
+            return int(value) if value == value.to_integral_value() else float(value)
+        case date() | time():
+            return value.isoformat()
+        case timedelta():
+            return value.total_seconds()
+        case UUID():
+            return str(value)
+    if getattr(value, "shape", None) == ():
+        # numpy's scalars, and those that are made like them
+        return value.item()
+    raise TypeError(f"a value of type {type(value).__name__}")
+
+
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_as_json)

@@ -11,7 +11,7 @@ from arq_status._arq.worker import ArqWorker
 from arq_status._model.errors import JobStopped
 from arq_status._model.record import State, StoredRecord
 from arq_status._model.text import shorten
-from arq_status._model.validation import DATA_LIMIT, LARGEST, amount, encode_fields
+from arq_status._model.validation import LARGEST, amount, encode_fields, require_room
 from arq_status._redis.batch import CompletedRow, Row
 from arq_status._redis.clock import RedisClock
 
@@ -299,11 +299,7 @@ class Attempt:
             size += _size(name, text) - (
                 _size(name, self.fields[name]) if name in self.fields else 0
             )
-        if size > DATA_LIMIT:
-            raise ValueError(
-                f"the job's data takes {size} bytes as JSON, more than {DATA_LIMIT}:"
-                " store it elsewhere, and here where it is"
-            )
+        require_room(size)
         return size
 
     def _has_expired(self) -> bool:

@@ -26,7 +26,7 @@ from arq.worker import JobExecutionFailed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arq_status._arq.failures import failure_of, failure_words
+from arq_status._arq.failures import failure_of, failure_text
 from arq_status._arq.inert import Members, Opaque, Pairs
 from arq_status._arq.payload import encoded_enqueue_time, enqueued_ms_of_tail, read_job, read_result
 from arq_status._arq.unpickling import read_pickle
@@ -426,6 +426,25 @@ def test_a_result_reads_as_arq_stored_it(
             Outcome.FAILURE,
             'SerializationError: unable to serialize job "x"',
         ),
+        (
+            ExceptionGroup("two of three", [ValueError("a"), KeyError("b")]),
+            Outcome.FAILURE,
+            "ExceptionGroup: two of three (ValueError: a; KeyError: 'b')",
+        ),
+        (
+            BaseExceptionGroup("all", [SystemExit(3), ExceptionGroup("in", [OSError(2, "No")])]),
+            Outcome.FAILURE,
+            "BaseExceptionGroup: all"
+            " (SystemExit: 3; ExceptionGroup: in (FileNotFoundError: [Errno 2] No))",
+        ),
+        (
+            ExceptionGroup("many", [ValueError(number) for number in range(50)]),
+            Outcome.FAILURE,
+            "ExceptionGroup: many (ValueError: 0; ValueError: 1; ValueError: 2; ValueError: 3;"
+            " ValueError: 4; ValueError: 5; ValueError: 6; ValueError: 7; ValueError: 8;"
+            " ValueError: 9; 40 more)",
+        ),
+        (SystemExit(3), Outcome.FAILURE, "SystemExit: 3"),
         (TimeoutError(), Outcome.FAILURE, "timed out after 2.5s"),
         (TimeoutError("mine"), Outcome.FAILURE, "TimeoutError: mine"),
         (asyncio.CancelledError(), Outcome.CANCELLED, "aborted"),
@@ -455,6 +474,31 @@ def test_failures_that_are_no_exceptions(answer: Any, error: str | None) -> None
     """What stands in place of an exception is shown."""
     payload = read_result(result(answer))
     assert (payload.outcome, payload.error) == (Outcome.FAILURE, error)
+
+
+def test_groups_in_groups_take_no_time() -> None:
+    """However many exceptions a pickle nests, few of them are looked at."""
+    group: Any = ValueError("x" * 9_000)
+    for _ in range(200):
+        group = ExceptionGroup("g", [group] * 100)
+    before = time.thread_time()
+    payload = read_result(result(group))
+    assert time.thread_time() - before < 0.2
+    assert payload.error is not None
+    assert payload.error.startswith("ExceptionGroup: g (ExceptionGroup: g (")
+
+
+class OddGroup(ExceptionGroup[ValueError]):
+    """A group that does not say what is in it."""
+
+    @property
+    def message(self) -> str:
+        raise RuntimeError
+
+
+def test_a_group_of_ones_own() -> None:
+    """Whatever it says of itself, it is named."""
+    assert failure_of(OddGroup("odd", [ValueError()]), None).startswith("OddGroup")
 
 
 def test_a_failure_is_cut() -> None:
@@ -498,7 +542,7 @@ def test_an_unknown_function() -> None:
 def test_a_timeout_says_how_long(seconds: float | None, words: str) -> None:
     """A timeout tells the seconds where they are known."""
     assert failure_of(TimeoutError(), seconds) == words
-    assert failure_words("TimeoutError", "asyncio.exceptions", (), seconds) == words
+    assert failure_text("TimeoutError", "asyncio.exceptions", (), seconds) == words
 
 
 # Parts of results
