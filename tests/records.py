@@ -141,3 +141,18 @@ async def calls(redis: Redis) -> dict[str, int]:
     """How often each command was called since ``CONFIG RESETSTAT``."""
     stats = await redis.info("commandstats")
     return {name.removeprefix("cmdstat_"): value["calls"] for name, value in stats.items()}
+
+
+async def put_sample_jobs(redis: Redis) -> None:
+    """Put jobs of several kinds: three that have ended and three that wait."""
+    now = timestamp_ms()
+    await write_end(
+        redis, "done", at=40, total=50, message="Importing", run=now - 9_000, started=now - 8_000,
+        ended=now, args="'rows.csv'", fields={"vino": "veritas"}, function="import_rows",
+    )  # fmt: skip
+    await write_end(redis, "broken", State.FAILED, at=34, error="ValueError: no vino\nnone at all")
+    await write_end(redis, "halted", State.STOPPED, error="stopped")
+    await put_job(redis, "soon", "x", function="resize")
+    await put_job(redis, "later", function="resize", due=now + 5 * HOUR)
+    run = await put_job(redis, "retried", function="again", due=now + HOUR)
+    await write_record(redis, "retried", State.RETRYING, run=run, message="so far")

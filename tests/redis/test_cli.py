@@ -7,11 +7,9 @@ import os
 import re
 import runpy
 import shlex
-import signal
-import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextlib import redirect_stdout, suppress
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -20,7 +18,6 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, NoReturn
 
-import httpx
 import pytest
 from arq import Retry, func
 from arq.connections import ArqRedis
@@ -37,7 +34,7 @@ from arq_status.cli.escaping import escape
 from arq_status.cli.parser import _parser, parse
 from arq_status.web import create_app
 from tests.conftest import StartWorker, ended, until
-from tests.records import HOUR, begin, own_key, put_job, write_end, write_record
+from tests.records import HOUR, begin, own_key, put_job, put_sample_jobs, write_end, write_record
 from tests.server import free_port
 from tests.snippets import PAGES
 from tests.web import page_of
@@ -89,19 +86,8 @@ def command(
 
 @pytest.fixture
 async def jobs(pool: ArqRedis) -> None:
-    """Jobs of several kinds: one runs, some have ended, some wait."""
-    now = timestamp_ms()
-    await write_end(
-        pool, "done", at=40, total=50, message="Importing", run=now - 9_000, started=now - 8_000,
-        ended=now,
-        args="'rows.csv'", fields={"vino": "veritas"}, function="import_rows",
-    )  # fmt: skip
-    await write_end(pool, "broken", State.FAILED, at=34, error="ValueError: no vino\nnone at all")
-    await write_end(pool, "halted", State.STOPPED, error="stopped")
-    await put_job(pool, "soon", "x", function="resize")
-    await put_job(pool, "later", function="resize", due=now + 5 * HOUR)
-    run = await put_job(pool, "retried", function="again", due=now + HOUR)
-    await write_record(pool, "retried", State.RETRYING, run=run, message="so far")
+    """Jobs of several kinds."""
+    await put_sample_jobs(pool)
 
 
 async def test_list(command: Command, jobs: None) -> None:
@@ -512,49 +498,9 @@ def test_plain_text() -> None:
     assert escape("\u202e\u2066\u200f\ud800\x7f\x85") == "\\u202e\\u2066\\u200f\\ud800\\x7f\\x85"
 
 
-def run(
-    *argv: str, dsn: str, env: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """The real command, in a process of its own."""
-    environment = {**os.environ, "REDIS_URL": dsn, **(env or {})}
-    environment.pop("COLUMNS", None)
-    return subprocess.run(
-        [sys.executable, "-m", "arq_status", *argv],
-        cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=30,
-    )  # fmt: skip
-
-
-async def test_the_real_command(dsn: str, pool: ArqRedis, jobs: None) -> None:
-    """``python -m arq_status`` in a pipe: wide lines, no colours, exit codes."""
-    done = await asyncio.to_thread(run, "list", dsn=dsn)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "ValueError: no vino none at all" in done.stdout
-    assert "\x1b" not in done.stdout
-    done = await asyncio.to_thread(run, "show", "nobody", dsn=dsn)
-    assert (done.returncode, done.stdout) == (1, "")
-    ascii_only = {"PYTHONIOENCODING": "ascii"}
-    done = await asyncio.to_thread(run, "list", dsn=dsn, env=ascii_only)
-    assert done.returncode == 0
-    assert "\\u25cf complete" in done.stdout
-    assert done.stdout.isascii()
-
-
 async def test_lines_in_a_pipe(command: Command, jobs: None) -> None:
     """They are as long as they have to be."""
     assert "ValueError: no vino none at all" in (await command("list", width=None)).out
-
-
-async def test_a_reader_that_has_seen_enough(dsn: str, pool: ArqRedis) -> None:
-    """``arq-status list | head -1`` ends without a word."""
-    for number in range(500):
-        await write_end(pool, f"job {number}", message="x" * 100)
-    line = f"{sys.executable} -m arq_status list --per-page 500 --json | head -c 1"
-    environment = {**os.environ, "REDIS_URL": dsn}
-    process = await asyncio.create_subprocess_shell(
-        line, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    out, err = await process.communicate()
-    assert (out, err) == (b"{", b"")
 
 
 async def test_a_terminal_has_colours(
@@ -575,36 +521,6 @@ async def test_a_closed_pipe(command: Command) -> None:
         with os.fdopen(writing, "w") as pipe, redirect_stdout(pipe):
             answer = await command(*argv)
         assert answer == Answer(0, "", "")
-
-
-@pytest.mark.parametrize(
-    ("redirection", "argv", "code", "words"),
-    [
-        (">/dev/full", "list", 1, "cannot write to standard output: No space left on device"),
-        (">/dev/full", "watch done --json", 1, "cannot write to standard output: No space left"),
-        (">/dev/full", "--help", 1, "cannot write to standard output: No space left on device"),
-        (">&-", "counts", 1, "cannot write to standard output: it is closed"),
-        (">&-", "show nobody", 1, "no job 'nobody' is known"),
-        ("2>&-", "counts --json", 0, ""),
-        ("2>&- >/dev/full", "counts", 1, ""),
-        ("2>/dev/full", "show nobody", 1, ""),
-    ],
-)
-async def test_nowhere_to_write(
-    dsn: str, pool: ArqRedis, jobs: None, redirection: str, argv: str, code: int, words: str
-) -> None:
-    """A full disk and closed streams are told in one line that does not blame Redis."""
-    process = await asyncio.create_subprocess_shell(
-        # buffered, for argparse ignores what it cannot write
-        f"unset PYTHONUNBUFFERED; {sys.executable} -m arq_status {argv} {redirection}",
-        cwd=ROOT, env={**os.environ, "REDIS_URL": dsn},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    out, err = await process.communicate()
-    assert process.returncode == code
-    assert err.decode().startswith(f"arq-status: {words}" if words else "")
-    assert err.count(b"\n") == bool(words)
-    assert bool(out) == (code == 0)
 
 
 async def test_output_to_anything(command: Command) -> None:
@@ -632,20 +548,6 @@ async def test_ctrl_c(command: Command, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(_COMMANDS, "counts", interrupted)
     answer = await command("counts")
     assert answer == Answer(130, "", "")
-
-
-async def test_interrupting_it(dsn: str, pool: ArqRedis, jobs: None) -> None:
-    """Ctrl-C ends ``watch`` at once, with 130 and without a traceback."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "arq_status", "watch", "soon",
-        cwd=ROOT, env={**os.environ, "REDIS_URL": dsn},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    assert process.stdout is not None
-    assert await process.stdout.readline() == b"soon  queued  0 %\n"
-    process.send_signal(signal.SIGINT)
-    _, err = await process.communicate()
-    assert (process.returncode, err) == (130, b"")
 
 
 @pytest.mark.parametrize(
@@ -679,48 +581,6 @@ def test_without_an_extra(
         monkeypatch.setitem(sys.modules, "arq_status.cli.app", None)
         with pytest.raises(ModuleNotFoundError, match="arq_status"):
             main(argv)
-
-
-@pytest.mark.parametrize("missing", ["rich", "starlette", "uvicorn"])
-def test_missing_packages(missing: str, tmp_path: Path, dsn: str) -> None:
-    """The same in a real process: one line, and no traceback."""
-    (tmp_path / f"{missing}.py").write_text(
-        f"raise ModuleNotFoundError('No module named {missing}', name={missing!r})"
-    )
-    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
-    done = run("serve", dsn=dsn, env={"PYTHONPATH": path})
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "pip install 'arq-status[" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-
-
-async def test_serve(dsn: str, pool: ArqRedis, jobs: None) -> None:
-    """``serve`` shows the dashboard of this Redis until Ctrl-C, and warns where others reach it."""
-    port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-W", "error", "-m", "arq_status", "serve",
-        "--host", "0.0.0.0", "--port", str(port), "--title", "Wine",
-        cwd=ROOT, env={**os.environ, "REDIS_URL": dsn},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
-
-        async def answers() -> str:
-            with suppress(httpx.TransportError):
-                return (await http.get("/statuses")).text
-            return ""
-
-        page = await until(answers)
-    assert "Wine" in page
-    assert "import_rows" in page
-    process.send_signal(signal.SIGINT)
-    _, err = await process.communicate()
-    words = (
-        "arq-status: everyone who reaches 0.0.0.0 may act on jobs; --user asks for a password,"
-        " --read-only only shows jobs"
-    )
-    assert (process.returncode, err.decode().splitlines()[0]) == (0, words)
-    assert "Traceback" not in err.decode()
 
 
 def test_what_serve_is_given(
