@@ -43,7 +43,10 @@ class Context:
         self.arguments = arguments
         self.json: bool = arguments.json
         self.redis: Redis = Redis.from_url(arguments.redis, socket_connect_timeout=_CONNECT_TIMEOUT)
-        self.client = StatusClient(self.redis, queues=arguments.queues)
+        # a queue that list filters by need not be announced
+        queue = getattr(arguments, "queue", None)
+        queues = arguments.queues or ([queue] if queue else None)
+        self.client = StatusClient(self.redis, queues=queues)
         self._output = output
         self.console = Console(
             file=cast("IO[str]", output),

@@ -35,7 +35,9 @@ def _facts(record: JobRecord, now: datetime) -> dict[str, RenderableType | None]
     def text(value: str | None) -> Text | None:
         return escaped(value, multiline=True) if value else None
 
-    elapsed, eta = record.elapsed, record.eta
+    def period(time: timedelta | None) -> Text | None:
+        return None if time is None else Text(duration(time))
+
     return {
         "function": text(record.function),
         "args": text(record.args),
@@ -50,8 +52,9 @@ def _facts(record: JobRecord, now: datetime) -> dict[str, RenderableType | None]
         "started": moment(record.started_at),
         "updated": moment(record.updated_at),
         "ended": moment(record.ended_at),
-        "elapsed": None if elapsed is None else Text(duration(elapsed)),
-        "left": None if eta is None else Text(f"about {whole(eta)}"),
+        "waited": period(record.waited),
+        "elapsed": period(record.elapsed),
+        "left": None if record.eta is None else Text(f"about {whole(record.eta)}"),
         "expires": moment(record.expires_at),
         "data": escaped(readable(record.data), multiline=True) if record.data else None,
     }

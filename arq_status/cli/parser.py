@@ -5,7 +5,8 @@ import os
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from arq_status._model.query import SORTS
+from arq_status._model.moment import parse_moment
+from arq_status._model.query import SORTS, Moment
 from arq_status._model.status import Status
 from arq_status.cli.actions import ACTIONS
 from arq_status.cli.packages import distribution
@@ -75,14 +76,15 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         default=argparse.SUPPRESS,
         help="the Redis to ask (default: REDIS_URL, else redis://localhost)",
     )
-    parser.add_argument(
-        "--queue",
-        metavar="NAME",
-        dest="queues",
-        action="append",
-        default=argparse.SUPPRESS,
-        help="a queue to look for live jobs in, repeatable (default: all known queues)",
-    )
+    if not parser.prog.endswith(" list"):  # whose own --queue is a filter
+        parser.add_argument(
+            "--queue",
+            metavar="NAME",
+            dest="queues",
+            action="append",
+            default=argparse.SUPPRESS,
+            help="a queue to look for live jobs in, repeatable (default: all known queues)",
+        )
     parser.add_argument(
         "--json",
         action="store_true",
@@ -94,19 +96,33 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 def _add_list(commands: Commands) -> None:
     listing = _add_command(commands, "list", "list jobs")
     statuses = [str(status) for status in Status]
-    listing.add_argument("--status", choices=statuses, help="only jobs of this status")
-    listing.add_argument("--function", metavar="NAME", help="only jobs of this function")
-    listing.add_argument("--search", metavar="TEXT", help="an id, or part of a function's name")
-    listing.add_argument(
-        "--sort", choices=SORTS, default="updated_at", help="(default: %(default)s)"
+    add = listing.add_argument
+    add("--status", choices=statuses, action="append", help="only jobs of this status, repeatable")
+    add("--function", metavar="NAME", help="only jobs of this function")
+    add("--queue", metavar="NAME", help="only jobs of this queue")
+    add(
+        "--since",
+        metavar="TIME",
+        type=_moment,
+        help="only jobs updated since then: 1h, 7d, or a date",
     )
-    listing.add_argument(
-        "--ascending", action="store_true", help="lowest or oldest first (default: last)"
+    add("--until", metavar="TIME", type=_moment, help="only jobs updated until")
+    add(
+        "--search",
+        metavar="TEXT",
+        help="the beginning of an id, or part of function, arguments, message or error",
     )
-    listing.add_argument("--page", type=int, default=1, metavar="N", help="(default: 1)")
-    listing.add_argument(
-        "--per-page", type=int, default=25, metavar="N", help="1 to 500 (default: 25)"
-    )
+    add("--sort", choices=SORTS, default="updated_at", help="(default: %(default)s)")
+    add("--ascending", action="store_true", help="lowest or oldest first (default: last)")
+    add("--page", type=int, default=1, metavar="N", help="(default: 1)")
+    add("--per-page", type=int, default=25, metavar="N", help="1 to 500 (default: 25)")
+
+
+def _moment(text: str) -> Moment:
+    try:
+        return parse_moment(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _add_queries(commands: Commands) -> None:

@@ -13,7 +13,10 @@ async def list_jobs(context: Context) -> Exit:
     query = Query(
         statuses=as_statuses(given.status),
         function=given.function,
+        queue=given.queue,
         search=given.search,
+        since=given.since,
+        until=given.until,
         sort=given.sort,
         descending=not given.ascending,
         page=given.page,

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from io import StringIO
@@ -136,14 +136,35 @@ async def test_filters(command: Command, jobs: None) -> None:
     assert [job["job_id"] for job in answer.json["items"]] == ["broken"]
     answer = await command("list", "--function=resize", "--sort", "enqueued_at", "--ascending")
     assert [line.split()[0] for line in answer.lines[2:4]] == ["soon", "later"]
-    assert (await command("list", "--search", "esiz")).lines[-1] == "2 jobs, page 1 of 1"
+    assert (await command("list", "--search", "ESIZ")).lines[-1] == "2 jobs, page 1 of 1"
     answer = await command("list", "--page", "2", "--per-page", "5")
     assert answer.lines[-1] == "6 jobs, page 2 of 2"
     assert (await command("list", "--search", "nobody")).lines[-1] == "0 jobs, page 1 of 1"
     answer = await command("--queue", "other", "list", "--json")
     assert answer.json["counts"]["queued"] == 0
-    answer = await command("list", "--queue", "other", "--queue", "arq:queue", "--json")
+    answer = await command("--queue", "other", "--queue", "arq:queue", "list", "--json")
     assert answer.json["counts"]["queued"] == 1
+    answer = await command("list", "--status", "failed", "--status", "stopped", "--json")
+    assert {job["job_id"] for job in answer.json["items"]} == {"broken", "halted"}
+
+
+async def test_filters_by_queue_and_time(command: Command, pool: ArqRedis) -> None:
+    """One queue of all, also one that nobody announced; times ago and dates."""
+    now = timestamp_ms()
+    await write_end(pool, "old", ended=now - 10 * 60_000)
+    await write_end(pool, "new", ended=now - 60_000)
+    await write_end(pool, "mail", queue="emails", ended=now - 61_000)
+    await put_job(pool, "waits", queue="emails", due=now - 30_000)
+
+    async def listed(*argv: str) -> list[str]:
+        return [it["job_id"] for it in (await command("list", "--json", *argv)).json["items"]]
+
+    assert await listed("--queue", "emails") == ["waits", "mail"]
+    assert await listed("--queue", "arq:queue") == ["new", "old"]
+    assert await listed("--since", "5m", "--queue", "arq:queue") == ["new"]
+    assert await listed("--until", "5m") == ["old"]
+    date = datetime.fromtimestamp(now / 1000 - 300, UTC).isoformat()
+    assert await listed("--since", date, "--status", "complete") == ["new", "mail"]
 
 
 async def test_a_list_of_the_newest(
@@ -160,22 +181,19 @@ async def test_a_list_of_the_newest(
 async def test_json_of_a_list(command: Command, client: StatusClient, jobs: None) -> None:
     """One document, with the jobs, the numbers of the page and the counts."""
     answer = await command("--json", "list", "--sort", "function")
+    document = answer.json
+    items = document.pop("items")
+    assert document == {
+        "total": 6, "page": 1, "per_page": 25, "truncated": False, "counts": await client.counts(),
+    }  # fmt: skip
     page = await client.list_jobs(sort="function")
-    assert answer.json == json.loads(
-        encode(
-            {
-                "items": [job_object(it) for it in page.items],
-                "total": 6,
-                "page": 1,
-                "per_page": 25,
-                "truncated": False,
-                "counts": await client.counts(),
-            }
-        )
-    )
-    done = next(it for it in answer.json["items"] if it["job_id"] == "done")
+    expected = [json.loads(encode(job_object(it))) for it in page.items]
+    # which goes on
+    assert [it | {"waited": 0} for it in items] == [it | {"waited": 0} for it in expected]
+    done = next(it for it in items if it["job_id"] == "done")
     assert datetime.fromisoformat(done["ended_at"]).tzinfo is not None
-    assert (done["elapsed"], done["data"]) == (8.0, {"vino": "veritas"})
+    # lists carry no data
+    assert (done["elapsed"], done["data"]) == (8.0, {})
     assert len(answer.out.splitlines()) == 1
 
 
@@ -391,6 +409,7 @@ async def test_bad_usage(command: Command, capsys: pytest.CaptureFixture[str]) -
         ([], "the following arguments are required: COMMAND"),
         (["dance"], "invalid choice: 'dance'"),
         (["list", "--status", "dancing"], "invalid choice: 'dancing'"),
+        (["list", "--since", "today"], "argument --since: 'today' is not a time: 30m, 1h, 7d"),
         (["show"], "the following arguments are required: ID"),
     ):
         with pytest.raises(SystemExit) as caught:
