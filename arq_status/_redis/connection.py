@@ -1,6 +1,7 @@
 """Redis clients: made of what users pass, and made again beside one that exists."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from copy import copy
 from typing import Any, cast
@@ -8,7 +9,7 @@ from typing import Any, cast
 from arq.connections import RedisSettings, create_pool
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.sentinel import SentinelConnectionPool
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
 #: What is raised where Redis does not answer.
 CONNECTION_ERRORS = (RedisError, OSError, asyncio.TimeoutError)
@@ -18,6 +19,9 @@ RedisLike = Redis | RedisSettings | str
 
 #: Seconds after which a silent server counts as away for writes in the background.
 _SOCKET_TIMEOUT = 5
+#: How Redis tells that an ACL refuses a command, and one in a script.
+_REFUSED_COMMAND = re.compile(r"run the '([\w|]+)' command")
+_REFUSED_SCRIPT = re.compile(r"ACL failure in script|The user executing the script can't")
 #: Sentinel's pool adds these itself.
 _OF_THE_POOL = ("connection_pool",)
 
@@ -71,3 +75,15 @@ def for_background(redis: Redis) -> Redis:
     """A client for writes in the background: it never takes a connection from the jobs."""
     changes: Mapping[str, Any] = {"socket_timeout": _SOCKET_TIMEOUT, "decode_responses": False}
     return beside(redis, **changes)
+
+
+def missing_permission(error: BaseException) -> str | None:
+    """Return the ACL rule, such as ``+evalsha``, for lack of which Redis refused something."""
+    text = str(error)
+    if not isinstance(error, NoPermissionError) and not _REFUSED_SCRIPT.search(text):
+        return None
+    if command := _REFUSED_COMMAND.search(text):
+        return f"+{command[1].lower()}"
+    if "channel" in text:
+        return "&arqstatus:*"
+    return "~arqstatus*" if "key" in text else "+@all -@dangerous"

@@ -145,6 +145,10 @@ class Store:
                 remaining = usual[len(usual) - left :]
         return stopping
 
+    async def publish(self, job_ids: Sequence[str]) -> None:
+        """Tell that these jobs have changed, as the scripts do."""
+        await self.redis.execute_command("PUBLISH", self.channel, json.dumps(job_ids))
+
     async def stops(self) -> dict[str, str]:
         """The running jobs that are to stop: their runs, with "!" behind them to force it."""
         found = await self.redis.execute_command("HGETALL", keys.STOPS, NEVER_DECODE=True)

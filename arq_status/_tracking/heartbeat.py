@@ -1,16 +1,16 @@
-"""A worker's sign of life, from a thread of its own: an event loop that a job blocks sends none."""
+"""A worker's heartbeat, in a thread of its own: an event loop that a job blocks sends nothing."""
 
 import asyncio
 import logging
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from functools import partial
 from random import random
 from time import monotonic
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from arq_status._arq.worker import ArqWorker
 from arq_status._model.options import FunctionOptions
@@ -18,24 +18,25 @@ from arq_status._redis.connection import CONNECTION_ERRORS, close, for_backgroun
 from arq_status._redis.recovery import recover_orphans
 from arq_status._redis.store import Store
 from arq_status._tracking.attempts import Attempts
+from arq_status._tracking.delivery import Delivery
 from arq_status._tracking.outbox import Outbox
-from arq_status._tracking.writer import Writer, deliver
+from arq_status._tracking.permissions import PermissionLog
 
 logger = logging.getLogger("arq_status")
 
-#: Seconds between heartbeats, before the next one where Redis is away, so that the worker does not
-#: pass for dead when it is back, between looks at whether the event loop still writes, and between
-#: looks for jobs that are to stop.
-_INTERVAL = 2.0
-_RETRY = 0.3
-_LOOK = 0.15
-_STOPS = 0.4
+#: Seconds between heartbeats; before the next one while Redis is away, so that the worker does not
+#: count as dead when it is back; between looks at whether the event loop runs; between looks for
+#: jobs that were asked to stop.
+_BEAT_INTERVAL = 2.0
+_RETRY_INTERVAL = 0.3
+_LOOK_INTERVAL = 0.1
+_STOP_INTERVAL = 0.4
 #: Seconds without a turn after which an event loop counts as blocked.
-_BLOCKED = 2 * _LOOK
-#: Seconds between looks at what has expired and at what dead workers left behind.
-_TIDYING = 30.0
-#: Sweeps that such a look makes at most.
-_BITES = 100
+_BLOCKED_AFTER = 0.25
+#: Seconds between sweeps of what has expired and what dead workers left behind.
+_SWEEP_INTERVAL = 30.0
+#: Sweeps that are made at once at most, so that no heartbeat is late.
+_SWEEPS = 100
 
 
 class Heartbeat:
@@ -47,86 +48,102 @@ class Heartbeat:
         name: str,
         worker: ArqWorker,
         options: Mapping[str, FunctionOptions],
-        writer: Writer,
+        give_back_unanswered: Callable[[], None],
         outbox: Outbox,
         attempts: Attempts,
+        permissions: PermissionLog,
     ) -> None:
         self._beside = redis
-        self._worker = name
-        self._queue = worker.queue
-        self._in_progress_ms = worker.in_progress_ms
+        self._name = name
+        self._worker = worker
         self._options = options
-        self._writer = writer
+        self._give_back_unanswered = give_back_unanswered
         self._outbox = outbox
         self._attempts = attempts
+        self._permissions = permissions
         #: jobs that arq had begun at the last look, and those of them that Redis was told of
         self._begun: set[str] = set()
         self._told: set[str] = set()
-        self._tried = asyncio.Event()
-        #: when the event loop was last known to run
+        #: when the event loop was last known to run, and whether all that it sent was given back
         self._heard = monotonic()
+        self._taken_over = False
+        self._failing = self._pushed = False
         self._home = asyncio.get_running_loop()
-        self._leaving = threading.Event()
-        #: wakes the thread, once its event loop runs
-        self._wake: Callable[[], object] = _nothing
+        self._beaten = asyncio.Event()
         self._ended = asyncio.Event()
-        self._failing = False
+        self._stopping = False
+        self._wake: Callable[[], object] = _nothing
         self._thread = threading.Thread(target=self._run, name="arq-status heartbeat", daemon=True)
+        self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            logger.warning(
+                "worker %s counts as dead while a job blocks its event loop: %s", self._name, error
+            )
+            self._task = self._home.create_task(self._beat_until_stopped())
 
-    async def wait_announced(self, patience: float) -> None:
+    async def wait_announced(self, timeout: float) -> None:
         """Wait until Redis knows the worker, though not for ever."""
-        waiting = self._home.create_task(self._tried.wait())
-        await asyncio.wait((waiting,), timeout=patience)
-        waiting.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._beaten.wait()
 
     async def stop(self) -> None:
         """Deregister the worker and end the thread."""
-        self._leaving.set()
-        with suppress(RuntimeError):  # its event loop has just been closed
-            self._wake()
-        await self._ended.wait()
-        self._thread.join()
+        self._stopping = True
+        self._wake()
+        if self._task is not None:
+            await self._task
+        else:
+            await self._ended.wait()
+            self._thread.join()
 
     def _run(self) -> None:
         try:
-            asyncio.run(self._beat_until_leaving())
+            asyncio.run(self._beat_until_stopped())
         finally:
             self._ask(self._ended.set)
 
-    async def _beat_until_leaving(self) -> None:
+    async def _beat_until_stopped(self) -> None:
         redis = for_background(self._beside)
         store = Store(redis, clock=self._outbox.clock)
+        stop_asked = self._watch_for_stop()
         beat_due = stops_due = 0.0
-        woken = asyncio.Event()
-        self._wake = partial(asyncio.get_running_loop().call_soon_threadsafe, woken.set)
         # not at once: workers that start together need not all do it
-        tidying_due = monotonic() + _TIDYING * random()  # noqa: S311
+        sweep_due = monotonic() + _SWEEP_INTERVAL * random()  # noqa: S311
         try:
             # an event loop that was closed on the way takes no callbacks any more
-            while not self._leaving.is_set() and not self._home.is_closed():
+            while not self._stopping and not self._home.is_closed():
                 now = monotonic()
                 self._ask(self._hear)
                 if now >= beat_due:
                     await self._try(self._beat(store))
-                    beat_due = now + (_RETRY if self._failing else _INTERVAL)
-                    self._ask(self._tried.set)
-                await self._try(self._stand_in(store))
-                if self._attempts and now >= stops_due:
-                    stops_due = now + _STOPS
+                    beat_due = now + (_RETRY_INTERVAL if self._failing else _BEAT_INTERVAL)
+                    self._ask(self._beaten.set)
+                if not self._failing:
+                    await self._try(self._act_for_blocked_loop(store))
+                if not self._failing and self._attempts and now >= stops_due:
+                    stops_due = now + _STOP_INTERVAL
                     await self._try(self._apply_stop_requests(store))
-                if now >= tidying_due:
-                    tidying_due = now + _TIDYING
-                    await self._try(_tidy(store))
+                if not self._failing and now >= sweep_due:
+                    sweep_due = now + _SWEEP_INTERVAL
+                    await self._try(_sweep(store))
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(_LOOK):
-                        await woken.wait()
+                    async with asyncio.timeout(_LOOK_INTERVAL):
+                        await stop_asked.wait()
             await self._try(self._leave(store))
         finally:
             await close(redis)
+
+    def _watch_for_stop(self) -> asyncio.Event:
+        """Return what ``stop`` sets; it looks at ``_stopping`` first, and this loop afterwards."""
+        loop, stop_asked = asyncio.get_running_loop(), asyncio.Event()
+        self._wake = lambda: loop.call_soon_threadsafe(stop_asked.set)
+        return stop_asked
 
     def _ask(self, callback: Callable[[], None]) -> None:
         with suppress(RuntimeError):
@@ -134,25 +151,43 @@ class Heartbeat:
 
     def _hear(self) -> None:
         self._heard = monotonic()
+        self._taken_over = False
 
     async def _beat(self, store: Store) -> None:
         # a job that arq was just taking when its event loop was blocked is not in its books yet
         blocked_ms = round((monotonic() - self._heard) * 1000)
-        await store.beat(self._worker, self._queue, self._in_progress_ms, self._options, blocked_ms)
+        await store.beat(
+            self._name, self._worker.queue, self._worker.in_progress_ms, self._options, blocked_ms
+        )
         self._failing = False
+        if not self._pushed:
+            self._pushed = True
+            await self._try_to_push(store)
 
-    async def _stand_in(self, store: Store) -> None:
+    async def _try_to_push(self, store: Store) -> None:
+        """Log it if the user may not publish: scripts go on without."""
+        try:
+            await store.publish([])
+        except ResponseError as error:
+            logger.warning("changes are not pushed to those who watch jobs: %s", error)
+
+    async def _act_for_blocked_loop(self, store: Store) -> None:
         """Do what the event loop would have done since the last look, if a job blocks it."""
         begun = self._attempts.unrecorded()
         await self._tell_begun(store, begun & self._begun)
         self._begun = begun
-        blocked = monotonic() - self._heard > _BLOCKED
-        if blocked and self._outbox and not self._writer.sending:
-            await deliver(store, self._outbox, progress=True)
+        if monotonic() - self._heard < _BLOCKED_AFTER:
+            return
+        if not self._taken_over:
+            self._taken_over = True
+            self._give_back_unanswered()
+        if self._outbox:
+            # arq has not stored the end of jobs that have ended, and may run them again
+            await Delivery(store, self._outbox).send(progress=True, ended=False)
 
     async def _tell_begun(self, store: Store, job_ids: set[str]) -> None:
         if job_ids != self._told:
-            await store.begun(self._worker, self._in_progress_ms, job_ids)
+            await store.begun(self._name, self._worker.in_progress_ms, job_ids)
             self._told = job_ids
 
     async def _apply_stop_requests(self, store: Store) -> None:
@@ -160,27 +195,26 @@ class Heartbeat:
 
     async def _leave(self, store: Store) -> None:
         await self._tell_begun(store, self._attempts.unrecorded())
-        await store.leave(self._worker)
+        await store.leave(self._name)
 
-    async def _try(self, attempt: Coroutine[Any, Any, object]) -> None:
+    async def _try(self, work: Coroutine[Any, Any, object]) -> None:
         try:
-            await attempt
+            await work
         except CONNECTION_ERRORS as error:
-            if not self._failing:
-                logger.warning("no heartbeat of worker %s: %r", self._worker, error)
+            if not self._permissions.note(error) and not self._failing:
+                logger.warning("no heartbeat of worker %s: %r", self._name, error)
             self._failing = True
         except Exception:
-            # whatever it is, without heartbeats all jobs of this worker would pass for lost
-            logger.exception("worker %s could not do all that its heartbeat does", self._worker)
+            # whatever it is, without heartbeats all jobs of this worker would count as lost
+            logger.exception("the heartbeat of worker %s went wrong", self._name)
 
 
-async def _tidy(store: Store) -> None:
+async def _sweep(store: Store) -> None:
     await recover_orphans(store)
-    # in bites, and not so many that the next heartbeat is late
-    for _ in range(_BITES):
+    for _ in range(_SWEEPS):
         if not await store.sweep():
             break
 
 
 def _nothing() -> None:
-    """Wake nobody."""
+    """Wake nobody: the thread has not begun."""

@@ -33,9 +33,16 @@ class Outbox:
         (self.urgent if urgent else self.progress).append(attempt)
         self.notify()
 
-    def take(self, limit: int = BATCH_ROWS, *, progress: bool) -> Batch:
-        """Take the rows of a batch, ``limit`` at most; those of progress only if ``progress``."""
+    def take(self, limit: int = BATCH_ROWS, *, progress: bool, ended: bool = True) -> Batch:
+        """Take the rows of a batch, at most ``limit``.
+
+        Args:
+            limit: how many rows.
+            progress: take the rows of attempts that only made progress as well.
+            ended: take the rows of attempts that have ended as well.
+        """
         taken: Batch = []
+        kept: list[Attempt] = []
         size = 0
         for queue in (self.urgent, self.progress) if progress else (self.urgent,):
             while len(taken) < limit and size < BATCH_BYTES:
@@ -45,11 +52,15 @@ class Outbox:
                     break
                 if not attempt.is_pending:  # it was taken from the other queue
                     continue
+                if attempt.closed and not ended:
+                    kept.append(attempt)
+                    continue
                 row = attempt.take()
                 if attempt.has_more:
                     queue.appendleft(attempt)
                 size += _size(row)
                 taken.append((attempt, row))
+        self.urgent.extendleft(reversed(kept))
         return taken
 
     def give_back(self, taken: Iterable[tuple[Attempt, Row | CompletedRow]]) -> None:

@@ -13,6 +13,7 @@ from arq_status._tracking.attempt import Attempt
 from arq_status._tracking.attempts import Attempts
 from arq_status._tracking.heartbeat import Heartbeat
 from arq_status._tracking.outbox import Outbox
+from arq_status._tracking.permissions import PermissionLog
 from arq_status._tracking.writer import FLUSH_TIMEOUT, Writer
 
 #: Seconds that a worker's start waits for Redis at most.
@@ -34,8 +35,18 @@ class Uplink:
         self._queue = worker.queue
         self._redis = for_background(redis)
         self._store = Store(self._redis, clock=outbox.clock)
-        self._writer = Writer(self._store, outbox)
-        self._heartbeat = Heartbeat(redis, name, worker, options, self._writer, outbox, attempts)
+        permissions = PermissionLog()
+        self._writer = Writer(self._store, outbox, permissions)
+        self._heartbeat = Heartbeat(
+            redis,
+            name,
+            worker,
+            options,
+            self._writer.delivery.give_back_unanswered,
+            outbox,
+            attempts,
+            permissions,
+        )
 
     @property
     def idle(self) -> bool:

@@ -1,4 +1,4 @@
-"""The one task of a worker that sends what its jobs reported."""
+"""The task of a worker that sends what its jobs report."""
 
 import asyncio
 import logging
@@ -10,18 +10,18 @@ from redis.exceptions import ResponseError
 from arq_status._redis.connection import CONNECTION_ERRORS
 from arq_status._redis.store import Store
 from arq_status._tracking.attempt import Attempt
-from arq_status._tracking.outbox import Batch, Outbox
+from arq_status._tracking.delivery import Delivery
+from arq_status._tracking.outbox import BATCH_ROWS, Outbox
+from arq_status._tracking.permissions import PermissionLog
 
 logger = logging.getLogger("arq_status")
 
 #: Seconds between batches of progress, so that no job is written more than ten times a second, and
 #: with a thousand jobs and more that report at once.
 TICK, LONGEST_TICK = 0.1, 0.35
-#: Rows in a batch, so that none holds Redis up.
-BATCH = 250
 #: Seconds that a job's end waits at most for Redis to come back.
 FLUSH_TIMEOUT = 5.0
-#: Runs that are kept while Redis is away.
+#: Attempts that are kept while Redis is away.
 CAPACITY = 10_000
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
@@ -29,9 +29,12 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 class Writer:
     """Sends the outbox: progress every tick, what somebody waits for at once, all in one batch."""
 
-    def __init__(self, store: Store, outbox: Outbox) -> None:
-        self._store = store
+    def __init__(
+        self, store: Store, outbox: Outbox, permissions: PermissionLog | None = None
+    ) -> None:
+        self.delivery = Delivery(store, outbox)
         self._outbox = outbox
+        self._permissions = permissions or PermissionLog()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._event = asyncio.Event()
@@ -41,14 +44,16 @@ class Writer:
         self._tick = TICK
         self._closing = False
         self._pause = 0.0
-        self.sending = False
+        #: Redis answers, but takes no writes: that may last, and no job is to wait for it
+        self._refused = False
+        self._sending = False
         outbox.notify = self.notify
         self._task = self._loop.create_task(self._work(), name="arq-status writer")
 
     @property
     def idle(self) -> bool:
         """Whether a write would go out at once, and not with the next tick's batch."""
-        return not self.sending and monotonic() - self._ticked > self._tick
+        return not self._sending and not self._refused and monotonic() - self._ticked > self._tick
 
     def notify(self) -> None:
         """Have the outbox sent with the next tick. For any thread."""
@@ -60,12 +65,14 @@ class Writer:
             self._loop.call_soon_threadsafe(self._event.set)
 
     async def flush(self, attempt: Attempt, timeout: float = FLUSH_TIMEOUT) -> None:
-        """Have a run written now and wait for it, though not for ever."""
+        """Have an attempt written now and wait for it, though not for ever."""
         attempt.mark_urgent()
         await self.drain(timeout)
 
     async def drain(self, timeout: float = FLUSH_TIMEOUT) -> None:
         """Have all that is urgent written now and wait for it, though not for ever."""
+        if self._refused:
+            return
         waiter = self._loop.create_future()
         self._waiters.append(waiter)
         self._hurry.set()
@@ -77,7 +84,8 @@ class Writer:
         self._closing = True
         self._hurry.set()
         self._event.set()
-        done, _ = await asyncio.wait((self._task,), timeout=FLUSH_TIMEOUT)
+        timeout = _LONGEST_PAUSE if self._refused else FLUSH_TIMEOUT
+        done, _ = await asyncio.wait((self._task,), timeout=timeout)
         if not done:
             logger.warning("Redis is away: dropping the tracking of %d jobs", self._outbox.size)
             self._task.cancel()
@@ -89,9 +97,9 @@ class Writer:
             await self._wait_for_tick()
             self._event.clear()
             self._hurry.clear()
-            self.sending = True
+            self._sending = True
             await self._send()
-            self.sending = False
+            self._sending = False
             if self._outbox:
                 self._event.set()
         self._release(self._waiters)
@@ -112,30 +120,33 @@ class Writer:
         try:
             # what jobs report in the meantime is for the next tick
             remaining = self._outbox.size
-            while remaining > 0 and (
-                sent := await deliver(self._store, self._outbox, progress=progress)
-            ):
+            while remaining > 0 and (sent := await self._send_batch(progress=progress)):
                 remaining -= sent
         except Exception as error:
             # not only trouble with Redis: a writer that ends leaves all jobs waiting
             await self._back_off(waiters, error)
             return
-        if self._pause:
-            logger.info("Redis is back: tracking goes on")
-            self._pause = 0.0
         self._release(waiters)
+
+    async def _send_batch(self, *, progress: bool) -> int:
+        # while all is refused one row tells whether it still is
+        sent = await self.delivery.send(progress=progress, limit=1 if self._refused else BATCH_ROWS)
+        if sent and self._pause:
+            logger.info("Redis is back: tracking goes on")
+            self._pause, self._refused = 0.0, False
+        return sent
 
     async def _back_off(self, waiters: list["asyncio.Future[None]"], error: BaseException) -> None:
         """Keep what could not be sent, for a while."""
-        if not self._pause:
+        if not self._permissions.note(error) and not self._pause:
             logger.warning("tracking waits for Redis: %r", error)
         if dropped := self._outbox.shrink(CAPACITY):
             logger.warning("Redis is away: dropped the tracking of %d jobs", dropped)
-        if isinstance(error, ResponseError) or not isinstance(error, CONNECTION_ERRORS):
-            # it answers, but takes no writes: that may last, and no job is to wait for it
+        self._refused = isinstance(error, ResponseError) or not isinstance(error, CONNECTION_ERRORS)
+        self._waiters = waiters + self._waiters
+        if self._refused:
+            waiters, self._waiters = self._waiters, []
             self._release(waiters)
-        else:
-            self._waiters = waiters + self._waiters
         self._pause = min(max(self._pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
         await asyncio.sleep(self._pause)
 
@@ -143,56 +154,3 @@ class Writer:
     def _release(waiters: list["asyncio.Future[None]"]) -> None:
         for waiter in waiters:
             waiter.set_result(None)
-
-
-async def deliver(store: Store, outbox: Outbox, *, progress: bool) -> int:
-    """Send one batch; how many rows it had. What is not sent stays in the outbox.
-
-    Raises:
-        RedisError, OSError: Redis is away or takes no writes.
-    """
-    taken = outbox.take(BATCH, progress=progress)
-    if not taken:
-        return 0
-    try:
-        stopping = await store.write([row for _, row in taken])
-    except (ResponseError, UnicodeError) as error:
-        await _deliver_singly(store, outbox, taken, error)
-    except BaseException:
-        outbox.give_back(taken)
-        raise
-    else:
-        _note_written(taken, stopping)
-    return len(taken)
-
-
-async def _deliver_singly(store: Store, outbox: Outbox, taken: Batch, error: Exception) -> None:
-    """Find out whether one row spoils the batch or Redis takes no writes at all."""
-    refused: Batch = []
-    for position, (attempt, row) in enumerate(taken):
-        try:
-            stopping = await store.write([row])
-        except (ResponseError, UnicodeError) as refusal:
-            refused.append((attempt, row))
-            error = refusal
-        except BaseException:
-            outbox.give_back(refused + taken[position:])
-            raise
-        else:
-            _note_written([(attempt, row)], stopping)
-    if len(refused) < len(taken) or isinstance(error, UnicodeError):
-        for attempt, row in refused:
-            attempt.settle(row.fields)
-            logger.warning("dropped the tracking of job %r: %r", row.job_id, error)
-    else:
-        outbox.give_back(refused)
-        raise error
-
-
-def _note_written(taken: Batch, stopping: set[str]) -> None:
-    for attempt, row in taken:
-        attempt.begun = True
-        if row.fields:
-            attempt.settle(row.fields)
-        if stopping and attempt.job_id in stopping:
-            attempt.stopping = True

@@ -340,7 +340,7 @@ async def quick_worker(
     pool: ArqRedis, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that tidies up at once."""
-    monkeypatch.setattr("arq_status._tracking.heartbeat._TIDYING", 0.1)
+    monkeypatch.setattr("arq_status._tracking.heartbeat._SWEEP_INTERVAL", 0.1)
     await start_worker(track_status({"functions": [short]}))
 
 

@@ -11,7 +11,7 @@ from arq.worker import func
 from arq_status import Status, StatusClient, track_status
 from arq_status._model.record import State, StoredRecord
 from arq_status._redis.store import Store
-from arq_status._tracking.heartbeat import _tidy
+from arq_status._tracking.heartbeat import _sweep
 from tests.conftest import StartWorker, ended, until
 from tests.records import HOUR, beat, begin, own_keys, put_job, put_result, write_end, write_record
 
@@ -28,7 +28,7 @@ async def test_expired_jobs_leave_the_indexes(pool: ArqRedis, client: StatusClie
     await until(lambda: _is_gone(pool, "short"))
     while await store.sweep(4):
         pass
-    await _tidy(store)
+    await _sweep(store)
     assert await pool.keys("arqstatus:1:ended:*") == [
         f"arqstatus:1:ended:complete:{2 * HOUR - 1}".encode()
     ]
@@ -202,10 +202,10 @@ async def test_much_that_expired(pool: ArqRedis, monkeypatch: pytest.MonkeyPatch
     """It is swept in bites, so many at a time, that neither Redis nor a heartbeat waits."""
     await pool.zadd("arqstatus:1:ended:failed:1", {str(number): 5 for number in range(2_500)})
     await Store(pool).redis.sadd("arqstatus:1:ended", "failed:1")
-    monkeypatch.setattr("arq_status._tracking.heartbeat._BITES", 2)
-    await _tidy(Store(pool))
+    monkeypatch.setattr("arq_status._tracking.heartbeat._SWEEPS", 2)
+    await _sweep(Store(pool))
     assert await pool.zcard("arqstatus:1:ended:failed:1") == 500
-    await _tidy(Store(pool))
+    await _sweep(Store(pool))
     assert await own_keys(pool) == set()
 
 
@@ -218,7 +218,7 @@ async def test_damage_that_nothing_can_encode(
     await pool.set("arqstatus:1/evil", f'{{"r":{now},{damaged}')
     await pool.zadd("arqstatus:1:running:h:1:a", {"evil": now})
     await pool.zadd("arqstatus:1:workers", {"h:1:a": now - 60_000})
-    await _tidy(Store(pool))
+    await _sweep(Store(pool))
     assert (await client.counts())[Status.INTERRUPTED] == 1
     [record] = (await client.list_jobs()).items
     assert (record.job_id, record.status, record.message) == ("evil", Status.INTERRUPTED, "?")
@@ -235,9 +235,9 @@ async def test_a_heartbeat_outlives_what_goes_wrong_in_it(
     async def fails(store: Store) -> None:
         raise RuntimeError("no vino")
 
-    monkeypatch.setattr("arq_status._tracking.heartbeat._tidy", fails)
-    monkeypatch.setattr("arq_status._tracking.heartbeat._TIDYING", 0.01)
-    monkeypatch.setattr("arq_status._tracking.heartbeat._INTERVAL", 0.1)
+    monkeypatch.setattr("arq_status._tracking.heartbeat._sweep", fails)
+    monkeypatch.setattr("arq_status._tracking.heartbeat._SWEEP_INTERVAL", 0.01)
+    monkeypatch.setattr("arq_status._tracking.heartbeat._BEAT_INTERVAL", 0.1)
     await start_worker(track_status({"functions": [func(_nothing, name="f")]}))
     await until(lambda: "RuntimeError: no vino" in caplog.text)
     [(_, before)] = await pool.zrange("arqstatus:1:workers", 0, -1, withscores=True)

@@ -1,0 +1,97 @@
+"""Sending the rows of an outbox."""
+
+import logging
+
+from redis.exceptions import ResponseError
+
+from arq_status._redis.store import Store
+from arq_status._tracking.outbox import BATCH_ROWS, Batch, Outbox
+
+logger = logging.getLogger("arq_status")
+
+#: Rows that are refused one after the other before Redis counts as refusing all.
+_REFUSED = 10
+
+
+class Delivery:
+    """Sends batches of an outbox. What is not sent stays in the outbox.
+
+    Two may send at once, the event loop's and its heartbeat's: of two rows of an attempt the newer
+    one counts, whichever arrives first.
+    """
+
+    def __init__(self, store: Store, outbox: Outbox) -> None:
+        self._store = store
+        self._outbox = outbox
+        #: what is on its way
+        self._in_flight: Batch = []
+
+    async def send(self, *, progress: bool, ended: bool = True, limit: int = BATCH_ROWS) -> int:
+        """Send a batch; return how many rows it had.
+
+        Args:
+            progress: send the rows of jobs that only made progress as well.
+            ended: send the rows of jobs that have ended as well.
+            limit: how many rows to send at most.
+
+        Raises:
+            RedisError, OSError: Redis is away, or refuses everything.
+        """
+        taken = self._outbox.take(limit, progress=progress, ended=ended)
+        if not taken:
+            return 0
+        self._in_flight = taken
+        try:
+            await self._send(taken)
+        finally:
+            self._in_flight = []
+        return len(taken)
+
+    def give_back_unanswered(self) -> None:
+        """Put what is on its way into the outbox as well: a blocked event loop may not send it."""
+        unanswered, self._in_flight = self._in_flight, []
+        self._outbox.give_back(unanswered)
+
+    async def _send(self, taken: Batch) -> None:
+        try:
+            stopping = await self._store.write([row for _, row in taken])
+        except (ResponseError, UnicodeError) as error:
+            await self._send_singly(taken, error)
+        except BaseException:
+            self._outbox.give_back(taken)
+            raise
+        else:
+            _note_written(taken, stopping)
+
+    async def _send_singly(self, taken: Batch, error: Exception) -> None:
+        """Find out whether one row spoils the batch or Redis refuses all of them."""
+        refused: Batch = []
+        for position, (attempt, row) in enumerate(taken):
+            if len(refused) == position == _REFUSED:
+                refused += taken[position:]
+                break
+            try:
+                stopping = await self._store.write([row])
+            except (ResponseError, UnicodeError) as refusal:
+                refused.append((attempt, row))
+                error = refusal
+            except BaseException:
+                self._outbox.give_back(refused + taken[position:])
+                raise
+            else:
+                _note_written([(attempt, row)], stopping)
+        if len(refused) == len(taken) and not isinstance(error, UnicodeError):
+            self._outbox.give_back(refused)
+            raise error
+        for attempt, row in refused:
+            attempt.settle(row.fields)
+            logger.warning("dropped the tracking of job %r: %r", row.job_id, error)
+
+
+def _note_written(taken: Batch, stopping: set[str]) -> None:
+    for attempt, row in taken:
+        attempt.begun = True
+        if row.fields:
+            attempt.settle(row.fields)
+        if stopping and attempt.job_id in stopping:
+            attempt.stopping = True
