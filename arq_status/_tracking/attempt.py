@@ -67,6 +67,8 @@ class Attempt:
     cancelled = False
     aborted = False
     shut_down = False
+    #: when arq will run it again, where that is not when this try was due
+    retry_due: int | None = None
     #: what arq stores as its result
     result: Mapping[str, Any] | None = None
     #: whether the row taken last left some of them for the next

@@ -11,7 +11,7 @@ from arq.utils import args_to_string
 from arq_status._arq.worker import ArqWorker
 from arq_status._model.builder import shown_worker
 from arq_status._model.options import FunctionOptions
-from arq_status._model.record import StoredRecord
+from arq_status._model.record import State, StoredRecord
 from arq_status._model.text import clean
 from arq_status._tracking.attempt import Attempt
 from arq_status._tracking.beginning import earlier_record, rendered_args
@@ -139,4 +139,6 @@ def _close(attempt: Attempt, outcome: Outcome, options: FunctionOptions) -> None
     if outcome.final:
         record.worker = shown_worker(record.worker)
         record.expires = options.expires_after(record.state)
+    elif record.state is State.RETRYING and attempt.retry_due is not None:
+        record.due = attempt.retry_due
     attempt.close(final=outcome.final)

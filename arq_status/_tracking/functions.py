@@ -7,7 +7,8 @@ from functools import wraps
 from typing import Any
 
 from arq.cron import CronJob
-from arq.worker import Function
+from arq.utils import timestamp_ms
+from arq.worker import Function, Retry
 
 from arq_status._arq.worker import ArqWorker
 from arq_status._model.errors import JobStopped
@@ -99,6 +100,9 @@ def _note_failure(attempt: Attempt, worker: ArqWorker, error: BaseException) -> 
     attempt.cancelled = task is not None and task.cancelling() > 0
     attempt.aborted = worker.is_aborting(attempt.job_id)
     attempt.shut_down = worker.is_shutting_down(attempt.job_id)
+    if isinstance(error, Retry) and error.defer_score:
+        # arq's own reckoning, hence by this host's clock
+        attempt.retry_due = timestamp_ms() + error.defer_score
     if not isinstance(error, JobStopped):
         if not attempt.stopped:
             return False
