@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from arq import func
 from arq.connections import ArqRedis, RedisSettings
+from arq.worker import Worker
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.types import ASGIApp
@@ -111,6 +112,23 @@ async def test_jobs_of_the_worker_page(pool: ArqRedis, client: StatusClient, sto
     assert rates.expires_at is not None
     assert rates.ended_at is not None
     assert (rates.expires_at - rates.ended_at).days == 30
+
+
+async def test_a_worker_of_parts_of_the_settings(
+    pool: ArqRedis, client: StatusClient, redis_settings: RedisSettings, story: Story
+) -> None:
+    """The functions of the settings alone are tracked, also one that was appended."""
+    names = await story("docs/worker.md")
+    functions = names["WorkerSettings"].functions
+    for name in ("import_rows", "on_demand"):
+        arguments = (3,) if name == "import_rows" else ()
+        await pool.enqueue_job(name, *arguments, _job_id=name, _queue_name="imports")
+    parts = {"functions": functions, "queue_name": "imports", "redis_settings": redis_settings}
+    worker = Worker(**parts, burst=True, handle_signals=False, poll_delay=0.02)
+    await worker.async_run()
+    await worker.close()
+    assert (await ended(client, "import_rows")).message == "Row 3"
+    assert (await ended(client, "on_demand")).status is Status.COMPLETE
 
 
 async def test_jobs_that_iterate_and_compute(
