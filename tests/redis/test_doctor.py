@@ -494,21 +494,43 @@ async def test_a_queue_that_the_user_may_not_use(doctor: Doctor, pool: ArqRedis,
     assert about(findings, "server")
 
 
-async def test_evicted_indexes(doctor: Doctor, pool: ArqRedis) -> None:
-    """Records that an evicted index hides from the lists are told."""
+async def test_evicted_indexes(doctor: Doctor, client: StatusClient, pool: ArqRedis) -> None:
+    """Records that an evicted index hides from the lists are told, whatever their state."""
     await announce(pool, "host:1:alive")
-    await write_end(pool, "listed")
-    await write_end(pool, "hidden", State.FAILED)
-    run = await put_job(pool, "running")
-    await begin(pool, "running")
-    await write_record(pool, "running", run=run, worker="host:1:alive")
+    await write_end(pool, "complete")
+    await write_end(pool, "failed", State.FAILED)
+    for state in (State.WORKING, State.RETRYING, State.INTERRUPTED):
+        run = await put_job(pool, state)
+        await write_record(pool, state, state, run=run, due=run, worker="host:1:alive")
+    await begin(pool, "working")
+    await put_job(pool, "waiting")
+    assert await client.store("waiting", from_outside=True)
+    await write_end(pool, "deleted")
+    await client.delete("deleted")
     words = "with a record that the lists miss"
-    assert not [text for _, text in about(await doctor(), "keys") if words in text]
-    await pool.delete("arqstatus:1:running:host:1:alive")
-    for key in await pool.keys("arqstatus:1:ended:failed:*"):
-        await pool.delete(key)
-    [(level, text)] = [it for it in about(await doctor(), "keys") if words in it[1]]
-    assert (level, text.partition(" ")[0]) == ("warning", "2")
+
+    async def missing() -> str | None:
+        found = [it for it in about(await doctor(), "keys") if words in it[1]]
+        assert [level for level, _ in found] in ([], ["warning"])
+        return found[0][1].partition(" ")[0] if found else None
+
+    assert await missing() is None
+    for number, pattern in enumerate(
+        ("running:*", "retrying:*", "interrupted:*", "waiting:*", "ended:complete:*", "ended:*"), 1
+    ):
+        assert await pool.delete(*await pool.keys(own_key(pattern))) == 1
+        assert await missing() == str(number)
+
+
+async def test_an_evicted_index_of_a_queue(doctor: Doctor, pool: ArqRedis) -> None:
+    """Without it jobs that run would be counted as queued as well."""
+    await announce(pool, "host:1:alive")
+    run = await put_job(pool, "working")
+    await begin(pool, "working")
+    await write_record(pool, "working", run=run, due=run, worker="host:1:alive")
+    await pool.delete(own_key("recorded:arq:queue"))
+    words = "1 job with a record that the lists miss; status finds it by its id, such as 'working'"
+    assert ("warning", words) in about(await doctor(), "keys")
 
 
 def test_a_fork_of_arq(monkeypatch: pytest.MonkeyPatch) -> None:

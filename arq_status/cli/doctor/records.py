@@ -69,7 +69,7 @@ async def compare_records(redis: Redis, sample: Sample, queues: Sequence[str]) -
     ttls = await pipeline(redis, [("PTTL", keys.RECORD + it) for it in ids])
     payloads = await pipeline(redis, [("EXISTS", job_key_prefix + it) for it in ids])
     queued = await _are_queued(redis, ids, queues)
-    indexed: dict[str, str] = {}
+    expected: list[tuple[str, str]] = []
     for job_id, raw, ttl, payload in zip(ids, texts, ttls, payloads, strict=True):
         stored = StoredRecord.decode(raw) if raw else None
         if ttl == -2:
@@ -82,18 +82,27 @@ async def compare_records(redis: Redis, sample: Sample, queues: Sequence[str]) -
         else:
             sample.expiring += [job_id] if ttl >= 0 else []
             sample.unended += [] if payload or job_id in queued else [job_id]
-        if index := _index_of(stored):
-            indexed[job_id] = index
-    scores = await pipeline(redis, [("ZSCORE", index, it) for it, index in indexed.items()])
-    sample.unindexed = [it for it, score in zip(indexed, scores, strict=True) if score is None]
+        expected += [(index, job_id) for index in _indexes_of(stored)]
+    scores = await pipeline(redis, [("ZSCORE", *it) for it in expected])
+    missing = [it for (_, it), score in zip(expected, scores, strict=True) if score is None]
+    sample.unindexed = list(dict.fromkeys(missing))
 
 
-def _index_of(stored: StoredRecord) -> str | None:
-    if stored.state is State.DELETED:
-        return None
-    if stored.ended is not None:
-        return f"{keys.ENDED}{stored.state}:{stored.expires}"
-    return f"{keys.RUNNING}{stored.worker}" if stored.state is State.WORKING else None
+def _indexes_of(stored: StoredRecord) -> list[str]:
+    """Return the indexes that have a record, as ``common.lua`` keeps them."""
+    recorded = keys.RECORDED + stored.queue
+    match stored.state:
+        case State.DELETED:
+            return []
+        case state if stored.ended is not None:
+            return [f"{keys.ENDED}{state}:{stored.expires}"]
+        case State.WORKING:
+            return [f"{keys.RUNNING}{stored.worker or ''}", recorded]
+        case State.RETRYING:
+            return [keys.RETRYING + stored.queue, recorded]
+        case State.INTERRUPTED:
+            return [keys.INTERRUPTED + stored.queue, recorded]
+    return [keys.WAITING + stored.queue]
 
 
 async def _are_queued(redis: Redis, job_ids: Sequence[str], queues: Sequence[str]) -> set[str]:
