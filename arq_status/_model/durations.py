@@ -1,8 +1,8 @@
-"""Times in words. The script of the page says them the same way, to keep them counting."""
+"""Times in words. Scripts of pages get the units from here, to keep them counting."""
 
 from datetime import datetime, timedelta
 
-_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
 def duration(time: timedelta | float) -> str:
@@ -14,7 +14,7 @@ def duration(time: timedelta | float) -> str:
         return f"{int(seconds * 10) / 10} s"
     rest = max(0, int(seconds))
     parts: list[str] = []
-    for unit, size in _UNITS:
+    for unit, size in UNITS:
         number, rest = divmod(rest, size)
         if number or parts or unit == "s":
             parts.append(f"{number} {unit}")
@@ -37,5 +37,5 @@ def relative(moment: datetime, now: datetime) -> str:
     if seconds == 0:
         return "just now"
     size = abs(seconds)
-    unit, number = next((unit, size // it) for unit, it in _UNITS if size >= it)
+    unit, number = next((unit, size // it) for unit, it in UNITS if size >= it)
     return f"{number} {unit} ago" if seconds > 0 else f"in {number} {unit}"

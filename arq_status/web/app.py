@@ -115,6 +115,7 @@ def _build(dashboard: Dashboard) -> Starlette:
         routes=[
             Route("/", home),
             Route("/statuses", jobs.show),
+            Route("/statuses", jobs.act, methods=["POST"]),
             _JobRoute(job.show, "GET"),
             _JobRoute(job.act, "POST"),
             Mount("/static", _Static(directory=_STATIC)),

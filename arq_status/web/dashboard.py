@@ -1,7 +1,8 @@
 """What the views of one app share: its options, client, permissions and error pages."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -9,14 +10,17 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from arq_status._model.json import encode
+from arq_status.web.actions import ACTIONS, PERMISSIONS
 from arq_status.web.authorization import Access
 from arq_status.web.clients import ClientProvider
+from arq_status.web.forms import Form, read_form
 from arq_status.web.links import Links
 from arq_status.web.negotiation import MediaType, preferred
-from arq_status.web.rendering import render
+from arq_status.web.rendering import View, render_page
 from arq_status.web.security import is_same_site
+from arq_status.web.updates import Snapshot
 
-#: Seconds to wait for Redis, and for the form of a slow request.
+#: Seconds to wait for Redis.
 TIMEOUT = 10.0
 _FOREIGN = (
     "Another site asked for that. If that is wrong: a proxy in front of this page must pass on the"
@@ -40,20 +44,46 @@ class Dashboard:
         """Return the URLs of the app as the request reaches it."""
         return Links(request.scope.get("root_path", ""), self.per_page_options[0])
 
-    def require_same_site(self, request: Request) -> None:
-        """Refuse a changing request of another site.
+    async def read_action(self, request: Request, job_id: str | None) -> tuple[Form, Request]:
+        """Return the form of a changing request that may do what its field ``action`` says.
+
+        Permission is asked for before the form is read as well, so that strangers cannot keep
+        connections busy.
 
         Raises:
-            HTTPException: 403.
+            HTTPException: the request is refused, or its form cannot be used.
         """
         if not is_same_site(request.headers, self.trusted_origins):
             raise HTTPException(403, _FOREIGN)
+        if self.access.read_only:
+            raise HTTPException(403, "This page only shows jobs.")
+        await self.access.require(request, "view", job_id)
+        form, request = await read_form(request)
+        action = ACTIONS.get(form.get("action", [""])[-1])
+        if action is None:
+            raise HTTPException(400, f"An action is one of {', '.join(ACTIONS)}.")
+        await self.access.require(request, action.permission, job_id)
+        return form, request
+
+    async def view(self, request: Request, job_id: str | None) -> View:
+        """Return for whom a page is rendered; ``authorize`` is asked about each action."""
+        permissions = await self.access.allowed(request, PERMISSIONS, job_id)
+        is_open = self.access.authorize is None and not self.access.read_only
+        return View(self.links(request), permissions, is_open)
+
+    async def stream_writer(
+        self, request: Request, job_id: str | None
+    ) -> Callable[[Snapshot, Snapshot | None], bytes]:
+        """Return what writes the events of a stream: JSON, or rendered parts for our pages."""
+        if "parts" not in request.query_params:
+            return Snapshot.since
+        return partial(Snapshot.parts_since, view=await self.view(request, job_id))
 
     def page(
         self, request: Request, template: str, status_code: int = 200, **context: Any
     ) -> Response:
         """Render a page."""
-        response: HTMLResponse = render(
+        response: HTMLResponse = render_page(
             template, status_code, title=self.title, links=self.links(request), **context
         )
         return response

@@ -38,6 +38,9 @@ class Update(Protocol):
 
 U = TypeVar("U", bound=Update)
 
+#: Writes an update as events for those who saw an earlier one, ``None`` for the first.
+Write = Callable[[U, U | None], bytes]
+
 
 async def first_of(updates: AsyncGenerator[U | None]) -> U:
     """Return the first update; errors are raised before the response has begun."""
@@ -46,20 +49,25 @@ async def first_of(updates: AsyncGenerator[U | None]) -> U:
     return update
 
 
-def event_stream(first: U, updates: AsyncGenerator[U | None], is_allowed: IsAllowed) -> Response:
-    """Return a response that sends the updates as they come."""
+def event_stream(first: U, updates: AsyncGenerator[U | None], is_allowed: IsAllowed, write: Write[U] | None = None) -> Response:
+    """Return a response that sends the updates as they come, by default as they write themselves.
+    """
     return StreamingResponse(
-        _events(first, updates, is_allowed), media_type=MediaType.STREAM, headers=_HEADERS
+        _events(first, updates, is_allowed, write or _write), media_type=MediaType.STREAM, headers=_HEADERS
     )
 
 
+def _write(update: Update, seen: Update | None) -> bytes:
+    return update.since(seen)
+
+
 async def _events(
-    first: U, updates: AsyncGenerator[U | None], is_allowed: IsAllowed
+    first: U, updates: AsyncGenerator[U | None], is_allowed: IsAllowed, write: Write[U]
 ) -> AsyncGenerator[bytes]:
     opened = sent = checked = monotonic()
     longest = _MAX_DURATION_UNDETECTED if _is_shutting_down() is None else _MAX_DURATION
     async with aclosing(updates):
-        yield _RETRY + first.since(None)
+        yield _RETRY + write(first, None)
         seen = first
         while not _is_shutting_down() and monotonic() - opened < longest:
             try:
@@ -71,7 +79,7 @@ async def _events(
                 if not await is_allowed():
                     return
                 checked = monotonic()
-            events = b"" if update is None else update.since(seen)
+            events = b"" if update is None else write(update, seen)
             seen = seen if update is None else update
             if events or monotonic() - sent > _PING_INTERVAL:
                 yield events or _PING

@@ -7,12 +7,16 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Message
 
-from arq_status.web.dashboard import TIMEOUT
+#: Seconds in which a form has to arrive.
+_TIMEOUT = 10.0
+#: Enough for the ids of thousands of jobs.
+_LARGEST = 262_144
 
-_LARGEST = 65_536
+#: The values of the fields, by name.
+Form = dict[str, list[str]]
 
 
-async def read_form(request: Request) -> tuple[dict[str, list[str]], Request]:
+async def read_form(request: Request) -> tuple[Form, Request]:
     """Return the fields of a form, and the request for those who want to read the body again.
 
     Raises:
@@ -20,7 +24,7 @@ async def read_form(request: Request) -> tuple[dict[str, list[str]], Request]:
     """
     body = b""
     try:
-        async with asyncio.timeout(TIMEOUT):
+        async with asyncio.timeout(_TIMEOUT):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > _LARGEST:

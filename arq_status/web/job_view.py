@@ -10,14 +10,14 @@ from starlette.responses import RedirectResponse, Response
 
 from arq_status._client.client import StatusClient
 from arq_status._model.json import job_object
-from arq_status.web.actions import ACTIONS, PERMISSIONS
+from arq_status.web.actions import ACTIONS
 from arq_status.web.broadcast import Broadcasts
 from arq_status.web.dashboard import TIMEOUT, Dashboard, json_response, media_type
 from arq_status.web.event_stream import event_stream, first_of
-from arq_status.web.forms import read_form
+from arq_status.web.forms import Form
 from arq_status.web.links import Links, QueryError, read_query
 from arq_status.web.negotiation import MediaType
-from arq_status.web.updates import Gone, Job, job_updates
+from arq_status.web.updates import JOB_PARTS, Gone, Job, job_updates
 
 _UNKNOWN = "There is no such job: it never was, or it has expired."
 
@@ -45,9 +45,10 @@ class JobView:
             raise HTTPException(404, _UNKNOWN)
         if media_type(request) is MediaType.JSON:
             return json_response(job_object(record))
-        permissions = await self._access.allowed(request, PERMISSIONS, job_id)
-        allowed = [name for name, it in ACTIONS.items() if it.permission in permissions]
-        return self._dashboard.page(request, "job.html", job=record, allowed=allowed)
+        view = await self._dashboard.view(request, job_id)
+        return self._dashboard.page(
+            request, "job.html", view=view, section="Jobs", job=record, job_parts=[*JOB_PARTS]
+        )
 
     async def _stream(self, request: Request, client: StatusClient, job_id: str) -> Response:
         updates = self._broadcasts.follow((client, job_id), partial(job_updates, client, job_id))
@@ -56,36 +57,28 @@ class JobView:
         if isinstance(first, Gone):
             await updates.aclose()
             raise HTTPException(404, _UNKNOWN)
+        write = await self._dashboard.stream_writer(request, job_id)
         is_allowed = partial(self._access.allows, request, "view", job_id)
-        return event_stream(first, updates, is_allowed)
+        return event_stream(first, updates, is_allowed, write)
 
     async def act(self, request: Request) -> Response:
         """Answer ``POST``: do what the form asks for."""
-        self._dashboard.require_same_site(request)
-        if self._access.read_only:
-            raise HTTPException(403, "This page only shows jobs.")
         job_id = _job_id(request)
-        # before anything is waited for: strangers must not keep connections busy
-        await self._access.require(request, "view", job_id)
-        form, request = await read_form(request)
-        fields = {name: values[-1] for name, values in form.items()}
-        action = ACTIONS.get(fields.get("action", ""))
-        if action is None:
-            raise HTTPException(400, f"An action is one of {', '.join(ACTIONS)}.")
-        await self._access.require(request, action.permission, job_id)
+        form, request = await self._dashboard.read_action(request, job_id)
+        action = ACTIONS[form["action"][-1]]
         client = await self._dashboard.clients.client()
         async with asyncio.timeout(TIMEOUT):
             done = bool(await action.perform(client, job_id))
         if media_type(request) is MediaType.JSON:
             return json_response({"ok": done})
-        return RedirectResponse(self._way_back(request, fields, job_id), 303)
+        return RedirectResponse(self._way_back(request, form, job_id), 303)
 
-    def _way_back(self, request: Request, fields: dict[str, str], job_id: str) -> str:
+    def _way_back(self, request: Request, form: Form, job_id: str) -> str:
         """Return the URL of the list if the form was part of it, else that of the job."""
         links = self._dashboard.links(request)
-        if "list" in fields or fields["action"] == "delete":
+        if "list" in form or form["action"][-1] == "delete":
             per_page = self._dashboard.per_page_options[0]
-            return _list_url(links, fields.get("list", ""), per_page)
+            return _list_url(links, form.get("list", [""])[-1], per_page)
         return links.job(job_id)
 
 

@@ -1,7 +1,7 @@
-"""What a list shows, as its URL says it, and the URLs of everything else."""
+"""The URLs of an app, and the parameters in which a list's URL says what it shows."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import quote, urlencode
 
@@ -9,29 +9,32 @@ from arq_status._model.query import MOST_PER_PAGE, SORTS, Query
 from arq_status._model.status import Status
 
 T = TypeVar("T")
-_FIRST = Query()
+_DEFAULT = Query()
 
-#: Sorts whose first click gives A to Z; the others begin with the newest or highest.
-_ALPHABETICAL = frozenset({"function", "queue", "status", "message", "args"})
+#: Sorts whose first click orders from A to Z; the others begin with the newest or highest.
+_ALPHABETICAL = frozenset({"function", "status", "message", "args", "queue"})
 _DIRECTIONS = {"asc": False, "desc": True}
+#: Parameters that change the order or the page, not which jobs match.
+_DISPLAY = ("sort", "direction", "page", "per_page")
+#: Parameters for which the form above the list has a control.
+_CONTROLS = ("search", "function", "sort", "direction", "page")
 
 
 class QueryError(ValueError):
-    """A parameter of the URL cannot be heeded; the text is a sentence for whoever wrote it."""
+    """A parameter of the URL that cannot be used; the text is a sentence for its author."""
 
 
 def read_query(params: Mapping[str, str], per_page: int) -> Query:
-    """The query that the parameters of a URL ask for.
+    """Return the query that the parameters of a URL ask for.
 
     Raises:
-        QueryError: one of them means nothing.
+        QueryError: one of them cannot be used.
     """
-    status = _one_of(params, "status", {it.value: it for it in Status})
     return Query(
-        statuses=() if status is None else (status,),
+        status=_one_of(params, "status", {it.value: it for it in Status}),
         function=params.get("function") or None,
         search=params.get("search", "").strip() or None,
-        sort=_one_of(params, "sort", {it: it for it in SORTS}) or _FIRST.sort,
+        sort=_one_of(params, "sort", {it: it for it in SORTS}) or _DEFAULT.sort,
         descending=_one_of(params, "direction", _DIRECTIONS) is not False,
         page=_number(params, "page", 1, None),
         per_page=_number(params, "per_page", per_page, MOST_PER_PAGE),
@@ -49,7 +52,7 @@ def _one_of(params: Mapping[str, str], name: str, values: Mapping[str, T]) -> T 
 def _number(params: Mapping[str, str], name: str, default: int, most: int | None) -> int:
     if not (text := params.get(name)):
         return default
-    # ten digits are more pages than Redis holds jobs; int() would take underscores and signs
+    # ten digits are more pages than Redis holds jobs; int() would accept underscores and signs
     number = int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else 0
     if number < 1 or (most is not None and number > most):
         bounds = "1 or more" if most is None else f"1 to {most}"
@@ -57,57 +60,98 @@ def _number(params: Mapping[str, str], name: str, default: int, most: int | None
     return number
 
 
-class Links:
-    """The URLs of the app, below the path at which it is mounted."""
+def statuses_of(query: Query) -> tuple[Status, ...]:
+    """Return the statuses that a query asks for; empty: every status."""
+    return () if query.status is None else (query.status,)
 
-    def __init__(self, root_path: str, per_page: int) -> None:
-        # one slash: two would begin the name of a host
-        self.root = quote("/" + root_path.strip("/")) if root_path.strip("/") else ""
-        self._per_page = per_page
+
+Pairs = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """The URLs of an app below the path at which it is mounted.
+
+    Attributes:
+        root_path: where the app is mounted, as ASGI tells it.
+        per_page: how many jobs a page of the list has by default.
+    """
+
+    root_path: str
+    per_page: int
+
+    @property
+    def root(self) -> str:
+        """Return the path at which the app is mounted, without a slash at its end."""
+        # one slash at the beginning: two would begin the name of a host
+        return quote("/" + self.root_path.strip("/")) if self.root_path.strip("/") else ""
+
+    def sections(self) -> Pairs:
+        """Return the names and URLs of the sections of the app."""
+        return [("Jobs", self.list())]
 
     def static(self, name: str) -> str:
-        """A file of ours."""
+        """Return the URL of a static file."""
         return f"{self.root}/static/{name}"
 
     def job(self, job_id: str) -> str:
-        """The page of a job."""
-        # browsers take a segment of dots for a way up, and no route of Starlette's takes a newline
+        """Return the URL of a job."""
+        # browsers resolve a segment of dots, and no route of Starlette matches a newline
         if job_id in {".", ".."} or "\n" in job_id:
             return f"{self.root}/statuses/?{urlencode({'id': job_id})}"
         return f"{self.root}/statuses/{quote(job_id, safe='')}"
 
     def list(self, query: Query | None = None) -> str:
-        """The list; without a query as it is at first."""
-        params = urlencode({} if query is None else self.params(query))
-        return f"{self.root}/statuses{'?' if params else ''}{params}"
+        """Return the URL of the list; without a query of the first page of all jobs."""
+        return self._list([] if query is None else self.pairs(query))
 
-    def params(self, query: Query) -> dict[str, str]:
-        """The parameters of a query that are not as they are at first."""
-        params = {
-            "status": query.status.value if query.status else "",
-            "function": query.function or "",
-            "search": query.search or "",
-            "sort": "" if query.sort == _FIRST.sort else query.sort,
-            "direction": "" if query.descending else "asc",
-            "page": "" if query.page == 1 else str(query.page),
-            "per_page": "" if query.per_page == self._per_page else str(query.per_page),
-        }
-        return {name: value for name, value in params.items() if value}
+    def list_of(self, **filters: str) -> str:
+        """Return the URL of the list with these filters alone."""
+        return self._list([*filters.items()])
+
+    def change(self, query: Query, **changes: object) -> str:
+        """Return the URL of the list with some parameters changed, at its first page.
+
+        ``None`` removes a parameter.
+        """
+        pairs = [(name, value) for name, value in self.pairs(query) if name not in changes]
+        pairs += [(name, str(value)) for name, value in changes.items() if value is not None]
+        return self._list([it for it in pairs if it[0] != "page" or "page" in changes])
+
+    def without(self, query: Query, name: str, value: str) -> str:
+        """Return the URL of the list without one of its filters."""
+        return self._list([it for it in self.pairs(query) if it not in {(name, value)}])
 
     def sorted_by(self, query: Query, sort: str) -> str:
-        """The list sorted by a column; by the one it is sorted by, the other way round."""
+        """Return the URL of the list in another order; in the present one, reversed."""
         same = query.sort == sort
         descending = not query.descending if same else sort not in _ALPHABETICAL
-        return self.list(replace(query, sort=sort, descending=descending, page=1))
+        return self.change(
+            query,
+            sort=None if sort == _DEFAULT.sort else sort,
+            direction=None if descending else "asc",
+        )
 
-    def with_status(self, query: Query, status: Status | None) -> str:
-        """The list of one status, or of all."""
-        return self.list(replace(query, statuses=() if status is None else (status,), page=1))
+    def pairs(self, query: Query) -> Pairs:
+        """Return the parameters of a query that differ from the default."""
+        pairs = [
+            *(("status", status.value) for status in statuses_of(query)),
+            ("function", query.function or ""),
+            ("search", query.search or ""),
+            ("sort", "" if query.sort == _DEFAULT.sort else query.sort),
+            ("direction", "" if query.descending else "asc"),
+            ("page", "" if query.page == 1 else str(query.page)),
+            ("per_page", "" if query.per_page == self.per_page else str(query.per_page)),
+        ]
+        return [(name, value) for name, value in pairs if value]
 
-    def at_page(self, query: Query, page: int) -> str:
-        """Another page of the list."""
-        return self.list(replace(query, page=page))
+    def filters(self, query: Query) -> Pairs:
+        """Return the parameters that decide which jobs match."""
+        return [it for it in self.pairs(query) if it[0] not in _DISPLAY]
 
-    def with_size(self, query: Query, per_page: int) -> str:
-        """The list with so many jobs on a page."""
-        return self.list(replace(query, per_page=per_page, page=1))
+    def kept(self, query: Query) -> Pairs:
+        """Return the parameters that the form above the list keeps without a control."""
+        return [it for it in self.pairs(query) if it[0] not in _CONTROLS]
+
+    def _list(self, pairs: Pairs) -> str:
+        return f"{self.root}/statuses{'?' if pairs else ''}{urlencode(pairs)}"

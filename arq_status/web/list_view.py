@@ -1,19 +1,16 @@
-"""``/statuses``."""
+"""``/statuses``: the list of jobs, and actions on many."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
-from urllib.parse import urlencode
+from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
-from arq_status._client.client import StatusClient
-from arq_status._client.listing import NEWEST
 from arq_status._model.json import list_object
-from arq_status._model.query import Query
-from arq_status._model.snapshot import JobRecord, Page
-from arq_status._model.status import Status
+from arq_status.web.actions import ACTIONS, act_on_many, matching_ids
 from arq_status.web.broadcast import Broadcasts
 from arq_status.web.dashboard import TIMEOUT, Dashboard, json_response, media_type
 from arq_status.web.event_stream import event_stream, first_of
@@ -21,16 +18,14 @@ from arq_status.web.links import read_query
 from arq_status.web.negotiation import MediaType
 from arq_status.web.updates import Listing, list_updates
 
-#: What a list can be sorted by, and the heading of it.
+#: The orders of the list, and the headings of their columns.
 SORTS: Mapping[str, str] = {
     "status": "Status",
-    "function": "Function",
-    "queue": "Queue",
+    "function": "Job",
     "args": "Arguments",
     "progress": "Progress",
     "message": "Message",
     "elapsed": "Elapsed",
-    "waited": "Waited",
     "eta": "ETA",
     "updated_at": "Updated",
     "enqueued_at": "Enqueued",
@@ -40,64 +35,74 @@ SORTS: Mapping[str, str] = {
 
 
 class ListView:
-    """The list of jobs, in three forms."""
+    """The endpoints of the list."""
 
     def __init__(self, dashboard: Dashboard) -> None:
         self._dashboard = dashboard
+        self._access = dashboard.access
         self._broadcasts: Broadcasts[Listing] = Broadcasts()
 
     async def show(self, request: Request) -> Response:
-        """``GET``."""
-        dashboard = self._dashboard
-        await dashboard.access.require(request, "view", None)
-        query = read_query(request.query_params, dashboard.per_page_options[0])
-        client = await dashboard.clients.client()
+        """Answer ``GET``: a page, JSON or a stream."""
+        await self._access.require(request, "view", None)
+        query = read_query(request.query_params, self._dashboard.per_page_options[0])
+        client = await self._dashboard.clients.client()
         if media_type(request) is MediaType.STREAM:
-            return await self._stream(request, client, query)
+            updates = self._broadcasts.follow((client, query), partial(list_updates, client, query))
+            async with asyncio.timeout(TIMEOUT):
+                first = await first_of(updates)
+            write = await self._dashboard.stream_writer(request, None)
+            is_allowed = partial(self._access.allows, request, "view", None)
+            return event_stream(first, updates, is_allowed, write)
         async with asyncio.timeout(TIMEOUT):
             page, counts, functions = await client._overview(query)
         if media_type(request) is MediaType.JSON:
             return json_response(list_object(page, counts))
-        return self._page(request, query, page, counts, functions)
+        return await self._page(request, Listing(query, page, counts), functions)
 
-    async def _stream(self, request: Request, client: StatusClient, query: Query) -> Response:
-        updates = self._broadcasts.follow((client, query), partial(list_updates, client, query))
-        async with asyncio.timeout(TIMEOUT):
-            first = await first_of(updates)
-        return event_stream(
-            first, updates, partial(self._dashboard.access.allows, request, "view", None)
-        )
-
-    def _page(
-        self,
-        request: Request,
-        query: Query,
-        page: Page,
-        counts: Mapping[Status, int],
-        functions: Sequence[str],
-    ) -> Response:
-        named = [query.function, *(record.function for record in page.items)]
+    async def _page(self, request: Request, listing: Listing, functions: Sequence[str]) -> Response:
+        query = listing.query
+        named = {query.function, *(record.function for record in listing.page.items)}
+        names = sorted({*functions, *filter(None, named)})
         return self._dashboard.page(
             request,
             "list.html",
+            view=await self._dashboard.view(request, None),
+            section="Jobs",
+            listing=listing,
             query=query,
-            parameters=urlencode(self._dashboard.links(request).params(query)),
-            page=page,
-            pages=page.pages,
-            shown=_shown(page),
-            blank=JobRecord(job_id="", status=Status.QUEUED),
-            counts=counts,
-            functions=sorted({*functions, *filter(None, named)}),
+            choices=[_choice("function", "Function", names, query.function)],
             per_page_options=sorted({*self._dashboard.per_page_options, query.per_page}),
             sorts=SORTS,
-            read_only=self._dashboard.access.read_only,
-            newest=NEWEST,
+            sort_values=[(sort, name) for sort, name in SORTS.items() if sort != "updated_at"],
+            progress_sorts=[it for it in ("progress", "elapsed", "waited", "eta") if it in SORTS],
         )
 
+    async def act(self, request: Request) -> Response:
+        """Answer ``POST``: do to many jobs what the form asks for."""
+        form, request = await self._dashboard.read_action(request, None)
+        action = ACTIONS[form["action"][-1]]
+        params = {name: values[-1] for name, values in form.items()}
+        query = read_query(params, self._dashboard.per_page_options[0])
+        links = self._dashboard.links(request)
+        job_ids = None if "all" in form else form.get("job_id")
+        if job_ids is None and not links.filters(query):
+            raise HTTPException(400, "Choose jobs by their ids (job_id) or by at least one filter.")
+        client = await self._dashboard.clients.client()
+        if job_ids is None:
+            job_ids = await matching_ids(client, query)
+        done = await act_on_many(client, action, job_ids)
+        if media_type(request) is MediaType.JSON:
+            return json_response({"ok": True, "jobs": done})
+        return RedirectResponse(links.list(query), 303)
 
-def _shown(page: Page) -> str:
-    """Which of the matching jobs are on the page, as in ``26 to 50 of 1,234``."""
-    first = (page.page - 1) * page.per_page + 1
-    if not page.items:
-        return f"0 of {page.total:,}" if page.total else "No jobs"
-    return f"{first:,} to {first + len(page.items) - 1:,} of {page.total:,}"
+
+def _choice(name: str, label: str, values: Sequence[str], chosen: str | None) -> dict[str, Any]:
+    """Return a control above the list with which one of several values can be chosen."""
+    return {
+        "name": name,
+        "label": label,
+        "every": f"Every {label.lower()}",
+        "values": [(value, value) for value in values],
+        "chosen": chosen,
+    }

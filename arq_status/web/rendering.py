@@ -1,18 +1,80 @@
-"""HTML."""
+"""HTML: pages, and the parts of them that change while they are open."""
 
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
 from starlette.responses import HTMLResponse
 
+from arq_status._client.listing import NEWEST
 from arq_status._model import durations
-from arq_status._model.json import readable
+from arq_status._model.json import encode, readable
+from arq_status._model.snapshot import JobRecord
 from arq_status._model.status import Status
-from arq_status.web.actions import applicable
+from arq_status.web.actions import ACTIONS, applicable, texts
+from arq_status.web.links import Links
+
+#: The statuses as the list offers them: what goes on, what went wrong, what is done.
+STATUSES = (
+    Status.WORKING, Status.QUEUED, Status.DEFERRED, Status.RETRYING, Status.FAILED,
+    Status.INTERRUPTED, Status.STOPPED, Status.COMPLETE,
+)  # fmt: skip
+_SHORT_ID = 8
+_LONGEST_VALUE = 300
 
 
-def _environment() -> Environment:
+@dataclass(frozen=True, slots=True)
+class View:
+    """For whom a page is rendered; equal views see equal pages.
+
+    Attributes:
+        links: the URLs of the app as this viewer reaches it.
+        permissions: what the viewer may do besides looking.
+        is_open: everybody may do everything.
+    """
+
+    links: Links
+    permissions: frozenset[str]
+    is_open: bool
+
+
+def offered_actions(record: JobRecord, permissions: frozenset[str]) -> list[str]:
+    """Return the actions that the job's state and the viewer's permissions allow."""
+    return [name for name in applicable(record) if ACTIONS[name].permission in permissions]
+
+
+def render_page(template: str, status_code: int = 200, **context: Any) -> HTMLResponse:
+    """Render a page."""
+    html = _environment.get_template(template).render(now=datetime.now(UTC), **context)
+    # data may contain lone surrogates
+    return HTMLResponse(html.encode("utf-8", "replace"), status_code)
+
+
+def render_part(template: str, name: str, *arguments: Any) -> str:
+    """Render a part of a page: a macro of a template."""
+    return str(getattr(_environment.get_template(template).module, name)(*arguments))
+
+
+def _number(number: float) -> str:
+    return f"{int(number):,}" if number == int(number) else f"{number:,.10g}"
+
+
+def _shortened(job_id: str) -> str:
+    return job_id if len(job_id) <= _SHORT_ID + 4 else f"{job_id[:_SHORT_ID]}…"
+
+
+def _compact(value: Any) -> str:
+    """Return a stored value on one line: a text as it is, anything else as JSON."""
+    text = value if isinstance(value, str) else encode(value).decode()
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
+
+
+def _after(time: timedelta) -> str:
+    return f"after {durations.duration(max(time, timedelta()))}"
+
+
+def _make_environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("arq_status.web"),
         autoescape=True,
@@ -20,26 +82,27 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
+        after=_after,
         clock=durations.clock,
+        compact=_compact,
         duration=durations.duration,
-        whole=durations.whole,
-        relative=durations.relative,
-        readable=readable,
+        first_line=lambda text: text.lstrip().partition("\n")[0],
         number=_number,
+        readable=readable,
+        relative=durations.relative,
+        shortened=_shortened,
+        whole=durations.whole,
     )
-    environment.globals.update(Status=Status, actions_of=applicable)
+    environment.globals.update(
+        Status=Status,
+        actions=ACTIONS,
+        action_texts=texts(),
+        newest=NEWEST,
+        offered_actions=offered_actions,
+        statuses=STATUSES,
+        units=durations.UNITS,
+    )
     return environment
 
 
-def _number(number: float) -> str:
-    return f"{int(number):,}" if number == int(number) else f"{number:,.10g}"
-
-
-def render(name: str, status_code: int = 200, **context: Any) -> HTMLResponse:
-    """A page made of a template."""
-    html = _templates.get_template(name).render(now=datetime.now(UTC), **context)
-    # what jobs stored may hold lone surrogates
-    return HTMLResponse(html.encode("utf-8", "replace"), status_code)
-
-
-_templates = _environment()
+_environment = _make_environment()

@@ -1,101 +1,242 @@
-"""What streams show: a job or a list as it changes, in the frames of an event stream."""
+"""What streams send: the state of a job or a list at one moment, and how it differs from another.
+
+Scripts get JSON. The pages get the parts of themselves that changed, rendered by their templates.
+"""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Hashable, Iterator, Mapping
 from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from arq_status._client.client import StatusClient
 from arq_status._model.json import counts_object, encode, job_object
 from arq_status._model.query import Query
 from arq_status._model.snapshot import JobRecord, Page, without_durations
 from arq_status._model.status import Status
+from arq_status.web.links import statuses_of
+from arq_status.web.rendering import View, render_part
 
-#: Seconds between two moments at least, so that a browser gets five updates a second at most.
+#: Seconds between updates, so that a browser gets five a second at most.
 PACE = 0.2
-#: Seconds after which a list is looked at though nothing was heard: enqueueing tells nobody.
+#: Seconds after which a list is read although no change was published: enqueueing publishes none.
 PERIOD = 1.0
-#: A list that takes long to work out is worked out less often: at most a fifth of the time.
-_EASE = 4
+#: A list that takes long to read is read less often: at most a fifth of the time.
+_IDLE_FACTOR = 4
+
+#: The parts of a job's page in their order, and the fields that each shows besides the status.
+JOB_PARTS: Mapping[str, tuple[str, ...]] = {
+    "error": ("error",),
+    "progress": ("at", "total", "message", "pct_complete"),
+    "timeline": ("enqueued_at", "due_at", "started_at", "ended_at", "job_try"),
+    "result": ("returned",),
+    "data": ("data",),
+    "arguments": ("args",),
+}
+_HEAD = {"head": ("function", "job_try", "due_at", "started_at", "ended_at", "expires_at")}
+_PROPERTIES = {"properties": ("queue", "worker", "job_try", "updated_at", "expires_at")}
 
 
-def frame(event: str, value: Any) -> bytes:
-    """An event."""
-    return b"event: %b\ndata: %b\n\n" % (event.encode(), encode(value))
+def frame(name: str, value: Any) -> bytes:
+    """Return an event of a stream."""
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), encode(value))
 
 
-class Gone:
-    """A job that is unknown by now."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a page.
 
-    def since(self, _: object) -> bytes:
-        """What tells it."""
-        return frame("gone", {})
+    Attributes:
+        key: what it shows; it has changed when this differs.
+        render: renders it for a view.
+    """
 
-
-class Job:
-    """A job at one moment."""
-
-    def __init__(self, record: JobRecord) -> None:
-        self._frames = frame("job", job_object(record))
-        if record.ended_at is not None:
-            self._frames += frame("end", {})
-
-    def since(self, _: object) -> bytes:
-        """What tells it."""
-        return self._frames
+    key: object
+    render: Callable[[View], str]
 
 
-class Listing:
-    """A page of the list and the counts at one moment."""
+class Snapshot:
+    """A state at one moment, with the events that lead to it from earlier ones."""
 
-    def __init__(self, page: Page, counts: Mapping[Status, int], version: int) -> None:
+    def __init__(self, version: int = 1) -> None:
         self._version = version
-        # what changes with time alone viewers count for themselves
-        self._rows = {record.job_id: (without_durations(record), record) for record in page.items}
-        self._page = {
-            "ids": [record.job_id for record in page.items],
-            "total": page.total,
-            "page": page.page,
-            "per_page": page.per_page,
-            "truncated": page.truncated,
+        self._events: dict[Hashable, bytes] = {}
+
+    def parts(self) -> Mapping[str, Part]:
+        """Return the parts of its page."""
+        return {}
+
+    def since(self, seen: Any) -> bytes:
+        """Return the events in JSON for those who saw an earlier snapshot."""
+        return self._since(seen, None)
+
+    def parts_since(self, seen: Any, view: View) -> bytes:
+        """Return the events with the parts of the page that changed since, rendered for a view."""
+        return self._since(seen, view)
+
+    def _since(self, seen: Any, view: View | None) -> bytes:
+        # worked out once for all viewers
+        key = (0 if seen is None else seen._version, view)
+        if key not in self._events:
+            found = self._json(seen) if view is None else self._html(seen, view)
+            self._events[key] = b"".join(found)
+        return self._events[key]
+
+    def _html(self, seen: Any, view: View) -> Iterator[bytes]:
+        before = {} if seen is None else seen.parts()
+        changed = {
+            name: part.render(view)
+            for name, part in self.parts().items()
+            if name not in before or before[name].key != part.key
         }
-        self._counts = counts_object(counts)
-        self._since: dict[int, bytes] = {}
+        if changed:
+            yield frame("parts", changed)
 
-    def since(self, seen: "Listing | None") -> bytes:
-        """What tells it to those who saw an earlier one; worked out once for all of them."""
-        version = 0 if seen is None else seen._version
-        if version not in self._since:
-            self._since[version] = self._difference(seen)
-        return self._since[version]
+    def _json(self, seen: Any) -> Iterator[bytes]:
+        yield from ()
 
-    def _difference(self, seen: "Listing | None") -> bytes:
-        rows = seen._rows if seen else {}
-        frames = [
-            frame("job", job_object(record))
-            for job_id, (lasting, record) in self._rows.items()
-            if job_id not in rows or rows[job_id][0] != lasting
-        ]
-        if seen is None or seen._page != self._page:
-            frames.append(frame("page", self._page))
-        if seen is None or seen._counts != self._counts:
-            frames.append(frame("counts", self._counts))
-        return b"".join(frames)
+
+class Gone(Snapshot):
+    """A job that is not known any more."""
+
+    def _html(self, seen: Any, view: View) -> Iterator[bytes]:
+        return self._json(seen)
+
+    def _json(self, seen: Any) -> Iterator[bytes]:
+        yield frame("gone", {})
+
+
+class Job(Snapshot):
+    """A job."""
+
+    def __init__(self, record: JobRecord, version: int) -> None:
+        super().__init__(version)
+        self._record = record
+
+    def parts(self) -> Mapping[str, Part]:
+        """Return the parts of its page."""
+        shown = {**_HEAD, **JOB_PARTS, **_PROPERTIES}
+        return {
+            name: Part(self._key(fields), self._renderer(name)) for name, fields in shown.items()
+        }
+
+    def _key(self, fields: tuple[str, ...]) -> object:
+        return [self._record.status, *(getattr(self._record, it, None) for it in fields)]
+
+    def _renderer(self, name: str) -> Callable[[View], str]:
+        return lambda view: render_part(
+            "job_parts.html", name, self._record, view, datetime.now(UTC)
+        )
+
+    def _html(self, seen: Any, view: View) -> Iterator[bytes]:
+        yield from super()._html(seen, view)
+        yield from self._end()
+
+    def _json(self, seen: Any) -> Iterator[bytes]:
+        yield frame("job", job_object(self._record))
+        yield from self._end()
+
+    def _end(self) -> Iterator[bytes]:
+        if self._record.ended_at is not None:
+            yield frame("end", {})
+
+
+class Listing(Snapshot):
+    """A page of the list with the counts."""
+
+    def __init__(
+        self, query: Query, page: Page, counts: Mapping[Status, int], version: int = 1
+    ) -> None:
+        super().__init__(version)
+        self.query = query
+        self.page = page
+        self.counts = counts
+        # browsers count on by themselves what changes with time alone
+        self._rows = {record.job_id: without_durations(record) for record in page.items}
+
+    @property
+    def statuses(self) -> tuple[Status, ...]:
+        """Return the statuses that are listed; empty: all."""
+        return statuses_of(self.query)
+
+    @property
+    def range(self) -> str:
+        """Return which of the matching jobs are on the page, as in ``26 to 50 of 1,234``."""
+        page = self.page
+        if not page.items:
+            return f"0 of {page.total:,}" if page.total else "No jobs"
+        first = (page.page - 1) * page.per_page + 1
+        return f"{first:,} to {first + len(page.items) - 1:,} of {page.total:,}"
+
+    def parts(self) -> Mapping[str, Part]:
+        """Return the parts of its page; rows are named ``row:<job id>``."""
+        page = (len(self._rows), self.page.total, self.page.truncated)
+        keys = {
+            "counts": self.counts,
+            "truncated": self.page.truncated,
+            "empty": not self._rows,
+            "pager": page,
+            "matching": page,
+        }
+        parts = {name: Part(key, self._renderer(name)) for name, key in keys.items()}
+        for record in self.page.items:
+            row = Part(self._rows[record.job_id], self._row_renderer(record))
+            parts[f"row:{record.job_id}"] = row
+        return parts
+
+    def _renderer(self, name: str) -> Callable[[View], str]:
+        return lambda view: render_part("list_parts.html", name, self, view)
+
+    def _row_renderer(self, record: JobRecord) -> Callable[[View], str]:
+        return lambda view: render_part(
+            "list_parts.html", "row", record, self, view, datetime.now(UTC)
+        )
+
+    def parameters(self, view: View) -> str:
+        """Return the parameters of the URL that shows it."""
+        return urlencode(view.links.pairs(self.query))
+
+    def _html(self, seen: Any, view: View) -> Iterator[bytes]:
+        yield from super()._html(seen, view)
+        if seen is None or [*seen._rows] != [*self._rows]:
+            yield frame("order", [*self._rows])
+
+    def _json(self, seen: Any) -> Iterator[bytes]:
+        rows = {} if seen is None else seen._rows
+        for record in self.page.items:
+            if rows.get(record.job_id) != self._rows[record.job_id]:
+                yield frame("job", job_object(record))
+        if seen is None or seen._page_object() != self._page_object():
+            yield frame("page", self._page_object())
+        if seen is None or seen.counts != self.counts:
+            yield frame("counts", counts_object(self.counts))
+
+    def _page_object(self) -> dict[str, Any]:
+        return {
+            "ids": [*self._rows],
+            "total": self.page.total,
+            "page": self.page.page,
+            "per_page": self.page.per_page,
+            "truncated": self.page.truncated,
+        }
 
 
 async def job_updates(client: StatusClient, job_id: str) -> AsyncGenerator[Job | Gone]:
-    """The job now and at every change, up to its end."""
-    record = None
+    """Yield the job now and at every change, up to its end."""
+    record, version = None, 0
     async with aclosing(client.watch(job_id)) as records:
         async for record in records:
-            yield Job(record)
+            version += 1
+            yield Job(record, version)
             await asyncio.sleep(PACE)
     if record is None or record.ended_at is None:
-        yield Gone()
+        yield Gone(version + 1)
 
 
 async def list_updates(client: StatusClient, query: Query) -> AsyncGenerator[Listing]:
-    """The list now and whenever something may have changed."""
+    """Yield the list now and whenever something may have changed."""
     loop = asyncio.get_running_loop()
     version = 0
     async with (await client.feed()).follow(others=True) as following:
@@ -103,9 +244,9 @@ async def list_updates(client: StatusClient, query: Query) -> AsyncGenerator[Lis
             begun = loop.time()
             page, counts, _ = await client._overview(query)
             version += 1
-            yield Listing(page, counts, version)
+            yield Listing(query, page, counts, version)
             took = loop.time() - begun
-            await asyncio.sleep(max(PACE, _EASE * took))
+            await asyncio.sleep(max(PACE, _IDLE_FACTOR * took))
             with suppress(TimeoutError):
-                async with asyncio.timeout(max(PERIOD, 2 * _EASE * took)):
+                async with asyncio.timeout(max(PERIOD, 2 * _IDLE_FACTOR * took)):
                     await following.changed()
