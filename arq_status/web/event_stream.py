@@ -49,11 +49,17 @@ async def first_of(updates: AsyncGenerator[U | None]) -> U:
     return update
 
 
-def event_stream(first: U, updates: AsyncGenerator[U | None], is_allowed: IsAllowed, write: Write[U] | None = None) -> Response:
-    """Return a response that sends the updates as they come, by default as they write themselves.
-    """
+def event_stream(
+    first: U,
+    updates: AsyncGenerator[U | None],
+    is_allowed: IsAllowed,
+    write: Write[U] | None = None,
+) -> Response:
+    """Return a response that sends updates as they come; by default they write themselves."""
     return StreamingResponse(
-        _events(first, updates, is_allowed, write or _write), media_type=MediaType.STREAM, headers=_HEADERS
+        _events(first, updates, is_allowed, write or _write),
+        media_type=MediaType.STREAM,
+        headers=_HEADERS,
     )
 
 

@@ -9,8 +9,8 @@ from starlette.types import Message
 
 #: Seconds in which a form has to arrive.
 _TIMEOUT = 10.0
-#: Enough for the ids of thousands of jobs.
-_LARGEST = 262_144
+#: Enough for the ids of a page of jobs.
+_LARGEST = 65_536
 
 #: The values of the fields, by name.
 Form = dict[str, list[str]]

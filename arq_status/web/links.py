@@ -120,7 +120,8 @@ class Links:
 
     def without(self, query: Query, name: str, value: str) -> str:
         """Return the URL of the list without one of its filters."""
-        return self._list([it for it in self.pairs(query) if it not in {(name, value)}])
+        removed = {(name, value), ("page", str(query.page))}
+        return self._list([it for it in self.pairs(query) if it not in removed])
 
     def sorted_by(self, query: Query, sort: str) -> str:
         """Return the URL of the list in another order; in the present one, reversed."""

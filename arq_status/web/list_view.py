@@ -103,6 +103,6 @@ def _choice(name: str, label: str, values: Sequence[str], chosen: str | None) ->
         "name": name,
         "label": label,
         "every": f"Every {label.lower()}",
-        "values": [(value, value) for value in values],
+        "options": [(value, value) for value in values],
         "chosen": chosen,
     }

@@ -1,5 +1,7 @@
 """HTML: pages, and the parts of them that change while they are open."""
 
+import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,7 +11,7 @@ from starlette.responses import HTMLResponse
 
 from arq_status._client.listing import NEWEST
 from arq_status._model import durations
-from arq_status._model.json import encode, readable
+from arq_status._model.json import readable
 from arq_status._model.snapshot import JobRecord
 from arq_status._model.status import Status
 from arq_status.web.actions import ACTIONS, applicable, texts
@@ -20,7 +22,9 @@ STATUSES = (
     Status.WORKING, Status.QUEUED, Status.DEFERRED, Status.RETRYING, Status.FAILED,
     Status.INTERRUPTED, Status.STOPPED, Status.COMPLETE,
 )  # fmt: skip
-_SHORT_ID = 8
+#: arq's own ids and UUIDs say enough by their beginning; others were given for a reason.
+_RANDOM_ID = re.compile(r"[0-9a-f-]{20,}")
+_SHORT_ID, _LONGEST_ID = 8, 28
 _LONGEST_VALUE = 300
 
 
@@ -61,12 +65,16 @@ def _number(number: float) -> str:
 
 
 def _shortened(job_id: str) -> str:
-    return job_id if len(job_id) <= _SHORT_ID + 4 else f"{job_id[:_SHORT_ID]}…"
+    length = _SHORT_ID if _RANDOM_ID.fullmatch(job_id) else _LONGEST_ID
+    return job_id if len(job_id) <= length else f"{job_id[:length]}…"
 
 
 def _compact(value: Any) -> str:
     """Return a stored value on one line: a text as it is, anything else as JSON."""
-    text = value if isinstance(value, str) else encode(value).decode()
+    try:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        return "…"
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
 
 

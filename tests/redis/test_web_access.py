@@ -167,7 +167,7 @@ async def test_strangers_do_not_keep_connections_busy(pool: ArqRedis) -> None:
 
 async def test_a_form_that_does_not_arrive(pool: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     """Is given up after some seconds."""
-    monkeypatch.setattr("arq_status.web.forms.TIMEOUT", 0.05)
+    monkeypatch.setattr("arq_status.web.forms._TIMEOUT", 0.05)
     async with serving(create_app(pool)) as url:
         assert "408" in await unfinished_post(url)
 

@@ -67,8 +67,8 @@ async def test_the_list_shows_what_every_job_does(page: httpx.AsyncClient, pool:
     assert "ValueError: declined" in html
     assert "due <time" in html
     assert "in 59 min" in html
-    assert '<b data-count="all">3</b>' in html
-    assert '<b data-count="failed">1</b>' in html
+    assert "All <b>3</b>" in html
+    assert "Failed <b>1</b>" in html
 
 
 async def test_the_list_as_json(page: httpx.AsyncClient, pool: ArqRedis) -> None:
@@ -110,8 +110,8 @@ async def test_the_list_is_filtered_sorted_and_paged(
     assert await ids(page, "page=9999999999") == []
     html = (await page.get("/statuses?per_page=2&page=2")).text
     assert "3 to 4 of 5" in html
-    for number in (1, 3):
-        assert f'href="/statuses?{"" if number == 1 else f"page={number}&amp;"}per_page=2"' in html
+    for parameters in ("per_page=2", "per_page=2&amp;page=3"):
+        assert f'href="/statuses?{parameters}"' in html
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ async def test_the_page_after_the_last_says_how_many_there_are(
     await write_end(pool, "a")
     html = (await page.get("/statuses?page=7")).text
     assert "0 of 1" in html
-    assert 'data-page="previous" rel="prev" href="/statuses"' in html
+    assert 'rel="prev" href="/statuses"' in html
 
 
 async def test_the_functions_to_choose_from(page: httpx.AsyncClient, pool: ArqRedis) -> None:
@@ -145,10 +145,10 @@ async def test_the_functions_to_choose_from(page: httpx.AsyncClient, pool: ArqRe
     await beat(pool, "worker", {"announced": FunctionOptions()})
     await put_job(pool, "a", function="seen")
     html = (await page.get("/statuses?function=asked")).text
-    assert "<option selected>asked</option>" in html
+    assert '<option value="asked" selected>asked</option>' in html
     html = (await page.get("/statuses")).text
-    assert "<option>announced</option>" in html
-    assert "<option>seen</option>" in html
+    assert '<option value="announced">announced</option>' in html
+    assert '<option value="seen">seen</option>' in html
 
 
 async def test_a_list_that_no_index_answers_says_what_it_covers(
@@ -158,9 +158,9 @@ async def test_a_list_that_no_index_answers_says_what_it_covers(
     monkeypatch.setattr("arq_status._client.listing.NEWEST", 2)
     for name in "abc":
         await write_end(pool, name)
-    notice = 'id="truncated" hidden'
-    assert notice not in (await page.get("/statuses?search=f")).text
-    assert notice in (await page.get("/statuses")).text
+    notice = "it covers the newest 10,000 jobs"
+    assert notice in (await page.get("/statuses?search=f")).text
+    assert notice not in (await page.get("/statuses")).text
     assert (await page.get("/statuses?search=f", headers=JSON)).json()["truncated"] is True
 
 
@@ -199,10 +199,10 @@ async def test_a_job_shows_all_that_is_known_of_it(page: httpx.AsyncClient, pool
     assert '{\n  "rows": {\n    "bad": [\n      17\n    ]\n  }\n}' in html
     for text in ("charge", "1, 2", "mail", "host:7", "Asking", "37", ">4<", "failed"):
         assert text in html
-    for name in ("enqueued_at", "started_at", "updated_at", "ended_at", "expires_at"):
-        assert f'data-field="{name}" data-absolute datetime="' in html
-    assert 'value="retry">' in html
-    assert 'value="stop" hidden>' in html
+    for name in ("Enqueued", "Started", "Updated", "Ended", "Expires"):
+        assert f"<dt>{name}</dt><dd><time datetime=" in html
+    assert 'value="retry"' in html
+    assert 'value="stop"' not in html
 
 
 async def test_a_job_as_json(page: httpx.AsyncClient, pool: ArqRedis) -> None:
@@ -224,9 +224,9 @@ async def test_a_job_without_a_total_shows_how_much_it_has_done(
     await write_running(pool, "job", at=1234, total=total, message="Counting")
     for url in ("/statuses", "/statuses/job"):
         html = (await page.get(url)).text
-        assert ('class="count" hidden' in html) is (total > 0 or url == "/statuses")
-        assert ('class="count"><span data-field="at">1,234' in html) is (total == 0)
-        assert (" left" in html) is (total > 0)
+        assert ('<span class="count">1,234</span>' in html) is (total == 0)
+        assert ('<span class="percent">100 %</span>' in html) is (total > 0)
+        assert (" left</span>" in html) is (total > 0)
 
 
 @pytest.mark.parametrize("job_id", JOB_IDS)
@@ -376,7 +376,7 @@ async def test_pages_hold_no_script_and_no_style(page: httpx.AsyncClient, pool: 
         assert "style=" not in html
         assert "<style" not in html
         assert " on" + "click" not in html
-        assert html.count("<script") == html.count('<script type="module" src="/static/')
+        assert html.count("<script") == html.count(' src="/static/')
 
 
 # Actions
@@ -511,8 +511,9 @@ async def test_authorize_is_asked_about_everything(pool: ArqRedis) -> None:
         await page.get("/statuses/job", headers=JSON)
         await act(page, "job", "force-stop")
         await act(page, "job", "delete")
+    buttons = ("stop", "cancel", "retry", "delete")
     assert asked == [
-        ("view", None), ("view", "job"),
+        ("view", None), *((action, None) for action in buttons), ("view", "job"),
         ("view", "job"), ("stop", "job"), ("view", "job"), ("delete", "job"),
     ]  # fmt: skip
 
@@ -546,7 +547,7 @@ async def test_the_page_offers_what_is_allowed(pool: ArqRedis) -> None:
     await write_end(pool, "job", State.FAILED)
     async with page_of(create_app(pool, authorize=authorize)) as page:
         html = (await page.get("/statuses/job")).text
-        assert 'value="retry">' in html
+        assert 'value="retry"' in html
         assert 'value="delete"' not in html
         assert (await act(page, "job", "delete")).status_code == 403
 
@@ -676,5 +677,4 @@ async def test_numbers_are_grouped_and_whole_where_they_are(
     """However large they are."""
     await write_running(pool, "job", at=0.25, total=12_345_678_901)
     html = (await page.get("/statuses/job")).text
-    assert ">0.25</span>" in html
-    assert ">12,345,678,901</span>" in html
+    assert ">0.25 of 12,345,678,901</span>" in html

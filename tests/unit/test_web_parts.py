@@ -47,7 +47,7 @@ def test_every_parameter_is_heeded() -> None:
     query = read_query(params, 25)
     assert (query.status, query.function, query.search) == (Status.FAILED, "f", "x")
     assert (query.sort, query.descending, query.page, query.per_page) == ("eta", False, 3, 50)
-    assert LINKS.params(query) == params
+    assert dict(LINKS.pairs(query)) == params
 
 
 @pytest.mark.parametrize(
@@ -69,9 +69,13 @@ def test_links_keep_what_is_shown() -> None:
     query = read_query({"function": "a b&c", "page": "4"}, 25)
     kept = "/admin/statuses?function=a+b%26c"
     assert LINKS.list(query) == f"{kept}&page=4"
-    assert LINKS.at_page(query, 5) == f"{kept}&page=5"
-    assert LINKS.with_size(query, 50) == f"{kept}&per_page=50"
-    assert LINKS.with_status(query, Status.FAILED) == "/admin/statuses?status=failed&" + kept[16:]
+    assert LINKS.change(query, page=5) == f"{kept}&page=5"
+    assert LINKS.change(query, per_page=50) == f"{kept}&per_page=50"
+    assert LINKS.change(query, status=Status.FAILED) == f"{kept}&status=failed"
+    assert LINKS.change(query, function=None) == "/admin/statuses"
+    assert LINKS.without(query, "function", "a b&c") == "/admin/statuses"
+    assert LINKS.filters(query) == [("function", "a b&c")]
+    assert LINKS.list_of(function="a b&c") == kept
     assert LINKS.list() == "/admin/statuses"
 
 

@@ -1,90 +1,53 @@
 // The page of a job, live: its stream while it goes on, and afterwards a look now and then whether
-// it was run again or has gone.
+// it runs again or is gone.
 
-import { act, everySecond, follow, now, say, setText, show, write } from "./page.js";
+import { $, $$, act, everySecond, follow, now, parse, patchPart, say, show } from "./page.js";
 
 const LOOK = 10_000;
 
-const article = document.getElementById("job");
-const allowed = article.dataset.allowed.split(" ");
-let status = article.dataset.status;
-let ended = "ended" in article.dataset;
-let expires = Infinity;
+const article = $("#job");
+const gone = $("#gone");
 let looked = now();
 
-// Numbers that JavaScript would round are shown as they were written.
-const exact = (text) =>
-  JSON.parse(text, (_, value, context) =>
-    typeof value === "number" && context?.source && JSON.rawJSON && String(value) !== context.source
-      ? JSON.rawJSON(context.source)
-      : value);
-
-const readable = (text) => JSON.stringify(exact(text).data, null, 2);
-
-const setFact = (element, isKnown) => {
-  element.closest("dl > div").hidden = !isKnown;
+const state = () => {
+  const { status, ended, expires } = $(".job-top", article).dataset;
+  return { status, ended: ended !== undefined, expires: expires ? Date.parse(expires) : Infinity };
 };
-
-const writeJob = (text) => {
-  const job = JSON.parse(text);
-  write(article, job);
-  for (const button of article.querySelectorAll("button[name=action]")) {
-    button.hidden ||= !allowed.includes(button.value);
-  }
-  for (const element of article.querySelectorAll(".facts [data-field]")) {
-    const value = job[element.dataset.field];
-    setFact(element, value !== null && value !== "");
-  }
-  article.querySelector(".of").hidden = !job.total;
-  setFact(article.querySelector("[data-elapsed]"), job.elapsed !== null);
-  setFact(article.querySelector("[data-eta]"), "until" in article.querySelector("[data-eta]").dataset);
-  const data = article.querySelector("[data-field=data]");
-  setText(data, readable(text));
-  data.closest("section").hidden = !Object.keys(job.data).length;
-  article.querySelector(".error-card").hidden = !job.error;
-  document.getElementById("gone").hidden = true;
-  if (job.status !== status) say(`The job is ${job.status}.`);
-  status = job.status;
-  ended = Boolean(job.ended_at);
-  expires = job.expires_at ? Date.parse(job.expires_at) : Infinity;
-};
-
-const writeGone = () => {
-  stream.close();
-  ended = true;
-  expires = Infinity;
-  if (!document.getElementById("gone").hidden) return;
-  document.getElementById("gone").hidden = false;
-  for (const button of article.querySelectorAll("button[name=action]")) button.hidden = true;
-  show("ended", "Gone");
-  say("The job is gone.");
-};
-
-const look = async () => {
-  looked = now();
-  const wasEnded = ended;
-  try {
-    const response = await fetch(location.href, { headers: { Accept: "application/json" } });
-    if (response.status === 404) return writeGone();
-    if (!response.ok) return;
-    writeJob(await response.text());
-    if (wasEnded && !ended) stream.open();
-  } catch {
-    // the server is away; the next look tells
-  }
-};
+let seen = state();
 
 const stream = follow({
-  job: writeJob,
+  parts(parts) {
+    for (const [name, html] of Object.entries(parts)) {
+      patchPart(name, typeof html === "string" ? parse(html) : html);
+    }
+    gone.hidden = true;
+    const before = seen;
+    seen = state();
+    if (seen.status !== before.status) say(`The job is ${seen.status}.`);
+    if (before.ended && !seen.ended) stream.open();
+  },
   end() {
     stream.close();
     looked = now();
     show("ended", "Ended");
   },
-  gone: writeGone,
-}, { lost: look });
+  gone() {
+    stream.close();
+    seen = { ...seen, ended: true, expires: Infinity };
+    if (!gone.hidden) return;
+    gone.hidden = false;
+    for (const form of $$("form.actions", article)) form.hidden = true;
+    show("ended", "Gone");
+    say("The job is gone.");
+  },
+});
+
+const look = () => {
+  looked = now();
+  return stream.look();
+};
 
 everySecond(() => {
-  if (ended && (now() - looked > LOOK || now() > expires && looked <= expires)) look();
+  if (seen.ended && (now() - looked > LOOK || (now() > seen.expires && looked <= seen.expires))) look();
 });
 act(look);

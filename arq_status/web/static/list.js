@@ -1,61 +1,38 @@
-// The list, live. Rows change where they stand; their order changes at most once a second, and not
-// while somebody points at them or has the focus there.
+// The list, live. Rows change where they are; their order changes at most once a second, and not
+// while somebody points at them, has the focus there or has selected some.
 
-import { act, everySecond, follow, now, setText, show, write } from "./page.js";
+import { $, $$, act, everySecond, follow, now, parse, patch, patchPart, setText, show, tick } from "./page.js";
 
 const CALM = 1000;
 const BUSY = 5000;
+const FOLD = 5;
 
-const body = document.getElementById("jobs");
-const template = document.getElementById("row").content;
-const known = new Map();
+const body = $("#jobs");
+const table = body.parentElement;
 const asked = new URLSearchParams(location.search);
 const byUpdate = !asked.get("sort") && asked.get("direction") !== "asc";
+const known = new Map();
 let wanted = null;
 let arranged = 0;
 
-const rowOf = (id) => [...body.rows].find((row) => row.dataset.id === id);
-
-// A segment of dots would be a way up, and a path takes no newline.
-const jobUrl = (id) => {
-  const base = location.pathname.replace(/\/$/, "");
-  return id === "." || id === ".." || id.includes("\n")
-    ? `${base}/?id=${encodeURIComponent(id)}`
-    : `${base}/${encodeURIComponent(id)}`;
-};
-
-const writeRow = (row, job) => {
-  row.dataset.id = job.job_id;
-  row.querySelector(".function").href = jobUrl(job.job_id);
-  const form = row.querySelector("form");
-  // not form.action: that is the button with this name
-  form?.setAttribute("action", jobUrl(job.job_id));
-  row.querySelector(".progress").hidden = !job.started_at && job.status !== "complete";
-  row.querySelector(".due").hidden = !job.due_at || Date.parse(job.due_at) <= now();
-  row.querySelector("progress").setAttribute("aria-label", `Progress of ${job.function ?? job.job_id}`);
-  write(row, job);
-};
-
-const newRow = (job) => {
-  const row = template.firstElementChild.cloneNode(true);
-  writeRow(row, job);
-  return row;
-};
+const rows = () => $$("tr[data-id]", body);
+const rowOf = (id) => rows().find((row) => row.dataset.id === id);
+const idsOf = (list) => list.map((row) => row.dataset.id);
 
 // Order
 
 // A finger that has tapped still counts as hovering where nothing else can.
 const points = matchMedia("(hover: hover)");
 const isHeld = () =>
-  (points.matches && body.matches(":hover")) || body.querySelector(":focus-visible") !== null;
+  (points.matches && body.matches(":hover")) || $(":focus-visible, :checked, [open]", body) !== null;
 
 // Jobs that report all the time would overtake each other all the time: as long as they do, they
 // keep the places that they have.
 const calmed = (ids) => {
   if (!byUpdate) return ids;
-  const places = new Map([...body.rows].map((row, place) => [row.dataset.id, place]));
-  // of rows that the page came with nothing is known before the stream tells of them
-  const isBusy = (id) => now() - Date.parse(known.get(id)?.updated_at) < BUSY;
+  const places = new Map(rows().map((row, place) => [row.dataset.id, place]));
+  const isBusy = (id) =>
+    now() - Date.parse($(".at-time time", known.get(id) ?? rowOf(id))?.dateTime) < BUSY;
   const busy = ids.filter(isBusy).sort((a, b) => (places.get(a) ?? -1) - (places.get(b) ?? -1));
   return [...busy, ...ids.filter((id) => !isBusy(id))];
 };
@@ -63,96 +40,218 @@ const calmed = (ids) => {
 const arrange = () => {
   if (!wanted) return;
   const focused = document.activeElement;
-  const rows = new Map([...body.rows].map((row) => [row.dataset.id, row]));
-  calmed(wanted).forEach((id, place) => {
-    const row = rows.get(id) ?? newRow(known.get(id));
-    rows.delete(id);
+  const there = new Map(rows().map((row) => [row.dataset.id, row]));
+  unfold();
+  calmed(wanted.filter((id) => there.has(id) || known.has(id))).forEach((id, place) => {
+    const row = there.get(id) ?? known.get(id);
+    there.delete(id);
     if (body.rows[place] !== row) body.insertBefore(row, body.rows[place] ?? null);
   });
-  for (const row of rows.values()) row.remove();
+  for (const row of there.values()) row.remove();
   if (body.contains(focused)) focused.focus({ preventScroll: true });
   for (const id of known.keys()) if (!wanted.includes(id)) known.delete(id);
-  document.getElementById("empty").hidden = wanted.length > 0;
-  body.parentElement.hidden = !wanted.length;
+  table.hidden = !wanted.length;
   [wanted, arranged] = [null, performance.now()];
+  fold();
+  tick(body);
 };
 
 const arrangeWhenCalm = () => {
   if (!wanted || performance.now() - arranged < CALM) return;
-  if (isHeld() && body.rows.length) {
-    for (const row of body.rows) row.classList.toggle("left", !wanted.includes(row.dataset.id));
+  if (isHeld() && rows().length) {
+    for (const row of rows()) row.classList.toggle("left", !wanted.includes(row.dataset.id));
     show("held", "Live, rows hold still meanwhile");
     return;
   }
-  for (const row of body.rows) row.classList.remove("left");
+  for (const row of rows()) row.classList.remove("left");
   arrange();
   show("live", "Live");
 };
 
-// Pages
-
-const shownOf = ({ ids, total, page, per_page: size }) => {
-  const first = (page - 1) * size + 1;
-  const of = total.toLocaleString("en");
-  if (!ids.length) return total ? `0 of ${of}` : "No jobs";
-  const last = first + ids.length - 1;
-  return `${first.toLocaleString("en")} to ${last.toLocaleString("en")} of ${of}`;
+const same = (ids) => {
+  const present = idsOf(rows());
+  return ids.length === present.length && ids.every((id, place) => present[place] === id);
 };
 
-const linkPages = ({ total, page, per_page: size }) => {
-  const pages = Math.max(1, Math.ceil(total / size));
-  const targets = { first: 1, previous: Math.min(page - 1, pages), next: page + 1, last: pages };
-  for (const link of document.querySelectorAll("[data-page]")) {
-    const target = targets[link.dataset.page];
-    const url = new URL(location.href);
-    if (target > 1) url.searchParams.set("page", target);
-    else url.searchParams.delete("page");
-    link.href = url.pathname + url.search;
-    link.hidden = ["first", "previous"].includes(link.dataset.page) ? page === 1 : page >= pages;
+// Folding: of many ended jobs in a row that are alike, the first stands for all.
+
+const opened = new Set();
+
+const unfold = () => {
+  for (const row of $$("tr.fold", body)) row.remove();
+  for (const row of rows()) row.classList.remove("folded");
+};
+
+const foldRow = (like, number) => {
+  const row = body.insertRow();
+  row.className = "fold";
+  const cell = row.insertCell();
+  cell.colSpan = table.tHead.rows[0].cells.length;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "plain";
+  const [status, ...name] = like.split(" ");
+  setText(button, `${number} more ${name.join(" ")} ${status}`);
+  button.addEventListener("click", () => {
+    opened.add(like);
+    unfold();
+    fold();
+  });
+  cell.append(button);
+  return row;
+};
+
+const fold = () => {
+  const all = rows();
+  for (let start = 0, end; start < all.length; start = end) {
+    const { like } = all[start].dataset;
+    for (end = start + 1; end < all.length && all[end].dataset.like === like; ) end += 1;
+    if (!like || end - start < FOLD || opened.has(like) || end - start === all.length) continue;
+    for (const row of all.slice(start + 1, end)) row.classList.add("folded");
+    all[start].after(foldRow(like, end - start - 1));
   }
 };
 
-const same = (ids) =>
-  ids.length === body.rows.length && ids.every((id, place) => body.rows[place].dataset.id === id);
+// What the server sends
 
-const handlers = {
-  job(data) {
-    const job = JSON.parse(data);
-    known.set(job.job_id, job);
-    const row = rowOf(job.job_id);
-    if (row) writeRow(row, job);
-  },
-  page(data) {
-    const page = JSON.parse(data);
-    setText(document.getElementById("range"), shownOf(page));
-    document.getElementById("truncated").hidden = !page.truncated;
-    linkPages(page);
-    wanted = same(page.ids) ? null : page.ids;
-    arrangeWhenCalm();
-  },
-  counts(data) {
-    const counts = JSON.parse(data);
-    counts.all = Object.values(counts).reduce((sum, count) => sum + count, 0);
-    for (const element of document.querySelectorAll("[data-count]")) {
-      setText(element, counts[element.dataset.count].toLocaleString("en"));
-    }
-  },
+const takeRow = (fresh) => {
+  const row = rowOf(fresh.dataset.id);
+  if (!row) {
+    known.set(fresh.dataset.id, fresh);
+    return;
+  }
+  const { folded } = { folded: row.classList.contains("folded") };
+  for (const { name, value } of fresh.attributes) row.setAttribute(name, value);
+  row.classList.toggle("folded", folded);
+  patch(row, fresh);
+  tick(row);
 };
 
-// in a row that is too long for a narrow screen
-document.querySelector(".counts [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+const order = (ids) => {
+  wanted = same(ids) ? null : ids;
+  arrangeWhenCalm();
+};
 
-follow(handlers);
+follow({
+  parts(parts, page = null) {
+    for (const [name, html] of Object.entries(parts)) {
+      const fresh = typeof html === "string" ? parse(html) : html;
+      if (name.startsWith("row:")) takeRow(fresh.firstElementChild);
+      else patchPart(name, fresh);
+    }
+    if (page) {
+      const fresh = $$("#jobs tr", page);
+      fresh.forEach(takeRow);
+      order(idsOf(fresh));
+    }
+    count();
+  },
+  order,
+});
 everySecond(arrangeWhenCalm);
+
+// Selecting
+
+const bulk = $("#bulk");
+const all = $("#select-all");
+const boxes = () => $$("input[name=job_id]", body);
+const visible = () => boxes().filter((box) => box.checkVisibility());
+
+const count = () => {
+  if (!bulk) return;
+  const chosen = boxes().filter((box) => box.checked);
+  const every = $("[name=all]", bulk);
+  if (!chosen.length && every) every.checked = false;
+  const number = every?.checked ? Number(every.value) : chosen.length;
+  setText($("#selected"), number.toLocaleString("en"));
+  all.checked = chosen.length > 0 && chosen.length === boxes().length;
+  all.indeterminate = chosen.length > 0 && !all.checked;
+};
+
+if (bulk) {
+  all.hidden = false;
+  all.addEventListener("change", () => {
+    for (const box of boxes()) box.checked = all.checked;
+    count();
+  });
+  document.addEventListener("change", count);
+  bulk.addEventListener("reset", () => requestAnimationFrame(count));
+}
+
+// Which jobs the dialog is about, as in "8 import_row, 4 resize".
+const which = () => {
+  const every = $("[name=all]", bulk);
+  if (every?.checked) {
+    const filters = $$(".chips li a:not(.clear)").map((it) => it.textContent.replace(/\s*remove\s*$/, "").trim());
+    return `All that match: ${filters.join(", ")}`;
+  }
+  const names = new Map();
+  for (const row of rows()) {
+    if (!$("input[name=job_id]", row).checked) continue;
+    const name = `${$(".function", row).textContent} ${row.dataset.status}`;
+    names.set(name, (names.get(name) ?? 0) + 1);
+  }
+  return [...names].map(([name, number]) => `${number} × ${name}`).join(", ");
+};
+
 act((action, form) => {
+  if (form === bulk) {
+    bulk.reset();
+    return;
+  }
   // what I did myself may move the rows under my pointer
   if (action === "delete") {
     const { id } = form.closest("tr").dataset;
-    wanted = (wanted ?? [...body.rows].map((row) => row.dataset.id)).filter((it) => it !== id);
+    wanted = (wanted ?? idsOf(rows())).filter((it) => it !== id);
   }
   arrange();
+}, (form) => {
+  if (form !== bulk) return {};
+  const every = $("[name=all]", bulk);
+  const number = every?.checked ? Number(every.value) : boxes().filter((box) => box.checked).length;
+  return { number, which: which(), must: true };
 });
 
-document.querySelector(".tools").addEventListener("formdata", ({ formData }) => {
+// Keys
+
+const step = (by) => {
+  const links = $$(".function", body).filter((it) => it.checkVisibility());
+  const place = links.findIndex((it) => it.closest("tr").contains(document.activeElement));
+  links[Math.min(Math.max(0, place + by), links.length - 1)]?.focus();
+};
+
+const KEYS = {
+  "/": () => $("#search").select() ?? $("#search").focus(),
+  j: () => step(1),
+  k: () => step(-1),
+  x: () => document.activeElement.closest?.("tr[data-id]")?.querySelector("input[name=job_id]")?.click(),
+  Escape: () => bulk?.reset(),
+};
+
+document.addEventListener("keydown", (event) => {
+  const isTyping = event.target.matches("input:not([type=checkbox]), select, textarea");
+  if (event.ctrlKey || event.metaKey || event.altKey || isTyping || $("dialog[open]")) return;
+  if (!KEYS[event.key]) return;
+  if (event.key !== "Escape") event.preventDefault();
+  KEYS[event.key]();
+});
+
+// The form above the list
+
+const tools = $(".tools");
+tools.addEventListener("formdata", ({ formData }) => {
   for (const [name, value] of [...formData]) if (!value) formData.delete(name);
 });
+for (const select of $$("select", tools)) select.addEventListener("change", () => tools.requestSubmit());
+
+const toggle = $("#filter");
+toggle.hidden = false;
+toggle.addEventListener("click", () => {
+  const isOpen = $("#filters").classList.toggle("open");
+  toggle.setAttribute("aria-expanded", isOpen);
+});
+
+// in a row that is too long for a narrow screen
+$(".counts [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+fold();
+count();
