@@ -90,6 +90,6 @@ def _job_id(request: Request) -> str:
 def _list_url(links: Links, parameters: str, per_page: int) -> str:
     """Return the URL of a list by its parameters, which a form may have made up."""
     try:
-        return links.list(read_query(dict(parse_qsl(parameters)), per_page))
+        return links.list(read_query(parse_qsl(parameters), per_page))
     except QueryError:
         return links.list()

@@ -1,11 +1,13 @@
 """The URLs of an app, and the parameters in which a list's URL says what it shows."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 from urllib.parse import quote, urlencode
 
-from arq_status._model.query import MOST_PER_PAGE, SORTS, Query
+from arq_status._model.moment import parse_moment
+from arq_status._model.query import MOST_PER_PAGE, SORTS, Moment, Query
 from arq_status._model.status import Status
 
 T = TypeVar("T")
@@ -13,45 +15,49 @@ _DEFAULT = Query()
 
 #: Sorts whose first click orders from A to Z; the others begin with the newest or highest.
 _ALPHABETICAL = frozenset({"function", "status", "message", "args", "queue"})
+_STATUSES = {status.value: status for status in Status}
+_UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 _DIRECTIONS = {"asc": False, "desc": True}
 #: Parameters that change the order or the page, not which jobs match.
 _DISPLAY = ("sort", "direction", "page", "per_page")
 #: Parameters for which the form above the list has a control.
-_CONTROLS = ("search", "function", "sort", "direction", "page")
+_CONTROLS = ("search", "function", "queue", "since", "sort", "direction", "page")
 
 
 class QueryError(ValueError):
     """A parameter of the URL that cannot be used; the text is a sentence for its author."""
 
 
-def read_query(params: Mapping[str, str], per_page: int) -> Query:
+def read_query(params: Iterable[tuple[str, str]], per_page: int) -> Query:
     """Return the query that the parameters of a URL ask for.
 
     Raises:
         QueryError: one of them cannot be used.
     """
+    pairs = [(name, value.strip()) for name, value in params if value.strip()]
+    values = dict(pairs)
+    statuses = [_one_of("status", value, _STATUSES) for name, value in pairs if name == "status"]
     return Query(
-        status=_one_of(params, "status", {it.value: it for it in Status}),
-        function=params.get("function") or None,
-        search=params.get("search", "").strip() or None,
-        sort=_one_of(params, "sort", {it: it for it in SORTS}) or _DEFAULT.sort,
-        descending=_one_of(params, "direction", _DIRECTIONS) is not False,
-        page=_number(params, "page", 1, None),
-        per_page=_number(params, "per_page", per_page, MOST_PER_PAGE),
+        statuses=tuple(dict.fromkeys(statuses)),
+        function=values.get("function"),
+        queue=values.get("queue"),
+        search=values.get("search"),
+        since=_moment("since", values.get("since")),
+        until=_moment("until", values.get("until")),
+        sort=_one_of("sort", values.get("sort", _DEFAULT.sort), {it: it for it in SORTS}),
+        descending=_one_of("direction", values.get("direction", "desc"), _DIRECTIONS),
+        page=_number("page", values.get("page", "1"), None),
+        per_page=_number("per_page", values.get("per_page", str(per_page)), MOST_PER_PAGE),
     )
 
 
-def _one_of(params: Mapping[str, str], name: str, values: Mapping[str, T]) -> T | None:
-    if not (text := params.get(name)):
-        return None
+def _one_of(name: str, text: str, values: Mapping[str, T]) -> T:
     if text not in values:
         raise QueryError(f"There is no {name} {text!r}: it is one of {', '.join(values)}.")
     return values[text]
 
 
-def _number(params: Mapping[str, str], name: str, default: int, most: int | None) -> int:
-    if not (text := params.get(name)):
-        return default
+def _number(name: str, text: str, most: int | None) -> int:
     # ten digits are more pages than Redis holds jobs; int() would accept underscores and signs
     number = int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else 0
     if number < 1 or (most is not None and number > most):
@@ -60,9 +66,23 @@ def _number(params: Mapping[str, str], name: str, default: int, most: int | None
     return number
 
 
-def statuses_of(query: Query) -> tuple[Status, ...]:
-    """Return the statuses that a query asks for; empty: every status."""
-    return () if query.status is None else (query.status,)
+def _moment(name: str, text: str | None) -> Moment | None:
+    if text is None:
+        return None
+    try:
+        return parse_moment(text)
+    except ValueError as error:
+        raise QueryError(f"The parameter {name}: {error}.") from None
+
+
+def _moment_text(moment: Moment | None) -> str:
+    if moment is None:
+        return ""
+    if not isinstance(moment, timedelta):
+        return moment.isoformat()
+    seconds = int(moment.total_seconds())
+    unit, size = next((unit, size) for unit, size in _UNITS if seconds % size == 0)
+    return f"{seconds // size}{unit}"
 
 
 Pairs = list[tuple[str, str]]
@@ -136,9 +156,12 @@ class Links:
     def pairs(self, query: Query) -> Pairs:
         """Return the parameters of a query that differ from the default."""
         pairs = [
-            *(("status", status.value) for status in statuses_of(query)),
+            *(("status", status.value) for status in query.statuses),
             ("function", query.function or ""),
+            ("queue", query.queue or ""),
             ("search", query.search or ""),
+            ("since", _moment_text(query.since)),
+            ("until", _moment_text(query.until)),
             ("sort", "" if query.sort == _DEFAULT.sort else query.sort),
             ("direction", "" if query.descending else "asc"),
             ("page", "" if query.page == 1 else str(query.page)),

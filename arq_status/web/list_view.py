@@ -1,7 +1,7 @@
 """``/statuses``: the list of jobs, and actions on many."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,16 +22,21 @@ from arq_status.web.updates import Listing, list_updates
 SORTS: Mapping[str, str] = {
     "status": "Status",
     "function": "Job",
+    "queue": "Queue",
     "args": "Arguments",
     "progress": "Progress",
     "message": "Message",
     "elapsed": "Elapsed",
+    "waited": "Waited",
     "eta": "ETA",
     "updated_at": "Updated",
     "enqueued_at": "Enqueued",
     "started_at": "Started",
     "ended_at": "Ended",
 }
+
+#: What the control for the time offers.
+_TIMES = {"15m": "Last 15 min", "1h": "Last hour", "1d": "Last 24 h", "7d": "Last 7 days"}
 
 
 class ListView:
@@ -45,7 +50,7 @@ class ListView:
     async def show(self, request: Request) -> Response:
         """Answer ``GET``: a page, JSON or a stream."""
         await self._access.require(request, "view", None)
-        query = read_query(request.query_params, self._dashboard.per_page_options[0])
+        query = read_query(request.query_params.multi_items(), self._dashboard.per_page_options[0])
         client = await self._dashboard.clients.client()
         if media_type(request) is MediaType.STREAM:
             updates = self._broadcasts.follow((client, query), partial(list_updates, client, query))
@@ -61,9 +66,7 @@ class ListView:
         return await self._page(request, Listing(query, page, counts), functions)
 
     async def _page(self, request: Request, listing: Listing, functions: Sequence[str]) -> Response:
-        query = listing.query
-        named = {query.function, *(record.function for record in listing.page.items)}
-        names = sorted({*functions, *filter(None, named)})
+        query, links = listing.query, self._dashboard.links(request)
         return self._dashboard.page(
             request,
             "list.html",
@@ -71,19 +74,18 @@ class ListView:
             section="Jobs",
             listing=listing,
             query=query,
-            choices=[_choice("function", "Function", names, query.function)],
+            choices=_choices(listing, functions, dict(links.pairs(query)).get("since")),
             per_page_options=sorted({*self._dashboard.per_page_options, query.per_page}),
             sorts=SORTS,
             sort_values=[(sort, name) for sort, name in SORTS.items() if sort != "updated_at"],
-            progress_sorts=[it for it in ("progress", "elapsed", "waited", "eta") if it in SORTS],
         )
 
     async def act(self, request: Request) -> Response:
         """Answer ``POST``: do to many jobs what the form asks for."""
         form, request = await self._dashboard.read_action(request, None)
         action = ACTIONS[form["action"][-1]]
-        params = {name: values[-1] for name, values in form.items()}
-        query = read_query(params, self._dashboard.per_page_options[0])
+        pairs = [(name, value) for name, values in form.items() for value in values]
+        query = read_query(pairs, self._dashboard.per_page_options[0])
         links = self._dashboard.links(request)
         job_ids = None if "all" in form else form.get("job_id")
         if job_ids is None and not links.filters(query):
@@ -97,12 +99,25 @@ class ListView:
         return RedirectResponse(links.list(query), 303)
 
 
-def _choice(name: str, label: str, values: Sequence[str], chosen: str | None) -> dict[str, Any]:
-    """Return a control above the list with which one of several values can be chosen."""
-    return {
-        "name": name,
-        "label": label,
-        "every": f"Every {label.lower()}",
-        "options": [(value, value) for value in values],
-        "chosen": chosen,
-    }
+def _choices(listing: Listing, functions: Sequence[str], since: str | None) -> list[dict[str, Any]]:
+    """Return the controls above the list with which one of several values is chosen."""
+    query, items = listing.query, listing.page.items
+    named = {query.function, *functions, *(record.function for record in items)}
+    queues = {query.queue, *(record.queue for record in items)}
+    times = _TIMES if since is None else {**_TIMES, since: _TIMES.get(since, f"Since {since}")}
+    return [
+        _choice("function", "Function", "Every function", _same(named), query.function),
+        _choice("queue", "Queue", "Every queue", _same(queues), query.queue),
+        _choice("since", "Updated", "Any time", times, since),
+    ]
+
+
+def _same(values: Iterable[str | None]) -> dict[str, str]:
+    return {value: value for value in sorted(filter(None, values))}
+
+
+def _choice(
+    name: str, label: str, every: str, texts: Mapping[str, str], chosen: str | None
+) -> dict[str, Any]:
+    options = [*texts.items()]
+    return {"name": name, "label": label, "every": every, "options": options, "chosen": chosen}

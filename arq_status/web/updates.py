@@ -16,7 +16,6 @@ from arq_status._model.json import counts_object, encode, job_object
 from arq_status._model.query import Query
 from arq_status._model.snapshot import JobRecord, Page, without_durations
 from arq_status._model.status import Status
-from arq_status.web.links import statuses_of
 from arq_status.web.rendering import View, render_part
 
 #: Seconds between updates, so that a browser gets five a second at most.
@@ -159,7 +158,7 @@ class Listing(Snapshot):
     @property
     def statuses(self) -> tuple[Status, ...]:
         """Return the statuses that are listed; empty: all."""
-        return statuses_of(self.query)
+        return self.query.statuses
 
     @property
     def range(self) -> str:
