@@ -107,7 +107,14 @@ def check_wheel(wheel: Path) -> None:
 
 def check_sdist(sdist: Path) -> None:
     """It holds the package, its tests, the demo with the pictures of the README, and papers."""
-    papers = ["CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml", ".gitignore"]
+    papers = [
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "LICENSE",
+        "README.md",
+        "pyproject.toml",
+        ".gitignore",
+    ]
     wanted = tracked("arq_status", "tests", "example_app", "docs", *papers) | {"PKG-INFO"}
     assert {"README.md", "LICENSE", "example_app/dashboard.png", "tests/conftest.py"} <= wanted
     with tarfile.open(sdist) as archive:
