@@ -4,7 +4,7 @@
 local id = ARGV[2]
 local old = stored_record(id)
 if old then
-  for _, index in pairs({index_of(old) or '', recorded_index_of(old) or ''}) do read('ZREM', index, id) end
+  for _, index in pairs({index_of(old), recorded_index_of(old)}) do read('ZREM', index, id) end
 end
 redis.call('DEL', K.record .. id, K.data .. id, K.payload .. id)
 -- a live job's next write starts its record anew; an ended one's late write must not
