@@ -33,6 +33,8 @@ from arq_status import (
     track_status,
     web,
 )
+from arq_status._model.record import LETTERS, State
+from arq_status._redis import keys
 from arq_status.cli.parser import parse
 from arq_status.web import create_app, create_progress_app, progress_token
 from tests.conftest import RunBurst, StartWorker, ended, started, until
@@ -426,6 +428,37 @@ def _log_lines() -> Iterator[str]:
                 logger = ast.unparse(node.func.value)
                 if logger in {"logger", "_log"} and isinstance(node.args[0], ast.Constant):
                     yield re.sub(r"%[rsd]", "...", str(node.args[0].value))
+
+
+def test_the_layers() -> None:
+    """The architecture page names every package, in the order in which they may import."""
+    section = _section("docs/architecture.md", "Layers")
+    named = re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE)
+    packages = re.findall(r"`(\w+)`", "".join(named))
+    found = {it.parent.name for it in (ROOT / "arq_status").glob("*/__init__.py")}
+    assert set(packages) == found
+
+
+def test_every_key_is_documented() -> None:
+    """The architecture page lists the keys in Redis, and no others."""
+    section = _section("docs/architecture.md", "Keys")
+    found = {re.sub(r"<.*", "", it) for it in re.findall(r"^\| `(.*?)` \|", section, re.MULTILINE)}
+    prefixes = {it for it in vars(keys).values() if isinstance(it, str)}
+    assert found == {it for it in prefixes if it.startswith(keys.PREFIX[:-1])} - {keys.PREFIX}
+
+
+def test_every_letter_of_the_stored_record_is_documented() -> None:
+    """The architecture page explains each letter by the name of its field."""
+    section = _section("docs/architecture.md", "The stored record")
+    found = re.findall(r"^\| `(\w)` \| `(\w+)`", section, re.MULTILINE)
+    assert {field: letter for letter, field in found} == LETTERS
+    assert [it.value for it in State if f"`{it.value}`" not in section] == []
+
+
+def test_the_glossary_is_short() -> None:
+    """The glossary has at most 25 words."""
+    section = _section("docs/architecture.md", "Glossary")
+    assert len(re.findall(r"^\| (?!word|-)", section, re.MULTILINE)) in range(10, 26)
 
 
 def test_every_function_is_documented() -> None:
