@@ -57,6 +57,18 @@ def test_help_that_cannot_be_written(
     assert capsys.readouterr().err == f"arq-status: {words}\n"
 
 
+def test_a_reader_that_is_gone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has seen enough: that is no error."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert main(["--version"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_errors_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """They are lost, and nothing fails for it."""
     monkeypatch.setattr(sys, "stderr", None)

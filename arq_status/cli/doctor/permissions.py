@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
 from arq_status._redis import keys
+from arq_status._redis.commands import command
 from arq_status.cli.doctor.finding import Finding, Level
 
 #: Commands that are sent without a script; those of the scripts are read from them.
@@ -65,23 +66,20 @@ async def _refusals(
     redis: Redis, tries: Sequence[Sequence[str]]
 ) -> list[tuple[Sequence[str], str]]:
     async with redis.client() as single:
+        await command(single, "MULTI")
         connection = single.connection
         assert connection is not None
-        try:
-            await connection.send_command("MULTI")
-            await connection.read_response()
-            refusals = []
-            for parts in tries:
-                await connection.send_command(*parts)
-            for parts in tries:
-                try:
-                    await connection.read_response()
-                except NoPermissionError as error:
-                    refusals.append((parts, str(error)))
-                except ResponseError:
-                    # the wrong number of arguments
-                    continue
-            return refusals
-        finally:
-            # which discards the transaction
-            await connection.disconnect()
+        for parts in tries:
+            await connection.send_command(*parts)
+        refusals = []
+        for parts in tries:
+            try:
+                await connection.read_response()
+            except NoPermissionError as error:
+                refusals.append((parts, str(error)))
+            except ResponseError:
+                # the wrong number of arguments
+                continue
+        # which discards the transaction
+        await connection.disconnect()
+        return refusals
