@@ -60,7 +60,7 @@ def _from_record(
         ended_at=_datetime(ended),
         elapsed=_timedelta(elapsed),
         waited=_timedelta(_waited(facts, status, stored)),
-        eta=_timedelta(_remaining(elapsed, stored.at, stored.total) if working else None),
+        eta=_timedelta(_remaining(facts, stored) if working else None),
         error=_error(facts, status, stored),
         worker=shown_worker(stored.worker),
         data=data,
@@ -218,15 +218,11 @@ def _enqueued(payload: JobPayload | None) -> int | None:
     return payload.enqueued_ms if payload else None
 
 
-def _remaining(elapsed: int | None, at: float, total: float) -> int | None:
-    if elapsed is None or not at or not total:
+def _remaining(facts: Facts, stored: StoredRecord) -> int | None:
+    """Return for how much longer the job runs, if its last report was right."""
+    if stored.remaining is None:
         return None
-    remaining = elapsed / at * max(0, total - at)
-    return int(remaining) if remaining < _LONGEST else None
-
-
-#: A thousand years in ms: an ETA beyond says nothing.
-_LONGEST = 31_536_000_000_000
+    return max(0, stored.remaining - max(0, facts.now - stored.updated))
 
 
 def _datetime(ms: int | None) -> datetime | None:

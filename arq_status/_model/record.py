@@ -34,6 +34,7 @@ LETTERS: Mapping[str, str] = {
     "ended": "e",
     "at": "p",
     "total": "t",
+    "remaining": "l",
     "message": "m",
     "error": "x",
     "worker": "w",
@@ -46,6 +47,7 @@ _GENERATION, _VERSION, _TRY = _BEGIN["generation"], _BEGIN["version"], _BEGIN["j
 _FUNCTION, _ARGS, _QUEUE, _WORKER = (_BEGIN[it] for it in ("function", "args", "queue", "worker"))
 _DUE, _STARTED, _UPDATED = _BEGIN["due"], _BEGIN["started"], _BEGIN["updated"]
 _AT, _TOTAL, _MESSAGE = _BEGIN["at"], _BEGIN["total"], _BEGIN["message"]
+_REMAINING = _BEGIN["remaining"]
 _ERROR, _EXPIRES = _BEGIN["error"], _BEGIN["expires"]
 
 #: without the look for white space around, which there is none of
@@ -95,6 +97,8 @@ class StoredRecord:
     ended: int | None = None
     at: float = 0
     total: float = DEFAULT_TOTAL
+    #: how many ms after ``updated`` it will be done, at its present pace
+    remaining: int | None = None
     message: str | None = None
     error: str | None = None
     #: HOST:PID:RANDOM, new at every process start; HOST:PID once it has ended
@@ -127,6 +131,8 @@ class StoredRecord:
             text += f"{_AT}{self.at}"
         if self.total != DEFAULT_TOTAL:
             text += f"{_TOTAL}{self.total}"
+        if self.remaining is not None and ended is None:
+            text += f"{_REMAINING}{self.remaining}"
         if self.message is not None:
             text += f"{_MESSAGE}{_quoted(self.message)}"
         if self.error is not None:
@@ -164,6 +170,7 @@ class StoredRecord:
             ended=_since(run, ended),
             at=_amount(get(LETTERS["at"]), 0),
             total=_amount(get(LETTERS["total"]), DEFAULT_TOTAL),
+            remaining=_time(get(LETTERS["remaining"])),
             message=_text(get(LETTERS["message"])),
             error=_text(get(LETTERS["error"])),
             worker=_text(get(LETTERS["worker"])),

@@ -14,6 +14,7 @@ from arq_status._model.text import shorten
 from arq_status._model.validation import LARGEST, amount, encode_fields, require_room
 from arq_status._redis.batch import CompletedRow, Row
 from arq_status._redis.clock import RedisClock
+from arq_status._tracking.estimate import Estimate
 
 logger = logging.getLogger("arq_status")
 
@@ -77,6 +78,7 @@ class Attempt:
     _queued_as = _NOWHERE
     _told_to_stop = False
     _total_given = False
+    _estimate: Estimate | None = None
     _data_size = 0
     #: the fields in the rows taken before one that completes them
     _taken: frozenset[str] = frozenset()
@@ -186,6 +188,7 @@ class Attempt:
     def close(self, *, final: bool) -> None:
         """Take no progress from here on; if ``final`` arq will not run the job again."""
         self.closed, self.final = True, final
+        self.record.remaining = None
         self.ended = monotonic()
 
     def raise_if_stopping(self) -> None:
@@ -223,6 +226,9 @@ class Attempt:
         """Return the row to be written now. Of much data it takes a part, and stays pending."""
         record = self.record
         record.version += 1
+        if self.reported and not self.closed:
+            self._estimate = self._estimate or Estimate()
+            record.remaining = self._estimate.remaining_ms(monotonic(), record.at, record.total)
         self._set_times()
         ended = record.ended
         if ended and record.state is State.COMPLETE and not self.begun and not self.unsent:

@@ -118,12 +118,11 @@ async def test_each_field_of_a_running_job(
     assert before < enqueued <= started <= updated
     assert {time.tzinfo for time in (enqueued, started, updated)} == {UTC}
     assert await client.ended_at("job") is None
-    elapsed, eta = await client.elapsed("job"), await client.eta("job")
+    elapsed = await client.elapsed("job")
     assert elapsed is not None
-    assert eta is not None
     assert elapsed >= timedelta(0)
-    # six of eight are left
-    assert eta >= elapsed * 3 - timedelta(seconds=1)
+    # of one report alone nobody can tell the pace
+    assert await client.eta("job") is None
 
 
 async def test_all_fields_in_one_dict(

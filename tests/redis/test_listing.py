@@ -189,13 +189,13 @@ async def various(pool: ArqRedis) -> None:
     await begin(pool, "c")
     await write_record(
         pool, "c", worker="host:1:x", run=now + 2, started=now + 4, updated=now + 60, at=50,
-        function="resize", args="'c'",
+        remaining=500_000, function="resize", args="'c'",
     )  # fmt: skip
     await put_job(pool, "d", "x", enqueued=now + 3, function="resize")
     await begin(pool, "d")
     await write_record(
         pool, "d", worker="host:1:x", run=now + 3, due=now + 1, started=now + 5, updated=now + 50,
-        at=25, function="import_rows", message="three",
+        at=25, remaining=900_000, function="import_rows", message="three",
     )  # fmt: skip
     await pool.zadd("arq:queue", {"e": now})
 
