@@ -39,6 +39,7 @@ LETTERS: Mapping[str, str] = {
     "error": "x",
     "worker": "w",
     "expires": "z",
+    "hides_args": "y",
 }
 #: How each field but the first begins in the text.
 _BEGIN = {field: f',"{letter}":' for field, letter in LETTERS.items()}
@@ -48,7 +49,7 @@ _FUNCTION, _ARGS, _QUEUE, _WORKER = (_BEGIN[it] for it in ("function", "args", "
 _DUE, _STARTED, _UPDATED = _BEGIN["due"], _BEGIN["started"], _BEGIN["updated"]
 _AT, _TOTAL, _MESSAGE = _BEGIN["at"], _BEGIN["total"], _BEGIN["message"]
 _REMAINING = _BEGIN["remaining"]
-_ERROR, _EXPIRES = _BEGIN["error"], _BEGIN["expires"]
+_ERROR, _EXPIRES, _HIDES_ARGS = _BEGIN["error"], _BEGIN["expires"], _BEGIN["hides_args"]
 
 #: without the look for white space around, which there is none of
 _scan = json.JSONDecoder().raw_decode
@@ -104,6 +105,8 @@ class StoredRecord:
     #: HOST:PID:RANDOM, new at every process start; HOST:PID once it has ended
     worker: str | None = None
     expires: int = DEFAULT_EXPIRES_MS
+    #: its arguments are confidential, so that no payload is kept for ``retry``
+    hides_args: bool = False
 
     def encode(self) -> str:  # noqa: C901, PLR0912 - one line a field, and called for every write
         """Return the JSON text, without what is the same for most jobs."""
@@ -137,6 +140,8 @@ class StoredRecord:
             text += f"{_MESSAGE}{_quoted(self.message)}"
         if self.error is not None:
             text += f"{_ERROR}{_quoted(self.error)}"
+        if self.hides_args:
+            text += f"{_HIDES_ARGS}1"
         return text + "}"
 
     @classmethod
@@ -175,6 +180,7 @@ class StoredRecord:
             error=_text(get(LETTERS["error"])),
             worker=_text(get(LETTERS["worker"])),
             expires=_time(get(LETTERS["expires"])) or DEFAULT_EXPIRES_MS,
+            hides_args=LETTERS["hides_args"] in fields,
         )
 
 

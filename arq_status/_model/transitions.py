@@ -27,6 +27,7 @@ def cancelled(facts: Facts) -> StoredRecord:
         updated=facts.now,
         ended=facts.now,
         expires=facts.options.expires_failed,
+        hides_args=stored.hides_args or not facts.options.record_args,
         error="cancelled before its next try" if began else "cancelled before it ran",
     )
 

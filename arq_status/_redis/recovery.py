@@ -79,6 +79,7 @@ def _first_row(facts: Facts, worker: DeadWorker) -> Row:
         updated=facts.now,
         worker=worker.name,
         expires=facts.options.expires,
+        hides_args=not facts.options.record_args,
     )
     return Row(facts.job_id, True, stored.encode(), {})
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from arq_status._model.facts import DeadWorker
 
-_LAST_SCORE = 10**14
+#: The end of the year 9999 in ms, the last moment that a ``datetime`` can be.
+_LAST_SCORE = 253_402_300_799_999
 
 
 def text(raw: bytes) -> str:

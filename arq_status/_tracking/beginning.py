@@ -86,6 +86,7 @@ class Beginning:
             queue=self._worker.queue,
             worker=self._name,
             expires=options.expires,
+            hides_args=not options.record_args,
         )
         outbox = self._outbox if options.track else None
         attempt = Attempt(ctx["job_id"], record, outbox, payload, self._worker)

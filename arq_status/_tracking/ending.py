@@ -121,7 +121,7 @@ class Ending:
         if not record.function and function is not None:
             record.function, record.args = clean(function), rendered_args(result, options)
         record.job_try = result.get("t") or record.job_try
-        record.queue = self._worker.queue
+        record.queue, record.hides_args = self._worker.queue, not options.record_args
         return record
 
     async def _announced_options(self, function: str | None) -> FunctionOptions:

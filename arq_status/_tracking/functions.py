@@ -10,11 +10,13 @@ from arq.cron import CronJob
 from arq.utils import timestamp_ms
 from arq.worker import Function, Retry
 
+from arq_status._arq.failures import failure_of
 from arq_status._arq.worker import ArqWorker
 from arq_status._model.errors import JobStopped
 from arq_status._model.options import FunctionOptions, Given, given_options
+from arq_status._model.record import State
 from arq_status._tracking.attempt import Attempt
-from arq_status._tracking.tracker import attempt_here
+from arq_status._tracking.tracker import JobTracker, attempt_here, job_var
 
 #: Begins the attempt of a job whose start no hook of ours has seen; ``None`` outside of a worker.
 Join = Callable[[dict[str, Any]], Coroutine[Any, Any, Attempt | None]]
@@ -68,6 +70,9 @@ def tracked(given: AnyFunction, options: OptionsTable, join: Join) -> AnyFunctio
         try:
             attempt.raise_if_stopping()  # it was asked to in an earlier try
             returned = await coroutine(ctx, *args, **kwargs)
+        except (SystemExit, KeyboardInterrupt) as error:
+            await _record_exit(attempt, error)
+            raise
         except BaseException as error:
             if not _note_failure(attempt, attempt.worker, error):
                 raise
@@ -91,6 +96,16 @@ async def _attempt_of(ctx: Any, join: Join) -> Attempt | None:
         attempt = await join(ctx)  # type: ignore[arg-type]
     # one that was entered before: a function of the job calls another
     return None if attempt is None or attempt.entered else attempt
+
+
+async def _record_exit(attempt: Attempt, error: BaseException) -> None:
+    """Record what ends the whole worker, before it does: no hook is called any more."""
+    attempt.record.state = State.INTERRUPTED
+    attempt.record.error = f"ended its worker with {failure_of(error, None)}"
+    attempt.close(final=False)
+    tracker = job_var.get(None)
+    if isinstance(tracker, JobTracker):
+        await tracker.flush()
 
 
 def _note_failure(attempt: Attempt, worker: ArqWorker, error: BaseException) -> bool:

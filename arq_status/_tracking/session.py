@@ -94,6 +94,8 @@ class Session(HookOwner):
         self._loop = asyncio.get_running_loop()
         self._late = late
         self._closed = False
+        #: what arq's last call could not have serialized
+        self._not_serialized: object = None
         self.worker = ArqWorker(worker)
         #: new at every start, for a container's host and process id are not
         self.name = clean(f"{socket.gethostname()}:{os.getpid()}:{secrets.token_urlsafe(3)}")
@@ -186,11 +188,19 @@ class Session(HookOwner):
 
     def serialize(self, data: Any) -> bytes:
         """Serialize a result, and note it: it is how arq judged the job."""
-        raw = self._serialize(data)
+        try:
+            raw = self._serialize(data)
+        except Exception:
+            # arq tries again at once, with a text in the place of this
+            self._not_serialized = data["r"]
+            raise
+        reason, self._not_serialized = self._not_serialized, None
         attempt = self._attempt_of(data["id"])
         if attempt is not None:
-            # the last one counts: where this one fails arq tries again with less
             attempt.result = data
+        elif isinstance(reason, BaseException):
+            # many serializers take no exceptions
+            self._ending.record_given_up({**data, "r": reason})
         else:
             self._ending.record_given_up(data)
         return raw

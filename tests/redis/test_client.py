@@ -19,6 +19,7 @@ import redis as sync_redis
 from arq import create_pool
 from arq.connections import ArqRedis, RedisSettings
 from arq.jobs import Job
+from arq.utils import timestamp_ms
 from arq.worker import Retry, func
 from redis.asyncio import Redis
 from redis.asyncio.sentinel import Sentinel
@@ -193,7 +194,7 @@ async def all_statuses(
     await write_record(pool, "interrupted", worker="host:1:gone")
     # a queue in which no worker looks
     await pool.enqueue_job("f", _job_id="queued", _queue_name="idle")
-    await Store(pool).redis.sadd("arqstatus:1:queues", "idle")
+    await Store(pool).redis.zadd("arqstatus:1:queues", {"idle": timestamp_ms()})
 
 
 @pytest.mark.usefixtures("all_statuses")
@@ -371,6 +372,11 @@ async def test_a_client_of_some_queues(pool: ArqRedis, start_worker: StartWorker
     await ended(two, "ended")
     for queue in ("one", "two"):
         await pool.enqueue_job("f", _job_id=queue, _queue_name=queue, _defer_by=60)
+
+    async def listed() -> bool:
+        return (await one.list_jobs("complete")).total == 1
+
+    await until(listed)
     assert {it.job_id for it in (await one.list_jobs()).items} == {"one", "ended"}
     assert {it.job_id for it in (await two.list_jobs()).items} == {"one", "two", "ended"}
     assert (await one.counts())[Status.DEFERRED] == 1

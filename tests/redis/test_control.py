@@ -704,6 +704,27 @@ async def test_retry_of_a_job_whose_end_no_hook_saw(
         assert (await ended(client, "job")).status is Status.COMPLETE
 
 
+async def test_hidden_arguments_are_not_kept(
+    pool: ArqRedis, client: StatusClient, run_burst: RunBurst
+) -> None:
+    """With ``record_args=False`` no payload is kept, and so nothing can be run again."""
+
+    async def login(ctx: dict[str, Any], password: str) -> None:
+        raise ValueError("no luck")
+
+    settings = track_status(record_args=False)({"functions": [func(login, name="login")]})
+    await pool.enqueue_job("login", "hunter2", _job_id="failed")
+    await run_burst(settings)
+    await pool.enqueue_job("login", "hunter2", _job_id="cancelled", _defer_by=60)
+    assert await client.cancel("cancelled")
+    for job_id in ("failed", "cancelled"):
+        assert not await client.retry(job_id)
+        record = await client.job(job_id)
+        assert record is not None
+        assert record.args == ""
+    assert await pool.keys("arqstatus:1:payload:*") == []
+
+
 async def test_a_payload_expires_with_its_record(
     pool: ArqRedis, client: StatusClient, run_burst: RunBurst
 ) -> None:

@@ -1,19 +1,23 @@
 """A job from its worker's side: what it says, tries and was told to keep for itself."""
 
 import asyncio
+import json
+import sys
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 from arq import Retry, func
-from arq.connections import ArqRedis
+from arq.connections import ArqRedis, RedisSettings
+from arq.utils import timestamp_ms
+from arq.worker import Worker
 from redis.asyncio import Redis
 
 from arq_status import JobTracker, Status, StatusClient, status_options, track_status
 from tests.conftest import RunBurst, RunJob, StartWorker, ended, until
-from tests.records import own_keys
+from tests.records import own_keys, write_record
 
 Context = dict[str, Any]
 
@@ -472,3 +476,91 @@ async def test_a_job_that_waits_for_another(
         (Status.COMPLETE, "outer", 0),
         (Status.COMPLETE, "import_rows", 3),
     ]
+
+
+def _to_json(data: dict[str, Any]) -> bytes:
+    return json.dumps(data).encode()
+
+
+@pytest.mark.parametrize(
+    ("job_id", "error"),
+    [
+        ("unknown", "function 'unknown' not found"),
+        ("expired", "expired before it ran"),
+        ("tried", "max 1 tries exceeded"),
+        ("unserializable", "unable to serialize result"),
+    ],
+)
+async def test_serializers_that_take_no_exceptions(
+    pool: ArqRedis, run_burst: RunBurst, job_id: str, error: str
+) -> None:
+    """Arq's own result does not tell then why it gave a job up, but the record does."""
+
+    async def give(ctx: dict[str, Any]) -> object:
+        return object()
+
+    codecs = {"job_serializer": _to_json, "job_deserializer": json.loads}
+    now = timestamp_ms()
+    function = "unknown" if job_id == "unknown" else "give"
+    job: dict[str, Any] = {"t": None, "f": function, "a": [], "k": {}, "et": now}
+    await pool.psetex(f"arq:job:{job_id}", 60_000, _to_json(job))
+    # arq takes a job for expired that is due, but has no payload
+    if job_id == "expired":
+        await pool.delete(f"arq:job:{job_id}")
+    if job_id == "tried":
+        await pool.set(f"arq:retry:{job_id}", 1)
+    await pool.zadd("arq:queue", {job_id: now})
+    settings = track_status({"functions": [func(give, name="give")], **codecs})
+    await run_burst(settings, max_tries=1)
+    client = StatusClient(pool, job_deserializer=json.loads)
+    record = await ended(client, job_id)
+    assert (record.status, record.error) == (Status.FAILED, error)
+
+
+async def test_a_job_that_ends_its_worker(
+    pool: ArqRedis, client: StatusClient, redis_settings: RedisSettings
+) -> None:
+    """``SystemExit`` in a job ends the worker, and the record tells that it did."""
+
+    async def leave(ctx: dict[str, Any]) -> None:
+        await ctx["status"].at(5, "Leaving")
+        sys.exit(3)
+
+    settings = track_status(
+        {"functions": [func(leave, name="leave")], "redis_settings": redis_settings}
+    )
+
+    def work() -> object:
+        asyncio.set_event_loop(asyncio.new_event_loop())
+        try:
+            Worker(**settings, handle_signals=False).run()
+        except SystemExit as error:
+            return error.code
+        return None
+
+    await pool.enqueue_job("leave", _job_id="job")
+    assert await asyncio.to_thread(work) == 3
+    # as if its last heartbeat were a while ago
+    for worker in await pool.zrange("arqstatus:1:workers", 0, -1):
+        await pool.zincrby("arqstatus:1:workers", -12_000, worker)
+    record = await client.job("job")
+    assert record is not None
+    assert (record.status, record.error) == ("interrupted", "ended its worker with SystemExit: 3")
+    assert (record.at, record.message) == (5, "Leaving")
+
+
+async def test_a_job_that_is_due_at_the_end_of_time(pool: ArqRedis, client: StatusClient) -> None:
+    """It is deferred like any other."""
+    await pool.enqueue_job("f", _job_id="job", _defer_until=datetime(9999, 12, 31, tzinfo=UTC))
+    assert await client.is_deferred("job")
+    assert (await client.counts())[Status.DEFERRED] == 1
+    page = await client.list_jobs(status="deferred")
+    assert [record.job_id for record in page.items] == ["job"]
+    assert page.items[0].due_at == datetime(9999, 12, 31, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("at", [0.29, 0.57, 0.58])
+async def test_hundredths(pool: ArqRedis, client: StatusClient, at: float) -> None:
+    """A share that binary numbers cannot hold is rounded to what it means."""
+    await write_record(pool, "job", at=at, total=1)
+    assert await client.pct_complete("job") == round(at * 100)

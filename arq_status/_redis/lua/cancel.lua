@@ -21,7 +21,7 @@ for _, queue in ipairs(queues) do read('ZREM', queue, id) end
 local run = old and number(old[F.enqueued_ms])
 if run and run ~= 0 and run ~= last[F.enqueued_ms] then redis.call('DEL', K.data .. id, K.payload .. id) end
 write('SADD', K.ended_sets, put(id, ARGV[6], last, old))
-keep_payload(id, last[F.enqueued_ms])
+keep_payload(id, last)
 expire_belongings(id, last)
 redis.call('DEL', K.arq_job .. id, K.arq_retry .. id)
 read('ZREM', K.arq_abort, id)

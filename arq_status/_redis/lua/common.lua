@@ -153,8 +153,11 @@ local function payload_is_of(id, enqueued)
   if string.find(tail, string.sub(wanted, 1, -7), 1, true) then return false end
 end
 
--- Keep arq's payload of a run that may not complete, for `retry`. Answers how many bytes that took.
-local function keep_payload(id, enqueued)
+-- Keep arq's payload of a run that may not complete, for `retry`, unless its arguments are hidden.
+-- Answers how many bytes that took.
+local function keep_payload(id, record)
+  local enqueued = record[F.enqueued_ms]
+  if record[F.hides_args] then return 0 end
   local size = read('STRLEN', K.arq_job .. id)
   if not size or size == 0 or size > tonumber(K.largest_payload) then return 0 end
   -- by now another run may have the id

@@ -87,13 +87,13 @@ local function write_row(id, kind, raw, fields)
   end
   local ended_set = put(id, raw, new, old)
   if not ended_set then
-    if kind == 'first' then copied = copied + keep_payload(id, run) end
+    if kind == 'first' then copied = copied + keep_payload(id, new) end
     if old and has_ended(old) then redis.call('PERSIST', K.data .. id) end
   else
     ended_sets[ended_set] = true
     -- arq has not forgotten the job yet, or another has its id by now
     if new[F.state] ~= S.complete and redis.call('EXISTS', K.arq_in_progress .. id) == 1 then
-      copied = copied + keep_payload(id, run)
+      copied = copied + keep_payload(id, new)
     end
     if old or fields ~= '' or new[F.state] ~= S.complete then expire_belongings(id, new) end
   end
