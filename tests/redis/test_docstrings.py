@@ -20,7 +20,7 @@ from arq import func
 from arq.connections import ArqRedis, RedisSettings
 from arq.utils import timestamp_ms
 from arq.worker import Worker
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
 import arq_status
 from arq_status import (
@@ -39,7 +39,14 @@ from arq_status import (
 from arq_status._client.default import default_client
 from arq_status._model.record import State
 from arq_status.testing import tracker
-from arq_status.web import create_app, serve
+from arq_status.web import (
+    basic_auth,
+    create_app,
+    create_progress_app,
+    progress_response,
+    progress_token,
+    serve,
+)
 from tests.conftest import RunBurst
 from tests.records import HOUR, put_result, write_end, write_record
 from tests.snippets import example_in, play
@@ -264,8 +271,55 @@ async def test_dashboard_alone(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Non
     await play(EXAMPLES["serve"], dsn, serve=serve)
     assert served["port"] == 8080
     async with page_of(served["app"]) as page:
-        answer = await page.post("/statuses/job", headers={"X-Arq-Status": "1"})
+        url = "http://localhost/statuses/job"
+        answer = await page.post(url, data={"action": "delete"}, headers={"X-Arq-Status": "1"})
         assert "only shows" in answer.text
+
+
+async def test_dashboard_with_a_password(
+    pool: ArqRedis, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who knows both user and password gets in."""
+    monkeypatch.setenv("JOBS_PASSWORD", "hunter2")
+    apps: list[Any] = []
+    names = {"basic_auth": basic_auth, "os": os, "redis": pool}
+    await play(
+        EXAMPLES["basic_auth"],
+        dsn,
+        **names,
+        create_app=lambda *a, **b: apps.append(create_app(*a, **b)),
+    )
+    async with page_of(apps[0]) as page:
+        assert (await page.get("/statuses")).status_code == 401
+        assert (await page.get("/statuses", auth=("ann", "hunter2"))).status_code == 200
+
+
+async def test_progress_of_customers(pool: ArqRedis, client: StatusClient, dsn: str) -> None:
+    """The holder of a token, or whom an endpoint lets in, sees how far a job is."""
+    await pool.enqueue_job("f", _job_id="job")
+    await client.store("job", rows=12)
+    app, asked = FastAPI(), []
+
+    async def check_owner(request: Request, job_id: str) -> None:
+        asked.append(job_id)
+
+    names: dict[str, Any] = {"SECRET": "0123456789abcdef", "app": app, "redis": pool}
+    shown = await play(
+        EXAMPLES["progress_token"], dsn, **names, timedelta=timedelta, job=await client.job("job"),
+        progress_token=progress_token,
+    )  # fmt: skip
+    await play(
+        EXAMPLES["create_progress_app"], dsn, **names, create_progress_app=create_progress_app
+    )
+    await play(
+        EXAMPLES["progress_response"], dsn, **names, client=client, Request=Request,
+        check_owner=check_owner, progress_response=progress_response,
+    )  # fmt: skip
+    async with page_of(app) as page:
+        for url in (f"/progress/{shown['token']}", "/imports/job/progress"):
+            told = (await page.get(url)).json()
+            assert (told["status"], told["data"]) == ("queued", {"rows": 12})
+    assert asked == ["job"]
 
 
 MODULE = """
@@ -324,5 +378,6 @@ def test_every_example_is_tested() -> None:
         *(f"StatusClient.{name}" for name in asked),
         *"status_options track_status JobTracker JobTracker.track JobTracker.sync".split(),
         *"current_tracker JobStopped StatusClient configure JobRecord create_app serve".split(),
+        *"basic_auth create_progress_app progress_token progress_response".split(),
         *"inline InlinePool.run_jobs tracker StandaloneTracker StandaloneTracker.stop".split(),
     }
