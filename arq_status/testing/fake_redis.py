@@ -1,6 +1,7 @@
 """A Redis in this process: fakeredis, which runs Lua scripts."""
 
 from importlib import import_module
+from typing import Any
 
 from redis.asyncio import ConnectionPool
 
@@ -19,5 +20,14 @@ def connections() -> ConnectionPool:
         raise ModuleNotFoundError(
             f"inline needs {error.name}: pip install 'arq-status[testing]'", name=error.name
         ) from error
-    pool: ConnectionPool = FakeAsyncRedis(server=FakeServer(version=(7,))).connection_pool
-    return pool
+    pool = FakeAsyncRedis(server=FakeServer(version=(7,))).connection_pool
+    base: Any = pool.connection_class
+
+    class Connection(base):  # type: ignore[misc] # its name depends on fakeredis' version
+        """A connection that tells at once whether an answer is there."""
+
+        async def can_read_destructive(self) -> bool:
+            # redis-py would read from a socket, with a timeout that it has to wait for
+            return bool(await self.can_read(0))
+
+    return ConnectionPool(connection_class=Connection, **pool.connection_kwargs)

@@ -232,6 +232,20 @@ async def test_a_test_that_gives_up_waiting_for_jobs() -> None:
         assert await arq_status.is_interrupted("job")
 
 
+async def test_two_that_run_the_same_jobs() -> None:
+    """Each job runs once."""
+    ran: list[str] = []
+
+    async def job(ctx: Context) -> None:
+        ran.append(ctx["job_id"])
+
+    async with inline({"functions": [func(job, name="job")]}, run=False) as pool:
+        for job_id in ("a", "b"):
+            await pool.enqueue_job("job", _job_id=job_id)
+        await asyncio.gather(pool.run_jobs(), pool.run_jobs())
+    assert sorted(ran) == ["a", "b"]
+
+
 # failures that are not raised
 
 
