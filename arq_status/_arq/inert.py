@@ -1,4 +1,4 @@
-"""Values read from a pickle: they do nothing, but can be shown."""
+"""Inert values, read from a pickle only to be shown."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Pairs(Parts):
     items: list[Any]
 
     def pairs(self) -> Iterator[tuple[Any, Any]]:
-        """Give the keys with their values."""
+        """Yield the keys with their values."""
         each = iter(self.items)
         return zip(each, each, strict=False)
 
     def pieces(self) -> Iterator[Any]:
-        """Give what a dict's `repr` consists of."""
+        """Yield the pieces of a dict's ``repr``."""
         return pair_members(self.pairs())
 
 
@@ -42,7 +42,7 @@ class Members(Parts):
     frozen: bool = False
 
     def pieces(self) -> Iterator[Any]:
-        """Give what a set's `repr` consists of."""
+        """Yield the pieces of a set's ``repr``."""
         return set_members(self.items, frozen=self.frozen)
 
 
@@ -60,7 +60,7 @@ class Opaque(Parts):
     state: list[Any] = field(default_factory=list)
 
     def pieces(self) -> Iterator[Any]:
-        """Give the `repr` of common standard types, of others the name and the arguments."""
+        """Yield the ``repr`` of common standard types, of others the name and the arguments."""
         known = _KNOWN.get((self.module, self.name))
         if known and self.args is not None:
             try:
@@ -79,12 +79,12 @@ class Opaque(Parts):
 
 
 def unknown() -> Opaque:
-    """Give what stands for a value that is not there; a new one each time, for it has a state."""
+    """Return a placeholder for a missing value; a new one each time, because it has a state."""
     return Opaque("", UNKNOWN_NAME)
 
 
 def call(made_by: Any, args: Any) -> Opaque:
-    """Give what stands for the result of a call that a pickle asks for."""
+    """Return a placeholder for the result of a call that a pickle asks for."""
     if not isinstance(made_by, Opaque):
         made_by = unknown()
     if type(args) is not tuple:
@@ -146,7 +146,7 @@ def _uuid(value: Opaque) -> list[Any]:
 
 
 def _path(value: Opaque, *parts: Any) -> list[Any]:
-    # One path can stand there any number of times, and in it any part.
+    # A pickle may contain a path any number of times, and it any part.
     if len(parts) > _PATH_PARTS or sum(len(_of_kind(part, str)) for part in parts) > _PATH_LENGTH:
         raise ValueError
     kind: type[PurePath] = PureWindowsPath if "Windows" in value.name else PurePosixPath

@@ -1,4 +1,4 @@
-"""What the operations in a pickle do here: they import, call and hash nothing."""
+"""The opcodes of pickles, as executed here: they import, call and hash nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MODULES_NOW = {"__builtin__": "builtins", "exceptions": "builtins"}
 
 
 class Machine:
-    """A pickle, how far it was read, and the inert values made of it so far."""
+    """The state of reading a pickle: the position, and the inert values made so far."""
 
     __slots__ = ("data", "marks", "memo", "memo_base", "pos", "stack")
 
@@ -26,7 +26,7 @@ class Machine:
         self.memo_base = 0
 
     def take(self, size: int) -> bytes:
-        """Take exactly that many bytes."""
+        """Read exactly that many bytes."""
         chunk = self.data[self.pos : self.pos + size]
         if len(chunk) < size:
             raise EOFError
@@ -34,49 +34,49 @@ class Machine:
         return chunk
 
     def byte(self) -> int:
-        """Take a small number."""
+        """Read a byte as a number."""
         self.pos += 1
         return self.data[self.pos - 1]
 
     def number(self, size: int) -> int:
-        """Take an unsigned number."""
+        """Read an unsigned number."""
         return int.from_bytes(self.take(size), "little")
 
     def counted(self, size: int) -> bytes:
-        """Take bytes after their length; fewer where the data ends, and then nothing follows."""
+        """Read bytes after their length; fewer if the data ends."""
         length = self.number(size)
         chunk = self.data[self.pos : self.pos + length]
         self.pos += length
         return chunk
 
     def line(self) -> bytes:
-        """Take a line, without its end."""
+        """Read a line, without its end."""
         end = self.data.index(b"\n", self.pos)
         line = self.data[self.pos : end]
         self.pos = end + 1
         return line
 
     def remember(self, number: int) -> None:
-        """Give the top value a number."""
+        """Store the top value in the memo."""
         self.memo[number] = self.stack[-1]
 
     def recall(self, number: int) -> None:
-        """Push the value with this number."""
+        """Push a value from the memo."""
         self.stack.append(self.memo[number] if number in self.memo else unknown())
 
     def mark(self) -> None:
-        """Note where the stack ends now."""
+        """Push a mark."""
         self.marks.append(len(self.stack))
 
     def above_mark(self) -> list[Any]:
-        """Take what stands above the last mark."""
+        """Pop all values above the last mark."""
         mark = self.marks.pop()
         items = self.stack[mark:]
         del self.stack[mark:]
         return items
 
     def last(self, count: int) -> list[Any]:
-        """Take that many values."""
+        """Pop that many values."""
         start = len(self.stack) - count
         if start < 0:
             raise IndexError
@@ -101,29 +101,29 @@ class Machine:
         owner.extend(items)
 
     def call(self) -> None:
-        """Stand in for a call."""
+        """Replace a call by its inert result."""
         made_by, args = self.last(2)
         self.stack.append(call(made_by, args))
 
     def call_with_keywords(self) -> None:
-        """Stand in for a call with keyword arguments."""
+        """Replace a call with keyword arguments."""
         made_by, args, keywords = self.last(3)
         self.stack.append(call(made_by, args))
         self.stack[-1].state.append(keywords)
 
     def call_above_mark(self) -> None:
-        """Stand in for a call of the first value above the mark."""
+        """Replace a call of the first value above the mark."""
         made_by, *args = self.above_mark()
         self.stack.append(call(made_by, tuple(args)))
 
     def call_named(self) -> None:
-        """Stand in for a call of the name that follows."""
+        """Replace a call of the name that follows."""
         args = self.above_mark()
         self.named(_text(self.line()), _text(self.line()))
         self.stack.append(call(self.stack.pop(), tuple(args)))
 
     def named(self, module: Any, name: Any) -> None:
-        """Stand in for what would be imported."""
+        """Replace an import by an inert name."""
         module = module if type(module) is str else ""
         name = name if type(name) is str else UNKNOWN_NAME
         self.stack.append(Opaque(_MODULES_NOW.get(module, module), name))

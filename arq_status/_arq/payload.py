@@ -1,4 +1,4 @@
-"""What arq stored about a job, read without importing or calling anything that stands in it."""
+"""Reads arq's payloads and results without importing or calling anything that is in them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from arq_status._model.options import DEFAULT_ARGS_LIMIT
 from arq_status._model.text import ERROR_LIMIT, render_args, render_value, shorten
 
 Deserializer = Callable[[bytes], Any]
-#: Tells how many characters of the arguments may be shown, of a function in a queue.
+#: Returns how many characters of the arguments of a function in a queue may be shown.
 ArgsLimit = Callable[[str | None, str | None], int]
 
 _NAME_LIMIT = 300
@@ -28,7 +28,7 @@ _UNKNOWN_FUNCTION = "<unknown>"
 # The order in which arq fills its dicts; a job's ends with "et".
 _KEYS = ("t", "f", "a", "k", "et", "s", "r", "st", "ft", "q", "id")
 _ENQUEUED = b"\x8c\x02et\x94\x8a\x06"
-# A key that was written before stands as a number, and a frame may begin before the value.
+# A key that occurred before is a memo number, and a frame may begin before the value.
 _ENQUEUED_TAIL = re.compile(
     rb"(?:\x8c\x02et\x94|h.|j.{4})(?:\x95.{8})?\x8a\x06(.{6})u\.\Z", re.DOTALL
 )
@@ -105,7 +105,7 @@ def enqueued_ms_of_tail(tail: bytes) -> int | None:
 
 
 def encoded_enqueue_time(ms: int) -> bytes:
-    """Give the bytes that stand for this enqueue time in a job and in its result."""
+    """Return how this enqueue time is pickled in a job and in its result."""
     return _ENQUEUED + ms.to_bytes(6, "little", signed=True)
 
 
@@ -141,7 +141,7 @@ def _ending(tail: bytes) -> dict[str, Any]:
 
 
 def _fits(keys: Sequence[Any], names: Sequence[str]) -> bool:
-    # A key that was written before stands as a number, and is not known here.
+    # A key that occurred before is a memo number, which cannot be resolved here.
     return all(
         key == name if type(key) is str else isinstance(key, Opaque)
         for key, name in zip(keys, names, strict=True)

@@ -19,7 +19,7 @@ _STOP = ord(".")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What could be read of a dict; of the `unfinished` key's value more may have followed."""
+    """The part of a dict that could be read; the value of the ``unfinished`` key may be cut."""
 
     items: dict[str, Any]
     unfinished: str | None = None
@@ -27,7 +27,7 @@ class Reading:
 
 
 def read_pickle(data: bytes, keys: Sequence[str]) -> Reading:
-    """Read a dict; `keys` is the order they were written in, which tells where a cut one ends."""
+    """Read a dict; ``keys`` is their order, which tells where a cut one ends."""
     machine = Machine(data)
     if not _run(machine):
         _fold(machine)
@@ -44,7 +44,7 @@ def read_tail(data: bytes) -> list[Any]:
     machine = Machine(data)
     machine.stack.append(Pairs([]))
     machine.marks.append(1)
-    # What was remembered before is not at hand: none of its numbers may find anything.
+    # The memo of the part before is missing: none of its numbers may find anything.
     machine.memo_base = 1 << 64
     finished = _run(machine) and machine.pos == len(data)
     top = machine.stack[0] if finished and machine.stack else None
@@ -52,7 +52,7 @@ def read_tail(data: bytes) -> list[Any]:
 
 
 def _run(machine: Machine) -> bool:
-    """Run up to the end (True), or as far as it goes."""
+    """Run to the end and return True, or as far as possible and return False."""
     data, steps = machine.data, STEPS
     try:
         for _ in range(MAX_OPS):
@@ -62,7 +62,7 @@ def _run(machine: Machine) -> bool:
                 return True
             steps[code](machine)
     except Exception:
-        # Cut or damaged. What stands on the stack is what could be read.
+        # Cut or damaged: the stack holds what could be read.
         return False
     return False
 
@@ -99,15 +99,15 @@ def _rescued(stack: list[Any], followers: dict[str, str]) -> Reading:
 
 
 def _may_become(key: str, rest: list[Any]) -> bool:
-    """Tell whether the data ends amid this key."""
+    """Return whether the data ends in the middle of this key."""
     last = rest[0]
     return len(rest) == 1 and type(last) is str and last != key and key.startswith(last)
 
 
 def _closed(parts: list[Any]) -> list[Any]:
-    """Put what follows an empty container or a name into it, for that is what it stands there for.
+    """Put what follows an empty container or a name into it, for it is most likely its content.
 
-    It may also be an empty container with others after it, which look the same up to the cut.
+    An empty container with other values after it looks the same up to the cut.
     """
     inside: deque[Any] = deque()
     for part in reversed(parts):

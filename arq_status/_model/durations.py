@@ -6,7 +6,7 @@ UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
 def duration(time: timedelta | float) -> str:
-    """As in ``340 ms``, ``4.2 s``, ``12 s``, ``3 min 5 s``, ``2 h 10 min``, ``4 d 3 h``."""
+    """Return a duration, as in ``340 ms``, ``4.2 s``, ``12 s``, ``3 min 5 s`` or ``4 d 3 h``."""
     seconds = time.total_seconds() if isinstance(time, timedelta) else time
     if 0 < seconds < 1:
         return f"{int(seconds * 1000)} ms"
@@ -22,17 +22,17 @@ def duration(time: timedelta | float) -> str:
 
 
 def whole(time: timedelta) -> str:
-    """The same in whole seconds, for what goes on counting."""
+    """Return a duration in whole seconds, for one that goes on."""
     return duration(int(time.total_seconds()))
 
 
 def clock(moment: datetime) -> str:
-    """As in ``2026-11-24 23:11:03 UTC``, of a time in UTC."""
+    """Return a time in UTC, as in ``2026-11-24 23:11:03 UTC``."""
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def relative(moment: datetime, now: datetime) -> str:
-    """As in ``12 s ago`` or ``in 5 min``."""
+    """Return how far away a moment is, as in ``12 s ago`` or ``in 5 min``."""
     seconds = int((now - moment).total_seconds())
     if seconds == 0:
         return "just now"

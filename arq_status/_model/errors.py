@@ -1,4 +1,4 @@
-"""What arq-status raises."""
+"""The exceptions of arq-status."""
 
 import asyncio
 from typing import Any

@@ -14,18 +14,18 @@ _NAMES = [field.name for field in fields(JobRecord)]
 
 
 def encode(value: Any) -> bytes:
-    """JSON on one line, in ASCII: what UTF-8 could not hold stands there escaped."""
+    """Return JSON on one line, in ASCII, so that lone surrogates are escaped."""
     return json.dumps(value, allow_nan=False, separators=(",", ":"), default=_plain).encode()
 
 
 def job_object(record: JobRecord) -> dict[str, Any]:
-    """The fields of a job; times as ISO 8601, durations in seconds."""
+    """Return the fields of a job; times as ISO 8601, durations in seconds."""
     job = {name: getattr(record, name) for name in _NAMES}
     return job | {"data": standard(record.data)}
 
 
 def list_object(page: Page, counts: Mapping[Status, int]) -> dict[str, Any]:
-    """A page of the list with the counts."""
+    """Return a page of the list with the counts."""
     return {
         "items": [job_object(record) for record in page.items],
         "total": page.total,
@@ -37,12 +37,12 @@ def list_object(page: Page, counts: Mapping[Status, int]) -> dict[str, Any]:
 
 
 def counts_object(counts: Mapping[Status, int]) -> dict[str, int]:
-    """How many jobs there are of each status."""
+    """Return how many jobs there are of each status."""
     return {status.value: number for status, number in counts.items()}
 
 
 def readable(data: Mapping[str, Any]) -> str:
-    """Data for people to read."""
+    """Return data as indented JSON, for people to read."""
     try:
         return json.dumps(data, indent=2, ensure_ascii=False)
     except RecursionError:
@@ -59,7 +59,7 @@ def _plain(value: object) -> object:
 
 
 def standard(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The data without what JSON has no word for, such as NaN, though Python reads it."""
+    """Return the data without NaN and infinities, which Python reads but JSON does not have."""
     kept = {}
     for name, value in data.items():
         try:

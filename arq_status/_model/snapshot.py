@@ -1,4 +1,4 @@
-"""What a query answers with: one frozen snapshot of a job."""
+"""The results of queries: a frozen snapshot of a job, and a page of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -19,28 +19,30 @@ class JobRecord:
 
     Attributes:
         job_id: arq's id of the job.
-        status: what it is doing.
+        status: its status.
         function: the name of its function, as enqueued.
         queue: which queue it is or was in.
-        args: its arguments as a text of up to 80 characters; empty where they may not be shown.
+        args: its arguments as a text of up to 80 characters, or as many as ``record_args`` keeps;
+            empty if they may not be shown.
         job_try: the number of the last try that began, counted from 1; ``None`` before the first.
         at: how far it got, of ``total``, in the job's own unit.
-        total: how far it has to go, 100 until the job says otherwise; 0 where nobody knows.
+        total: how far it has to go, 100 until the job sets it; 0 if that is not known.
         message: the last message the job gave, up to 2,000 characters of it.
         pct_complete: ``at`` in hundredths of ``total``, 0 to 100, rounded down; 100 for a complete
             job.
         enqueued_at: when it was enqueued.
-        due_at: when a job that waits is to be run; ``None`` once it runs.
+        due_at: when a waiting job is due; ``None`` once it runs.
         started_at: when its last try began.
-        updated_at: when something of it last changed.
-        ended_at: when it ended for good; ``None`` as long as arq will run it, or runs it.
+        updated_at: when it last changed.
+        ended_at: when it ended for good; ``None`` while arq runs it or will run it.
         elapsed: how long the last try has been running or ran.
         waited: how long the last try was due before it began, or has been due by now.
-        eta: how much longer it runs at the present pace; ``None`` where nobody can tell.
+        eta: how much longer it will run at its present pace; ``None`` if that is unknown, as before
+            its second report of progress.
         error: why it is not complete, as in ``ValueError: no rows`` or ``timed out after 300s``.
         worker: HOST:PID of the worker of its last try, for display.
-        data: what was stored with ``store``, by name.
-        expires_at: when this record goes away; ``None`` until the job has ended.
+        data: what was stored with ``store``, by name; empty in lists.
+        expires_at: when this record expires; ``None`` until the job has ended.
     """
 
     job_id: str
@@ -67,7 +69,7 @@ class JobRecord:
     expires_at: datetime | None = None
 
 
-#: Names that ``store`` refuses, because a query answers them itself.
+#: Names that ``store`` refuses, because they are fields of the record.
 BUILT_IN = frozenset(item.name for item in fields(JobRecord))
 
 
@@ -80,8 +82,8 @@ class Page:
         total: how many jobs match, on all pages.
         page: which page it is, counted from 1.
         per_page: how many jobs it has room for.
-        truncated: the list covers only the newest 10,000 jobs, because no index answers the
-            question.
+        truncated: True if the list covers only the newest 10,000 jobs, because no index answers
+            the query and there are more.
     """
 
     items: list[JobRecord]
@@ -92,12 +94,12 @@ class Page:
 
     @property
     def pages(self) -> int:
-        """How many pages there are, at least one."""
+        """The number of pages, at least one."""
         return max(1, -(-self.total // self.per_page))
 
 
 def has_changed(old: JobRecord | None, new: JobRecord | None) -> bool:
-    """Whether a record tells more than that time went by."""
+    """Return whether two records differ in more than the time that has passed."""
     if old is None or new is None:
         return old is not new
     return without_durations(old) != without_durations(new)

@@ -1,15 +1,15 @@
-"""What a job is doing."""
+"""The statuses of a job."""
 
 from enum import StrEnum
 
 
 class Status(StrEnum):
-    """What a job is doing. A status is a text as well: ``Status.WORKING == "working"``.
+    """The status of a job. It is also a text: ``Status.WORKING == "working"``.
 
     Attributes:
         DEFERRED: in the queue, due later.
         QUEUED: in the queue, due now.
-        WORKING: a worker runs it.
+        WORKING: a worker is running it.
         RETRYING: its last try ended with ``Retry``; in the queue for the next.
         COMPLETE: it returned.
         FAILED: it raised, timed out, had no tries left or could not be run.

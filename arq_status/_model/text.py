@@ -16,13 +16,13 @@ _INT_BITS = 2048
 
 
 class Literal(str):
-    """A piece of text that is written as it stands, unlike a `str` value, which gets quotes."""
+    """A piece of text that is rendered as it is, unlike a ``str`` value, which gets quotes."""
 
     __slots__ = ()
 
 
 class Parts:
-    """A value that tells its pieces, so that the writer can stop between any two of them."""
+    """A value that is rendered piece by piece, so that rendering can stop after any of them."""
 
     __slots__ = ()
 
@@ -30,7 +30,7 @@ class Parts:
         return render_value(self, _REPR_LIMIT)
 
     def pieces(self) -> Iterator[Any]:
-        """Give `Literal`s and values; the first one is a `Literal` and not empty."""
+        """Yield ``Literal`` and other values; the first is a ``Literal`` and not empty."""
         raise NotImplementedError
 
 
@@ -49,21 +49,21 @@ def clean(text: str) -> str:
 
 
 def shorten(text: str, limit: int) -> str:
-    """Clean, and at most `limit` (1 or more) characters, with an ellipsis where it was cut."""
+    """Return clean text of at most ``limit`` (1 or more) characters; an ellipsis marks a cut."""
     if len(text) > limit:
         text = text[: limit - 1] + "…"
     return clean(text)
 
 
 def render_args(args: Sequence[Any], kwargs: Mapping[Any, Any], limit: int = 80) -> str:
-    """Write arguments the way arq logs them, in bounded time and memory."""
+    """Render arguments as arq logs them, in bounded time and memory."""
     if not args and not kwargs:
         return ""
     return _join(_written(args, kwargs, limit), limit)
 
 
 def render_message(args: Sequence[Any], limit: int = ERROR_LIMIT) -> str:
-    """Write what an exception was raised with; strings stand there without quotes."""
+    """Render the arguments of an exception; strings without quotes."""
     return _join(
         (value[: limit + 1] if type(value) is str else _write(value, limit) for value in args),
         limit,
@@ -71,12 +71,12 @@ def render_message(args: Sequence[Any], limit: int = ERROR_LIMIT) -> str:
 
 
 def render_value(value: Any, limit: int) -> str:
-    """Write one value like `repr`, but at most `limit` characters and in bounded time."""
+    """Render a value like ``repr``, but at most ``limit`` characters and in bounded time."""
     return shorten(_write(value, limit), limit)
 
 
 def error_text(error: BaseException) -> str:
-    """Write an exception as `TypeName: message`, or `TypeName` where it says nothing."""
+    """Render an exception as ``TypeName: message``, or ``TypeName`` if it has no message."""
     name = type(error).__name__
     try:
         message = str(error)
@@ -113,7 +113,7 @@ def _first_names(kwargs: Mapping[Any, Any], limit: int) -> list[Any]:
 
 
 def _write(value: Any, room: int) -> str:
-    """Like `repr`; where that is longer than `room`, any longer text that begins the same."""
+    """Render like ``repr``; of a text longer than ``room`` only the beginning matters."""
     text = _plain(value, room)
     return _write_nested(value, room) if text is None else text
 
@@ -173,7 +173,7 @@ def _walk(value: Any) -> Iterator[Any]:
 
 
 def members(opening: str, values: Iterable[Any], closing: str) -> Iterator[Any]:
-    """Give the pieces of values between brackets."""
+    """Yield the pieces of values between brackets."""
     yield Literal(opening)
     comma = Literal("")
     for value in values:
@@ -184,7 +184,7 @@ def members(opening: str, values: Iterable[Any], closing: str) -> Iterator[Any]:
 
 
 def pair_members(items: Iterable[tuple[Any, Any]]) -> Iterator[Any]:
-    """Give the pieces of a dict."""
+    """Yield the pieces of a dict."""
     opening = "{"
     for key, value in items:
         yield Literal(opening)
@@ -196,7 +196,7 @@ def pair_members(items: Iterable[tuple[Any, Any]]) -> Iterator[Any]:
 
 
 def set_members(values: Collection[Any], *, frozen: bool) -> Iterator[Any]:
-    """Give the pieces of a set."""
+    """Return the pieces of a set."""
     if not values:
         return members("frozenset(" if frozen else "set(", (), ")")
     return members("frozenset({" if frozen else "{", values, "})" if frozen else "}")
