@@ -185,6 +185,10 @@ async def stop_worker(worker: Worker, task: "asyncio.Task[None]") -> None:
             job.cancel()
             cancelled.add(job)
         await asyncio.wait((task,), timeout=0.05)
+    if worker.tasks:
+        # where arq was just storing the end of a job it would not come to `on_shutdown`
+        await asyncio.wait(worker.tasks.values())
+        worker.tasks.clear()
     await worker.close()
 
 

@@ -97,7 +97,7 @@ class Ending:
         if timeout is not None and timeout <= 0:
             return TimeoutError()
         # its task was cancelled, and only that
-        attempt.aborted = not attempt.force_stopped
+        attempt.aborted = not (attempt.force_stopped or attempt.shut_down)
         return asyncio.CancelledError()
 
     async def _record_given_up(self, function: str | None, result: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """A worker's heartbeat, in a thread of its own: an event loop that a job blocks sends nothing."""
 
 import asyncio
+import atexit
 import logging
 import threading
 from collections.abc import Callable, Coroutine, Mapping
@@ -33,6 +34,8 @@ _LOOK_INTERVAL = 0.1
 _STOP_INTERVAL = 0.4
 #: Seconds without a turn after which an event loop counts as blocked.
 _BLOCKED_AFTER = 0.25
+#: Seconds that the end of the process waits for the thread at most.
+_EXIT_TIMEOUT = 3.0
 #: Seconds between sweeps of what has expired and what dead workers left behind.
 _SWEEP_INTERVAL = 30.0
 #: Sweeps that are made at once at most, so that no heartbeat is late.
@@ -71,7 +74,8 @@ class Heartbeat:
         self._home = asyncio.get_running_loop()
         self._beaten = asyncio.Event()
         self._ended = asyncio.Event()
-        self._stopping = False
+        #: it is to end; the event loop has ended without asking for it
+        self._stopping = self._abandoned = False
         self._wake: Callable[[], object] = _nothing
         self._thread = threading.Thread(target=self._run, name="arq-status heartbeat", daemon=True)
         self._task: asyncio.Task[None] | None = None
@@ -80,6 +84,8 @@ class Heartbeat:
         """Start the thread."""
         try:
             self._thread.start()
+            # arq skips `on_shutdown` where it is cancelled while it stores the end of a job
+            atexit.register(self._stop_at_exit)
         except RuntimeError as error:
             logger.warning(
                 "worker %s counts as dead while a job blocks its event loop: %s", self._name, error
@@ -101,6 +107,12 @@ class Heartbeat:
         else:
             await self._ended.wait()
             self._thread.join()
+            atexit.unregister(self._stop_at_exit)
+
+    def _stop_at_exit(self) -> None:
+        self._abandoned = self._stopping = True
+        self._wake()
+        self._thread.join(_EXIT_TIMEOUT)
 
     def _run(self) -> None:
         try:
@@ -135,6 +147,8 @@ class Heartbeat:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK_INTERVAL):
                         await stop_asked.wait()
+            if self._abandoned or self._home.is_closed():
+                await self._try(self._send_rest(store))
             await self._try(self._leave(store))
         finally:
             await close(redis)
@@ -192,6 +206,12 @@ class Heartbeat:
 
     async def _apply_stop_requests(self, store: Store) -> None:
         self._attempts.apply_stop_requests(await store.stops())
+
+    async def _send_rest(self, store: Store) -> None:
+        self._give_back_unanswered()
+        delivery = Delivery(store, self._outbox)
+        while await delivery.send(progress=True):
+            pass
 
     async def _leave(self, store: Store) -> None:
         await self._tell_begun(store, self._attempts.unrecorded())
