@@ -140,13 +140,16 @@ class ArqWorker:
 
     def keeps_result(self, function: str | None) -> bool:
         """Return whether it stores what a job of the function returns."""
+        milliseconds = self.keep_result_ms(function)
+        return milliseconds is None or milliseconds > 0
+
+    def keep_result_ms(self, function: str | None) -> int | None:
+        """Return for how many ms it keeps what a job of the function returns; ``None`` for ever."""
         forever = self._of_function(function, "keep_result_forever")
-        if forever is None:
-            forever = self._worker.keep_result_forever
+        if self._worker.keep_result_forever if forever is None else forever:
+            return None
         seconds = self._of_function(function, "keep_result_s")
-        if seconds is None:
-            seconds = self._worker.keep_result_s
-        return bool(forever) or seconds > 0
+        return round((self._worker.keep_result_s if seconds is None else seconds) * 1000)
 
     def _of_function(self, function: str | None, name: str) -> Any:
         return getattr(self._worker.functions.get(function or ""), name, None)

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from json.encoder import encode_basestring
 
 from arq_status._model.builder import build_record
 from arq_status._model.query import SORT_KEYS, Query
+from arq_status._model.record import may_contain
 from arq_status._model.snapshot import JobRecord, Page
 from arq_status._model.status import Status
 from arq_status._model.text import clean
@@ -56,13 +58,30 @@ async def _searched_page(store: Store, query: Query) -> tuple[Page, dict[Status,
     for offset in range(_NAMED_AT_ONCE, min(NEWEST, look.total), _NAMED_AT_ONCE):
         more = await _look(store, query, offset=offset, count=min(NEWEST - offset, _NAMED_AT_ONCE))
         newest.update(dict.fromkeys(more.job_ids))
-    if query.search and clean(query.search) == query.search:
-        newest[query.search] = None
-    matches = _sorted(await _matching(store, query, list(newest), short=True), query)
+    candidates = list(newest)
+    if query.search:
+        candidates = await _possible(store, query.search, candidates)
+        if query.search not in candidates and clean(query.search) == query.search:
+            candidates.append(query.search)
+    matches = _sorted(await _matching(store, query, candidates, short=True), query)
     offset = (query.page - 1) * query.per_page
     shown = [record.job_id for record in matches[offset : offset + query.per_page]]
     records = await _matching(store, query, shown)
     return _page(query, records, len(matches), truncated=look.total > NEWEST), look.counts
+
+
+async def _possible(store: Store, search: str, job_ids: list[str]) -> list[str]:
+    """Leave out the ended jobs whose ids and stored texts do not have what is searched for.
+
+    That takes a fraction of the time of building their records.
+    """
+    texts = await store.stored_texts(job_ids)
+    needle = encode_basestring(search)[1:-1].casefold()
+    return [
+        job_id
+        for job_id, raw in zip(job_ids, texts, strict=True)
+        if raw is None or job_id.startswith(search) or may_contain(raw, needle)
+    ]
 
 
 async def _matching(

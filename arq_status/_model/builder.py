@@ -207,7 +207,8 @@ def _waited(facts: Facts, status: Status, stored: StoredRecord | None = None) ->
     """For how long the job has been due, or its last try was when it began."""
     if _waits(status) and facts.due is not None and facts.due <= facts.now:
         return facts.now - facts.due
-    if stored is None or stored.started is None:
+    if stored is None or stored.started is None or stored.state is State.RETRYING:
+        # between two tries it tells when the next one is due
         return None
     # a record leaves out when the try was due if that is when the job was enqueued
     due = stored.due or stored.enqueued_ms

@@ -184,6 +184,17 @@ class StoredRecord:
         )
 
 
+def may_contain(raw: bytes, needle: str) -> bool:
+    """Return whether what is shown of a job may contain a text, as JSON has it and casefolded.
+
+    Only of a job that has ended the stored record tells all of it.
+    """
+    text = raw.decode(errors="replace")
+    if _ENDED not in text or "\\u" in text or (_STATE in text and _ERROR not in text):
+        return True
+    return needle in text.casefold()
+
+
 @lru_cache(maxsize=256)
 def _common(function: str | None, queue: str, worker: str | None, expires: int) -> str:
     """The part of the text that the jobs of one function in one worker have in common."""

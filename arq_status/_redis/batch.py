@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 #: Bytes of one batch, so that Redis is not held up by it.
-_LARGEST_BATCH = 524_288
+_LARGEST_BATCH = 262_144
 
 
 class Row(NamedTuple):

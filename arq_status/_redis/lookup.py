@@ -210,13 +210,13 @@ def by_redis_clock(result: ResultPayload, keep: int | None, left: int, now: int)
 
     How old it is follows from how long its worker keeps it and how long it still lives.
     """
-    if keep is None or left < 0 or result.finished_ms is None:
+    if keep is None or not 0 <= left <= keep or result.finished_ms is None:
         return result
     ahead = result.finished_ms - (now - (keep - left))
     if abs(ahead) < _RIGHT_MS:
         return result
     # in steps, for what is read twice is not to look changed
-    ahead -= ahead % _RIGHT_MS
+    ahead = round(ahead / _RIGHT_MS) * _RIGHT_MS
     started = result.started_ms
     return replace(
         result,

@@ -16,6 +16,7 @@ from arq_status._redis import keys, scripts
 from arq_status._redis.announcements import announced_as, announced_in
 from arq_status._redis.batch import AnyRow, Row, arguments, batches, flat
 from arq_status._redis.clock import RedisClock
+from arq_status._redis.commands import pipeline
 from arq_status._redis.indexes import Look
 from arq_status._redis.lookup import Lookup
 from arq_status._redis.replies import pairs, text
@@ -23,6 +24,8 @@ from arq_status._redis.replies import pairs, text
 #: Seconds after which a worker announces itself again, and functions in one announcement.
 _ANNOUNCE_INTERVAL = 3_600.0
 _ANNOUNCED_AT_ONCE = 1_000
+#: Stored records that are read by one command.
+_READ_AT_ONCE = 500
 #: How long a worker's description outlives the last in-progress key that it may have set.
 _WORKER_EXPIRES_MS = 60_000
 #: Late writes of an ended job are refused for at least so long after a delete.
@@ -78,6 +81,13 @@ class Store:
         """The tracking record alone."""
         raw = await self.redis.execute_command("GET", keys.RECORD + job_id, NEVER_DECODE=True)
         return StoredRecord.decode(raw) if raw else None
+
+    async def stored_texts(self, job_ids: Sequence[str]) -> list[bytes | None]:
+        """Return the stored records as they are in Redis, without a look at anything else."""
+        parts = range(0, len(job_ids), _READ_AT_ONCE)
+        keys_of = [[keys.RECORD + it for it in job_ids[at : at + _READ_AT_ONCE]] for at in parts]
+        replies = await pipeline(self.redis, [("MGET", *part) for part in keys_of])
+        return [text for reply in replies for text in reply]
 
     async def functions(self) -> list[str]:
         """The names of the functions that tracked workers announced."""

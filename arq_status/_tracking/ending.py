@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import Any
 
-from arq.utils import args_to_string
+from arq.utils import args_to_string, timestamp_ms
+from arq.worker import Retry
 
 from arq_status._arq.worker import ArqWorker
 from arq_status._model.builder import shown_worker
@@ -136,6 +137,9 @@ def _close(attempt: Attempt, outcome: Outcome, options: FunctionOptions) -> None
     """Put the outcome into the record, which takes no progress from here on."""
     record = attempt.record
     record.state, record.error = outcome.state, outcome.error
+    if isinstance(attempt.raised, Retry) and attempt.raised.defer_score and not outcome.final:
+        # arq computes it in the same way, by this host's clock
+        record.due = timestamp_ms() + attempt.raised.defer_score
     if outcome.final:
         record.worker = shown_worker(record.worker)
         record.expires = options.expires_after(record.state)

@@ -7,6 +7,7 @@ import pickle
 import secrets
 import socket
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -108,7 +109,10 @@ class Session(HookOwner):
             worker.ctx["redis"],
             self.name,
             self.worker,
-            options.announced(),
+            {
+                name: replace(it, keep_result=self.worker.keep_result_ms(name))
+                for name, it in options.announced().items()
+            },
             outbox,
             self._attempts,
         )

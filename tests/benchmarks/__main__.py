@@ -12,7 +12,16 @@ from platform import python_version
 
 from arq.connections import ArqRedis, RedisSettings, create_pool
 
-from tests.benchmarks import following, importing, memory, overhead, pages, progress, queries
+from tests.benchmarks import (
+    following,
+    importing,
+    memory,
+    overhead,
+    pages,
+    progress,
+    queries,
+    redis_time,
+)
 from tests.benchmarks.measuring import Result
 from tests.server import Server
 
@@ -23,6 +32,7 @@ MEASURES: Mapping[str, Callable[[ArqRedis], Awaitable[list[Result]]]] = {
     "queries": queries.measure,
     "pages": pages.measure,
     "memory": memory.measure,
+    "redis_time": redis_time.measure,
     "following": following.measure,
     "importing": importing.measure,
 }

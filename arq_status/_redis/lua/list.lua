@@ -13,7 +13,7 @@ local HUGE, LAST = math.huge, 1e15
 
 -- Ids that are in a queue while the record of an ended run of theirs lives are in both. Looking for
 -- them takes time for every member of the shorter one, so that only so many are looked at.
-local looks = 5000
+local looks = 2000
 
 local counts, sources, live_indexes, orphans = {}, {}, {}, {}
 
@@ -119,6 +119,16 @@ end
 
 -- A place in a segment: a score, negated where the newest come first, so that places rise.
 
+-- How many of the items of a list come before the first that something is true of.
+local function first_of(list, is_true)
+  local low, high = 0, #list
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if is_true(list[middle + 1]) then high = middle else low = middle + 1 end
+  end
+  return low
+end
+
 -- How many jobs of a source come before a place.
 local function count_before(source, place)
   local low, high = source.low, source.high
@@ -133,8 +143,8 @@ local function count_before(source, place)
   end
   local before = read('ZCOUNT', source.key, from, to) or 0
   if source.minus then before = before - (read('ZCOUNT', source.minus, from, to) or 0) end
-  for _, again in ipairs(source.again or {}) do
-    if -again[1] < place then before = before - 1 end
+  if source.again then
+    before = before - first_of(source.again, function(again) return again[1] <= -place end)
   end
   return math.max(0, before)
 end
@@ -187,11 +197,7 @@ end
 local function left_out(source, rank)
   if rank == 0 then return 0 end
   if source.again then
-    local found = 0
-    for _, again in ipairs(source.again) do
-      if again[2] < rank then found = found + 1 end
-    end
-    return found
+    return first_of(source.again, function(again) return again[2] >= rank end)
   end
   local last = range(source, source.key, source.base + rank - 1, source.base + rank - 1, true)
   if not last[1] then return 0 end
