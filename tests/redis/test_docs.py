@@ -460,6 +460,16 @@ def test_the_glossary_is_short() -> None:
     assert len(re.findall(r"^\| (?!word|-)", section, re.MULTILINE)) in range(10, 26)
 
 
+def test_costs_are_those_that_were_measured() -> None:
+    """Each figure of the page on costs is one of the results of the benchmarks."""
+    results = (ROOT / "tests/benchmarks/results.md").read_text()
+    figures = re.findall(r"^\| .* \| ([^|]*\d[^|]*) \|$", PAGES["docs/costs.md"], re.MULTILINE)
+    assert len(figures) > 10
+    measured = set(re.findall(r"\d+(?:\.\d+)?", results))
+    quoted = {number for it in figures for number in re.findall(r"\d+(?:\.\d+)?", it)}
+    assert quoted <= measured
+
+
 def test_every_function_is_documented() -> None:
     """Each public name stands on a page."""
     text = "".join(PAGES.values())
