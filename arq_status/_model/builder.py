@@ -101,7 +101,7 @@ def _from_queue(facts: Facts, status: Status, payload: JobPayload | None) -> Job
         queue=facts.queue,
         args=payload.args if payload else "",
         error=(
-            _stopped_responding(facts.lost_worker)
+            stopped_responding(facts.lost_worker)
             if status is Status.INTERRUPTED and facts.lost_worker is not None
             else None
         ),
@@ -177,7 +177,7 @@ def _error(facts: Facts, status: Status, stored: StoredRecord) -> str | None:
     if status not in (*ENDED, Status.RETRYING) or status is Status.COMPLETE:
         return None
     if status is Status.INTERRUPTED and (worker := _lost_with(facts, stored)) is not None:
-        return _stopped_responding(worker)
+        return stopped_responding(worker)
     if facts.result is not None and (stored.error is None or stored.ended is None):
         return facts.result.error
     return _UNTOLD.get(status) if stored.error is None else stored.error
@@ -190,7 +190,7 @@ def _lost_with(facts: Facts, stored: StoredRecord) -> str | None:
     return stored.worker if stored.state is State.WORKING and not facts.worker_alive else None
 
 
-def _stopped_responding(worker: str) -> str:
+def stopped_responding(worker: str) -> str:
     return f"worker {shown_worker(worker)} stopped responding"
 
 

@@ -3,7 +3,9 @@
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
+from arq_status._model.record import StoredRecord
 from arq_status._model.status import Status
 
 #: The names of the levels of a log line, and the numbers that `logging` has for them.
@@ -51,6 +53,14 @@ class Try:
     traceback: str | None = None
     worker: str | None = None
     run: int = 1
+
+
+class KeptTry(NamedTuple):
+    """A try that is kept beside the stored record."""
+
+    generation: int
+    record: StoredRecord
+    traceback: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,6 +40,8 @@ LETTERS: Mapping[str, str] = {
     "worker": "w",
     "expires": "z",
     "hides_args": "y",
+    # only of a try that is kept beside the record
+    "traceback": "c",
 }
 #: How each field but the first begins in the text.
 _BEGIN = {field: f',"{letter}":' for field, letter in LETTERS.items()}

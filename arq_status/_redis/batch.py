@@ -17,6 +17,11 @@ class Row(NamedTuple):
     record: str
     #: stored fields, encoded
     fields: Mapping[str, str]
+    #: the try that ends with this row, if its traceback is to be kept
+    ended_try: str | None = None
+    #: lines of its log, each after its number in the try, and what tells the tries apart
+    lines: Sequence[str] = ()
+    log_id: str = ""
     #: of an end that others than the job's worker guess: the version of the record they go by
     seen: int | None = None
 
@@ -30,7 +35,20 @@ class Row(NamedTuple):
     @property
     def size(self) -> int:
         """How many bytes it takes, about."""
-        return len(self.record) + sum(len(text) for text in self.fields.values())
+        more = (*self.fields.values(), *self.lines, self.ended_try or "")
+        return len(self.record) + sum(map(len, more))
+
+    @property
+    def more(self) -> bytes:
+        """What is written beside the record, as JSON."""
+        parts: dict[str, object] = {}
+        if self.fields:
+            parts["fields"] = flat(self.fields)
+        if self.ended_try is not None:
+            parts["try"] = self.ended_try
+        if self.lines:
+            parts["log"] = [self.log_id, *self.lines]
+        return json.dumps(parts, ensure_ascii=False).encode() if parts else b""
 
 
 class CompletedRow(NamedTuple):
@@ -76,8 +94,7 @@ def arguments(rows: Iterable[AnyRow]) -> list[bytes | int]:
             brief = completed.setdefault(row.expires, [])
             brief += (row.job_id.encode(), b"%d" % row.ended, row.record.encode())
         else:
-            fields = json.dumps(flat(row.fields), ensure_ascii=False) if row.fields else ""
-            usual += (row.job_id.encode(), row.kind, row.record.encode(), fields.encode())
+            usual += (row.job_id.encode(), row.kind, row.record.encode(), row.more)
     return [_joined(usual), *(part for it in completed.items() for part in (it[0], _joined(it[1])))]
 
 

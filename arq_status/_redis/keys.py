@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from arq import constants as arq
 
 from arq_status._model.facts import DEAD_AFTER_MS
+from arq_status._model.history import LAST_TRIES, LOG_BYTES, LOG_LINES
 from arq_status._model.record import DEFAULT_EXPIRES_MS, LETTERS, State
 
 PREFIX = "arqstatus:1:"
@@ -15,6 +16,10 @@ RECORD = PREFIX.rstrip(":") + "/"
 DATA = PREFIX + "data:"
 #: string: arq's payload of a job that has begun and is not complete, for ``retry``
 PAYLOAD = PREFIX + "payload:"
+#: list, JSON after the generation: tries that are not told by the stored record (see ``history``)
+TRIES = PREFIX + "tries:"
+#: list, JSON after its place in the log: what the job logged (see ``history``)
+LOGS = PREFIX + "logs:"
 #: Bytes of a payload that are kept at most.
 LARGEST_PAYLOAD = 1_048_576
 
@@ -70,6 +75,8 @@ def script_constants() -> Mapping[str, Mapping[str, str]]:
         "record": RECORD,
         "data": DATA,
         "payload": PAYLOAD,
+        "tries": TRIES,
+        "logs": LOGS,
         "workers": WORKERS,
         "worker": WORKER,
         "functions": FUNCTIONS,
@@ -86,6 +93,9 @@ def script_constants() -> Mapping[str, Mapping[str, str]]:
         "ended_sets": ENDED_SETS,
         "stops": STOPS,
         "largest_payload": str(LARGEST_PAYLOAD),
+        "last_tries": str(LAST_TRIES),
+        "log_lines": str(LOG_LINES),
+        "log_bytes": str(LOG_BYTES),
         "dead_after": str(DEAD_AFTER_MS),
         "forgotten_after": str(FORGOTTEN_AFTER_MS),
         "default_expires": str(DEFAULT_EXPIRES_MS),

@@ -9,6 +9,7 @@ from arq.utils import timestamp_ms
 from redis.asyncio import Redis
 
 from arq_status._model.facts import Facts
+from arq_status._model.history import KeptTry, LogLine
 from arq_status._model.options import FunctionOptions
 from arq_status._model.record import StoredRecord
 from arq_status._model.status import Status
@@ -17,6 +18,7 @@ from arq_status._redis.announcements import announced_as, announced_in
 from arq_status._redis.batch import AnyRow, Row, arguments, batches, flat
 from arq_status._redis.clock import RedisClock
 from arq_status._redis.commands import pipeline
+from arq_status._redis.history import decode_lines, decode_tries
 from arq_status._redis.indexes import Look
 from arq_status._redis.lookup import Lookup
 from arq_status._redis.replies import pairs, text
@@ -88,6 +90,22 @@ class Store:
         keys_of = [[keys.RECORD + it for it in job_ids[at : at + _READ_AT_ONCE]] for at in parts]
         replies = await pipeline(self.redis, [("MGET", *part) for part in keys_of])
         return [text for reply in replies for text in reply]
+
+    async def tries(self, job_id: str) -> list[KeptTry]:
+        """Return the tries of a job that are kept beside its record, oldest first."""
+        return decode_tries(await self._list(keys.TRIES + job_id, 0))
+
+    async def logs(self, job_id: str, after: int = 0) -> list[LogLine]:
+        """Return the lines of a job's log whose numbers are above ``after``, oldest first."""
+        return [
+            it for it in decode_lines(await self._list(keys.LOGS + job_id, 0)) if it.number > after
+        ]
+
+    async def _list(self, key: str, start: int) -> list[bytes]:
+        found: list[bytes] = await self.redis.execute_command(
+            "LRANGE", key, start, -1, NEVER_DECODE=True
+        )
+        return found
 
     async def functions(self) -> list[str]:
         """The names of the functions that tracked workers announced."""

@@ -9,11 +9,14 @@ from typing import Any, Protocol
 
 from arq_status._arq.worker import ArqWorker
 from arq_status._model.errors import JobStopped
+from arq_status._model.history import LEVELS
 from arq_status._model.record import State, StoredRecord
 from arq_status._model.text import shorten
 from arq_status._model.validation import LARGEST, amount, encode_fields, require_room
-from arq_status._redis.batch import CompletedRow, Row
+from arq_status._redis.batch import AnyRow, CompletedRow, Row
 from arq_status._redis.clock import RedisClock
+from arq_status._redis.history import encode_try
+from arq_status._tracking.attempt_log import AttemptLog
 from arq_status._tracking.estimate import Estimate
 
 logger = logging.getLogger("arq_status")
@@ -72,7 +75,12 @@ class Attempt:
     retry_due: int | None = None
     #: what arq stores as its result
     result: Mapping[str, Any] | None = None
-    #: whether the row taken last left some of them for the next
+    #: what Python prints of what it raised, and with it the try as it is kept beside the record
+    traceback: str | None = None
+    _ended_try: str | None = None
+    #: its log, as far as it is not known to be in Redis
+    log: AttemptLog | None = None
+    #: whether the row taken last left some of the fields for the next
     has_more = False
 
     _queued_as = _NOWHERE
@@ -185,6 +193,27 @@ class Attempt:
             # data may still come from `after_job_end`, unlike progress
             self.mark_urgent()
 
+    def add_line(self, message: str, level: str, logger: str | None = None) -> None:
+        """Append a line to the job's log."""
+        if self.log is None:
+            self.log = AttemptLog()
+        self.log.append(message, level, logger)
+        self.mark()
+        if self.closed:
+            self.mark_urgent()
+
+    def log_line(self, message: str, level: str) -> None:
+        """Append a line of the job's own."""
+        try:
+            if not isinstance(message, str):
+                raise TypeError(f"message must be a str, not {type(message).__name__}")
+            if level not in LEVELS:
+                raise ValueError(f"unknown log level {level!r}: one of {', '.join(LEVELS)}")
+        except (TypeError, ValueError) as error:
+            self._refuse(error)
+            return
+        self.add_line(message, level)
+
     def close(self, *, final: bool) -> None:
         """Take no progress from here on; if ``final`` arq will not run the job again."""
         self.closed, self.final = True, final
@@ -231,7 +260,7 @@ class Attempt:
             record.remaining = self._estimate.remaining_ms(monotonic(), record.at, record.total)
         self._set_times()
         ended = record.ended
-        if ended and record.state is State.COMPLETE and not self.begun and not self.unsent:
+        if ended and record.state is State.COMPLETE and not (self.begun or self.unsent or self.log):
             self._queued_as = _NOWHERE
             return CompletedRow(self.job_id, record.encode(), ended, record.expires)
         self._queued_as, queued_as = _NOWHERE, self._queued_as
@@ -241,14 +270,20 @@ class Attempt:
             if ended is not None:
                 # the end comes with the last part: whoever sees it is to see all the data
                 record = replace(record, state=State.WORKING, ended=None)
-        return Row(self.job_id, not self.begun, record.encode(), fields)
+        row = Row(self.job_id, not self.begun, record.encode(), fields, self._try_to_keep())
+        if self.log is not None:
+            lines = self.log.unsent(record.job_try, self._clock)
+            row = row._replace(lines=lines, log_id=self.log.log_id)
+        return row
 
-    def settle(self, fields: Mapping[str, str]) -> None:
-        """Note that these fields need not be written any more, but for what was set since.
+    def settle(self, row: AnyRow) -> None:
+        """Note that what a row has beside the record is written, but for what was set since.
 
-        Until then every row has them: rows may overtake each other, and the newest one counts.
+        Until then every row has it: rows may overtake each other, and the newest one counts.
         """
-        for name, text in fields.items():
+        if self.log is not None and isinstance(row, Row):
+            self.log.settle(row.lines)
+        for name, text in row.fields.items():
             if self.fields[name] is text:
                 self.unsent.pop(name, None)
 
@@ -276,6 +311,12 @@ class Attempt:
         record.updated = clock.now_ms() if self.ended is None else clock.ms_at(self.ended)
         if self.final:
             record.ended = record.updated
+
+    def _try_to_keep(self) -> str | None:
+        """Return the try with its traceback; always the same text, by which Redis knows it."""
+        if self._ended_try is None and self.traceback is not None and not self.has_more:
+            self._ended_try = encode_try(self.record, self.traceback)
+        return self._ended_try
 
     def _next_fields(self) -> dict[str, str]:
         """Take the next of the unsent fields, as many as a row may have."""

@@ -84,14 +84,14 @@ class Delivery:
             self._outbox.give_back(refused)
             raise error
         for attempt, row in refused:
-            attempt.settle(row.fields)
+            attempt.settle(row)
             logger.warning("dropped the tracking of job %r: %r", row.job_id, error)
 
 
 def _note_written(taken: Batch, stopping: set[str]) -> None:
     for attempt, row in taken:
         attempt.begun = True
-        if row.fields:
-            attempt.settle(row.fields)
+        if row.fields or attempt.log is not None:
+            attempt.settle(row)
         if stopping and attempt.job_id in stopping:
             attempt.stopping = True

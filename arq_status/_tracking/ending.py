@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -10,7 +11,7 @@ from arq.utils import args_to_string, timestamp_ms
 from arq.worker import Retry
 
 from arq_status._arq.worker import ArqWorker
-from arq_status._model.builder import shown_worker
+from arq_status._model.builder import shown_worker, stopped_responding
 from arq_status._model.options import FunctionOptions
 from arq_status._model.record import State, StoredRecord
 from arq_status._model.text import clean
@@ -19,6 +20,7 @@ from arq_status._tracking.beginning import earlier_record, rendered_args
 from arq_status._tracking.functions import OptionsTable
 from arq_status._tracking.outbox import Outbox
 from arq_status._tracking.outcome import COMPLETE, Circumstances, Outcome, judge
+from arq_status._tracking.tracebacks import traceback_of
 from arq_status._tracking.uplink import Uplink
 from arq_status._tracking.waiting import TIMEOUT, finish_despite_cancellation, or_none
 
@@ -106,7 +108,8 @@ class Ending:
             options = await self._announced_options(function)
             record = await self._last_record(function, result, options)
             attempt = Attempt(result["id"], record, self._outbox)
-            _close(attempt, judge(None, result, Circumstances()), options)
+            outcome = judge(None, result, Circumstances())
+            _close(attempt, _with_last_reason(outcome, record, result.get("t") or 0), options)
             # at once, as arq's own end is, though nobody waits for it
             await self._uplink.flush(attempt, 0)
         except Exception:
@@ -121,7 +124,6 @@ class Ending:
             record = StoredRecord(enqueued_ms=run, job_try=0)
         if not record.function and function is not None:
             record.function, record.args = clean(function), rendered_args(result, options)
-        record.job_try = result.get("t") or record.job_try
         record.queue, record.hides_args = self._worker.queue, not options.record_args
         return record
 
@@ -133,6 +135,21 @@ class Ending:
         return await or_none(self._uplink.options(function)) or known
 
 
+def _with_last_reason(outcome: Outcome, record: StoredRecord, job_try: int) -> Outcome:
+    """Return the outcome of a job that was given up, with why its last try had failed.
+
+    To have no tries left is no try of its own.
+    """
+    out_of_tries = outcome.error is not None and outcome.error.startswith("max ")
+    record.job_try = max(record.job_try, job_try - 1) if out_of_tries else job_try or record.job_try
+    reason = record.error
+    if record.state is State.WORKING and record.worker is not None:
+        reason = stopped_responding(record.worker)
+    if reason is None or record.job_try == 0:
+        return outcome
+    return replace(outcome, error=f"{outcome.error}; last: {reason}")
+
+
 def _close(attempt: Attempt, outcome: Outcome, options: FunctionOptions) -> None:
     """Put the outcome into the record, which takes no progress from here on."""
     record = attempt.record
@@ -140,6 +157,8 @@ def _close(attempt: Attempt, outcome: Outcome, options: FunctionOptions) -> None
     if isinstance(attempt.raised, Retry) and attempt.raised.defer_score and not outcome.final:
         # arq computes it in the same way, by this host's clock
         record.due = timestamp_ms() + attempt.raised.defer_score
+    if attempt.raised is not None and outcome.state is not State.COMPLETE:
+        attempt.traceback = traceback_of(attempt.raised)
     if outcome.final:
         record.worker = shown_worker(record.worker)
         record.expires = options.expires_after(record.state)

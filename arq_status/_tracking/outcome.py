@@ -11,6 +11,7 @@ from arq_status._arq.failures import failure_of
 from arq_status._model.errors import JobStopped
 from arq_status._model.record import State
 from arq_status._model.text import render_message
+from arq_status._tracking.tracebacks import reason_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +74,17 @@ def _judge_raised(raised: BaseException | None, given: Circumstances) -> Outcome
         if given.retry_jobs:
             return Outcome(State.RETRYING, "cancelled itself", final=False)
     if isinstance(raised, Retry | RetryJob) and given.retry_jobs:
-        return Outcome(State.RETRYING, final=False)
+        return Outcome(State.RETRYING, _reason_for(raised, given), final=False)
     outcome = _judge_final(raised, given)
     if outcome.state is State.INTERRUPTED and given.retry_jobs:
         return replace(outcome, final=False)
     return outcome
+
+
+def _reason_for(retry: BaseException, given: Circumstances) -> str | None:
+    """Return why a job asked for another try: what ``Retry`` was raised from, if anything."""
+    reason = reason_for(retry)
+    return None if reason is None else failure_of(reason, given.seconds)
 
 
 def _judge_final(error: BaseException, given: Circumstances) -> Outcome:

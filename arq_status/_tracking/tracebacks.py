@@ -5,11 +5,30 @@ from pathlib import Path
 from traceback import StackSummary, TracebackException
 
 import arq
+from arq.worker import Retry, RetryJob
 
+from arq_status._model.errors import JobStopped
 from arq_status._model.history import TRACEBACK_LIMIT
 from arq_status._model.text import clean
 
 _OURS = tuple(f"{path}/" for path in (Path(arq.__file__).parent, Path(__file__).parents[1]))
+
+
+def traceback_of(raised: BaseException) -> str | None:
+    """Return the traceback of what a job raised; ``None`` for a request that has no reason."""
+    if isinstance(raised, Retry | RetryJob | JobStopped) and reason_for(raised) is None:
+        return None
+    return format_traceback(raised)
+
+
+def reason_for(error: BaseException) -> BaseException | None:
+    """Return the exception that one was raised from, or amid."""
+    try:
+        if error.__cause__ is not None or error.__suppress_context__:
+            return error.__cause__
+        return error.__context__
+    except Exception:  # exceptions can be made of anything
+        return None
 
 
 def format_traceback(error: BaseException) -> str | None:

@@ -206,6 +206,7 @@ async def everything_of_ours(redis: Redis) -> str:
         b"hash": redis.hgetall,
         b"set": redis.smembers,
         b"zset": lambda key: redis.zrange(key, 0, -1),
+        b"list": lambda key: redis.lrange(key, 0, -1),
     }
     found = []
     for key in await redis.keys("arqstatus:*"):

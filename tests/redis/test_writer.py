@@ -304,8 +304,8 @@ async def test_rows_that_overtake_each_other_lose_no_field(pool: ArqRedis) -> No
     await store.write([fast])
     await store.write([slow])
     assert await store.field("job", "vino") == b'"veritas"'
-    run.settle(fast.fields)
-    run.settle(slow.fields)
+    run.settle(fast)
+    run.settle(slow)
     assert not run.unsent
 
 
@@ -560,7 +560,7 @@ def test_a_row_has_what_is_new() -> None:
     assert isinstance(row, Row)
     assert (row.first, row.fields) == (True, {"a": "1", "b": "2"})
     run.store({"a": 3})
-    run.settle(row.fields)
+    run.settle(row)
     assert run.take().fields == {"a": "3"}
 
 

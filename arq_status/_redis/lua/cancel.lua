@@ -19,7 +19,7 @@ else
 end
 for _, queue in ipairs(queues) do read('ZREM', queue, id) end
 local run = old and number(old[F.enqueued_ms])
-if run and run ~= 0 and run ~= last[F.enqueued_ms] then redis.call('DEL', K.data .. id, K.payload .. id) end
+if run and run ~= 0 and run ~= last[F.enqueued_ms] then drop_belongings(id) end
 write('SADD', K.ended_sets, put(id, ARGV[6], last, old))
 keep_payload(id, last)
 expire_belongings(id, last)

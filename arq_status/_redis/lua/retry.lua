@@ -9,6 +9,8 @@ if not payload then return 0 end
 redis.call('SET', K.arq_job .. id, payload, 'PX', ARGV[6])
 redis.call('ZADD', queue, ARGV[5], id)
 redis.call('PERSIST', K.payload .. id)
+keep_try(id, record_of(ARGV[3]), ARGV[3])
+persist_belongings(id)
 redis.call('DEL', K.data .. id, K.arq_result .. id, K.arq_retry .. id, K.arq_in_progress .. id)
 -- what was asked of the job before is not meant for this run of it
 read('ZREM', K.arq_abort, id)

@@ -13,7 +13,7 @@ local known = old and not is_earlier and old[F.state] ~= S.deleted
 
 if not known then
   if not is_live(id, queues_from(5)) then return 0 end
-  redis.call('DEL', K.data .. id, K.payload .. id)
+  drop_belongings(id)
   put(id, ARGV[3], waiting, old)
 end
 local fields = cjson.decode(ARGV[4])

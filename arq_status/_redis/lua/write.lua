@@ -2,7 +2,9 @@
 -- ARGV: channel, rows, and for every expiry in ms of jobs that completed before anything of them was
 -- written: that expiry, rows. Byte 255 stands behind each part of a row.
 -- A row: id, "first" (of a try), "later" or the version of the record that a guess at the end is based
--- on, record (JSON text), nothing or fields (JSON text [name, JSON text, ...]).
+-- on, record (JSON text), nothing or what else is written (JSON text of an object: fields [name, JSON
+-- text, ...]; try: the record of the try that ends here, with its traceback; log: [what tells the try,
+-- line, ...]).
 -- A row of a job that completed: id, end in ms, record.
 -- Answer: {time in ms, {id of a job that was asked to stop, ...}, rows not written yet}.
 
@@ -75,39 +77,75 @@ local function carry_over(raw, new, old)
   return string.sub(raw, 1, -2) .. ',"' .. F.generation .. '":' .. integer(generation) .. '}'
 end
 
-local function write_row(id, kind, raw, fields)
-  local new, old = record_of(raw), stored_record(id)
+-- Append to a job's log. A line there: its number, the bytes of the log up to its end, what tells its
+-- try, its number in the try, JSON text.
+local function append_log(id, log)
+  local key, try = K.logs .. id, log[1]
+  local last = read('LINDEX', key, -1)
+  local number_before, bytes, of, seen = string.match(last or '', '^(%d+) (%d+) (%S+) (%d+) ')
+  number_before, bytes = tonumber(number_before) or 0, tonumber(bytes) or 0
+  seen = of == try and tonumber(seen) or 0
+  local lines = {}
+  for i = 2, #log do
+    local line = log[i]
+    local place = tonumber(string.match(line, '^%d+'))
+    -- a line that is sent again has been written
+    if place > seen then
+      number_before, bytes, seen = number_before + place - seen, bytes + #line, place
+      lines[#lines + 1] = integer(number_before) .. ' ' .. integer(bytes) .. ' ' .. try .. ' ' .. line
+    end
+  end
+  if #lines == 0 then return end
+  write('RPUSH', key, unpack(lines))
+  redis.call('LTRIM', key, -tonumber(K.log_lines), -1)
+  while true do
+    local first = tonumber(string.match(redis.call('LINDEX', key, 0), '^%d+ (%d+)'))
+    if bytes - first < tonumber(K.log_bytes) then break end
+    redis.call('LPOP', key)
+  end
+end
+
+local function write_row(id, kind, raw, more)
+  local new, old_raw = record_of(raw), read('GET', K.record .. id)
+  local old = record_of(old_raw)
   if not is_newer(id, old, new, kind) then return end
   local run, old_run = new[F.enqueued_ms], old and number(old[F.enqueued_ms])
   if old then raw = carry_over(raw, new, old) end
-  if old and old_run ~= 0 and old_run ~= run then redis.call('DEL', K.data .. id, K.payload .. id) end
-  if fields ~= '' then
-    local flat = cjson.decode(fields)
-    for i = 1, #flat, 2 do write('HSET', K.data .. id, flat[i], flat[i + 1]) end
+  if old and old_run ~= 0 and old_run ~= run then
+    drop_belongings(id)
+  elseif old and new[F.job_try] ~= old[F.job_try] then
+    keep_try(id, old, old_raw)
+  end
+  if more ~= '' then
+    more = cjson.decode(more)
+    local fields = more.fields or {}
+    for i = 1, #fields, 2 do write('HSET', K.data .. id, fields[i], fields[i + 1]) end
+    if more.try then push_try(id, try_entry(old_run == run and old or new, more.try)) end
+    if more.log then append_log(id, more.log) end
   end
   local ended_set = put(id, raw, new, old)
   if not ended_set then
     if kind == 'first' then copied = copied + keep_payload(id, new) end
-    if old and has_ended(old) then redis.call('PERSIST', K.data .. id) end
+    if old and has_ended(old) then persist_belongings(id) end
   else
     ended_sets[ended_set] = true
     -- arq has not forgotten the job yet, or another has its id by now
     if new[F.state] ~= S.complete and redis.call('EXISTS', K.arq_in_progress .. id) == 1 then
       copied = copied + keep_payload(id, new)
     end
-    if old or fields ~= '' or new[F.state] ~= S.complete then expire_belongings(id, new) end
+    if old or more ~= '' or new[F.state] ~= S.complete then expire_belongings(id, new) end
   end
   changed[#changed + 1] = id
   if stops then note_stop(id, new) end
 end
 
 local remaining = 0
-for id, kind, raw, fields in string.gmatch(ARGV[2], '([^\255]*)\255([^\255]*)\255([^\255]*)\255([^\255]*)\255') do
+for id, kind, raw, more in string.gmatch(ARGV[2], '([^\255]*)\255([^\255]*)\255([^\255]*)\255([^\255]*)\255') do
   -- copies of large payloads hold Redis up: the rest is sent again
   if copied > 2097152 then
     remaining = remaining + 1
   else
-    write_row(id, kind, raw, fields)
+    write_row(id, kind, raw, more)
   end
 end
 
