@@ -1,7 +1,7 @@
 """The URLs of an app, and the parameters in which a list's URL says what it shows."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeVar
 from urllib.parse import quote, urlencode
@@ -137,6 +137,10 @@ class Links:
         pairs = [(name, value) for name, value in self.pairs(query) if name not in changes]
         pairs += [(name, str(value)) for name, value in changes.items() if value is not None]
         return self._list([it for it in pairs if it[0] != "page" or "page" in changes])
+
+    def also(self, query: Query, status: Status) -> str:
+        """Return the URL of the list with jobs of one more status."""
+        return self.list(replace(query, statuses=(*query.statuses, status), page=1))
 
     def without(self, query: Query, name: str, value: str) -> str:
         """Return the URL of the list without one of its filters."""

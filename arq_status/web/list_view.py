@@ -21,7 +21,7 @@ from arq_status.web.updates import Listing, list_updates
 #: The orders of the list, and the headings of their columns.
 SORTS: Mapping[str, str] = {
     "status": "Status",
-    "function": "Job",
+    "function": "Function",
     "queue": "Queue",
     "args": "Arguments",
     "progress": "Progress",

@@ -41,7 +41,6 @@ const arrange = () => {
   if (!wanted) return;
   const focused = document.activeElement;
   const there = new Map(rows().map((row) => [row.dataset.id, row]));
-  unfold();
   calmed(wanted.filter((id) => there.has(id) || known.has(id))).forEach((id, place) => {
     const row = there.get(id) ?? known.get(id);
     there.delete(id);
@@ -78,37 +77,32 @@ const same = (ids) => {
 const opened = new Set();
 
 const unfold = () => {
-  for (const row of $$("tr.fold", body)) row.remove();
+  for (const button of $$(".fold", body)) button.remove();
   for (const row of rows()) row.classList.remove("folded");
 };
 
-const foldRow = (like, number) => {
-  const row = body.insertRow();
-  row.className = "fold";
-  const cell = row.insertCell();
-  cell.colSpan = table.tHead.rows[0].cells.length;
+const foldButton = (like, number) => {
   const button = document.createElement("button");
   button.type = "button";
-  button.className = "plain";
-  const [status, ...name] = like.split(" ");
-  setText(button, `${number} more ${name.join(" ")} ${status}`);
+  button.className = "fold";
+  button.title = `Show ${number - 1} more that are alike`;
+  setText(button, `× ${number}`);
   button.addEventListener("click", () => {
     opened.add(like);
-    unfold();
     fold();
   });
-  cell.append(button);
-  return row;
+  return button;
 };
 
 const fold = () => {
+  unfold();
   const all = rows();
   for (let start = 0, end; start < all.length; start = end) {
     const { like } = all[start].dataset;
     for (end = start + 1; end < all.length && all[end].dataset.like === like; ) end += 1;
     if (!like || end - start < FOLD || opened.has(like) || end - start === all.length) continue;
     for (const row of all.slice(start + 1, end)) row.classList.add("folded");
-    all[start].after(foldRow(like, end - start - 1));
+    $(".function", all[start]).after(foldButton(like, end - start));
   }
 };
 
@@ -120,9 +114,7 @@ const takeRow = (fresh) => {
     known.set(fresh.dataset.id, fresh);
     return;
   }
-  const { folded } = { folded: row.classList.contains("folded") };
   for (const { name, value } of fresh.attributes) row.setAttribute(name, value);
-  row.classList.toggle("folded", folded);
   patch(row, fresh);
   tick(row);
 };
@@ -144,6 +136,7 @@ follow({
       fresh.forEach(takeRow);
       order(idsOf(fresh));
     }
+    if (!wanted) fold();
     count();
   },
   order,

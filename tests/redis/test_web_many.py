@@ -1,0 +1,101 @@
+"""Actions on many jobs at once, over HTTP."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from arq.connections import ArqRedis
+from starlette.requests import Request
+
+from arq_status import Status, StatusClient
+from arq_status._model.record import State
+from arq_status.web import create_app
+from tests.records import put_job, write_end
+from tests.web import serving
+
+
+@pytest.fixture
+async def url(pool: ArqRedis) -> AsyncIterator[str]:
+    """The dashboard of the Redis under test."""
+    async with serving(create_app(pool)) as url:
+        yield url
+
+
+async def test_actions_on_many(url: str, pool: ArqRedis, client: StatusClient) -> None:
+    """By ids or by filters; how many jobs it was done to, and a way back to the list."""
+    for number in range(3):
+        await write_end(pool, f"bad-{number}", State.FAILED, function="charge")
+    for number in range(2):
+        await put_job(pool, f"job-{number}", function="charge")
+    own = {"X-Arq-Status": "1"}
+    json = own | {"Accept": "application/json"}
+    async with httpx.AsyncClient(base_url=url) as page:
+
+        async def act(**form: object) -> httpx.Response:
+            return await page.post("/statuses", data=form, headers=json)
+
+        done = await act(action="cancel", job_id=["job-0", "bad-0", "unknown"])
+        assert done.json() == {"ok": True, "jobs": 1}
+        assert await client.is_stopped("job-0")
+        done = await act(action="delete", status="failed", function="charge")
+        assert done.json() == {"ok": True, "jobs": 3}
+        assert (await client.counts())[Status.FAILED] == 0
+        assert await client.is_queued("job-1")
+        everything = await act(action="cancel", job_id="job-0", all="1", function="charge")
+        assert everything.json() == {"ok": True, "jobs": 1}
+        for form in ({"action": "delete"}, {"action": "delete", "page": "2"}, {"job_id": "job-0"}):
+            assert (await act(**form)).status_code == 400
+        assert (await act(action="delete", status="odd")).status_code == 400
+        form = {"action": "delete", "job_id": "job-1", "status": "stopped", "sort": "eta"}
+        response = await page.post("/statuses", data=form, headers=own)
+        assert response.status_code == 303
+        assert response.headers["location"] == "/statuses?status=stopped&sort=eta"
+        assert (await page.post("/statuses", data={"action": "delete"})).status_code == 403
+
+
+async def test_actions_on_more_than_a_page(
+    pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that match, on whatever page, at most as many as a list covers."""
+    monkeypatch.setattr("arq_status.web.actions.MOST_PER_PAGE", 4)
+    monkeypatch.setattr("arq_status.web.actions._AT_ONCE", 3)
+    for number in range(10):
+        await put_job(pool, f"job-{number}", function="charge")
+    headers = {"X-Arq-Status": "1", "Accept": "application/json"}
+    async with (
+        serving(create_app(pool)) as url,
+        httpx.AsyncClient(base_url=url, headers=headers) as page,
+    ):
+        form = {"action": "cancel", "function": "charge"}
+        assert (await page.post("/statuses", data=form)).json() == {"ok": True, "jobs": 10}
+        assert (await client.counts())[Status.STOPPED] == 10
+        monkeypatch.setattr("arq_status.web.actions.NEWEST", 3)
+        form = {"action": "delete", "function": "charge"}
+        assert (await page.post("/statuses", data=form)).json() == {"ok": True, "jobs": 4}
+
+
+async def test_actions_on_many_are_authorized_without_an_id(pool: ArqRedis) -> None:
+    """Nobody who may do something to one job may therefore do it to all."""
+    asked: list[tuple[str, str | None]] = []
+
+    def authorize(request: Request, action: str, job_id: str | None) -> bool:
+        asked.append((action, job_id))
+        return action == "view" or job_id is not None
+
+    await write_end(pool, "job")
+    headers = {"X-Arq-Status": "1"}
+    async with (
+        serving(create_app(pool, authorize=authorize)) as url,
+        httpx.AsyncClient(base_url=url, headers=headers) as page,
+    ):
+        form = {"action": "delete", "job_id": "job"}
+        assert (await page.post("/statuses", data=form)).status_code == 403
+        assert asked == [("view", None), ("delete", None)]
+        html = (await page.get("/statuses")).text
+        assert 'type="checkbox"' not in html
+        assert 'method="post"' not in html
+    async with (
+        serving(create_app(pool, read_only=True)) as url,
+        httpx.AsyncClient(base_url=url, headers=headers) as page,
+    ):
+        assert (await page.post("/statuses", data=form)).status_code == 403

@@ -1,0 +1,89 @@
+"""The streams of our own pages: the parts that changed, rendered by the server."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from arq.connections import ArqRedis
+from starlette.requests import Request
+
+from arq_status import StatusClient
+from arq_status._model.record import State
+from arq_status.web import create_app
+from tests.records import put_job, write_end, write_running
+from tests.web import HOSTILE, next_event, serving, stream
+
+
+@pytest.fixture
+async def url(pool: ArqRedis) -> AsyncIterator[str]:
+    """The dashboard of the Redis under test."""
+    async with serving(create_app(pool)) as url:
+        yield url
+
+
+async def test_a_list_sends_the_parts_that_changed(url: str, pool: ArqRedis) -> None:
+    """First all, then the rows and counts that changed, and the order when it did."""
+    await write_end(pool, "old", message=HOSTILE)
+    async with stream(f"{url}/statuses?parts=1") as events:
+        parts = await next_event(events, "parts")
+        assert set(parts) == {"counts", "empty", "matching", "pager", "truncated", "row:old"}
+        assert "Complete <b>1</b>" in parts["counts"]
+        assert HOSTILE not in parts["row:old"]
+        assert "&lt;script&gt;" in parts["row:old"]
+        assert await next_event(events, "order") == ["old"]
+        await put_job(pool, "new", function="import_rows")
+        parts = await next_event(events, "parts")
+        assert set(parts) == {"counts", "pager", "matching", "row:new"}
+        assert "import_rows" in parts["row:new"]
+        assert "1 to 2 of 2" in parts["pager"]
+        assert await next_event(events, "order") == ["new", "old"]
+
+
+async def test_a_job_sends_the_parts_that_changed(
+    url: str, pool: ArqRedis, client: StatusClient
+) -> None:
+    """Data that did not change is not sent again, nor is progress when data was stored."""
+    await write_running(pool, "job", at=1, message="One", fields={"rows": "x" * 10_000})
+    async with stream(f"{url}/statuses/job?parts=1") as events:
+        parts = await next_event(events, "parts")
+        assert set(parts) == {
+            "head", "error", "progress", "timeline", "result", "data", "arguments", "properties",
+        }  # fmt: skip
+        assert "One" in parts["progress"]
+        await client.store("job", more=1)
+        assert {"data"} <= set(await next_event(events, "parts")) <= {"data", "properties"}
+        await client.cancel("job")
+
+
+async def test_the_end_of_a_job_is_told(url: str, pool: ArqRedis) -> None:
+    """After its parts; and that a job is gone."""
+    await write_end(pool, "done", State.FAILED, error="ValueError: no")
+    async with stream(f"{url}/statuses/done?parts=1") as events:
+        names = [name async for name, _ in events]
+    assert names == ["parts", "end"]
+    await put_job(pool, "job")
+    async with stream(f"{url}/statuses/job?parts=1") as events:
+        await next_event(events, "parts")
+        await pool.zrem("arq:queue", "job")
+        await pool.delete("arq:job:job")
+        assert await next_event(events, "gone") == {}
+
+
+async def test_parts_are_rendered_for_whom_they_are_sent(pool: ArqRedis) -> None:
+    """Each viewer gets the buttons that they may press, and links below the prefix they came by."""
+
+    def authorize(request: Request, action: str, job_id: str | None) -> bool:
+        return action == "view" or request.query_params.get("user") == "ann"
+
+    await write_end(pool, "job", State.FAILED)
+    async with serving(create_app(pool, authorize=authorize)) as url:
+        for user, has_buttons in (("ann", True), ("bob", False)):
+            for path, part in (("/statuses", "row:job"), ("/statuses/job", "head")):
+                async with stream(f"{url}{path}?parts=1&user={user}") as events:
+                    html = (await next_event(events, "parts"))[part]
+                    assert ('value="retry"' in html) is has_buttons
+    app = create_app(pool)
+    async with (
+        serving(app, root_path="/tools") as url,
+        stream(f"{url}/statuses?parts=1") as events,
+    ):
+        assert 'href="/tools/statuses/job"' in (await next_event(events, "parts"))["row:job"]
