@@ -34,9 +34,9 @@ class Row(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many bytes it takes, about."""
+        """How many bytes it takes, without what escapes add."""
         more = (*self.fields.values(), *self.lines, self.ended_try or "")
-        return len(self.record) + sum(map(len, more))
+        return _size(self.record) + sum(map(_size, more))
 
     @property
     def more(self) -> bytes:
@@ -67,8 +67,8 @@ class CompletedRow(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many bytes it takes, about."""
-        return len(self.record)
+        """How many bytes it takes, without what escapes add."""
+        return _size(self.record)
 
 
 AnyRow = Row | CompletedRow
@@ -96,6 +96,10 @@ def arguments(rows: Iterable[AnyRow]) -> list[bytes | int]:
         else:
             usual += (row.job_id.encode(), row.kind, row.record.encode(), row.more)
     return [_joined(usual), *(part for it in completed.items() for part in (it[0], _joined(it[1])))]
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def flat(fields: Mapping[str, str]) -> list[str]:

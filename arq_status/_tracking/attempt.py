@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from time import monotonic
 from typing import Any, Protocol
@@ -24,7 +24,7 @@ logger = logging.getLogger("arq_status")
 #: Characters of a message that are kept.
 MESSAGE_LIMIT = 2_000
 #: Bytes of stored fields in a row, unless a single field has more.
-_ROW_BYTES = 131_072
+_ROW_BYTES = 65_536
 _NOWHERE, _PROGRESS, _URGENT = range(3)
 #: For attempts of no worker: Redis has told it nothing.
 _HOST_CLOCK = RedisClock()
@@ -80,16 +80,12 @@ class Attempt:
     _ended_try: str | None = None
     #: its log, as far as it is not known to be in Redis
     log: AttemptLog | None = None
-    #: whether the row taken last left some of the fields for the next
-    has_more = False
 
     _queued_as = _NOWHERE
     _told_to_stop = False
     _total_given = False
     _estimate: Estimate | None = None
     _data_size = 0
-    #: the fields in the rows taken before one that completes them
-    _taken: frozenset[str] = frozenset()
 
     def __init__(
         self,
@@ -187,7 +183,6 @@ class Attempt:
         self._data_size = size
         self.fields.update(encoded)
         self.unsent.update(dict.fromkeys(encoded))
-        self._taken -= encoded.keys()
         self.mark()
         if self.closed:
             # data may still come from `after_job_end`, unlike progress
@@ -252,7 +247,8 @@ class Attempt:
         return bool(self._queued_as)
 
     def take(self) -> Row | CompletedRow:
-        """Return the row to be written now. Of much data it takes a part, and stays pending."""
+        """Return what is to be written now."""
+        self._queued_as = _NOWHERE
         record = self.record
         record.version += 1
         if self.reported and not self.closed:
@@ -261,20 +257,29 @@ class Attempt:
         self._set_times()
         ended = record.ended
         if ended and record.state is State.COMPLETE and not (self.begun or self.unsent or self.log):
-            self._queued_as = _NOWHERE
             return CompletedRow(self.job_id, record.encode(), ended, record.expires)
-        self._queued_as, queued_as = _NOWHERE, self._queued_as
-        fields = self._next_fields() if self.unsent or self.has_more else {}
-        if self.has_more:
-            self._queued_as = queued_as
-            if ended is not None:
-                # the end comes with the last part: whoever sees it is to see all the data
-                record = replace(record, state=State.WORKING, ended=None)
+        fields = {name: self.fields[name] for name in self.unsent.copy()} if self.unsent else {}
         row = Row(self.job_id, not self.begun, record.encode(), fields, self._try_to_keep())
         if self.log is not None:
             lines = self.log.unsent(record.job_try, self._clock)
             row = row._replace(lines=lines, log_id=self.log.log_id)
         return row
+
+    def take_rows(self) -> Sequence[Row | CompletedRow]:
+        """Return the same, in several rows if its data is more than Redis may take at once.
+
+        The end comes with the last one: whoever sees it is to see all the data.
+        """
+        row = self.take()
+        if isinstance(row, CompletedRow) or not row.fields:
+            return (row,)
+        *parts, last = _parts(row.fields)
+        rows: list[Row] = []
+        for part in parts:
+            unfinished = replace(self.record, state=State.WORKING, ended=None)
+            rows.append(Row(self.job_id, row.first, unfinished.encode(), part))
+            self.record.version += 1
+        return (*rows, row._replace(record=self.record.encode(), fields=last))
 
     def settle(self, row: AnyRow) -> None:
         """Note that what a row has beside the record is written, but for what was set since.
@@ -287,17 +292,11 @@ class Attempt:
             if self.fields[name] is text:
                 self.unsent.pop(name, None)
 
-    def give_back(self) -> None:
-        """Have it written after all, from its first field on: what was taken could not be sent."""
-        self._take_anew()
-        self.mark_urgent()
-
     def drop(self, *, urgent: bool) -> bool:
         """Take it out of the queue it is in, until it reports more; False if it is in the other."""
         if self._queued_as is not (_URGENT if urgent else _PROGRESS):
             return False
         self._queued_as = _NOWHERE
-        self._take_anew()
         return True
 
     def _set_times(self) -> None:
@@ -314,28 +313,9 @@ class Attempt:
 
     def _try_to_keep(self) -> str | None:
         """Return the try with its traceback; always the same text, by which Redis knows it."""
-        if self._ended_try is None and self.traceback is not None and not self.has_more:
+        if self._ended_try is None and self.traceback is not None:
             self._ended_try = encode_try(self.record, self.traceback)
         return self._ended_try
-
-    def _next_fields(self) -> dict[str, str]:
-        """Take the next of the unsent fields, as many as a row may have."""
-        fields: dict[str, str] = {}
-        room = _ROW_BYTES
-        for name in self.unsent.copy():
-            if name in self._taken:
-                continue
-            room -= _size(name, self.fields[name])
-            if room < 0 and fields:
-                self.has_more, self._taken = True, self._taken | fields.keys()
-                return fields
-            fields[name] = self.fields[name]
-        self._take_anew()
-        return fields
-
-    def _take_anew(self) -> None:
-        if self.has_more:
-            self.has_more, self._taken = False, frozenset()
 
     def _size_with(self, encoded: Mapping[str, str]) -> int:
         """Return how large all that this try stored will be.
@@ -369,6 +349,19 @@ class Attempt:
         if self.running:
             raise error
         logger.warning("ignored a progress call outside job %r: %s", self.job_id, error)
+
+
+def _parts(fields: Mapping[str, str]) -> list[dict[str, str]]:
+    """Split fields into parts for rows of their own."""
+    parts: list[dict[str, str]] = [{}]
+    room = _ROW_BYTES
+    for name, text in fields.items():
+        room -= _size(name, text)
+        if room < 0 and parts[-1]:
+            parts.append({})
+            room = _ROW_BYTES - _size(name, text)
+        parts[-1][name] = text
+    return parts
 
 
 def _size(name: str, text: str) -> int:

@@ -5,7 +5,7 @@ import logging
 from redis.exceptions import ResponseError
 
 from arq_status._redis.store import Store
-from arq_status._tracking.outbox import BATCH_ROWS, Batch, Outbox
+from arq_status._tracking.outbox import BATCH_LIMIT, Batch, Outbox
 
 logger = logging.getLogger("arq_status")
 
@@ -26,13 +26,13 @@ class Delivery:
         #: what is on its way
         self._in_flight: Batch = []
 
-    async def send(self, *, progress: bool, ended: bool = True, limit: int = BATCH_ROWS) -> int:
-        """Send a batch; return how many rows it had.
+    async def send(self, *, progress: bool, ended: bool = True, limit: int = BATCH_LIMIT) -> int:
+        """Send a batch; return of how many attempts.
 
         Args:
             progress: send the rows of jobs that only made progress as well.
             ended: send the rows of jobs that have ended as well.
-            limit: how many rows to send at most.
+            limit: of how many attempts to send rows at most.
 
         Raises:
             RedisError, OSError: Redis is away, or refuses everything.
@@ -45,7 +45,7 @@ class Delivery:
             await self._send(taken)
         finally:
             self._in_flight = []
-        return len(taken)
+        return len({attempt for attempt, _ in taken})
 
     def give_back_unanswered(self) -> None:
         """Put what is on its way into the outbox as well: a blocked event loop may not send it."""

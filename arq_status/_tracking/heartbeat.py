@@ -15,7 +15,12 @@ from redis.exceptions import ResponseError
 
 from arq_status._arq.worker import ArqWorker
 from arq_status._model.options import FunctionOptions
-from arq_status._redis.connection import CONNECTION_ERRORS, close, for_background
+from arq_status._redis.connection import (
+    CONNECTION_ERRORS,
+    close,
+    for_background,
+    missing_permission,
+)
 from arq_status._redis.recovery import recover_orphans
 from arq_status._redis.store import Store
 from arq_status._tracking.attempts import Attempts
@@ -183,7 +188,11 @@ class Heartbeat:
         try:
             await store.publish([])
         except ResponseError as error:
-            logger.warning("changes are not pushed to those who watch jobs: %s", error)
+            logger.warning(
+                "changes of jobs are not pushed: the Redis user lacks the permission %s (%s)",
+                missing_permission(error) or "+publish",
+                error,
+            )
 
     async def _act_for_blocked_loop(self, store: Store) -> None:
         """Do what the event loop would have done since the last look, if a job blocks it."""

@@ -11,8 +11,8 @@ from arq_status._tracking.attempt import Attempt
 #: Attempts, and what is to be written of each.
 Batch = list[tuple[Attempt, Row | CompletedRow]]
 
-#: Rows in a batch, and about how many bytes, so that none holds Redis up or is more than it takes.
-BATCH_ROWS, BATCH_BYTES = 250, 262_144
+#: Attempts in a batch, so that none takes long.
+BATCH_LIMIT = 250
 
 
 class Outbox:
@@ -33,40 +33,34 @@ class Outbox:
         (self.urgent if urgent else self.progress).append(attempt)
         self.notify()
 
-    def take(self, limit: int = BATCH_ROWS, *, progress: bool, ended: bool = True) -> Batch:
-        """Take the rows of a batch, at most ``limit``.
+    def take(self, limit: int = BATCH_LIMIT, *, progress: bool, ended: bool = True) -> Batch:
+        """Take the rows of a batch, each attempt's in their order.
 
         Args:
-            limit: how many rows.
-            progress: take the rows of attempts that only made progress as well.
-            ended: take the rows of attempts that have ended as well.
+            limit: of how many attempts at most.
+            progress: take attempts that only made progress as well.
+            ended: take attempts that have ended as well.
         """
         taken: Batch = []
         kept: list[Attempt] = []
-        size = 0
         for queue in (self.urgent, self.progress) if progress else (self.urgent,):
-            while len(taken) < limit and size < BATCH_BYTES:
+            while limit:
                 try:
                     attempt = queue.popleft()
                 except IndexError:
                     break
-                if not attempt.is_pending:  # it was taken from the other queue
-                    continue
                 if attempt.closed and not ended:
                     kept.append(attempt)
-                    continue
-                row = attempt.take()
-                if attempt.has_more:
-                    queue.appendleft(attempt)
-                size += _size(row)
-                taken.append((attempt, row))
+                elif attempt.is_pending:  # else it was taken from the other queue
+                    limit -= 1
+                    taken += [(attempt, row) for row in attempt.take_rows()]
         self.urgent.extendleft(reversed(kept))
         return taken
 
     def give_back(self, taken: Iterable[tuple[Attempt, Row | CompletedRow]]) -> None:
         """Put back what could not be sent; it is taken again as it is then."""
         for attempt, _ in taken:
-            attempt.give_back()
+            attempt.mark_urgent()
 
     def shrink(self, limit: int) -> int:
         """Drop attempts beyond ``limit``; return how many.
@@ -87,9 +81,3 @@ class Outbox:
 
 def _nothing() -> None:
     """Notify nobody: the outbox has no writer."""
-
-
-def _size(row: Row | CompletedRow) -> int:
-    """Return about how many bytes a row takes, and not fewer."""
-    texts = (row.record, *row.fields, *row.fields.values()) if row.fields else (row.record,)
-    return sum(len(text) if text.isascii() else 4 * len(text) for text in texts)

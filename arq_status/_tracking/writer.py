@@ -11,7 +11,7 @@ from arq_status._redis.connection import CONNECTION_ERRORS
 from arq_status._redis.store import Store
 from arq_status._tracking.attempt import Attempt
 from arq_status._tracking.delivery import Delivery
-from arq_status._tracking.outbox import BATCH_ROWS, Outbox
+from arq_status._tracking.outbox import BATCH_LIMIT, Outbox
 from arq_status._tracking.permissions import PermissionLog
 
 logger = logging.getLogger("arq_status")
@@ -130,7 +130,9 @@ class Writer:
 
     async def _send_batch(self, *, progress: bool) -> int:
         # while all is refused one row tells whether it still is
-        sent = await self.delivery.send(progress=progress, limit=1 if self._refused else BATCH_ROWS)
+        sent = await self.delivery.send(
+            progress=progress, limit=1 if self._refused else BATCH_LIMIT
+        )
         if sent and self._pause:
             logger.info("Redis is back: tracking goes on")
             self._pause, self._refused = 0.0, False

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from time import monotonic
@@ -18,11 +19,12 @@ from arq.worker import create_worker
 from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from arq_status import JobTracker, Status, StatusClient, track_status
 from arq_status._model.record import StoredRecord
 from arq_status._redis.batch import Row
+from arq_status._redis.connection import missing_permission
 from arq_status._redis.store import Store
 from arq_status._tracking.attempt import Attempt
 from arq_status._tracking.delivery import Delivery
@@ -686,4 +688,132 @@ async def test_a_writer_outlives_what_goes_wrong_in_it(
     await writer.flush(waiting_run("job", outbox))
     assert "RuntimeError('no vino')" in caplog.text
     await until(partial(pool.exists, "arqstatus:1/job"))
+    await writer.close()
+
+
+# permissions
+
+
+@pytest.mark.parametrize(
+    ("rules", "missing"),
+    [
+        (("-evalsha", "-eval"), "+evalsha"),
+        (("resetkeys", "~arq:*"), "~arqstatus*"),
+    ],
+)
+async def test_a_user_who_may_not_track(
+    server: Server,
+    admin: Redis,
+    own_pool: ArqRedis,
+    caplog: pytest.LogCaptureFixture,
+    rules: tuple[str, ...],
+    missing: str,
+) -> None:
+    """No job waits for what is refused; one line in the log names the permission."""
+    await allow(admin, *rules)
+
+    async def job(ctx: Context) -> None:
+        await ctx["status"].at(5)
+        await ctx["status"].store(vino="veritas")
+
+    for number in range(40):
+        await own_pool.enqueue_job("job", _job_id=f"job{number}")
+    began = monotonic()
+    async with running_worker(server, settings_of(job)):
+        await until(lambda: own_pool.exists("arq:result:job39"))
+        # the worker's start waits for its first heartbeat, 40 ends would wait for seconds
+        assert monotonic() - began < 4
+        before = await calls(admin)
+        await asyncio.sleep(2.5)
+        after = await calls(admin)
+    refused = [it.getMessage() for it in caplog.records if it.name == "arq_status"]
+    assert len([it for it in refused if "lacks the permission" in it]) == 1
+    assert f"lacks the permission {missing} " in "".join(refused)
+    assert after.get("evalsha", 0) - before.get("evalsha", 0) < 40
+
+
+async def test_a_user_who_may_not_publish(
+    server: Server, admin: Redis, own_pool: ArqRedis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Jobs are tracked; that nobody is told of changes is logged once."""
+    await allow(admin, "resetchannels")
+
+    async def job(ctx: Context) -> None:
+        await ctx["status"].at(5)
+
+    for job_id in ("one", "two"):
+        await own_pool.enqueue_job("job", _job_id=job_id)
+    async with running_worker(server, settings_of(job)):
+        for job_id in ("one", "two"):
+            await until(partial(own_pool.exists, f"arq:result:{job_id}"))
+    async with StatusClient(server.dsn) as client:
+        records = await client.jobs(["one", "two"])
+    assert [(it.status, it.at) for it in records if it] == [(Status.COMPLETE, 5)] * 2
+    warnings = [it.getMessage() for it in caplog.records if it.name == "arq_status"]
+    assert len(warnings) == 1
+    assert "lacks the permission &arqstatus:*" in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("error", "permission"),
+    [
+        (ResponseError("OOM command not allowed"), None),
+        (RedisConnectionError("no key"), None),
+        (NoPermissionError("User x has no permissions to run the 'publish' command"), "+publish"),
+        (NoPermissionError("No permissions to access a channel"), "&arqstatus:*"),
+        (ResponseError("ACL failure in script: No permissions to access a key"), "~arqstatus*"),
+        (
+            ResponseError("The user executing the script can't run this command or subcommand"),
+            "+@all -@dangerous",
+        ),
+    ],
+)
+def test_the_permission_that_an_error_tells(error: Exception, permission: str | None) -> None:
+    """It is named as an ACL rule, whichever version of Redis says it."""
+    assert missing_permission(error) == permission
+
+
+async def test_the_writer_backs_off(pool: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While Redis is away it tries again after ever longer pauses, at most a second."""
+    tried: list[float] = []
+
+    async def fail(self: Store, rows: Any) -> set[str]:
+        tried.append(monotonic())
+        raise RedisConnectionError("away")
+
+    monkeypatch.setattr(Store, "write", fail)
+    outbox = Outbox()
+    writer = Writer(Store(pool), outbox)
+    run = waiting_run("job", outbox)
+    run.mark_urgent()
+    await until(lambda: len(tried) == 7)
+    monkeypatch.undo()
+    await until(lambda: run.begun)
+    await writer.close()
+    pauses = [later - earlier for earlier, later in pairwise(tried)]
+    assert pauses[0] < 0.5
+    assert pauses[4] > 0.7
+    assert 0.9 < pauses[5] < 1.5
+
+
+async def test_many_refused_rows_are_not_tried_one_by_one(
+    pool: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After ten of them all count as refused; afterwards one is tried now and then."""
+    sizes: list[int] = []
+
+    async def refuse(self: Store, rows: Any) -> set[str]:
+        sizes.append(len(rows))
+        raise ResponseError("OOM")
+
+    monkeypatch.setattr(Store, "write", refuse)
+    outbox = Outbox()
+    writer = Writer(Store(pool), outbox)
+    runs = [waiting_run(str(number), outbox) for number in range(200)]
+    await writer.flush(runs[0])
+    assert not writer.idle
+    await until(lambda: len(sizes) >= 14)
+    monkeypatch.undo()
+    assert sizes[:14] == [200, *[1] * 13]
+    await until(lambda: all(run.begun for run in runs))
     await writer.close()

@@ -1,0 +1,390 @@
+"""Tracked settings as people use them: taken apart, changed, run in their own ways."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import pytest
+import sentry_sdk
+from arq import cron, func
+from arq.connections import ArqRedis, RedisSettings
+from arq.worker import Worker, create_worker
+from sentry_sdk.integrations.arq import ArqIntegration
+from sentry_sdk.integrations.asyncio import AsyncioIntegration
+
+from arq_status import JobStopped, Status, StatusClient, status_options, track_status
+from tests.conftest import StartWorker, ended, started, stop_worker, until
+
+Context = dict[str, Any]
+Make = Callable[[type[Any]], tuple[Any, dict[str, Any]]]
+
+
+async def report(ctx: Context, at: int) -> None:
+    """A job that needs its tracker."""
+    await ctx["status"].at(at, "at work")
+
+
+async def refuse(ctx: Context) -> None:
+    """A job that fails."""
+    raise ValueError("no")
+
+
+async def own_hook(ctx: Context) -> None:
+    """A hook of the user's own."""
+
+
+def settings_class() -> Any:
+    """Tracked settings, new for every test."""
+
+    @track_status
+    class Settings:
+        functions = [func(report, name="report"), func(refuse, name="refuse")]
+
+    return Settings
+
+
+def _hooks_only(settings: Any) -> tuple[Any, dict[str, Any]]:
+    hooks = {name: getattr(settings, name) for name in ("on_startup", "on_job_start", "on_job_end")}
+    plain = [func(report, name="report"), func(refuse, name="refuse")]
+    return {"functions": plain, **hooks}, {}
+
+
+def _job_hooks_only(settings: Any) -> tuple[Any, dict[str, Any]]:
+    made, overrides = _hooks_only(settings)
+    del made["on_startup"]
+    return made, overrides
+
+
+def _hook_set_later(settings: Any) -> tuple[Any, dict[str, Any]]:
+    settings.on_startup = own_hook
+    return settings, {}
+
+
+def _calling_hook_set_later(settings: Any) -> tuple[Any, dict[str, Any]]:
+    hooks = {name: getattr(settings, name) for name in ("on_startup", "on_job_start", "on_job_end")}
+
+    def calling(hook: Any) -> Any:
+        async def later(ctx: Context) -> None:
+            await hook(ctx)
+
+        return later
+
+    for name, hook in hooks.items():
+        setattr(settings, name, calling(hook))
+    return settings, {}
+
+
+def _subclass(settings: Any) -> tuple[Any, dict[str, Any]]:
+    return type("Below", (settings,), {"functions": settings.functions}), {}
+
+
+#: How the settings reach the worker, and whether only its first job makes it known.
+FORMS: dict[str, tuple[Make, bool]] = {
+    "functions in a list": (lambda it: ({"functions": [*it.functions]}, {}), True),
+    "functions as an argument": (lambda it: ({"functions": it.functions}, {}), True),
+    "functions and startup": (
+        lambda it: ({"functions": it.functions, "on_startup": it.on_startup}, {}),
+        False,
+    ),
+    "a hook as an argument": (lambda it: (it, {"on_startup": own_hook}), True),
+    "job hooks as arguments": (
+        lambda it: (it, {"on_job_start": own_hook, "on_job_end": own_hook}),
+        False,
+    ),
+    "functions replaced": (
+        lambda it: (it, {"functions": [func(report, name="report"), func(refuse, name="refuse")]}),
+        False,
+    ),
+    "hooks only": (_hooks_only, False),
+    "job hooks only": (_job_hooks_only, True),
+    "a hook set later": (_hook_set_later, True),
+    "hooks that call ours": (_calling_hook_set_later, False),
+    "a subclass": (_subclass, True),
+}
+
+
+@pytest.mark.parametrize("keep_result", [0, 60])
+@pytest.mark.parametrize("form", FORMS)
+async def test_whatever_reaches_the_worker(
+    pool: ArqRedis,
+    client: StatusClient,
+    start_worker: StartWorker,
+    caplog: pytest.LogCaptureFixture,
+    form: str,
+    keep_result: int,
+) -> None:
+    """Every job is tracked in full from the first one on; what was lost is logged once."""
+    make, late = FORMS[form]
+    settings, overrides = make(settings_class())
+    for job_id in ("one", "two"):
+        await pool.enqueue_job("report", 7, _job_id=job_id)
+    await pool.enqueue_job("refuse", _job_id="bad")
+    await start_worker(settings, keep_result=keep_result, **overrides)
+    for job_id in ("one", "two"):
+        record = await ended(client, job_id)
+        assert (record.status, record.at, record.message) == (Status.COMPLETE, 7, "at work")
+        assert (record.function, record.args, record.error) == ("report", "7", None)
+        assert record.enqueued_at is not None
+        assert record.started_at is not None
+    failed = await ended(client, "bad")
+    assert (failed.status, failed.error) == (Status.FAILED, "ValueError: no")
+    await pool.enqueue_job("report", 8, _job_id="later")
+    assert (await ended(client, "later")).at == 8
+    warnings = [it.getMessage() for it in caplog.records if it.name == "arq_status"]
+    warnings = [it for it in warnings if "is tracked from its first jobs on" in it]
+    assert len(warnings) == late
+
+
+async def test_cron_jobs_as_an_argument(client: StatusClient, start_worker: StartWorker) -> None:
+    """Cron jobs that the settings do not know are tracked as their functions are."""
+
+    async def nightly(ctx: Context) -> None:
+        await ctx["status"].at(3)
+
+    job = cron(nightly, name="nightly", run_at_startup=True, job_id="night", month=1)
+    await start_worker(settings_class(), cron_jobs=[job], keep_result=0)
+    record = await ended(client, "night")
+    assert (record.status, record.at, record.error) == (Status.COMPLETE, 3, None)
+
+
+async def test_functions_are_a_list() -> None:
+    """They can be appended to, extended, added and searched; each is tracked when it is read."""
+    settings = settings_class()
+    first = settings.functions[0]
+    settings.functions.append(func(own_hook, name="appended"))
+    settings.functions += [own_hook]
+    settings.functions.extend([func(own_hook, name="extended")])
+    assert isinstance(settings.functions, list)
+    assert [it.name for it in settings.functions] == [
+        "report", "refuse", "appended", "own_hook", "extended",
+    ]  # fmt: skip
+    assert own_hook in settings.functions
+    assert first in settings.functions
+    assert settings.functions[0] is first
+    assert report not in settings.functions
+    assert settings.functions[3].coroutine.__wrapped__ is own_hook
+    before = [func(refuse, name="before")]
+    joined = before + settings.functions + [func(refuse, name="after")]
+    assert [it.name for it in joined][::6] == ["before", "after"]
+    assert all(hasattr(it.coroutine, "__wrapped__") for it in joined)
+    assert [it.name for it in settings.functions.copy()] == [it.name for it in settings.functions]
+    assert before[0].coroutine is refuse
+
+
+async def test_functions_that_were_appended(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """What was appended after decorating is tracked like the others."""
+    settings = settings_class()
+    settings.functions.append(func(report, name="appended"))
+    await start_worker(settings)
+    await pool.enqueue_job("appended", 5, _job_id="job")
+    assert (await ended(client, "job")).at == 5
+
+
+async def test_options_of_functions_that_a_tool_has_wrapped(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """A wrapper that tells nothing of what it wraps hides no option: arguments stay hidden."""
+
+    @status_options(record_args=False)
+    async def login(ctx: Context, password: str) -> None:
+        await ctx["status"].at(1)
+
+    settings = track_status({"functions": [func(login, name="login")]})
+    inner = settings["functions"][0]
+
+    async def bare(ctx: Context, *args: Any) -> Any:
+        return await inner.coroutine(ctx, *args)
+
+    await start_worker({**settings, "functions": [func(bare, name="login")]})
+    await pool.enqueue_job("login", "sesame", _job_id="job")
+    record = await ended(client, "job")
+    assert (record.status, record.at, record.args) == (Status.COMPLETE, 1, "")
+
+
+async def test_a_job_that_calls_the_function_of_another(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """What that one raises is the first one's affair."""
+    settings = settings_class()
+
+    async def outer(ctx: Context) -> None:
+        with pytest.raises(ValueError, match="no"):
+            await settings.functions[1].coroutine(ctx)
+
+    settings.functions.append(func(outer, name="outer"))
+    await start_worker(settings, keep_result=0)
+    await pool.enqueue_job("outer", _job_id="job")
+    record = await ended(client, "job")
+    assert (record.status, record.error) == (Status.COMPLETE, None)
+
+
+async def test_a_function_that_is_called_without_a_worker(caplog: pytest.LogCaptureFixture) -> None:
+    """It is the user's own then; a ``ctx`` of a job that nobody runs is told of."""
+    settings = settings_class()
+    called: list[Any] = []
+
+    async def work(ctx: Any) -> None:
+        called.append(ctx)
+
+    settings.functions.append(func(work, name="work"))
+    work_tracked = settings.functions[-1].coroutine
+    for ctx in (None, {}, {"job_id": "nowhere"}):
+        await work_tracked(ctx)
+    assert called == [None, {}, {"job_id": "nowhere"}]
+    assert "job nowhere is not tracked" in caplog.text
+
+
+async def test_hooks_that_are_called_without_a_worker(caplog: pytest.LogCaptureFixture) -> None:
+    """They do what the user's own do, and say so."""
+    called: list[str] = []
+
+    async def on_job_start(ctx: Context) -> None:
+        called.append("start")
+
+    settings = track_status({"functions": [report], "on_job_start": on_job_start})
+    for name in ("on_startup", "on_job_start", "on_job_end", "on_shutdown"):
+        await settings[name]({"job_id": "job"})
+    assert called == ["start"]
+    assert "was not called by arq" in caplog.text
+
+
+def heartbeats() -> int:
+    """How many threads send heartbeats."""
+    return sum(it.name == "arq-status heartbeat" for it in threading.enumerate())
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_worker_that_runs_again(
+    pool: ArqRedis, client: StatusClient, redis_settings: RedisSettings, late: bool
+) -> None:
+    """It goes on with the session that it has, and gets another one after its end."""
+    overrides: dict[str, Any] = {"on_startup": own_hook} if late else {}
+    worker = create_worker(
+        settings_class(), redis_settings=redis_settings, burst=True, poll_delay=0.01,
+        handle_signals=False, **overrides,
+    )  # fmt: skip
+    for at in (1, 2):
+        await pool.enqueue_job("report", at, _job_id=f"job{at}")
+        await worker.async_run()
+        assert heartbeats() == 1
+    await worker.close()
+    assert heartbeats() == 0
+    await pool.enqueue_job("report", 3, _job_id="job3")
+    await worker.async_run()
+    await worker.close()
+    assert heartbeats() == 0
+    records = await client.jobs(["job1", "job2", "job3"])
+    assert [(it.status, it.at) for it in records if it] == [
+        (Status.COMPLETE, 1), (Status.COMPLETE, 2), (Status.COMPLETE, 3),
+    ]  # fmt: skip
+
+
+async def _alone(worker: Worker) -> None:
+    await worker.main()
+
+
+async def _in_anyio(worker: Worker) -> None:
+    async with anyio.create_task_group() as group:
+        group.start_soon(worker.main)
+
+
+async def _under_sentry(worker: Worker) -> None:
+    with sentry_sdk.new_scope():
+        sentry_sdk.init(dsn=None, integrations=[AsyncioIntegration()])
+        try:
+            await asyncio.create_task(worker.main())
+        finally:
+            asyncio.get_running_loop().set_task_factory(None)
+
+
+@pytest.mark.parametrize("run", [_alone, _in_anyio, _under_sentry])
+async def test_ways_to_run_a_worker(
+    pool: ArqRedis, client: StatusClient, redis_settings: RedisSettings, run: Any
+) -> None:
+    """In each of them the worker is found: a job can be stopped by force."""
+
+    async def wait(ctx: Context) -> None:
+        await asyncio.Event().wait()
+
+    settings = track_status({"functions": [func(wait, name="wait")]})
+    worker = create_worker(
+        settings, redis_settings=redis_settings, poll_delay=0.02, handle_signals=False
+    )
+    task = asyncio.create_task(run(worker))
+    await pool.enqueue_job("wait", _job_id="job")
+    await started(client, "job")
+    assert await client.stop("job", force=True)
+    record = await ended(client, "job")
+    assert (record.status, record.error) == (Status.STOPPED, "stopped")
+    await stop_worker(worker, task)
+
+
+async def test_a_heartbeat_without_a_thread(
+    pool: ArqRedis,
+    client: StatusClient,
+    start_worker: StartWorker,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Where no thread can be started the worker works on, and its heart beats in the event loop."""
+
+    def start(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("arq_status._tracking.heartbeat.threading.Thread.start", start)
+    worker = await start_worker(settings_class())
+    monkeypatch.undo()
+    await pool.enqueue_job("report", 7, _job_id="job")
+    assert (await ended(client, "job")).at == 7
+    assert "can't start new thread" in caplog.text
+    assert await pool.zcard("arqstatus:1:workers") == 1
+    await stop_worker(worker, asyncio.create_task(asyncio.sleep(0)))
+    assert await pool.zcard("arqstatus:1:workers") == 0
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("raises", ["JobStopped", "another"])
+async def test_a_stop_is_no_error_to_sentry_or_in_arqs_log(
+    pool: ArqRedis,
+    client: StatusClient,
+    start_worker: StartWorker,
+    caplog: pytest.LogCaptureFixture,
+    force: bool,
+    raises: str,
+) -> None:
+    """Sentry's integration for arq records nothing, and arq logs no traceback."""
+    caplog.set_level(logging.INFO, "arq.worker")
+    events: list[Any] = []
+
+    async def job(ctx: Context) -> None:
+        try:
+            while True:
+                await asyncio.sleep(0.01)
+                await ctx["status"].advance()
+        except JobStopped:
+            if raises == "JobStopped":
+                raise
+
+    sentry_sdk.init(
+        dsn="http://key@127.0.0.1:9/1",
+        integrations=[ArqIntegration()],
+        before_send=lambda event, hint: events.append(event),
+    )
+    try:
+        worker = await start_worker(track_status({"functions": [func(job, name="job")]}))
+        await pool.enqueue_job("job", _job_id="job")
+        await started(client, "job")
+        assert await client.stop("job", force=force)
+        record = await ended(client, "job")
+        await until(lambda: not worker.job_tasks)
+    finally:
+        sentry_sdk.init()
+    if raises == "JobStopped" or force:
+        assert (record.status, record.error) == (Status.STOPPED, "stopped")
+    assert events == []
+    assert [it for it in caplog.records if it.name == "arq.worker" and it.exc_info] == []
