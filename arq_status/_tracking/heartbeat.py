@@ -161,12 +161,11 @@ class Heartbeat:
     def _watch_for_stop(self) -> asyncio.Event:
         """Return what ``stop`` sets; it looks at ``_stopping`` first, and this loop afterwards."""
         loop, stop_asked = asyncio.get_running_loop(), asyncio.Event()
-        self._wake = lambda: loop.call_soon_threadsafe(stop_asked.set)
+        self._wake = lambda: _call_soon(loop, stop_asked.set)
         return stop_asked
 
     def _ask(self, callback: Callable[[], None]) -> None:
-        with suppress(RuntimeError):
-            self._home.call_soon_threadsafe(callback)
+        _call_soon(self._home, callback)
 
     def _hear(self) -> None:
         self._heard = monotonic()
@@ -247,3 +246,9 @@ async def _sweep(store: Store) -> None:
 
 def _nothing() -> None:
     """Wake nobody: the thread has not begun."""
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    """Have an event loop of any thread call something, unless it was closed."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(callback)

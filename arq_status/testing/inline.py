@@ -22,7 +22,7 @@ Settings = type[Any] | dict[str, Any]
 async def inline(
     settings: Settings, *more: Settings, raises: bool = True, run: bool = True
 ) -> AsyncGenerator[InlinePool]:
-    """Give arq's pool without a Redis server; its ``enqueue_job`` runs the job at once.
+    """Provide arq's pool without a Redis server; its ``enqueue_job`` runs the job at once.
 
         @pytest.fixture
         async def pool():
@@ -47,7 +47,7 @@ async def inline(
         settings: the settings of the worker, a class or a dict, tracked or not. The pool has its
             queue and its serializers.
         more: settings of workers for other queues.
-        raises: ``False`` leaves it to the queries to tell what a job failed with.
+        raises: ``False`` raises nothing that a job raised; the queries tell what it failed with.
         run: ``False`` leaves jobs in their queues until ``await pool.run_jobs()``.
 
     Raises:

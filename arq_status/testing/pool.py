@@ -32,14 +32,17 @@ class InlinePool(ArqRedis):
         """The connections of the running event loop, for none can be used in another."""
         loop = asyncio.get_running_loop()
         if loop not in self._connections:
-            [first, *_] = self._connections.values()
-            kwargs = first.connection_kwargs
-            self._connections[loop] = ConnectionPool(first.connection_class, **kwargs)
+            kwargs = self._template.connection_kwargs
+            self._connections[loop] = ConnectionPool(self._template.connection_class, **kwargs)
         return self._connections[loop]
 
     @connection_pool.setter
     def connection_pool(self, connections: ConnectionPool) -> None:
+        self._template = connections
         self._connections[asyncio.get_running_loop()] = connections
+
+    def __repr__(self) -> str:
+        return f"<InlinePool of queue {self.default_queue_name!r}>"
 
     async def enqueue_job(
         self,
@@ -95,7 +98,7 @@ class InlinePool(ArqRedis):
                 assert await arq_status.is_queued("rows")
                 await pool.run_jobs()
 
-        Up to ``max_jobs`` run beside each other, in the order in which they are due.
+        Up to ``max_jobs`` of each worker run concurrently; those that are due first start first.
 
         Returns:
             How many jobs ran.

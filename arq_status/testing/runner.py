@@ -125,7 +125,7 @@ class Runner:
     async def run_queued(self) -> int:
         """Run all jobs that are queued, and those that they enqueue; return how many that were.
 
-        They run beside each other, as many as the ``max_jobs`` of their worker says.
+        They run concurrently, up to the ``max_jobs`` of each worker.
         """
         self.require_own_loop()
         ran = 0

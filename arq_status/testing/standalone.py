@@ -15,15 +15,15 @@ from arq_status._tracking.tracker import JobTracker, job_var
 
 
 def tracker(job_id: str = "job", job_try: int = 1) -> "StandaloneTracker":
-    """A tracker that belongs to no worker, for calling a job's function directly.
+    """Return a tracker that belongs to no worker, for calling a job's function directly.
 
         status = tracker()
         await import_rows({"status": status}, "rows.csv")
         assert status.record.pct_complete == 100
 
     Args:
-        job_id: what its ``job_id`` is to be; ``"job"`` by default.
-        job_try: what its ``job_try`` is to be; 1 by default.
+        job_id: the ``job_id`` that the function sees; ``"job"`` by default.
+        job_try: the ``job_try`` that it sees; 1 by default.
     """
     return StandaloneTracker(job_id, job_try)
 
@@ -40,21 +40,21 @@ class StandaloneTracker(JobTracker):
 
     def __init__(self, job_id: str, job_try: int) -> None:
         now = timestamp_ms()
-        track = StoredRecord(enqueued_ms=now, job_try=job_try, due=now, started=now, updated=now)
-        super().__init__(Attempt(job_id, track, None))
+        stored = StoredRecord(enqueued_ms=now, job_try=job_try, due=now, started=now, updated=now)
+        super().__init__(Attempt(job_id, stored, None))
         self._tokens: list[Token[Any]] = []
 
     @property
     def record(self) -> JobRecord:
-        """What a query would answer while the job is running."""
+        """The record that a query would return while the job is running."""
         row = self._attempt.take()
-        track = StoredRecord.decode(row.record.encode())
+        stored = StoredRecord.decode(row.record.encode())
         facts = Facts(
             job_id=self.job_id,
             now=timestamp_ms(),
             queue=self._attempt.record.queue,
             ongoing=True,
-            stored_record=track,
+            stored_record=stored,
             worker_alive=True,
         )
         fields = {name.encode(): text.encode() for name, text in row.fields.items()}
@@ -70,7 +70,7 @@ class StandaloneTracker(JobTracker):
             with pytest.raises(JobStopped):
                 await import_rows({"status": status}, "rows.csv")
 
-        As ``arq_status.stop`` does with a job that runs.
+        ``arq_status.stop`` does the same to a running job.
         """
         self._attempt.stopping = True
 

@@ -1,6 +1,7 @@
 """``inline`` beyond one worker that runs each job at once: queues, jobs that wait, event loops."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -14,7 +15,6 @@ import arq_status
 from arq_status import JobRecord, Status, StatusClient, track_status
 from arq_status.testing import inline
 from arq_status.web import create_app
-from tests.conftest import until
 from tests.web import page_of
 
 Context = dict[str, Any]
@@ -216,14 +216,17 @@ async def test_waiting_jobs_that_always_enqueue_the_next() -> None:
 async def test_a_test_that_gives_up_waiting_for_jobs() -> None:
     """A cancelled ``run_jobs`` cuts off what runs, as a shutdown does."""
 
+    begun = asyncio.Event()
+
     async def wait(ctx: Context) -> None:
+        begun.set()
         await asyncio.sleep(3600)
 
     settings = track_status({"functions": [func(wait, name="wait")]})
     async with inline(settings, run=False) as pool:
         await pool.enqueue_job("wait", _job_id="job")
         running = asyncio.create_task(pool.run_jobs())
-        await until(lambda: arq_status.is_working("job"))
+        await begun.wait()
         # it runs already
         assert await asyncio.wait_for(pool.enqueue_job("wait", _job_id="job"), 1) is None
         running.cancel()
@@ -383,3 +386,13 @@ async def test_nothing_is_left_behind() -> None:
         await arq_status.list_jobs()
     assert asyncio.all_tasks() == tasks
     assert set(threading.enumerate()) <= threads
+
+
+@pytest.mark.parametrize("missing", ["fakeredis", "lupa"])
+async def test_without_the_extra(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is missing is named, with the installation that brings it."""
+    monkeypatch.setitem(sys.modules, missing, None)
+    words = rf"^inline needs {missing}: pip install 'arq-status\[testing\]'$"
+    with pytest.raises(ModuleNotFoundError, match=words):
+        async with inline(Imports):
+            raise AssertionError("it began")

@@ -89,7 +89,7 @@ async def untracked(ctx: Context, words: str | None = None) -> None:
 
 FUNCTIONS = [
     report, fail, again, give, halt, cancel_itself, enqueue, secret, untracked,
-    func("tests.jobs.add", name="add"), func(wait, timeout=0.1), func(wait, name="wait_long"),
+    func("tests.jobs.add", name="add"), func(wait, timeout=0.1),
     func(report, name="thrifty", keep_result=0), func(fail, name="thrifty_fail", keep_result=0),
     func(wait, name="thrifty_wait", keep_result=0, timeout=0.1),
 ]  # fmt: skip
@@ -564,23 +564,34 @@ async def test_aborting_a_job() -> None:
         assert not await ended_job.abort()
 
 
-async def test_a_test_that_gives_up_waiting(inline_pool: ArqRedis) -> None:
+async def test_a_test_that_gives_up_waiting() -> None:
     """A cancelled ``enqueue_job`` cuts the job off as a shutdown does, and it can be cancelled."""
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.02):
-            await inline_pool.enqueue_job("wait_long", _job_id="job")
-    record = await known("job")
-    assert (record.status, record.error) == (Status.INTERRUPTED, "cut off by a shutdown")
-    assert record.ended_at is None
-    assert await arq_status.cancel("job")
-    assert (await known("job")).error == "cancelled before its next try"
+    begun = asyncio.Event()
+
+    async def job(ctx: Context) -> None:
+        begun.set()
+        await asyncio.sleep(3600)
+
+    async with inline(track_status({"functions": [func(job, name="job")]})) as pool:
+        running = asyncio.create_task(pool.enqueue_job("job", _job_id="job"))
+        await begun.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        record = await known("job")
+        assert (record.status, record.error) == (Status.INTERRUPTED, "cut off by a shutdown")
+        assert record.ended_at is None
+        assert await arq_status.cancel("job")
+        assert (await known("job")).error == "cancelled before its next try"
 
 
 async def test_what_still_runs_at_the_end_is_cut_off() -> None:
     """Leaving the ``async with`` ends the jobs of other tasks; they are not run again."""
+    begun = asyncio.Event()
     cut = []
 
     async def job(ctx: Context) -> None:
+        begun.set()
         try:
             await asyncio.sleep(3600)
         except asyncio.CancelledError:
@@ -589,7 +600,7 @@ async def test_what_still_runs_at_the_end_is_cut_off() -> None:
 
     async with inline(track_status({"functions": [func(job, name="job")]})) as pool:
         running = asyncio.create_task(pool.enqueue_job("job", _job_id="job"))
-        await started(StatusClient(pool), "job")
+        await begun.wait()
     found = await running
     assert found is not None
     assert await found.status() is JobStatus.queued
