@@ -47,7 +47,14 @@ class JobView:
             return json_response(job_object(record))
         view = await self._dashboard.view(request, job_id)
         return self._dashboard.page(
-            request, "job.html", view=view, section="Jobs", job=record, job_parts=[*JOB_PARTS]
+            request,
+            "job.html",
+            view=view,
+            section="Jobs",
+            job=record,
+            tries=(),
+            lines=(),
+            job_parts=[*JOB_PARTS],
         )
 
     async def _stream(self, request: Request, client: StatusClient, job_id: str) -> Response:

@@ -11,11 +11,13 @@ from starlette.responses import HTMLResponse
 
 from arq_status._client.listing import NEWEST
 from arq_status._model import durations
+from arq_status._model.history import LEVELS
 from arq_status._model.json import readable
 from arq_status._model.snapshot import JobRecord
 from arq_status._model.status import Status
 from arq_status.web.actions import ACTIONS, applicable, texts
 from arq_status.web.links import Links
+from arq_status.web.tracebacks import segments
 
 #: The statuses as the list offers them: what goes on, what went wrong, what is done.
 STATUSES = (
@@ -98,6 +100,7 @@ def _make_environment() -> Environment:
         number=_number,
         readable=readable,
         relative=durations.relative,
+        segments=segments,
         shortened=_shortened,
         whole=durations.whole,
     )
@@ -109,6 +112,7 @@ def _make_environment() -> Environment:
         offered_actions=offered_actions,
         statuses=STATUSES,
         units=durations.UNITS,
+        levels=[*LEVELS],
     )
     return environment
 

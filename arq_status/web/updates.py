@@ -4,7 +4,7 @@ Scripts get JSON. The pages get the parts of themselves that changed, rendered b
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Hashable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from arq_status._client.client import StatusClient
+from arq_status._model.history import LogLine, Try
 from arq_status._model.json import counts_object, encode, job_object
 from arq_status._model.query import Query
 from arq_status._model.snapshot import JobRecord, Page, without_durations
@@ -30,6 +31,7 @@ JOB_PARTS: Mapping[str, tuple[str, ...]] = {
     "error": ("error",),
     "progress": ("at", "total", "message", "pct_complete"),
     "timeline": ("enqueued_at", "due_at", "started_at", "ended_at", "job_try"),
+    "log": (),
     "result": ("returned",),
     "data": ("data",),
     "arguments": ("args",),
@@ -108,29 +110,54 @@ class Gone(Snapshot):
 
 
 class Job(Snapshot):
-    """A job."""
+    """A job with its tries and its log."""
 
-    def __init__(self, record: JobRecord, version: int) -> None:
+    def __init__(
+        self,
+        record: JobRecord,
+        version: int,
+        tries: Sequence[Try] = (),
+        lines: Sequence[LogLine] = (),
+    ) -> None:
         super().__init__(version)
         self._record = record
+        self._tries = tries
+        self._lines = lines
+
+    @property
+    def _last_number(self) -> int:
+        return self._lines[-1].number if self._lines else 0
 
     def parts(self) -> Mapping[str, Part]:
         """Return the parts of its page."""
-        shown = {**_HEAD, **JOB_PARTS, **_PROPERTIES}
         return {
-            name: Part(self._key(fields), self._renderer(name)) for name, fields in shown.items()
+            name: Part(self._key(name, fields), self._renderer(name))
+            for name, fields in {**_HEAD, **JOB_PARTS, **_PROPERTIES}.items()
         }
 
-    def _key(self, fields: tuple[str, ...]) -> object:
-        return [self._record.status, *(getattr(self._record, it, None) for it in fields)]
+    def _key(self, name: str, fields: tuple[str, ...]) -> object:
+        if name == "log":
+            # further lines are sent alone
+            return bool(self._lines)
+        history = self._tries if name in ("error", "timeline") else None
+        return [self._record.status, history, *(getattr(self._record, it, None) for it in fields)]
 
     def _renderer(self, name: str) -> Callable[[View], str]:
         return lambda view: render_part(
-            "job_parts.html", name, self._record, view, datetime.now(UTC)
+            "job_parts.html",
+            name,
+            self._record,
+            view,
+            datetime.now(UTC),
+            self._tries,
+            self._lines,
         )
 
     def _html(self, seen: Any, view: View) -> Iterator[bytes]:
         yield from super()._html(seen, view)
+        before = 0 if seen is None else seen._last_number
+        if before and (new := [line for line in self._lines if line.number > before]):
+            yield frame("lines", render_part("job_parts.html", "log_lines", new))
         yield from self._end()
 
     def _json(self, seen: Any) -> Iterator[bytes]:

@@ -57,12 +57,12 @@ async def test_the_list_shows_what_every_job_does(page: httpx.AsyncClient, pool:
     """Function, id, arguments, status, progress, message, error and times stand in a row."""
     await write_running(
         pool, "rows", function="import_rows", args="'a.csv'", at=30, total=120, message="Row 30",
-        started=timestamp_ms() - 60_000,
+        started=timestamp_ms() - 60_000, remaining=190_000,
     )  # fmt: skip
     await write_end(pool, "broken", State.FAILED, function="charge", error="ValueError: declined")
     await put_job(pool, "later", due=timestamp_ms() + 3_600_000, function="nightly")
     html = (await page.get("/statuses")).text
-    for text in ("import_rows", "&#39;a.csv&#39;", 'value="25"', "Row 30", "3 min left"):
+    for text in ("import_rows", "&#39;a.csv&#39;", 'value="25"', "Row 30", "3 min", " left<"):
         assert text in html
     assert "ValueError: declined" in html
     assert "due <time" in html
@@ -221,7 +221,7 @@ async def test_a_job_without_a_total_shows_how_much_it_has_done(
     page: httpx.AsyncClient, pool: ArqRedis, total: int
 ) -> None:
     """A percentage of nothing would say nothing."""
-    await write_running(pool, "job", at=1234, total=total, message="Counting")
+    await write_running(pool, "job", at=1234, total=total, message="Counting", remaining=9_000)
     for url in ("/statuses", "/statuses/job"):
         html = (await page.get(url)).text
         assert ('<span class="count">1,234</span>' in html) is (total == 0)

@@ -46,7 +46,8 @@ async def test_a_job_sends_the_parts_that_changed(
     async with stream(f"{url}/statuses/job?parts=1") as events:
         parts = await next_event(events, "parts")
         assert set(parts) == {
-            "head", "error", "progress", "timeline", "result", "data", "arguments", "properties",
+            "head", "error", "progress", "timeline", "log", "result", "data", "arguments",
+            "properties",
         }  # fmt: skip
         assert "One" in parts["progress"]
         await client.store("job", more=1)

@@ -1,9 +1,10 @@
 // The page of a job, live: its stream while it goes on, and afterwards a look now and then whether
 // it runs again or is gone.
 
-import { $, $$, act, everySecond, follow, now, parse, patchPart, say, show } from "./page.js";
+import { $, $$, act, everySecond, follow, now, parse, patchPart, say, show, tick } from "./page.js";
 
 const LOOK = 10_000;
+const LINES = 1000;
 
 const article = $("#job");
 const gone = $("#gone");
@@ -25,6 +26,14 @@ const stream = follow({
     seen = state();
     if (seen.status !== before.status) say(`The job is ${seen.status}.`);
     if (before.ended && !seen.ended) stream.open();
+  },
+  lines(html) {
+    const log = $(".log", article);
+    const follows = log.scrollTop + log.clientHeight > log.scrollHeight - 4;
+    log.append(parse(html));
+    for (const line of [...log.children].slice(0, -LINES)) line.remove();
+    tick(log);
+    if (follows) log.scrollTop = log.scrollHeight;
   },
   end() {
     stream.close();

@@ -58,15 +58,18 @@ const zoned = new Intl.DateTimeFormat(undefined, {
   month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit",
   hourCycle: "h23", timeZoneName: "short",
 });
+const clocked = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
 const utc = (moment) => `${new Date(moment).toISOString().slice(0, 19).replace("T", " ")} UTC`;
 
 export const tick = (of = document) => {
   const since = (text) => (now() - Date.parse(text)) / SECOND;
   for (const element of $$("time[datetime]", of)) {
     const moment = Date.parse(element.dateTime);
-    const isAbsolute = "absolute" in element.dataset;
-    element.title = isAbsolute ? utc(moment) : zoned.format(moment);
-    setText(element, isAbsolute ? zoned.format(moment) : relative(since(element.dateTime)));
+    const { absolute, clock } = element.dataset;
+    if (clock !== undefined) setText(element, clocked.format(moment));
+    else if (absolute !== undefined) setText(element, zoned.format(moment));
+    else setText(element, relative(since(element.dateTime)));
+    element.title = absolute !== undefined ? utc(moment) : zoned.format(moment);
   }
   for (const element of $$("[data-since]", of)) setText(element, duration(since(element.dataset.since)));
   for (const element of $$("[data-until]", of)) {

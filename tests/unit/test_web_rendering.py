@@ -1,0 +1,145 @@
+"""Pages of jobs, rendered from records: tries, tracebacks, logs."""
+
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from typing import Any
+
+import pytest
+
+from arq_status import JobRecord, Status
+from arq_status._model.history import LogLine, Try
+from arq_status.web.links import Links
+from arq_status.web.rendering import View, render_part
+from arq_status.web.tracebacks import Segment, segments
+from arq_status.web.updates import Job
+from tests.web import HOSTILE
+
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+VIEW = View(Links("", 25), frozenset({"retry"}), is_open=False)
+
+
+def record(status: Status = Status.FAILED, **fields: Any) -> JobRecord:
+    """A job that ended a minute ago, at its second try."""
+    ended = None if status is Status.WORKING else NOW - timedelta(minutes=1)
+    values = {
+        "enqueued_at": NOW - timedelta(minutes=9), "started_at": NOW - timedelta(minutes=2),
+        "ended_at": ended, "job_try": 2, "error": "ValueError: no rows", "function": "charge",
+    }  # fmt: skip
+    return JobRecord(job_id="job", status=status, **(values | fields))
+
+
+def a_try(number: int, status: Status, **fields: Any) -> Try:
+    """A try that took a second."""
+    began = NOW - timedelta(minutes=9 - number)
+    return Try(
+        job_try=number, status=status, started_at=began, ended_at=began + timedelta(seconds=1),
+        elapsed=timedelta(seconds=1), **fields,
+    )  # fmt: skip
+
+
+def part(name: str, *arguments: Any) -> str:
+    """A part of a job's page as text, without tags' entities."""
+    return unescape(render_part("job_parts.html", name, *arguments))
+
+
+def line(number: int, message: str = "Row", level: str = "info") -> LogLine:
+    """A line of a log."""
+    return LogLine(number=number, time=NOW, level=level, message=message, job_try=1)
+
+
+# Tracebacks
+
+
+def frames(*numbers: int) -> str:
+    """Frames of a traceback."""
+    return "\n".join(f'  File "f.py", line {it}, in f\n    call({it})\n    ^^^^' for it in numbers)
+
+
+def test_frames_in_the_middle_are_folded() -> None:
+    """The first and the last three of each block are shown, and everything between blocks."""
+    head = "Traceback (most recent call last):"
+    cause = f"{head}\n{frames(1, 2, 3, 4, 5, 6, 7)}\nKeyError: 'a'"
+    text = f"{cause}\n\nThe above exception:\n\n{head}\n{frames(8, 9)}\nValueError: no\nrows"
+    assert segments(text) == [
+        Segment(f"{head}\n{frames(1)}"),
+        Segment(frames(2, 3, 4), 3),
+        Segment(f"{frames(5, 6, 7)}\nKeyError: 'a'\n\nThe above exception:\n\n{head}\n"
+                f"{frames(8, 9)}\nValueError: no\nrows"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["", "ValueError", frames(1, 2, 3, 4, 5), "    odd"])
+def test_what_is_short_is_shown_whole(text: str) -> None:
+    """One frame alone is not worth a fold."""
+    assert "\n".join(segment.text for segment in segments(text)) == text
+    assert not any(segment.frames for segment in segments(text))
+
+
+def test_a_failed_job_leads_with_its_error_and_traceback() -> None:
+    """That of its last try; hostile text stays text."""
+    tries = [
+        a_try(1, Status.RETRYING, traceback="first"),
+        a_try(2, Status.FAILED, traceback="last"),
+    ]
+    html = part("error", record(), VIEW, NOW, tries)
+    assert "ValueError: no rows" in html
+    assert "last" in html
+    assert "first" not in html
+    tries = [a_try(1, Status.FAILED, traceback=HOSTILE)]
+    assert "<img" not in render_part("job_parts.html", "error", record(), VIEW, NOW, tries)
+    assert part("error", record(error=None), VIEW, NOW, tries).strip() == ""
+
+
+# Tries
+
+
+def test_tries_are_a_timeline() -> None:
+    """Each with its end, how long it took, where, and why it was not the last."""
+    tries = [
+        a_try(1, Status.RETRYING, error="ConnectionError: no answer\nat all", worker="host:7"),
+        a_try(2, Status.FAILED, error="ValueError: no rows"),
+    ]
+    html = part("timeline", record(), VIEW, NOW, tries)
+    for text in ("Enqueued", "Try 1 retrying", "after 1 s", "host:7", "Try 2 failed"):
+        assert text in html
+    assert "ConnectionError: no answer</bdi>" in html
+    assert "ValueError" not in html
+    assert "Retried" not in html
+    again = [*tries, a_try(1, Status.COMPLETE, run=2)]
+    assert part("timeline", record(Status.COMPLETE), VIEW, NOW, again).count("Retried") == 1
+
+
+def test_a_running_job_is_told_to_work() -> None:
+    """After the tries that are over."""
+    tries = [a_try(1, Status.RETRYING), Try(job_try=2, status=Status.WORKING, started_at=NOW)]
+    html = part("timeline", record(Status.WORKING, error=None), VIEW, NOW, tries)
+    assert html.index("Try 1 retrying") < html.index("Try 2 started") < html.index("Working")
+    assert "Try 2 working" not in html
+
+
+# The log
+
+
+def test_a_log_is_shown_with_levels() -> None:
+    """Told by text; hostile text stays text."""
+    lines = [line(1, HOSTILE), line(2, "Full", "error")]
+    html = render_part("job_parts.html", "log", record(), VIEW, NOW, (), lines)
+    assert "<img" not in html
+    assert 'data-level="error"' in html
+    assert '<span class="level">error</span>' in html
+    assert render_part("job_parts.html", "log", record(), VIEW, NOW).strip() == ""
+
+
+def test_new_lines_are_sent_alone() -> None:
+    """And the whole log only to those who have none of it."""
+    running = record(Status.WORKING)
+    empty, some = Job(running, 1), Job(running, 2, (), [line(1, "One")])
+    more = Job(running, 3, (), [line(1, "One"), line(2, "Two")])
+    first = some.parts_since(empty, VIEW).decode()
+    assert first.startswith("event: parts\n")
+    assert "One" in first
+    then = more.parts_since(some, VIEW).decode()
+    assert then.startswith("event: lines\n")
+    assert "Two" in then
+    assert "One" not in then
+    assert more.parts_since(more, VIEW) == b""
