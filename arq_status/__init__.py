@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from arq_status._client.functions import job as job
     from arq_status._client.functions import jobs as jobs
     from arq_status._client.functions import list_jobs as list_jobs
+    from arq_status._client.functions import logs as logs
     from arq_status._client.functions import message as message
     from arq_status._client.functions import pct_complete as pct_complete
     from arq_status._client.functions import retry as retry
@@ -40,11 +41,14 @@ if TYPE_CHECKING:
     from arq_status._client.functions import stop as stop
     from arq_status._client.functions import store as store
     from arq_status._client.functions import total as total
+    from arq_status._client.functions import tries as tries
     from arq_status._client.functions import unschedule as unschedule
     from arq_status._client.functions import updated_at as updated_at
     from arq_status._client.functions import wait as wait
     from arq_status._client.functions import watch as watch
     from arq_status._model.errors import JobStopped as JobStopped
+    from arq_status._model.history import LogLine as LogLine
+    from arq_status._model.history import Try as Try
     from arq_status._model.options import status_options as status_options
     from arq_status._model.snapshot import JobRecord as JobRecord
     from arq_status._model.snapshot import Page as Page
@@ -61,9 +65,11 @@ else:
         "JobRecord": "_model.snapshot",
         "JobStopped": "_model.errors",
         "JobTracker": "_tracking.tracker",
+        "LogLine": "_model.history",
         "Page": "_model.snapshot",
         "Status": "_model.status",
         "StatusClient": "_client.client",
+        "Try": "_model.history",
         "current_tracker": "_tracking.tracker",
         "status_options": "_model.options",
         "track_status": "_tracking.settings",

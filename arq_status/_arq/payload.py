@@ -23,6 +23,10 @@ ArgsLimit = Callable[[str | None, str | None], int]
 _NAME_LIMIT = 300
 _LATEST_MS = 10**14
 _TAIL = 512
+#: Characters of what a job returned.
+RETURNED_LIMIT = 1_000
+# success, and a result that is None: what most jobs return needs no reading
+_RETURNED_NONE = b"\x8c\x01s\x94\x88\x8c\x01r\x94N\x8c\x02st\x94"
 _UNKNOWN_FUNCTION = "<unknown>"
 
 # The order in which arq fills its dicts; a job's ends with "et".
@@ -93,6 +97,20 @@ def read_result(
         finished_ms=finished,
         queue=queue,
     )
+
+
+def read_returned(head: bytes, deserializer: Deserializer | None = None) -> str | None:
+    """Read from a result what the job returned, as a text; ``None`` if that is not in it.
+
+    ``head`` may be the beginning of the result alone.
+    """
+    if _RETURNED_NONE in head:
+        return "None"
+    reading = _read(head, b"", deserializer)
+    if not reading.items.get("s") or "r" not in reading.items:
+        return None
+    text = render_value(reading.items["r"], RETURNED_LIMIT)
+    return shorten(text + "…", RETURNED_LIMIT) if reading.unfinished == "r" else text
 
 
 def enqueued_ms_of_tail(tail: bytes) -> int | None:

@@ -10,13 +10,14 @@ from typing import Any, Self
 from arq.connections import RedisSettings
 from redis.asyncio import Redis
 
-from arq_status._client import control
+from arq_status._client import control, history
 from arq_status._client.connections import Connections
 from arq_status._client.feed import Feed
 from arq_status._client.fields import FieldQueries
 from arq_status._client.listing import count, overview, page_of
 from arq_status._model.builder import build_record, decode_data
 from arq_status._model.facts import Facts
+from arq_status._model.history import LogLine, Try
 from arq_status._model.options import Expires, expires_ms
 from arq_status._model.query import Moment, Query, as_statuses
 from arq_status._model.snapshot import JobRecord, Page, has_changed
@@ -120,9 +121,30 @@ class StatusClient(FieldQueries):
         records: dict[str, JobRecord | None] = {}
         if known:
             store = await self._connections.open()
-            for facts, fields in await store.facts(known, with_data=True):
+            for facts, fields in await store.facts(known, with_data=True, with_returned=True):
                 records[facts.job_id] = build_record(facts, decode_data(fields))
         return [records.get(job_id) if _is_id(job_id) else None for job_id in job_ids]
+
+    async def tries(self, job_id: str) -> list[Try]:
+        """Return the tries of the job, oldest first; an empty list if it is unknown.
+
+            for it in await client.tries(job_id):
+                print(it.job_try, it.status, it.error)
+
+        The present or last try comes at the end. Of many tries the first and the last 24 are kept,
+        with those of earlier runs before a ``retry``.
+        """
+        return await history.tries(await self._connections.open(), job_id) if _is_id(job_id) else []
+
+    async def logs(self, job_id: str) -> list[LogLine]:
+        """Return the log of the job, oldest line first; an empty list if it is unknown.
+
+            for line in await client.logs(job_id):
+                print(line.time, line.level, line.message)
+
+        The newest 1,000 lines are kept, up to 256 KiB.
+        """
+        return await history.logs(await self._connections.open(), job_id) if _is_id(job_id) else []
 
     async def watch(self, job_id: str, heartbeat: float | None = None) -> AsyncGenerator[JobRecord]:
         """Yield the record of the job now, at every change, and at last as it ended.

@@ -11,6 +11,7 @@ from typing import Any
 
 from arq_status._client.client import StatusClient
 from arq_status._client.default import default_client, set_default_client
+from arq_status._model.history import LogLine, Try
 from arq_status._model.options import Expires
 from arq_status._model.query import Moment
 from arq_status._model.snapshot import JobRecord, Page
@@ -137,6 +138,22 @@ async def jobs(job_ids: Sequence[str]) -> list[JobRecord | None]:
     See ``StatusClient.jobs``.
     """
     return await default_client().jobs(job_ids)
+
+
+async def tries(job_id: str) -> list[Try]:
+    """Return the tries of the job, oldest first; an empty list if it is unknown.
+
+    See ``StatusClient.tries``.
+    """
+    return await default_client().tries(job_id)
+
+
+async def logs(job_id: str) -> list[LogLine]:
+    """Return the log of the job, oldest line first; an empty list if it is unknown.
+
+    See ``StatusClient.logs``.
+    """
+    return await default_client().logs(job_id)
 
 
 async def get_all(job_id: str) -> dict[str, Any]:

@@ -53,18 +53,19 @@ def _from_record(
         total=stored.total,
         message=stored.message,
         pct_complete=100 if status is Status.COMPLETE else percent(stored.at, stored.total),
-        enqueued_at=_datetime(stored.enqueued_ms or _enqueued(payload)),
-        due_at=_datetime(facts.due if _waits(status) else None),
-        started_at=_datetime(started),
-        updated_at=_datetime(updated),
-        ended_at=_datetime(ended),
-        elapsed=_timedelta(elapsed),
-        waited=_timedelta(_waited(facts, status, stored)),
-        eta=_timedelta(_remaining(facts, stored) if working else None),
+        enqueued_at=utc_datetime(stored.enqueued_ms or _enqueued(payload)),
+        due_at=utc_datetime(facts.due if _waits(status) else None),
+        started_at=utc_datetime(started),
+        updated_at=utc_datetime(updated),
+        ended_at=utc_datetime(ended),
+        elapsed=milliseconds(elapsed),
+        waited=milliseconds(_waited(facts, status, stored)),
+        eta=milliseconds(_remaining(facts, stored) if working else None),
         error=_error(facts, status, stored),
+        returned=facts.returned,
         worker=shown_worker(stored.worker),
         data=data,
-        expires_at=_datetime(ended + expires if ended and is_told else None),
+        expires_at=utc_datetime(ended + expires if ended and is_told else None),
     )
 
 
@@ -105,11 +106,11 @@ def _from_queue(facts: Facts, status: Status, payload: JobPayload | None) -> Job
             if status is Status.INTERRUPTED and facts.lost_worker is not None
             else None
         ),
-        enqueued_at=_datetime(enqueued),
-        due_at=_datetime(facts.due if _waits(status) else None),
-        waited=_timedelta(_waited(facts, status)),
+        enqueued_at=utc_datetime(enqueued),
+        due_at=utc_datetime(facts.due if _waits(status) else None),
+        waited=milliseconds(_waited(facts, status)),
         # also where it was due before it was enqueued: its place in the queue is that in lists
-        updated_at=_datetime(_due_since(facts) or enqueued),
+        updated_at=utc_datetime(_due_since(facts) or enqueued),
     )
 
 
@@ -127,13 +128,14 @@ def _from_result(facts: Facts, status: Status, result: ResultPayload) -> JobReco
         args=result.args,
         job_try=result.job_try,
         pct_complete=100 if complete else 0,
-        enqueued_at=_datetime(result.enqueued_ms or None),
-        started_at=_datetime(started),
-        updated_at=_datetime(finished),
-        ended_at=_datetime(finished),
-        elapsed=_timedelta(ran),
+        enqueued_at=utc_datetime(result.enqueued_ms or None),
+        started_at=utc_datetime(started),
+        updated_at=utc_datetime(finished),
+        ended_at=utc_datetime(finished),
+        elapsed=milliseconds(ran),
         error=None if complete else result.error,
-        expires_at=_datetime(None if finished is None else finished + _expiry(facts, status)),
+        returned=facts.returned if complete else None,
+        expires_at=utc_datetime(None if finished is None else finished + _expiry(facts, status)),
     )
 
 
@@ -226,9 +228,11 @@ def _remaining(facts: Facts, stored: StoredRecord) -> int | None:
     return max(0, stored.remaining - max(0, facts.now - stored.updated))
 
 
-def _datetime(ms: int | None) -> datetime | None:
+def utc_datetime(ms: int | None) -> datetime | None:
+    """Return a time in epoch milliseconds as an aware datetime."""
     return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
 
 
-def _timedelta(ms: int | None) -> timedelta | None:
+def milliseconds(ms: int | None) -> timedelta | None:
+    """Return so many milliseconds as a timedelta."""
     return None if ms is None else timedelta(milliseconds=ms)

@@ -101,6 +101,8 @@ class Facts(NamedTuple):
     lost_worker: str | None = None
     #: arq's result, unless it is that of the run whose end the record tells
     result: ResultPayload | None = None
+    #: what the run returned, as a text, if that was asked for and arq keeps it
+    returned: str | None = None
     #: the options that workers announced of its function, or those of the client
     options: FunctionOptions = FunctionOptions()
 

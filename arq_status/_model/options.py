@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from arq.cron import CronJob
 from arq.worker import Function
 
+from arq_status._model.history import level_number
 from arq_status._model.record import DEFAULT_EXPIRES_MS, State
 
 #: Seconds, or a ``timedelta``.
@@ -52,6 +53,8 @@ class FunctionOptions:
     record_args: int = DEFAULT_ARGS_LIMIT
     #: what its jobs return may be shown
     record_result: bool = True
+    #: the level from which on what its jobs log is recorded; ``None`` records none of it
+    record_logs: int | None = None
     #: how long arq keeps its results, in ms; ``None`` for ever or if that is not known
     keep_result: int | None = None
 
@@ -107,6 +110,7 @@ def status_options(
     track: bool | None = None,
     record_args: bool | int | None = None,
     record_result: bool | None = None,
+    record_logs: int | str | None = None,
 ) -> Callable[[F], F]:
     """Set how the jobs of one function are tracked.
 
@@ -129,9 +133,12 @@ def status_options(
             2,000. ``False`` keeps the arguments out of every record, page and log of this package;
             such a job cannot be run again with ``retry``.
         record_result: ``False`` shows nowhere what its jobs return.
+        record_logs: the level, by name or number, from which on what its jobs log with `logging`
+            goes into their logs; by default only what they log with ``status.log``.
 
     Raises:
-        ValueError: an expiry is not positive, or ``record_args`` is negative or over 2,000.
+        ValueError: an expiry is not positive, ``record_args`` is negative or over 2,000, or there
+            is no such level.
         TypeError: an expiry is no time, or ``record_args`` is not an int.
     """
     given = check_options(
@@ -140,6 +147,7 @@ def status_options(
         track=track,
         record_args=record_args,
         record_result=record_result,
+        record_logs=record_logs,
     )
 
     def decorate(function: F) -> F:
@@ -172,6 +180,8 @@ def check_options(**options: Any) -> dict[str, Any]:
         given[name] = expires_ms(given[name], name)
     if "record_args" in given:
         given["record_args"] = args_limit(given["record_args"])
+    if "record_logs" in given:
+        given["record_logs"] = level_number(given["record_logs"])
     return given
 
 

@@ -40,6 +40,8 @@ class JobRecord:
         eta: how much longer it will run at its present pace; ``None`` if that is unknown, as before
             its second report of progress.
         error: why it is not complete, as in ``ValueError: no rows`` or ``timed out after 300s``.
+        returned: what it returned, as a text of up to 1,000 characters, as long as arq keeps it;
+            ``None`` in lists.
         worker: HOST:PID of the worker of its last try, for display.
         data: what was stored with ``store``, by name; empty in lists.
         expires_at: when this record expires; ``None`` until the job has ended.
@@ -64,6 +66,7 @@ class JobRecord:
     waited: timedelta | None = None
     eta: timedelta | None = None
     error: str | None = None
+    returned: str | None = None
     worker: str | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
     expires_at: datetime | None = None

@@ -6,7 +6,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from arq_status._arq.payload import enqueued_ms_of_tail, read_job, read_result
+from arq_status._arq.payload import enqueued_ms_of_tail, read_job, read_result, read_returned
 from arq_status._model.facts import DEAD_AFTER_MS, DeadWorker, Facts, JobPayload, ResultPayload
 from arq_status._model.options import FunctionOptions
 from arq_status._model.record import StoredRecord
@@ -47,16 +47,23 @@ class Lookup:
         self._announced = Announced()
 
     async def facts(
-        self, job_ids: Sequence[str], *, with_data: bool = False, short: bool = False
+        self,
+        job_ids: Sequence[str],
+        *,
+        with_data: bool = False,
+        with_returned: bool = False,
+        short: bool = False,
     ) -> list[tuple[Facts, Fields]]:
         """Return what decides about each job, and its stored fields.
 
         Args:
             job_ids: ids of jobs.
             with_data: read the stored fields as well.
+            with_returned: read what complete jobs returned as well, if arq keeps it.
             short: read no more of a payload than a long list needs.
         """
-        how = self._how(*["fields"] * with_data, *["short"] * short)
+        words = {"fields": with_data, "returned": with_returned, "short": short}
+        how = self._how(*(word for word, is_asked in words.items() if is_asked))
         answers: list[tuple[Facts, Fields] | None] = [None] * len(job_ids)
         pending, now = list(range(len(job_ids))), 0
         while pending:
@@ -114,11 +121,16 @@ class Lookup:
         self, job_id: str, now: int, workers: "_Workers", row: list[Any]
     ) -> tuple[Facts, Fields]:
         match row:
-            case [b"ended", raw, fields]:
+            case [b"ended", raw, fields, returned]:
                 stored = StoredRecord.decode(raw)
                 options = self._options(None, None, None, stored)
                 return Facts(
-                    job_id=job_id, now=now, stored_record=stored, stored_text=raw, options=options
+                    job_id=job_id,
+                    now=now,
+                    stored_record=stored,
+                    stored_text=raw,
+                    options=options,
+                    returned=self._returned(returned, options),
                 ), pairs(fields)
             case [b"waiting", job, queue, due]:
                 return self._waiting(job_id, now, job, queue, due), _NO_FIELDS
@@ -131,6 +143,7 @@ class Lookup:
         job: int, job_head: bytes, job_tail: bytes, in_queue: bytes | None, due: bytes | None,
         key_left: int, tries: bytes | None, lost: bytes | None,
         result: int, result_head: bytes, result_tail: bytes, result_left: int, beat: bytes | None,
+        returned: bytes | None,
     ) -> Facts:  # fmt: skip
         stored = StoredRecord.decode(raw) if raw else None
         queue = text(in_queue) if in_queue else None
@@ -155,6 +168,7 @@ class Lookup:
             lost_worker=lost_worker if options.track else None,
             result=answer and by_redis_clock(answer, options.keep_result, result_left, now),
             options=options,
+            returned=self._returned(returned, options),
         )
 
     def _waiting(self, job_id: str, now: int, job: bytes, queue: bytes, due: bytes) -> Facts:
@@ -182,6 +196,11 @@ class Lookup:
 
     def _result(self, head: bytes, tail: bytes) -> ResultPayload:
         return read_result(head, tail, None if tail else self._deserializer, self._args_limit)
+
+    def _returned(self, result: bytes | None, options: FunctionOptions) -> str | None:
+        return (
+            read_returned(result, self._deserializer) if result and options.record_result else None
+        )
 
     def _args_limit(self, function: str | None, queue: str | None) -> int:
         return (self._announced.options(function, queue) or self._default).record_args

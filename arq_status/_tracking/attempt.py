@@ -18,6 +18,7 @@ from arq_status._redis.clock import RedisClock
 from arq_status._redis.history import encode_try
 from arq_status._tracking.attempt_log import AttemptLog
 from arq_status._tracking.estimate import Estimate
+from arq_status._tracking.outcome import Outcome
 
 logger = logging.getLogger("arq_status")
 
@@ -75,6 +76,10 @@ class Attempt:
     retry_due: int | None = None
     #: what arq stores as its result
     result: Mapping[str, Any] | None = None
+    #: how it ended, once that is known
+    outcome: Outcome | None = None
+    #: the level from which on what it logs is recorded
+    log_level: int | None = None
     #: what Python prints of what it raised, and with it the try as it is kept beside the record
     traceback: str | None = None
     _ended_try: str | None = None
@@ -254,7 +259,7 @@ class Attempt:
         if self.reported and not self.closed:
             self._estimate = self._estimate or Estimate()
             record.remaining = self._estimate.remaining_ms(monotonic(), record.at, record.total)
-        self._set_times()
+        self.set_times(record)
         ended = record.ended
         if ended and record.state is State.COMPLETE and not (self.begun or self.unsent or self.log):
             return CompletedRow(self.job_id, record.encode(), ended, record.expires)
@@ -299,9 +304,9 @@ class Attempt:
         self._queued_as = _NOWHERE
         return True
 
-    def _set_times(self) -> None:
-        """Put the times into the record: those of Redis' clock, as far as it is known by now."""
-        record, clock = self.record, self._clock
+    def set_times(self, record: StoredRecord) -> None:
+        """Put the times into its record: those of Redis' clock, as far as it is known by now."""
+        clock = self._clock
         if record.ended is not None:
             # whatever the clock does by now: what was stored first tells when it expires
             return

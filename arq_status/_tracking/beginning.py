@@ -13,6 +13,7 @@ from arq_status._model.record import State, StoredRecord
 from arq_status._model.text import render_args, shorten
 from arq_status._tracking.attempt import Attempt
 from arq_status._tracking.functions import OptionsTable
+from arq_status._tracking.log_capture import capture_logs
 from arq_status._tracking.outbox import Outbox
 from arq_status._tracking.pace import Pace
 from arq_status._tracking.tracker import JobTracker, job_var
@@ -91,6 +92,9 @@ class Beginning:
         outbox = self._outbox if options.track else None
         attempt = Attempt(ctx["job_id"], record, outbox, payload, self._worker)
         attempt.began = monotonic()
+        if options.record_logs is not None:
+            attempt.log_level = options.record_logs
+            capture_logs(self._name)
         return attempt
 
     async def _take_over(self, attempt: Attempt) -> None:

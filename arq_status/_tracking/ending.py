@@ -48,15 +48,12 @@ class Ending:
     async def record(self, attempt: Attempt) -> None:
         """Record the end of an attempt, and wait for it if arq's own result would not tell it."""
         try:
-            result, options = attempt.result, self._options.of(attempt.function)
-            if result is not None and result.get("s"):
-                _close(attempt, COMPLETE, options)
-                if not attempt.reported:
-                    # until the next batch arq's own result tells as much
-                    attempt.mark_urgent()
-                    return
-            else:
-                _close(attempt, self._outcome(attempt), options)
+            outcome = attempt.outcome or self.outcome(attempt)
+            _close(attempt, outcome, self._options.of(attempt.function))
+            if outcome is COMPLETE and attempt.result is not None and not attempt.reported:
+                # until the next batch arq's own result tells as much
+                attempt.mark_urgent()
+                return
             # in a shutdown as well: the job has ended all the same, and arq is to book that
             await finish_despite_cancellation(self._uplink.flush(attempt), attempt)
         except Exception:
@@ -75,7 +72,10 @@ class Ending:
         if self._given_up:
             await asyncio.wait(self._given_up, timeout=TIMEOUT)
 
-    def _outcome(self, attempt: Attempt) -> Outcome:
+    def outcome(self, attempt: Attempt) -> Outcome:
+        """Return how an attempt ended; arq has decided."""
+        if attempt.result is not None and attempt.result.get("s"):
+            return COMPLETE
         attempt.shut_down = self._worker.is_shutting_down(attempt.job_id)
         if not attempt.entered and attempt.result is None:
             attempt.raised = self._why_not_entered(attempt)

@@ -20,6 +20,7 @@ from arq_status._tracking.attempts import Attempts
 from arq_status._tracking.beginning import Beginning
 from arq_status._tracking.ending import Ending
 from arq_status._tracking.functions import OptionsTable, tracked
+from arq_status._tracking.log_capture import stop_capturing_logs
 from arq_status._tracking.outbox import Outbox
 from arq_status._tracking.pace import Pace
 from arq_status._tracking.tracker import attempt_here, job_var
@@ -150,6 +151,7 @@ class Session(HookOwner):
             self._arq.job_serializer, self._arq.job_deserializer = self._given_codecs
             await self._ending.settle()
             await self._uplink.close()
+            stop_capturing_logs(self.name)
 
     async def begin(self, ctx: dict[str, Any], payload: Mapping[str, Any]) -> None:
         """Begin an attempt: give it its tracker, and Redis its record."""
@@ -181,11 +183,13 @@ class Session(HookOwner):
 
     async def on_job_end(self, ctx: dict[str, Any]) -> None:
         """Do what the user's hook does; then record the end, before arq forgets the job."""
+        attempt = self._attempt_of(ctx["job_id"])
         try:
             if self.given["on_job_end"] is not None:
+                if attempt is not None:
+                    attempt.outcome = self._ending.outcome(attempt)
                 await self.given["on_job_end"](ctx)
         finally:
-            attempt = self._attempt_of(ctx["job_id"])
             if attempt is not None and attempt.tracked:
                 self._attempts.remove(attempt)
                 await self._ending.record(attempt)

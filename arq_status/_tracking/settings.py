@@ -48,6 +48,7 @@ def track_status(
     track: bool = ...,
     record_args: bool | int = ...,
     record_result: bool = ...,
+    record_logs: int | str | None = ...,
 ) -> _Decorator: ...
 
 
@@ -60,6 +61,7 @@ def track_status(
     track: bool = True,
     record_args: bool | int = True,
     record_result: bool = True,
+    record_logs: int | str | None = None,
 ) -> Any:
     """Track the jobs of a worker. Decorates its settings class, or takes its settings as a dict.
 
@@ -83,6 +85,8 @@ def track_status(
             2,000. ``False`` keeps the arguments out of every record, page and log of this package;
             such a job cannot be run again with ``retry``.
         record_result: ``False`` shows nowhere what jobs return.
+        record_logs: the level, by name or number, from which on what jobs log with `logging` goes
+            into their logs; by default only what they log with ``status.log``.
 
     Raises:
         ValueError: an expiry is not positive, or ``record_args`` is negative or over 2,000.
@@ -95,6 +99,7 @@ def track_status(
         track=track,
         record_args=record_args,
         record_result=record_result,
+        record_logs=record_logs,
     )
     return partial(_apply, default) if settings is None else _apply(default, settings)
 

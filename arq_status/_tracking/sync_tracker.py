@@ -61,6 +61,11 @@ class SyncTracker:
         """Set fields of the job's data, as ``JobTracker.store``."""
         self._attempt.store(fields)
 
+    def log(self, message: str, level: str = "info") -> None:
+        """Append a line to the job's log, as ``JobTracker.log``."""
+        self._attempt.log_line(message, level)
+        self._attempt.raise_if_stopping()
+
     def retrieve(self, name: str, default: Any = None) -> Any:
         """Return a field of the job's data, as ``JobTracker.retrieve``.
 

@@ -8,9 +8,11 @@ from contextvars import ContextVar
 from time import monotonic
 from typing import Any, TypeVar
 
+from arq_status._model.snapshot import JobRecord
 from arq_status._model.text import clean
 from arq_status._redis.connection import CONNECTION_ERRORS
 from arq_status._tracking.attempt import Attempt
+from arq_status._tracking.attempt_record import record_of
 from arq_status._tracking.pace import SLICE, Pace
 from arq_status._tracking.sync_tracker import SyncTracker, send_home
 from arq_status._tracking.uplink import Uplink
@@ -88,6 +90,23 @@ class JobTracker:
     def job_try(self) -> int:
         """Which try this is, counted from 1."""
         return self._attempt.record.job_try
+
+    @property
+    def record(self) -> JobRecord:
+        """A snapshot of the job as its worker knows it, in hooks with how this try ended.
+
+            async def on_job_end(ctx):
+                if ctx["status"].record.status is Status.FAILED:
+                    await alert(ctx["job_id"], ctx["status"].exception)
+
+        Of the job's data it has what this try stored.
+        """
+        return record_of(self._attempt)
+
+    @property
+    def exception(self) -> BaseException | None:
+        """What this try raised; ``None`` if it returned or has not ended."""
+        return self._attempt.raised
 
     @property
     def sync(self) -> "SyncTracker":
@@ -189,6 +208,26 @@ class JobTracker:
             for item in iterable:
                 yield item
                 await self.advance()
+
+    async def log(self, message: str, level: str = "info") -> None:
+        """Append a line to the job's log.
+
+            await status.log("Row 7 has no name", level="warning")
+
+        A line keeps 2,000 characters, a job its newest 1,000 lines, up to 256 KiB of them.
+
+        Args:
+            message: the line; it may have line breaks.
+            level: ``debug info warning error`` or ``critical``.
+
+        Raises:
+            JobStopped: the job was asked to stop.
+            TypeError: the message is not a text.
+            ValueError: there is no such level.
+        """
+        self._attempt.log_line(message, level)
+        if self._attempt.stopping or monotonic() - self._pace.rested > SLICE:
+            await self._rest()
 
     async def checkpoint(self) -> None:
         """Let the event loop run, and end here if the job was asked to stop.

@@ -6,10 +6,7 @@ from typing import Any, Self
 
 from arq.utils import timestamp_ms
 
-from arq_status._model.builder import build_record, decode_data
-from arq_status._model.facts import Facts
 from arq_status._model.record import StoredRecord
-from arq_status._model.snapshot import JobRecord
 from arq_status._tracking.attempt import Attempt
 from arq_status._tracking.tracker import JobTracker, job_var
 
@@ -43,24 +40,6 @@ class StandaloneTracker(JobTracker):
         stored = StoredRecord(enqueued_ms=now, job_try=job_try, due=now, started=now, updated=now)
         super().__init__(Attempt(job_id, stored, None))
         self._tokens: list[Token[Any]] = []
-
-    @property
-    def record(self) -> JobRecord:
-        """The record that a query would return while the job is running."""
-        row = self._attempt.take()
-        stored = StoredRecord.decode(row.record.encode())
-        facts = Facts(
-            job_id=self.job_id,
-            now=timestamp_ms(),
-            queue=self._attempt.record.queue,
-            ongoing=True,
-            stored_record=stored,
-            worker_alive=True,
-        )
-        fields = {name.encode(): text.encode() for name, text in row.fields.items()}
-        record = build_record(facts, decode_data(fields))
-        assert record is not None
-        return record
 
     def stop(self) -> None:
         """Have the next progress call or ``checkpoint`` raise ``JobStopped``.

@@ -1,18 +1,18 @@
 -- Everything that decides about jobs, read at one moment.
 -- ARGV: the version of the workers' announcements that the reader knows; how to look and where: words
 -- with spaces between, then the queues, byte 255 before each; ids...
--- Words: "fields" asks for the stored fields, "follow" to look into the queues that it finds
+-- Words: "fields" asks for the stored fields, "returned" for arq's result of a complete job, "follow" to look into the queues that it finds
 -- announced instead, "short" for no more of a payload than a long list needs, "whole" for all of it,
 -- "status" for one job's status alone.
 -- Answer: {"facts", time in ms, rows, dead workers, {version, queues, options} if the reader does not
 -- know them, else false}; the last two only if some row is "open". There may be fewer rows than ids,
 -- so that no call takes long, but for one at least. A row:
 --   {"unknown"}
---   {"ended", record, fields}        the record tells all there is to tell
+--   {"ended", record, fields, result}  the record tells all there is to tell
 --   {"waiting", job, queue, score}   for its first try, and nothing is stored
 --   {"open", record, fields, job's length, start and end, queue, score, ms that the in-progress key
 --    lives, tries, worker that was lost with it, result's length, start and end, ms that the result
---    lives, last heartbeat of the record's worker}
+--    lives, last heartbeat of the record's worker, result's start again if what was returned is asked for}
 -- For a status instead, if they tell it: {"ended", state}, {"waiting", score, time in ms} or
 -- {"unknown"}.
 
@@ -25,6 +25,7 @@ if place then
   for queue in string.gmatch(string.sub(ARGV[2], place), '\255([^\255]*)') do queues[#queues + 1] = queue end
 end
 local with_fields, for_status = string.find(words, 'fields', 1, true), string.find(words, 'status', 1, true)
+local with_returned = string.find(words, 'returned', 1, true)
 local head = string.find(words, 'whole', 1, true) and 1048576 or string.find(words, 'short', 1, true) and 1024 or 65536
 local first_bytes = for_status and 1 or head
 -- calls and bytes that are left until Redis has been held up for long enough
@@ -60,8 +61,12 @@ for i = 3, #ARGV do
           -- no text in a record can contain this: quotes in there are escaped
           row = {'ended', string.match(raw, '"' .. F.state .. '":"(%a+)"') or S.complete}
         else
-          row = {'ended', raw, false}
+          row = {'ended', raw, false, false}
           bytes = bytes - #raw
+          if with_returned and result ~= '' and not string.find(raw, '"' .. F.state .. '":', 1, true) then
+            if #result == 256 then result = redis.pcall('GETRANGE', K.arq_result .. id, 0, head - 1) end
+            row[4], bytes = result, bytes - #result
+          end
         end
         if with_fields then
           row[3] = redis.pcall('HGETALL', K.data .. id)
@@ -152,11 +157,12 @@ local function row_of(id)
     end
   end
   local job, job_head, job_tail = payload_of(id, record)
-  local result, result_head, result_tail, result_left = 0, '', '', -2
+  local result, result_head, result_tail, result_left, returned = 0, '', '', -2, false
   -- arq takes an empty payload for a missing one
   if job == 0 and not queue then
     result, result_head, result_tail = value_of(K.arq_result .. id, head)
     result_left = read('PTTL', K.arq_result .. id) or -2
+    returned = with_returned and result > 0 and result_head or false
     local run = record and has_ended(record) and number(record[F.enqueued_ms]) or 0
     if run > 0 and string.find(string.sub(result_head, 1, 256), enqueue_time_bytes(run), 1, true) then
       result, result_head, result_tail = 0, '', ''
@@ -169,7 +175,7 @@ local function row_of(id)
   bytes, calls = bytes - #(raw or ''), calls - 12 - #queues
   return {
     'open', raw, with_fields and record and fields_of(id) or false, job, job_head, job_tail, queue, score,
-    key_left, tries, lost, result, result_head, result_tail, result_left, beat,
+    key_left, tries, lost, result, result_head, result_tail, result_left, beat, returned,
   }
 end
 

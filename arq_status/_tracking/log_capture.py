@@ -1,0 +1,65 @@
+"""``record_logs``: what jobs log with `logging` goes into their logs as well."""
+
+import logging
+from threading import Lock
+
+from arq_status._model.history import level_name
+from arq_status._tracking.attempt import Attempt
+from arq_status._tracking.tracker import JobTracker, job_var
+
+#: Loggers whose lines tell what arq and this package do, not what a job does.
+_LEFT_OUT = ("arq", "arq_status")
+
+
+class _JobLogHandler(logging.Handler):
+    """Adds what is logged in a job's tasks and threads to its log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(logging.Formatter())
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Add a line; without the lock that handlers of streams need."""
+        tracker = job_var.get(None)
+        if isinstance(tracker, JobTracker):
+            attempt = tracker._attempt
+            if attempt.log_level is not None and record.levelno >= attempt.log_level:
+                self._add(attempt, record)
+        return True
+
+    def _add(self, attempt: Attempt, record: logging.LogRecord) -> None:
+        if attempt.closed or record.name.partition(".")[0] in _LEFT_OUT:
+            return
+        try:
+            has_more = record.exc_info or record.exc_text or record.stack_info
+            message = self.format(record) if has_more else record.getMessage()
+        except Exception:
+            # other handlers complain of it
+            message = str(record.msg)
+        attempt.add_line(message, level_name(record.levelno), record.name)
+
+
+_handler = _JobLogHandler()
+_lock = Lock()
+#: the workers of this process that need it
+_workers: set[str] = set()
+
+
+def capture_logs(worker: str) -> None:
+    """Have the lines of the root logger captured, for as long as a worker needs them.
+
+    Called for each job: a configuration of `logging` takes the handlers of others away.
+    """
+    if worker not in _workers or _handler not in logging.root.handlers:
+        with _lock:
+            _workers.add(worker)
+            logging.root.addHandler(_handler)
+
+
+def stop_capturing_logs(worker: str) -> None:
+    """Leave the root logger as it was, unless another worker needs the lines."""
+    if worker in _workers:
+        with _lock:
+            _workers.discard(worker)
+            if not _workers:
+                logging.root.removeHandler(_handler)
