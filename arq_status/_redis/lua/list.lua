@@ -11,8 +11,7 @@ local offset, count, wanted = tonumber(ARGV[1]), tonumber(ARGV[2]), ' ' .. ARGV[
 local queues, now = queues_from(5), now_ms()
 local HUGE, LAST = math.huge, 1e15
 
--- Ids that are in a queue while the record of an ended run of theirs lives are in both. Looking for
--- them takes time for every member of the shorter one, so that only so many are looked at.
+-- Looks at single jobs that are left, so that Redis is held up for a few ms.
 local looks = 2000
 
 local counts, sources, live_indexes, orphans = {}, {}, {}, {}
@@ -30,6 +29,28 @@ local function add_source(status, key, low, high, minus)
   counts[status] = (counts[status] or 0) + source.size
   if source.size > 0 then sources[#sources + 1] = source end
   return source
+end
+
+local function move_count(from, to)
+  counts[from], counts[to] = counts[from] - 1, (counts[to] or 0) + 1
+end
+
+-- Leave a member of a source out.
+local function leave_out(source, id)
+  local rank = source and read('ZREVRANK', source.key, id)
+  source.left = source.left or {}
+  if not rank or rank < source.base or source.left[id] or source.size == 0 then return end
+  source.left[id] = true
+  table.insert(source.left, {tonumber(read('ZSCORE', source.key, id)), rank - source.base})
+  source.size, counts[source.status] = source.size - 1, counts[source.status] - 1
+end
+
+-- Whether a job whose end is recorded is still with arq, or its next run has begun.
+local function is_ending(id)
+  if redis.call('EXISTS', K.arq_in_progress .. id) == 0 then return false end
+  local record = stored_record(id)
+  return record and payload_is_of(id, number(record[F.enqueued_ms])) ~= false
+    or redis.call('EXISTS', K.arq_retry .. id) == 1
 end
 
 local function find_orphans(index)
@@ -64,13 +85,13 @@ for i = 1, #workers, 2 do
   end
 end
 
-local busy = {}
+local busy, waiting_in = {}, {}
 for _, queue in ipairs(queues) do
   local retrying, interrupted = K.retrying .. queue, K.interrupted .. queue
   local waiting, recorded = K.waiting .. queue, K.recorded .. queue
   if redis.call('EXISTS', queue, retrying, interrupted, waiting) > 0 then
     busy[#busy + 1] = queue
-    add_source('queued', queue, -HUGE, now, recorded)
+    waiting_in[queue] = add_source('queued', queue, -HUGE, now, recorded)
     add_source('deferred', queue, now, HUGE, recorded)
     add_source(S.retrying, retrying, -HUGE, HUGE)
     add_source(S.interrupted, interrupted, -HUGE, HUGE)
@@ -78,33 +99,35 @@ for _, queue in ipairs(queues) do
   end
 end
 
+-- An id may be in a queue while the record of an ended run lives. Looking for such ids takes time for
+-- every member of the shorter of both, so that where both are long it is not done.
 local is_end = {[S.complete] = true, [S.failed] = true, [S.stopped] = true, [S.interrupted] = true}
 for _, name in ipairs(read('SMEMBERS', K.ended_sets) or {}) do
   local state, expires = string.match(name, '^(%a+):(%d+)$')
   if is_end[state or ''] and #expires < 15 then
     local source = add_source(state, K.ended .. name, now - expires, HUGE)
-    source.again = {}
     for _, queue in ipairs(busy) do
       local shorter = math.min(source.gross, read('ZCARD', queue) or 0)
       if shorter > 0 and shorter <= looks then
         looks = looks - shorter
         for _, id in ipairs(read('ZINTER', 2, queue, source.key) or {}) do
-          local score = tonumber(read('ZSCORE', source.key, id))
-          if score > source.low and not source.again[id] then
-            source.again[id] = true
-            table.insert(source.again, {score, read('ZREVRANK', source.key, id) - source.base})
+          if tonumber(read('ZSCORE', source.key, id)) > source.low then
+            if is_ending(id) then
+              leave_out(waiting_in[queue], id)
+              -- arq decides, but its worker may have died
+              local is_new = tonumber(read('ZSCORE', source.key, id)) > alive_since
+              move_count(state, is_new and S.working or S.interrupted)
+            else
+              leave_out(source, id)
+            end
           end
         end
       end
     end
-    if #source.again > 0 then
-      table.sort(source.again, function(a, b) return a[2] < b[2] end)
-      local left = math.max(0, source.size - #source.again)
-      counts[state] = counts[state] - source.size + left
-      source.size = left
-      if left == 0 then table.remove(sources) end
-    end
   end
+end
+for _, source in ipairs(sources) do
+  if source.left then table.sort(source.left, function(a, b) return a[2] < b[2] end) end
 end
 
 -- What is wanted, in two segments: those that come newest first, and deferred ones.
@@ -143,8 +166,8 @@ local function count_before(source, place)
   end
   local before = read('ZCOUNT', source.key, from, to) or 0
   if source.minus then before = before - (read('ZCOUNT', source.minus, from, to) or 0) end
-  if source.again then
-    before = before - first_of(source.again, function(again) return again[1] <= -place end)
+  if source.left then
+    before = before - first_of(source.left, function(left) return left[1] <= -place end)
   end
   return math.max(0, before)
 end
@@ -196,11 +219,10 @@ end
 -- How many of the first `rank` members of a source's stretch do not count.
 local function left_out(source, rank)
   if rank == 0 then return 0 end
-  if source.again then
-    return first_of(source.again, function(again) return again[2] >= rank end)
-  end
+  local left = source.left and first_of(source.left, function(it) return it[2] >= rank end) or 0
+  if not source.minus then return left end
   local last = range(source, source.key, source.base + rank - 1, source.base + rank - 1, true)
-  if not last[1] then return 0 end
+  if not last[1] then return left end
   local score, from, to = last[2]
   local low = source.low == -HUGE and '-inf' or '(' .. integer(source.low)
   local high = source.high == HUGE and '+inf' or integer(source.high)
@@ -218,12 +240,12 @@ local function left_out(source, rank)
     if source.rising then comes_later = id > last[1] else comes_later = id < last[1] end
     if comes_later then b = middle else a = middle + 1 end
   end
-  return found + a
+  return left + found + a
 end
 
 -- The rank in a source's stretch behind so many jobs that count.
 local function rank_of(source, position)
-  if position == 0 or not source.minus and not source.again then return position end
+  if position == 0 or not source.minus and not source.left then return position end
   local low, high = position, source.gross
   while low < high do
     local middle = math.floor((low + high) / 2)
@@ -243,7 +265,7 @@ local function collect(source, number, from, to, list)
     for i = 1, #found, 2 do ids[#ids + 1] = found[i] end
     local outside = source.minus and read('ZMSCORE', source.minus, unpack(ids)) or {}
     for i, id in ipairs(ids) do
-      if kept < needed and not outside[i] and not (source.again and source.again[id]) then
+      if kept < needed and not outside[i] and not (source.left and source.left[id]) then
         kept = kept + 1
         list[#list + 1] = {math.floor(place_of(source, found[2 * i])), number, #list, id}
       end
