@@ -398,9 +398,11 @@ class Races(RuleBasedStateMachine):
         record = self.record
         assert self.current
         if record and self.is_of_current_try(record) and record.state is State.WORKING:
+            forced = force or self.do(self.store.stops()) == {JOB: f"{self.run}!"}
             assert self.do(self.client.stop(JOB, force=force))
             stops = self.do(self.store.stops())
-            assert stops == {JOB: f"{self.run}!" if force else str(self.run)}
+            # a stop that is to be forced stays so
+            assert stops == {JOB: f"{self.run}!" if forced else str(self.run)}
 
     def is_of_current_try(self, record: StoredRecord) -> bool:
         """Whether the record tells of the try that holds the key."""

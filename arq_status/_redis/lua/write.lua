@@ -43,8 +43,12 @@ local function is_newer(id, old, new, kind)
   if old[F.state] == S.waiting then return not was_retried or kind == 'first' and same_due end
   if try < old_try then return false end
   if try > old_try then
+    if not was_retried then return true end
     -- arq counts the tries anew after `retry`: this one may be from before it
-    local begun = was_retried and tonumber(read('GET', K.arq_retry .. id) or nil)
+    local began, begun = new[F.started] or new[F.ended], tonumber(read('GET', K.arq_retry .. id) or nil)
+    if ended and old[F.state] ~= S.interrupted and began and new[F.enqueued_ms] + began < last_time(old) then
+      return false
+    end
     return not begun or begun >= try
   end
   if ended then
