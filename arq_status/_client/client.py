@@ -144,7 +144,13 @@ class StatusClient(FieldQueries):
 
         The newest 1,000 lines are kept, up to 256 KiB.
         """
-        return await history.logs(await self._connections.open(), job_id) if _is_id(job_id) else []
+        return await self._logs_after(job_id, 0)
+
+    async def _logs_after(self, job_id: str, number: int) -> list[LogLine]:
+        """Return the lines of the log that come after one."""
+        if not _is_id(job_id):
+            return []
+        return await history.logs(await self._connections.open(), job_id, number)
 
     async def watch(self, job_id: str, heartbeat: float | None = None) -> AsyncGenerator[JobRecord]:
         """Yield the record of the job now, at every change, and at last as it ended.

@@ -27,10 +27,10 @@ async def tries(store: Store, job_id: str) -> list[Try]:
     return [] if record is None else build_tries(facts, record, await store.tries(job_id))
 
 
-async def logs(store: Store, job_id: str) -> list[LogLine]:
-    """Return the log of a job, oldest line first; nothing of an unknown job's."""
+async def logs(store: Store, job_id: str, after: int = 0) -> list[LogLine]:
+    """Return the log of a job after a line, oldest line first; nothing of an unknown job's."""
     [(facts, _)] = await store.facts([job_id])
-    return [] if build_record(facts) is None else await store.logs(job_id)
+    return [] if build_record(facts) is None else await store.logs(job_id, after)
 
 
 def build_tries(facts: Facts, record: JobRecord, kept: Sequence[KeptTry]) -> list[Try]:

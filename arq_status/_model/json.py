@@ -2,11 +2,12 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 
+from arq_status._model.history import LogLine, Try
 from arq_status._model.snapshot import JobRecord, Page
 from arq_status._model.status import Status
 
@@ -22,6 +23,26 @@ def job_object(record: JobRecord) -> dict[str, Any]:
     """Return the fields of a job; times as ISO 8601, durations in seconds."""
     job = {name: getattr(record, name) for name in _NAMES}
     return job | {"data": standard(record.data)}
+
+
+def job_with_history(
+    record: JobRecord, tries: Sequence[Try], logs: Sequence[LogLine]
+) -> dict[str, Any]:
+    """Return the fields of a job with its tries and its log."""
+    return job_object(record) | {
+        "tries": [try_object(it) for it in tries],
+        "logs": [line_object(line) for line in logs],
+    }
+
+
+def try_object(it: Try) -> dict[str, Any]:
+    """Return the fields of a try."""
+    return {name: getattr(it, name) for name in Try.__dataclass_fields__}
+
+
+def line_object(line: LogLine) -> dict[str, Any]:
+    """Return the fields of a log line."""
+    return {name: getattr(line, name) for name in LogLine.__dataclass_fields__}
 
 
 def list_object(page: Page, counts: Mapping[Status, int]) -> dict[str, Any]:

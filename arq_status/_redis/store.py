@@ -97,9 +97,12 @@ class Store:
 
     async def logs(self, job_id: str, after: int = 0) -> list[LogLine]:
         """Return the lines of a job's log whose numbers are above ``after``, oldest first."""
-        return [
-            it for it in decode_lines(await self._list(keys.LOGS + job_id, 0)) if it.number > after
-        ]
+        key = keys.LOGS + job_id
+        if not after:
+            return decode_lines(await self._list(key, 0))
+        last = decode_lines(await self._list(key, -1))
+        new = last[0].number - after if last else 0
+        return decode_lines(await self._list(key, -new)) if new > 0 else []
 
     async def _list(self, key: str, start: int) -> list[bytes]:
         found: list[bytes] = await self.redis.execute_command(

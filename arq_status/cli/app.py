@@ -10,6 +10,7 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from arq_status.cli.actions import ACTIONS, act
 from arq_status.cli.context import NOT_A_DSN, Context, Exit, shown_dsn
 from arq_status.cli.doctor.report import doctor
+from arq_status.cli.logs import logs
 from arq_status.cli.output import Output, OutputError, report_error
 from arq_status.cli.parser import parse
 from arq_status.cli.queries import counts, list_jobs, show
@@ -19,6 +20,7 @@ from arq_status.cli.watch import watch
 _COMMANDS: dict[str, Callable[[Context], Awaitable[Exit]]] = {
     "list": list_jobs,
     "show": show,
+    "logs": logs,
     "watch": watch,
     "counts": counts,
     "doctor": doctor,

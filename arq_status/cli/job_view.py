@@ -44,6 +44,7 @@ def _facts(record: JobRecord, now: datetime) -> dict[str, RenderableType | None]
         "progress": None if record.started_at is None else _progress_line(record),
         "message": text(record.message),
         "error": None if record.error is None else escaped(record.error, "red", multiline=True),
+        "returned": text(record.returned),
         "queue": text(record.queue),
         "try": None if record.job_try is None else Text(str(record.job_try)),
         "worker": text(record.worker),

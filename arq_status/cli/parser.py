@@ -129,6 +129,10 @@ def _add_queries(commands: Commands) -> None:
     show = _add_command(commands, "show", "show all that is known about a job")
     show.add_argument("job_id", metavar="ID", help="arq's id of the job")
 
+    logs = _add_command(commands, "logs", "show what a job has logged")
+    logs.add_argument("job_id", metavar="ID", help="arq's id of the job")
+    logs.add_argument("--follow", action="store_true", help="go on until the job has ended")
+
     watch = _add_command(commands, "watch", "follow jobs until they end")
     _add_job_ids(watch)
     watch.add_argument(

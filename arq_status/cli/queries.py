@@ -1,10 +1,17 @@
 """``list``, ``show`` and ``counts``."""
 
-from arq_status._model.json import counts_object, job_object, list_object
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+
+from arq_status._model.json import counts_object, job_with_history, list_object
 from arq_status._model.query import Query, as_statuses
 from arq_status.cli.context import Context, Exit
+from arq_status.cli.history_view import line_view, tries_view
 from arq_status.cli.job_view import job_view
 from arq_status.cli.list_view import counts_view, list_view
+
+#: Lines of the log that `show` prints, the last ones; `logs` prints all.
+_SHOWN_LINES = 10
 
 
 async def list_jobs(context: Context) -> Exit:
@@ -33,7 +40,14 @@ async def show(context: Context) -> Exit:
     record = await context.client.job(job_id)
     if record is None:
         return context.fail_unknown(job_id)
-    context.print_result(job_view(record), job_object(record))
+    tries, logs = await context.client.tries(job_id), await context.client.logs(job_id)
+    view: list[RenderableType] = [job_view(record)]
+    if tries and (len(tries) > 1 or tries[-1].traceback):
+        view.append(tries_view(tries))
+    if logs:
+        last = [line_view(line) for line in logs[-_SHOWN_LINES:]]
+        view.append(Padding(Group(*last), (1, 0, 0, 2)))
+    context.print_result(Group(*view), job_with_history(record, tries, logs))
     return Exit.OK
 
 
