@@ -673,3 +673,70 @@ async def test_the_commands_of_the_documentation(
 async def put_cancelled_job(pool: ArqRedis, job_id: str) -> None:
     await put_job(pool, job_id)
     assert await StatusClient(pool).cancel(job_id)
+
+
+async def stumble(ctx: JobContext) -> str:
+    """A job that fails, retries and logs."""
+    await ctx["status"].log(f"try {ctx['job_try']} begins")
+    await ctx["status"].log("[bold]odd\x1b[0m", level="warning")
+    if ctx["job_try"] == 1:
+        raise Retry from ConnectionError("no answer")
+    raise ValueError("no vino")
+
+
+async def test_show_tells_why(
+    command: Command, pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """Each try with its reason, the last traceback, and the end of the log."""
+    await start_worker(track_status({"functions": [stumble]}))
+    await pool.enqueue_job("stumble", _job_id="job")
+    await ended(client, "job")
+    answer = await command("show", "job")
+    text = answer.out
+    assert re.search(r"try 1 .*retrying +ConnectionError: no answer", text)
+    assert re.search(r"try 2 .*failed +ValueError: no vino", text)
+    assert "raise ValueError(" in text
+    assert text.index("Traceback (most recent call last):") < text.index("try 1 begins")
+    assert "\x1b" not in text
+    narrow = await command("show", "job", width=40)
+    assert max(cell_len(line) for line in narrow.out.splitlines()) <= 40
+    found = (await command("show", "job", "--json")).json
+    assert [it["status"] for it in found["tries"]] == ["retrying", "failed"]
+    assert [it["number"] for it in found["logs"]] == [1, 2, 3, 4]
+    await client.retry("job")
+    await until(lambda: _has_runs(client))
+    assert "run 2, try 1" in (await command("show", "job")).out
+
+
+async def _has_runs(client: StatusClient) -> bool:
+    return any(it.run == 2 for it in await client.tries("job"))
+
+
+async def test_logs(command: Command, pool: ArqRedis, client: StatusClient) -> None:
+    """All lines, with levels; of an unknown job a sentence."""
+    await write_end(pool, "silent")
+    assert (await command("logs", "silent")).out == ""
+    answer = await command("logs", "none")
+    assert answer.code == 1
+    assert "no job 'none' is known" in answer.err
+
+
+async def test_logs_are_followed_to_the_end(
+    command: Command, pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """Each line once, as it comes, and the command ends with the job."""
+
+    async def talk(ctx: JobContext) -> None:
+        for number in range(30):
+            await ctx["status"].log(f"line {number}")
+            await asyncio.sleep(0.02)
+
+    await pool.enqueue_job("talk", _job_id="job")
+    following = asyncio.create_task(command("logs", "job", "--follow", "--json"))
+    await start_worker(track_status({"functions": [func(talk, name="talk")]}))
+    answer = await following
+    assert answer.code == 0
+    messages = [json.loads(line)["message"] for line in answer.out.splitlines()]
+    assert messages == [f"line {number}" for number in range(30)]
+    plain = await command("logs", "job")
+    assert plain.lines[0].endswith("info      line 0")
