@@ -83,6 +83,14 @@ def story(
 
 
 @pytest.mark.parametrize("page", sorted(PAGES.keys() - {"README.md", "docs/testing.md"}))
+async def test_what_happened(story: Story, client: StatusClient) -> None:
+    """The page's job retries, logs and returns as it says."""
+    names = await story("docs/happened.md")
+    job_id = names["job"].job_id
+    assert [it.status for it in await client.tries(job_id)] == [Status.RETRYING, Status.COMPLETE]
+    assert [it.message for it in await client.logs(job_id)] == ["Row 7 has no name"] * 2
+
+
 async def test_a_page_runs_from_top_to_bottom(page: str, story: Story) -> None:
     """Nothing that a page shows raises, and what it asserts is true."""
     await story(page)
