@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from arq_status._client.client import StatusClient
-from arq_status._model.json import job_object
+from arq_status._model.json import job_with_history
 from arq_status.web.actions import ACTIONS
 from arq_status.web.broadcast import Broadcasts
 from arq_status.web.dashboard import TIMEOUT, Dashboard, json_response, media_type
@@ -41,10 +41,11 @@ class JobView:
             return await self._stream(request, client, job_id)
         async with asyncio.timeout(TIMEOUT):
             record = await client.job(job_id)
-        if record is None:
-            raise HTTPException(404, _UNKNOWN)
+            if record is None:
+                raise HTTPException(404, _UNKNOWN)
+            tries, lines = await asyncio.gather(client.tries(job_id), client.logs(job_id))
         if media_type(request) is MediaType.JSON:
-            return json_response(job_object(record))
+            return json_response(job_with_history(record, tries, lines))
         view = await self._dashboard.view(request, job_id)
         return self._dashboard.page(
             request,
@@ -52,8 +53,8 @@ class JobView:
             view=view,
             section="Jobs",
             job=record,
-            tries=(),
-            lines=(),
+            tries=tries,
+            lines=lines,
             job_parts=[*JOB_PARTS],
         )
 

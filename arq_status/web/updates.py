@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from arq_status._client.client import StatusClient
 from arq_status._model.history import LogLine, Try
-from arq_status._model.json import counts_object, encode, job_object
+from arq_status._model.json import counts_object, encode, job_object, line_object, try_object
 from arq_status._model.query import Query
 from arq_status._model.snapshot import JobRecord, Page, without_durations
 from arq_status._model.status import Status
@@ -124,10 +124,6 @@ class Job(Snapshot):
         self._tries = tries
         self._lines = lines
 
-    @property
-    def _last_number(self) -> int:
-        return self._lines[-1].number if self._lines else 0
-
     def parts(self) -> Mapping[str, Part]:
         """Return the parts of its page."""
         return {
@@ -155,14 +151,27 @@ class Job(Snapshot):
 
     def _html(self, seen: Any, view: View) -> Iterator[bytes]:
         yield from super()._html(seen, view)
-        before = 0 if seen is None else seen._last_number
-        if before and (new := [line for line in self._lines if line.number > before]):
+        # those who saw none get the whole log as a part
+        if seen is not None and seen._lines and (new := self._lines_since(seen)):
             yield frame("lines", render_part("job_parts.html", "log_lines", new))
         yield from self._end()
 
     def _json(self, seen: Any) -> Iterator[bytes]:
+        if self._has_history and (seen is None or seen._tries != self._tries):
+            yield frame("tries", [try_object(it) for it in self._tries])
+        if new := self._lines_since(seen):
+            yield frame("log", [line_object(line) for line in new])
         yield frame("job", job_object(self._record))
         yield from self._end()
+
+    @property
+    def _has_history(self) -> bool:
+        """Return whether the tries tell more than the record."""
+        return len(self._tries) > 1 or any(it.traceback for it in self._tries)
+
+    def _lines_since(self, seen: "Job | None") -> list[LogLine]:
+        last = seen._lines[-1].number if seen is not None and seen._lines else 0
+        return [line for line in self._lines if line.number > last]
 
     def _end(self) -> Iterator[bytes]:
         if self._record.ended_at is not None:
@@ -252,10 +261,14 @@ class Listing(Snapshot):
 async def job_updates(client: StatusClient, job_id: str) -> AsyncGenerator[Job | Gone]:
     """Yield the job now and at every change, up to its end."""
     record, version = None, 0
+    tries: Sequence[Try] = ()
     async with aclosing(client.watch(job_id)) as records:
-        async for record in records:
+        async for latest in records:
+            if record is None or (latest.job_try, latest.status) != (record.job_try, record.status):
+                tries = await client.tries(job_id)
+            record = latest
             version += 1
-            yield Job(record, version)
+            yield Job(record, version, tries, await client.logs(job_id))
             await asyncio.sleep(PACE)
     if record is None or record.ended_at is None:
         yield Gone(version + 1)

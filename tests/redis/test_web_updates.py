@@ -1,14 +1,19 @@
 """The streams of our own pages: the parts that changed, rendered by the server."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
+import httpx
 import pytest
+from arq import Retry
 from arq.connections import ArqRedis
 from starlette.requests import Request
 
-from arq_status import StatusClient
+from arq_status import StatusClient, track_status
 from arq_status._model.record import State
 from arq_status.web import create_app
+from tests import jobs
+from tests.conftest import RunBurst, StartWorker
 from tests.records import put_job, write_end, write_running
 from tests.web import HOSTILE, next_event, serving, stream
 
@@ -88,3 +93,62 @@ async def test_parts_are_rendered_for_whom_they_are_sent(pool: ArqRedis) -> None
         stream(f"{url}/statuses?parts=1") as events,
     ):
         assert 'href="/tools/statuses/job"' in (await next_event(events, "parts"))["row:job"]
+
+
+async def work(ctx: dict[str, Any]) -> str:
+    """A job that logs, is tried again, and fails in the end."""
+    await ctx["status"].log(f"Try {ctx['job_try']}", level="warning")
+    await ctx["status"].flush()
+    if ctx["job_try"] == 1:
+        raise Retry(defer=0.2) from ConnectionError("no answer")
+    raise ValueError("no rows")
+
+
+async def test_tries_and_log_of_a_job(
+    url: str, pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """In its JSON, in its stream as they come, and on its page."""
+    await pool.enqueue_job("work", _job_id="job")
+    async with (
+        stream(f"{url}/statuses/job") as events,
+        stream(f"{url}/statuses/job?parts=1") as parts,
+    ):
+        await next_event(events, "job", status="queued")
+        await next_event(parts, "parts")
+        await start_worker(track_status({"functions": [work]}))
+        found = [(name, data) async for name, data in events]
+        shown = [(name, data) async for name, data in parts]
+    lines = [line["message"] for name, data in found if name == "log" for line in data]
+    assert lines == ["Try 1", "Try 2"]
+    tries = [data for name, data in found if name == "tries"][-1]
+    assert [it["status"] for it in tries] == ["retrying", "failed"]
+    assert "ValueError: no rows" in tries[-1]["traceback"]
+    assert found[-1] == ("end", {})
+    assert [name for name, _ in shown if name == "lines"] == ["lines"]
+    assert "Try 2" in dict(shown)["lines"]
+    async with httpx.AsyncClient(base_url=url) as page:
+        job = (await page.get("/statuses/job", headers={"Accept": "application/json"})).json()
+        assert [line["message"] for line in job["logs"]] == ["Try 1", "Try 2"]
+        assert job["logs"][0]["level"] == "warning"
+        assert job["tries"] == tries
+        assert job["returned"] is None
+        html = (await page.get("/statuses/job")).text
+        for text in (
+            "Try 1 retrying",
+            "ConnectionError: no answer",
+            "Try 2 failed",
+            "raise ValueError",
+        ):
+            assert text in html
+
+
+async def test_what_a_job_returned(url: str, pool: ArqRedis, run_burst: RunBurst) -> None:
+    """On its page and in its JSON, but in no list."""
+    await pool.enqueue_job("add", 1, 2, _job_id="job")
+    await run_burst(track_status({"functions": [jobs.add]}))
+    async with httpx.AsyncClient(base_url=url, headers={"Accept": "application/json"}) as page:
+        assert (await page.get("/statuses/job")).json()["returned"] == "3"
+        [item] = (await page.get("/statuses")).json()["items"]
+        assert (item["returned"], item["data"]) == (None, {})
+        html = (await page.get("/statuses/job", headers={"Accept": "text/html"})).text
+        assert "Result" in html
