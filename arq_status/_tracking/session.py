@@ -9,11 +9,13 @@ import socket
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 from arq.worker import Worker
 
 from arq_status._arq.worker import ArqWorker, running_job
+from arq_status._model.durations import duration
 from arq_status._model.text import clean
 from arq_status._tracking.attempt import Attempt
 from arq_status._tracking.attempts import Attempts
@@ -136,6 +138,7 @@ class Session(HookOwner):
                 " first jobs may have had no tracker",
                 self.name,
             )
+        self._log_start()
         await self._uplink.open()
 
     async def drain(self) -> None:
@@ -225,6 +228,20 @@ class Session(HookOwner):
         hook = self.given[name]
         if hook is not None:
             await hook(ctx)
+
+    def _log_start(self) -> None:
+        functions, default = self._arq.functions, self._options.other
+        logger.info(
+            "arq-status %s tracks %d of %d functions of the queue %s as worker %s;"
+            " ended jobs are shown for %s, failed ones for %s",
+            version("arq-status"),
+            sum(self._options.of(name).track for name in functions),
+            len(functions),
+            self.worker.queue,
+            self.name,
+            duration(default.expires / 1000),
+            duration(default.expires_failed / 1000),
+        )
 
     def _attempt_of(self, job_id: str) -> Attempt | None:
         """Return the attempt that runs here; by its id where only its function knows it."""

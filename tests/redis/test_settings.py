@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -612,3 +613,19 @@ async def test_jobs_of_functions_that_no_worker_knows_expire_as_others(
 
 
 async def _nothing(ctx: dict[str, Any]) -> None: ...
+
+
+async def test_what_a_worker_logs_when_it_starts(
+    client: StatusClient, start_worker: StartWorker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line: the version, what it tracks, and how long jobs are shown."""
+    caplog.set_level("INFO", "arq_status")
+    functions = [work, status_options(track=False)(func(rest, name="rest"))]
+    settings = track_status(expires=3600)({"functions": functions})
+    await start_worker(settings, queue_name="fast")
+    [line] = [it.getMessage() for it in caplog.records if it.name == "arq_status"]
+    assert re.fullmatch(
+        r"arq-status [\d.]+\S* tracks 1 of 2 functions of the queue fast as worker \S+;"
+        r" ended jobs are shown for 1 h, failed ones for 1 d",
+        line,
+    )
