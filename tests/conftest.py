@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from time import monotonic
@@ -190,6 +191,18 @@ async def stop_worker(worker: Worker, task: "asyncio.Task[None]") -> None:
         await asyncio.wait(worker.tasks.values())
         worker.tasks.clear()
     await worker.close()
+
+
+def end_loop(loop: asyncio.AbstractEventLoop, worker: Worker) -> None:
+    """End a worker whose event loop was stopped on the way, and that loop."""
+    assert worker.main_task is not None
+    ended = False
+    while not ended:
+        # what a job raised goes through each task that waits for it, and out of the loop
+        with suppress(SystemExit):
+            loop.run_until_complete(stop_worker(worker, worker.main_task))
+            ended = True
+    loop.close()
 
 
 async def until(condition: Callable[[], Any], seconds: float = 10) -> Any:

@@ -39,6 +39,8 @@ _LOOK_INTERVAL = 0.1
 _STOP_INTERVAL = 0.4
 #: Seconds without a turn after which an event loop counts as blocked.
 _BLOCKED_AFTER = 0.25
+#: Seconds after which an event loop that does not run counts as ended.
+_LOST_AFTER = 5.0
 #: Seconds that the end of the process waits for the thread at most.
 _EXIT_TIMEOUT = 3.0
 #: Seconds between sweeps of what has expired and what dead workers left behind.
@@ -81,9 +83,15 @@ class Heartbeat:
         self._ended = asyncio.Event()
         #: it is to end; the event loop has ended without asking for it
         self._stopping = self._abandoned = False
+        self._stopped_since: float | None = None
         self._wake: Callable[[], object] = _nothing
         self._thread = threading.Thread(target=self._run, name="arq-status heartbeat", daemon=True)
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def lost(self) -> bool:
+        """Whether it has ended because the worker's event loop had."""
+        return self._abandoned
 
     def start(self) -> None:
         """Start the thread."""
@@ -112,7 +120,6 @@ class Heartbeat:
         else:
             await self._ended.wait()
             self._thread.join()
-            atexit.unregister(self._stop_at_exit)
 
     def _stop_at_exit(self) -> None:
         self._abandoned = self._stopping = True
@@ -123,6 +130,7 @@ class Heartbeat:
         try:
             asyncio.run(self._beat_until_stopped())
         finally:
+            atexit.unregister(self._stop_at_exit)
             self._ask(self._ended.set)
 
     async def _beat_until_stopped(self) -> None:
@@ -133,8 +141,7 @@ class Heartbeat:
         # not at once: workers that start together need not all do it
         sweep_due = monotonic() + _SWEEP_INTERVAL * random()  # noqa: S311
         try:
-            # an event loop that was closed on the way takes no callbacks any more
-            while not self._stopping and not self._home.is_closed():
+            while not self._stopping and not self._has_lost_home():
                 now = monotonic()
                 self._ask(self._hear)
                 if now >= beat_due:
@@ -152,7 +159,7 @@ class Heartbeat:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK_INTERVAL):
                         await stop_asked.wait()
-            if self._abandoned or self._home.is_closed():
+            if self._abandoned:
                 await self._try(self._send_rest(store))
             await self._try(self._leave(store))
         finally:
@@ -163,6 +170,19 @@ class Heartbeat:
         loop, stop_asked = asyncio.get_running_loop(), asyncio.Event()
         self._wake = lambda: _call_soon(loop, stop_asked.set)
         return stop_asked
+
+    def _has_lost_home(self) -> bool:
+        """Return whether the worker's event loop has ended, as after ``SystemExit`` in a job."""
+        if self._home.is_running():
+            self._stopped_since = None
+        elif self._stopped_since is None:
+            # arq's worker runs it twice: for the jobs, and for its own end
+            self._stopped_since = monotonic()
+        stopped = self._stopped_since is not None and (
+            self._home.is_closed() or monotonic() - self._stopped_since > _LOST_AFTER
+        )
+        self._abandoned = self._abandoned or stopped
+        return stopped
 
     def _ask(self, callback: Callable[[], None]) -> None:
         _call_soon(self._home, callback)

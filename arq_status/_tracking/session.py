@@ -127,7 +127,8 @@ class Session(HookOwner):
     @property
     def has_ended(self) -> bool:
         """Whether the worker, if it runs again, needs another session."""
-        return self._closed or self._loop is not asyncio.get_running_loop()
+        other_loop = self._loop is not asyncio.get_running_loop()
+        return self._closed or other_loop or self._uplink.lost
 
     async def open(self) -> None:
         """Announce the worker, without waiting long for it."""

@@ -53,6 +53,11 @@ class Uplink:
         """Whether a write would go out at once, and not with the next tick's batch."""
         return self._writer.idle
 
+    @property
+    def lost(self) -> bool:
+        """Whether the worker was deregistered because its event loop did not run."""
+        return self._heartbeat.lost
+
     async def open(self) -> None:
         """Announce the worker."""
         self._heartbeat.start()

@@ -16,7 +16,7 @@ from arq.worker import Worker
 from redis.asyncio import Redis
 
 from arq_status import JobTracker, Status, StatusClient, status_options, track_status
-from tests.conftest import RunBurst, RunJob, StartWorker, ended, until
+from tests.conftest import RunBurst, RunJob, StartWorker, end_loop, ended, until
 from tests.records import own_keys, write_record
 
 Context = dict[str, Any]
@@ -531,12 +531,18 @@ async def test_a_job_that_ends_its_worker(
         {"functions": [func(leave, name="leave")], "redis_settings": redis_settings}
     )
 
+    stopped: list[tuple[asyncio.AbstractEventLoop, Worker]] = []
+
     def work() -> object:
-        asyncio.set_event_loop(asyncio.new_event_loop())
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        worker = Worker(**settings, handle_signals=False)
         try:
-            Worker(**settings, handle_signals=False).run()
+            worker.run()
         except SystemExit as error:
             return error.code
+        finally:
+            stopped.append((loop, worker))
         return None
 
     await pool.enqueue_job("leave", _job_id="job")
@@ -548,6 +554,7 @@ async def test_a_job_that_ends_its_worker(
     assert record is not None
     assert (record.status, record.error) == ("interrupted", "ended its worker with SystemExit: 3")
     assert (record.at, record.message) == (5, "Leaving")
+    await asyncio.to_thread(end_loop, *stopped[0])
 
 
 async def test_a_job_that_is_due_at_the_end_of_time(pool: ArqRedis, client: StatusClient) -> None:
