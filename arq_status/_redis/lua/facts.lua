@@ -21,13 +21,18 @@
 local words, place = ARGV[2], string.find(ARGV[2], '\255', 1, true)
 local queues = {}
 if place then
-  words = string.sub(ARGV[2], 1, place - 1)
-  for queue in string.gmatch(string.sub(ARGV[2], place), '\255([^\255]*)') do queues[#queues + 1] = queue end
+  local listed = string.sub(words, place + 1)
+  words = string.sub(words, 1, place - 1)
+  if string.find(listed, '\255', 1, true) then
+    for queue in string.gmatch(listed, '[^\255]+') do queues[#queues + 1] = queue end
+  else
+    queues[1] = listed
+  end
 end
-local with_fields, for_status = string.find(words, 'fields', 1, true), string.find(words, 'status', 1, true)
-local with_returned = string.find(words, 'returned', 1, true)
+local for_status = string.find(words, 'status', 1, true)
+local with_fields = not for_status and string.find(words, 'fields', 1, true)
+local with_returned = not for_status and string.find(words, 'returned', 1, true)
 local head = string.find(words, 'whole', 1, true) and 1048576 or string.find(words, 'short', 1, true) and 1024 or 65536
-local first_bytes = for_status and 1 or head
 -- calls and bytes that are left until Redis has been held up for long enough
 local calls, bytes = 8000, 1048576
 
@@ -38,7 +43,7 @@ for i = 3, #ARGV do
   local raw = both[1]
   known = (both[2] or '') == ARGV[1]
   if not known then last = #ARGV break end
-  local job = redis.pcall('GETRANGE', K.arq_job .. id, 0, first_bytes - 1)
+  local job = redis.pcall('GETRANGE', K.arq_job .. id, 0, for_status and 0 or head - 1)
   for q = 1, #queues do
     score = redis.pcall('ZSCORE', queues[q], id)
     if score then queue = queues[q] break end
