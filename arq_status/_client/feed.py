@@ -178,7 +178,7 @@ class Feed:
                 await asyncio.sleep(_LONGEST_DELAY / 4)
 
     async def _deliver(self, job_ids: list[str]) -> None:
-        for facts, fields in await self._store.facts(job_ids, with_data=True):
+        for facts, fields in await self._store.facts(job_ids, with_data=True, with_returned=True):
             job_id = facts.job_id
             record = build_record(facts, decode_data(fields))
             changed = job_id not in self._known or has_changed(self._known[job_id], record)

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from time import monotonic
+from types import TracebackType
 from typing import Any, Protocol
 
 from arq_status._arq.worker import ArqWorker
@@ -68,6 +69,7 @@ class Attempt:
     force_stopped = False
     #: what the job raised, or what arq will find wrong with what it returned
     raised: BaseException | None = None
+    raised_at: TracebackType | None = None
     #: whether it was cancelled from outside, by ``Job.abort``, by the worker's shutdown
     cancelled = False
     aborted = False

@@ -158,7 +158,7 @@ def _close(attempt: Attempt, outcome: Outcome, options: FunctionOptions) -> None
         # arq computes it in the same way, by this host's clock
         record.due = timestamp_ms() + attempt.raised.defer_score
     if attempt.raised is not None and outcome.state is not State.COMPLETE:
-        attempt.traceback = traceback_of(attempt.raised)
+        attempt.traceback = traceback_of(attempt.raised, attempt.raised_at)
     if outcome.final:
         record.worker = shown_worker(record.worker)
         record.expires = options.expires_after(record.state)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 from traceback import StackSummary, TracebackException
+from types import TracebackType
 
 import arq
 from arq.worker import Retry, RetryJob
@@ -14,11 +15,14 @@ from arq_status._model.text import clean
 _OURS = tuple(f"{path}/" for path in (Path(arq.__file__).parent, Path(__file__).parents[1]))
 
 
-def traceback_of(raised: BaseException) -> str | None:
-    """Return the traceback of what a job raised; ``None`` for a request that has no reason."""
+def traceback_of(raised: BaseException, since: TracebackType | None) -> str | None:
+    """Return what Python prints of what a job raised; ``None`` for a request without a reason.
+
+    ``since`` is its traceback from the job's own first frame on.
+    """
     if isinstance(raised, Retry | RetryJob | JobStopped) and reason_for(raised) is None:
         return None
-    return format_traceback(raised)
+    return format_traceback(raised, since)
 
 
 def reason_for(error: BaseException) -> BaseException | None:
@@ -31,14 +35,14 @@ def reason_for(error: BaseException) -> BaseException | None:
         return None
 
 
-def format_traceback(error: BaseException) -> str | None:
+def format_traceback(error: BaseException, since: TracebackType | None = None) -> str | None:
     """Return what Python prints of an exception, from the job's own first frame on.
 
     Causes, contexts, groups and notes are included. A text of more than 16 KiB is cut in the
     middle. ``None`` where it cannot be formatted.
     """
     try:
-        formatted = TracebackException.from_exception(error)
+        formatted = TracebackException(type(error), error, since or error.__traceback__)
         for it in _chain(formatted):
             it.stack = StackSummary.from_list(
                 [frame for frame in it.stack if not frame.filename.startswith(_OURS)]

@@ -83,14 +83,6 @@ def story(
 
 
 @pytest.mark.parametrize("page", sorted(PAGES.keys() - {"README.md", "docs/testing.md"}))
-async def test_what_happened(story: Story, client: StatusClient) -> None:
-    """The page's job retries, logs and returns as it says."""
-    names = await story("docs/happened.md")
-    job_id = names["job"].job_id
-    assert [it.status for it in await client.tries(job_id)] == [Status.RETRYING, Status.COMPLETE]
-    assert [it.message for it in await client.logs(job_id)] == ["Row 7 has no name"] * 2
-
-
 async def test_a_page_runs_from_top_to_bottom(page: str, story: Story) -> None:
     """Nothing that a page shows raises, and what it asserts is true."""
     await story(page)
@@ -514,3 +506,11 @@ def test_the_table_of_contents() -> None:
     """The README links every page, and is short."""
     assert [it for it in PAGES if it != "README.md" and f"({it})" not in PAGES["README.md"]] == []
     assert PAGES["README.md"].count("\n") <= 300
+
+
+async def test_what_happened(story: Story, client: StatusClient) -> None:
+    """The page's job retries, logs and returns as it says."""
+    names = await story("docs/happened.md")
+    job_id = names["job"].job_id
+    assert [it.status for it in await client.tries(job_id)] == [Status.RETRYING, Status.COMPLETE]
+    assert [it.message for it in await client.logs(job_id)] == ["Row 7 has no name"] * 2
