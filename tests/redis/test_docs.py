@@ -27,8 +27,10 @@ import arq_status
 from arq_status import (
     JobRecord,
     JobTracker,
+    LogLine,
     Status,
     StatusClient,
+    Try,
     testing,
     track_status,
     web,
@@ -86,6 +88,14 @@ def story(
 async def test_a_page_runs_from_top_to_bottom(page: str, story: Story) -> None:
     """Nothing that a page shows raises, and what it asserts is true."""
     await story(page)
+
+
+async def test_what_happened(story: Story, client: StatusClient) -> None:
+    """The page's job retries, logs and returns as it says."""
+    names = await story("docs/happened.md")
+    job_id = names["job"].job_id
+    assert [it.status for it in await client.tries(job_id)] == [Status.RETRYING, Status.COMPLETE]
+    assert [it.message for it in await client.logs(job_id)] == ["Row 7 has no name"] * 2
 
 
 @pytest.mark.parametrize("page", sorted(PAGES))
@@ -398,6 +408,8 @@ async def test_passwords_in_dsns(pool: ArqRedis, redis_settings: RedisSettings) 
         ("docs/dashboard.md", "Options", set(inspect.signature(create_app).parameters)),
         ("docs/progress-bar.md", "Tokens", set(inspect.signature(progress_token).parameters)),
         ("docs/progress-bar.md", "Tokens", set(inspect.signature(create_progress_app).parameters)),
+        ("docs/happened.md", "Tries", {it.name for it in fields(Try)}),
+        ("docs/happened.md", "Log", {it.name for it in fields(LogLine)}),
         ("docs/asking.md", "Lists", set(inspect.signature(StatusClient.list_jobs).parameters)),
         ("docs/asking.md", "Clients", set(inspect.signature(StatusClient).parameters)),
         ("docs/asking.md", "The record", {it.name for it in fields(JobRecord)}),
@@ -506,11 +518,3 @@ def test_the_table_of_contents() -> None:
     """The README links every page, and is short."""
     assert [it for it in PAGES if it != "README.md" and f"({it})" not in PAGES["README.md"]] == []
     assert PAGES["README.md"].count("\n") <= 300
-
-
-async def test_what_happened(story: Story, client: StatusClient) -> None:
-    """The page's job retries, logs and returns as it says."""
-    names = await story("docs/happened.md")
-    job_id = names["job"].job_id
-    assert [it.status for it in await client.tries(job_id)] == [Status.RETRYING, Status.COMPLETE]
-    assert [it.message for it in await client.logs(job_id)] == ["Row 7 has no name"] * 2
