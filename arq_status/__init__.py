@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from arq_status._client.client import StatusClient as StatusClient
+    from arq_status._client.functions import activity as activity
     from arq_status._client.functions import at as at
     from arq_status._client.functions import cancel as cancel
     from arq_status._client.functions import configure as configure
     from arq_status._client.functions import counts as counts
+    from arq_status._client.functions import crons as crons
     from arq_status._client.functions import delete as delete
     from arq_status._client.functions import elapsed as elapsed
     from arq_status._client.functions import ended_at as ended_at
     from arq_status._client.functions import enqueued_at as enqueued_at
     from arq_status._client.functions import eta as eta
+    from arq_status._client.functions import functions as functions
     from arq_status._client.functions import get as get
     from arq_status._client.functions import get_all as get_all
     from arq_status._client.functions import is_complete as is_complete
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from arq_status._client.functions import logs as logs
     from arq_status._client.functions import message as message
     from arq_status._client.functions import pct_complete as pct_complete
+    from arq_status._client.functions import queues as queues
     from arq_status._client.functions import retry as retry
     from arq_status._client.functions import started_at as started_at
     from arq_status._client.functions import status as status
@@ -46,9 +50,15 @@ if TYPE_CHECKING:
     from arq_status._client.functions import updated_at as updated_at
     from arq_status._client.functions import wait as wait
     from arq_status._client.functions import watch as watch
+    from arq_status._client.functions import workers as workers
     from arq_status._model.errors import JobStopped as JobStopped
     from arq_status._model.history import LogLine as LogLine
     from arq_status._model.history import Try as Try
+    from arq_status._model.insight import ActivityPoint as ActivityPoint
+    from arq_status._model.insight import CronRecord as CronRecord
+    from arq_status._model.insight import FunctionStats as FunctionStats
+    from arq_status._model.insight import QueueRecord as QueueRecord
+    from arq_status._model.insight import WorkerRecord as WorkerRecord
     from arq_status._model.options import status_options as status_options
     from arq_status._model.snapshot import JobRecord as JobRecord
     from arq_status._model.snapshot import Page as Page
@@ -62,14 +72,19 @@ else:
     #: Modules are imported when one of their names is first used: importing the package costs
     #: next to nothing, and a program that only queries never loads what a worker needs.
     _HOMES = {
+        "ActivityPoint": "_model.insight",
+        "CronRecord": "_model.insight",
+        "FunctionStats": "_model.insight",
         "JobRecord": "_model.snapshot",
         "JobStopped": "_model.errors",
         "JobTracker": "_tracking.tracker",
         "LogLine": "_model.history",
         "Page": "_model.snapshot",
+        "QueueRecord": "_model.insight",
         "Status": "_model.status",
         "StatusClient": "_client.client",
         "Try": "_model.history",
+        "WorkerRecord": "_model.insight",
         "current_tracker": "_tracking.tracker",
         "status_options": "_model.options",
         "track_status": "_tracking.settings",

@@ -16,7 +16,9 @@ from arq_status._redis.batch import Row
 from arq_status._redis.store import Store
 
 #: Ours that stays when no job is left: what workers announce of themselves.
-ANNOUNCED = ("workers", "functions", "functions:seen", "announced", "queues")
+ANNOUNCED = ("workers", "functions", "functions:seen", "announced", "queues", "counted", "crons")
+#: Ours that is about workers and functions, not jobs.
+NOT_OF_JOBS = ("worker:", "about:", "batch:", "minutes:", "hours:", "totals:")
 HOUR = 3_600_000
 
 
@@ -127,7 +129,7 @@ async def own_keys(redis: Redis) -> set[str]:
     """Our keys, without the prefix and without what workers announce."""
     keys = [key.decode() for key in await redis.keys("arqstatus:*")]
     names = {key.replace("arqstatus:1/", "job:").removeprefix("arqstatus:1:") for key in keys}
-    return {it for it in names if it not in ANNOUNCED and not it.startswith("worker:")}
+    return {it for it in names if it not in ANNOUNCED and not it.startswith(NOT_OF_JOBS)}
 
 
 def own_key(name: str) -> str:

@@ -2,11 +2,12 @@
 
 import asyncio
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from types import FrameType
 from typing import Any, NamedTuple
 
+from arq.cron import CronJob
 from arq.worker import Worker
 
 #: The first version of arq that was not tested.
@@ -101,6 +102,16 @@ class ArqWorker:
         self.in_progress_ms = int(worker.in_progress_timeout_s * 1000)
         #: the jobs that it has begun, and those that ended a moment ago
         self.tasks: Mapping[str, asyncio.Task[Any]] = worker.tasks
+
+    @property
+    def max_jobs(self) -> int:
+        """How many jobs it runs at a time."""
+        return self._worker.max_jobs
+
+    @property
+    def cron_jobs(self) -> Sequence[CronJob]:
+        """The jobs that it enqueues by a schedule."""
+        return self._worker.cron_jobs
 
     def is_shutting_down(self, job_id: str) -> bool:
         """Return whether the worker's end cancels the task in which arq runs a job's hooks."""

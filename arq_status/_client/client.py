@@ -14,6 +14,7 @@ from arq_status._client import control, history
 from arq_status._client.connections import Connections
 from arq_status._client.feed import Feed
 from arq_status._client.fields import FieldQueries
+from arq_status._client.insight import InsightQueries
 from arq_status._client.listing import count, overview, page_of
 from arq_status._model.builder import build_record, decode_data
 from arq_status._model.facts import Facts
@@ -24,9 +25,10 @@ from arq_status._model.snapshot import JobRecord, Page, has_changed
 from arq_status._model.status import Status
 from arq_status._model.validation import encode_fields
 from arq_status._redis.connection import RedisLike
+from arq_status._redis.store import Store
 
 
-class StatusClient(FieldQueries):
+class StatusClient(FieldQueries, InsightQueries):
     """Queries and controls arq's jobs in Redis.
 
         async with StatusClient("redis://localhost/1", queues=["imports"]) as client:
@@ -365,6 +367,9 @@ class StatusClient(FieldQueries):
 
     # internals
 
+    async def _opened(self) -> Store:
+        return await self._connections.open()
+
     async def feed(self) -> Feed:
         """Return what ``watch`` listens to in the running event loop."""
         return (await self._connections.open()).feed
@@ -374,7 +379,7 @@ class StatusClient(FieldQueries):
         store = await self._connections.open()
         await store.sweep_if_due()
         page, counts = await overview(store, query)
-        return page, counts, await store.functions()
+        return page, counts, sorted((await store.announced()).functions)
 
     async def _facts(self, job_id: str) -> Facts | None:
         if not _is_id(job_id):

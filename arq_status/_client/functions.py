@@ -12,6 +12,13 @@ from typing import Any
 from arq_status._client.client import StatusClient
 from arq_status._client.default import default_client, set_default_client
 from arq_status._model.history import LogLine, Try
+from arq_status._model.insight import (
+    ActivityPoint,
+    CronRecord,
+    FunctionStats,
+    QueueRecord,
+    WorkerRecord,
+)
 from arq_status._model.options import Expires
 from arq_status._model.query import Moment
 from arq_status._model.snapshot import JobRecord, Page
@@ -306,6 +313,53 @@ async def counts() -> dict[Status, int]:
     See ``StatusClient.counts``.
     """
     return await default_client().counts()
+
+
+async def functions(
+    since: Moment = timedelta(hours=1), queue: str | None = None
+) -> list[FunctionStats]:
+    """Return how the jobs of each function ended lately, and how long they ran and waited.
+
+    See ``StatusClient.functions``.
+    """
+    return await default_client().functions(since, queue)
+
+
+async def activity(
+    since: Moment = timedelta(hours=24),
+    step: timedelta = timedelta(minutes=5),
+    function: str | None = None,
+    queue: str | None = None,
+) -> list[ActivityPoint]:
+    """Return how jobs ended over time, in steps from the oldest to the present one.
+
+    See ``StatusClient.activity``.
+    """
+    return await default_client().activity(since, step, function, queue)
+
+
+async def queues() -> list[QueueRecord]:
+    """Return what is in each of the client's queues, and how long jobs wait there.
+
+    See ``StatusClient.queues``.
+    """
+    return await default_client().queues()
+
+
+async def workers() -> list[WorkerRecord]:
+    """Return the tracked workers, those heard from last first.
+
+    See ``StatusClient.workers``.
+    """
+    return await default_client().workers()
+
+
+async def crons() -> list[CronRecord]:
+    """Return the cron jobs that living workers announce, those that run next first.
+
+    See ``StatusClient.crons``.
+    """
+    return await default_client().crons()
 
 
 async def stop(job_id: str, *, force: bool = False) -> bool:

@@ -60,7 +60,7 @@ class Query:
         if type(self.per_page) is not int or not 1 <= self.per_page <= MOST_PER_PAGE:
             raise ValueError(f"per_page must be 1 to {MOST_PER_PAGE}, not {self.per_page!r}")
         for name in ("since", "until"):
-            _check_moment(name, getattr(self, name))
+            check_moment(name, getattr(self, name))
 
     @property
     def status(self) -> Status | None:
@@ -98,8 +98,9 @@ class Query:
             return True
         if updated is None:
             return False
-        since, until = _resolve(self.since, now), _resolve(self.until, now)
-        return (since is None or since <= updated) and (until is None or updated <= until)
+        return (self.since is None or resolve(self.since, now) <= updated) and (
+            self.until is None or updated <= resolve(self.until, now)
+        )
 
 
 def as_statuses(given: Status | str | Iterable[Status | str] | None) -> tuple[Status, ...]:
@@ -121,7 +122,13 @@ def _as_status(name: Status | str) -> Status:
         raise ValueError(f"unknown status {name!r}: one of {', '.join(Status)}") from None
 
 
-def _check_moment(name: str, moment: object) -> None:
+def check_moment(name: str, moment: object) -> None:
+    """Check a moment that may be left out.
+
+    Raises:
+        TypeError: it is neither a datetime nor a timedelta.
+        ValueError: it is a datetime without a timezone.
+    """
     if moment is None or isinstance(moment, timedelta):
         return
     if not isinstance(moment, datetime):
@@ -130,7 +137,8 @@ def _check_moment(name: str, moment: object) -> None:
         raise ValueError(f"{name} must have a timezone, as in datetime.now(UTC)")
 
 
-def _resolve(moment: Moment | None, now: datetime) -> datetime | None:
+def resolve(moment: Moment, now: datetime) -> datetime:
+    """Return the datetime that a moment stands for."""
     if not isinstance(moment, timedelta):
         return moment
     try:

@@ -16,6 +16,12 @@ def announced_as(queue: str, function: str) -> str:
     return clean(f"{queue}{_BETWEEN}{function}")
 
 
+def queue_and_function(name: str) -> tuple[str, str]:
+    """Return what ``announced_as`` made a name of."""
+    queue, _, function = name.rpartition(_BETWEEN)
+    return queue, function
+
+
 def announced_in(reply: Mapping[bytes, bytes] | list[bytes]) -> "Announced":
     """What Redis holds, as any client tells it."""
     found = pairs(reply).items()
@@ -29,7 +35,7 @@ class Announced:
         self._of_queue: dict[tuple[str, str], FunctionOptions] = {}
         self._anywhere: dict[str, FunctionOptions] = {}
         for name, options in found:
-            queue, _, function = name.rpartition(_BETWEEN)
+            queue, function = queue_and_function(name)
             self._of_queue[queue, function] = options
             other = self._anywhere.get(function, options)
             # where the queue is not known what one worker hides stays hidden
@@ -43,6 +49,11 @@ class Announced:
     def functions(self) -> Mapping[str, FunctionOptions]:
         """Those of the functions by name, in whichever queue."""
         return {name: options for name, options in self._anywhere.items() if name}
+
+    @property
+    def names(self) -> set[tuple[str, str]]:
+        """The queues and names of functions that are tracked."""
+        return {name for name, it in self._of_queue.items() if name[1] and it.track}
 
     def options(self, function: str | None, queue: str | None) -> FunctionOptions | None:
         """The options of a function in a queue; ``None`` where nobody has announced any."""

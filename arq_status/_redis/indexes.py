@@ -1,11 +1,11 @@
 """What the indexes of all jobs tell at one moment."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from arq_status._model.facts import DeadWorker
 from arq_status._model.status import Status
-from arq_status._redis.replies import dead_workers, text
+from arq_status._redis.replies import dead_workers, score, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +38,22 @@ class Look:
             dead=dead_workers(dead),
             live_indexes=[text(index) for index in live_indexes],
         )
+
+
+class QueueLook(NamedTuple):
+    """What is in a queue at one moment."""
+
+    name: str
+    queued: int
+    deferred: int
+    retrying: int
+    working: int
+    #: when the job that is due longest and does not run became due
+    oldest_due: int | None
+    workers: int
+
+    @classmethod
+    def of(cls, row: list[Any]) -> Self:
+        """Read a row of what ``queues.lua`` answered."""
+        name, queued, deferred, retrying, working, oldest, workers = row
+        return cls(text(name), queued, deferred, retrying, working, score(oldest), workers)

@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from arq import constants as arq
 
 from arq_status._model.facts import DEAD_AFTER_MS
+from arq_status._model.histogram import BUCKET_OF_1_MS, PER_DOUBLING
 from arq_status._model.history import LAST_TRIES, LOG_BYTES, LOG_LINES
 from arq_status._model.record import DEFAULT_EXPIRES_MS, LETTERS, State
+from arq_status._model.tally import COUNTED, OTHER
 
 PREFIX = "arqstatus:1:"
 
@@ -27,6 +29,8 @@ LARGEST_PAYLOAD = 1_048_576
 WORKERS = PREFIX + "workers"
 #: string, JSON: how a worker describes itself
 WORKER = PREFIX + "worker:"
+#: string, JSON: what of a worker does not change with every heartbeat
+ABOUT = PREFIX + "about:"
 #: hash, queue and function -> JSON: the options that tracked workers announced
 FUNCTIONS = PREFIX + "functions"
 #: sorted sets, queue and function, and queue -> time of the last announcement
@@ -56,6 +60,24 @@ ENDED_SETS = PREFIX + "ended"
 
 #: hash, job id -> its enqueue time, with "!" behind it to stop by force: jobs that are to stop
 STOPS = PREFIX + "stops"
+
+#: sorted set, queue and function -> when a job of it last ended: what jobs are counted by
+COUNTED_FUNCTIONS = PREFIX + "counted"
+#: lists per queue and function: the minutes and hours in which jobs ended (see ``count.lua``)
+MINUTES = PREFIX + "minutes:"
+HOURS = PREFIX + "hours:"
+#: How many of them are kept.
+MINUTES_KEPT, HOURS_KEPT = 180, 720
+#: hash per queue and function, name -> number: what never falls
+TOTALS = PREFIX + "totals:"
+#: hash, end, queue and function -> number: jobs that others ended for dead workers, to be counted
+UNCOUNTED = PREFIX + "uncounted"
+#: string per worker: the number of the last batch that was counted
+COUNTED_BATCH = PREFIX + "batch:"
+#: hash, queue and cron job -> JSON: its last job
+LAST_CRON_JOBS = PREFIX + "crons"
+#: Functions that are counted by name at most, and how long after their last job.
+MOST_COUNTED, COUNTED_FOR_MS = 2_000, 7_776_000_000
 
 #: pub/sub; Redis knows no databases there, so the number is part of the name
 CHANGES = PREFIX + "changes:"
@@ -92,6 +114,22 @@ def script_constants() -> Mapping[str, Mapping[str, str]]:
         "ended": ENDED,
         "ended_sets": ENDED_SETS,
         "stops": STOPS,
+        "about": ABOUT,
+        "counted_functions": COUNTED_FUNCTIONS,
+        "minutes": MINUTES,
+        "hours": HOURS,
+        "minutes_kept": str(MINUTES_KEPT),
+        "hours_kept": str(HOURS_KEPT),
+        "totals": TOTALS,
+        "uncounted": UNCOUNTED,
+        "counted_batch": COUNTED_BATCH,
+        "last_cron_jobs": LAST_CRON_JOBS,
+        "most_counted": str(MOST_COUNTED),
+        "counted_for": str(COUNTED_FOR_MS),
+        "counted": " ".join(COUNTED),
+        "other_function": OTHER,
+        "bucket_of_1_ms": str(BUCKET_OF_1_MS),
+        "per_doubling": str(PER_DOUBLING),
         "largest_payload": str(LARGEST_PAYLOAD),
         "last_tries": str(LAST_TRIES),
         "log_lines": str(LOG_LINES),

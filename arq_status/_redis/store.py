@@ -14,12 +14,12 @@ from arq_status._model.options import FunctionOptions
 from arq_status._model.record import StoredRecord
 from arq_status._model.status import Status
 from arq_status._redis import keys, scripts
-from arq_status._redis.announcements import announced_as, announced_in
+from arq_status._redis.announcements import Announced, announced_as, announced_in
 from arq_status._redis.batch import AnyRow, Row, arguments, batches, flat
 from arq_status._redis.clock import RedisClock
 from arq_status._redis.commands import pipeline
 from arq_status._redis.history import decode_lines, decode_tries
-from arq_status._redis.indexes import Look
+from arq_status._redis.indexes import Look, QueueLook
 from arq_status._redis.lookup import Lookup
 from arq_status._redis.replies import pairs, text
 
@@ -57,6 +57,8 @@ class Store:
         self.facts, self.status = lookup.facts, lookup.status
         database = redis.connection_pool.connection_kwargs.get("db") or 0
         self._announce_due = 0.0
+        #: what was told last of the worker that this is the store of
+        self._told_about = ""
         #: dead workers whose jobs without a record were looked for
         self.searched: set[str] = set()
         #: index and rank at which the next pass over all live jobs goes on
@@ -110,10 +112,10 @@ class Store:
         )
         return found
 
-    async def functions(self) -> list[str]:
-        """The names of the functions that tracked workers announced."""
+    async def announced(self) -> Announced:
+        """Return the functions that tracked workers announced."""
         found = await self.redis.execute_command("HGETALL", keys.FUNCTIONS, NEVER_DECODE=True)
-        return sorted(announced_in(found).functions)
+        return announced_in(found)
 
     # lists
 
@@ -154,6 +156,16 @@ class Store:
         """Return the jobs of a queue that are due first, among them those that are running."""
         found = await scripts.front(self.redis, queue, limit)
         return [text(job_id) for job_id in found]
+
+    async def queues(self) -> tuple[int, list[QueueLook]]:
+        """Return Redis' time in ms, and what is in each of the queues."""
+        found: list[QueueLook] = []
+        left = 1
+        while left:
+            now, left, *rows = await scripts.queues(self.redis, len(found), *self._queues)
+            found += [QueueLook.of(row) for row in rows]
+        self.clock.correct(now)
+        return now, found
 
     # writing
 
@@ -237,8 +249,19 @@ class Store:
         in_progress_ms: int,
         options: Mapping[str, FunctionOptions],
         blocked_ms: int = 0,
+        about: Callable[[], str] | None = None,
     ) -> None:
-        """Tell that a worker is alive; announces it where Redis does not know it."""
+        """Tell that a worker is alive; announces it where Redis does not know it.
+
+        Args:
+            worker: its name.
+            queue: where it takes its jobs from.
+            in_progress_ms: for how long the in-progress keys live that it sets.
+            options: those of its functions.
+            blocked_ms: for how long its event loop has been blocked.
+            about: returns what else there is to tell (JSON text): called when Redis' time is known,
+                and sent when it has changed.
+        """
         described = json.dumps(
             {
                 "queue": queue,
@@ -248,10 +271,13 @@ class Store:
                 "wall_ms": timestamp_ms(),
             }
         )
-        now, known = await scripts.beat(
-            self.redis, worker, in_progress_ms + _WORKER_EXPIRES_MS, described, queue
-        )
+        expires = in_progress_ms + _WORKER_EXPIRES_MS
+        now, known = await scripts.beat(self.redis, worker, expires, described, queue)
         self.clock.correct(now)
+        told = about() if about is not None else ""
+        if told and (not known or told != self._told_about):
+            await self.redis.execute_command("SET", keys.ABOUT + worker, told, "PX", expires)
+            self._told_about = told
         if not known or monotonic() >= self._announce_due:
             self._announce_due = monotonic() + _ANNOUNCE_INTERVAL
             await self._announce(queue, options)
@@ -261,6 +287,22 @@ class Store:
         for start in range(0, max(1, len(named)), _ANNOUNCED_AT_ONCE):
             part = named[start : start + _ANNOUNCED_AT_ONCE]
             await scripts.announce(self.redis, queue, *(text for item in part for text in item))
+
+    async def count(self, worker: str, number: int, tallies: Sequence[Mapping[str, Any]]) -> None:
+        """Add what a worker counted since its last batch; what others counted is added as well.
+
+        Args:
+            worker: its name.
+            number: the batch's; a batch that is sent again is not added again.
+            tallies: as ``encode_tally`` returns them.
+        """
+        batch = json.dumps(tallies, ensure_ascii=False)
+        self.clock.correct(await scripts.count(self.redis, worker, number, batch))
+
+    async def count_uncounted(self) -> None:
+        """Count the ends that no worker counts: of jobs lost with a worker or cancelled."""
+        if await self.redis.execute_command("EXISTS", keys.UNCOUNTED):
+            await scripts.count(self.redis)
 
     async def begun(self, worker: str, in_progress_ms: int, job_ids: Collection[str]) -> None:
         """Tell which jobs arq began in a worker that did not come as far as a record."""

@@ -12,6 +12,7 @@ from arq_status._model.options import FunctionOptions
 from arq_status._model.record import State, StoredRecord
 from arq_status._model.text import render_args, shorten
 from arq_status._tracking.attempt import Attempt
+from arq_status._tracking.counters import Counters
 from arq_status._tracking.functions import OptionsTable
 from arq_status._tracking.log_capture import capture_logs
 from arq_status._tracking.outbox import Outbox
@@ -38,7 +39,9 @@ class Beginning:
         outbox: Outbox,
         uplink: Uplink,
         pace: Pace,
+        counters: Counters,
     ) -> None:
+        self._counters = counters
         self._worker = worker
         self._name = name
         self._options = options
@@ -95,6 +98,8 @@ class Beginning:
         if options.record_logs is not None:
             attempt.log_level = options.record_logs
             capture_logs(self._name)
+        if outbox is not None:
+            self._counters.note_cron_job(attempt, function)
         return attempt
 
     async def _take_over(self, attempt: Attempt) -> None:

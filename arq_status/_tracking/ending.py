@@ -17,6 +17,7 @@ from arq_status._model.record import State, StoredRecord
 from arq_status._model.text import clean
 from arq_status._tracking.attempt import Attempt
 from arq_status._tracking.beginning import earlier_record, rendered_args
+from arq_status._tracking.counters import Counters
 from arq_status._tracking.functions import OptionsTable
 from arq_status._tracking.outbox import Outbox
 from arq_status._tracking.outcome import COMPLETE, Circumstances, Outcome, judge
@@ -38,7 +39,9 @@ class Ending:
         options: OptionsTable,
         outbox: Outbox,
         uplink: Uplink,
+        counters: Counters,
     ) -> None:
+        self._counters = counters
         self._worker = worker
         self._options = options
         self._outbox = outbox
@@ -50,6 +53,7 @@ class Ending:
         try:
             outcome = attempt.outcome or self.outcome(attempt)
             _close(attempt, outcome, self._options.of(attempt.function))
+            self._counters.count(attempt, attempt.function)
             if outcome is COMPLETE and attempt.result is not None and not attempt.reported:
                 # until the next batch arq's own result tells as much
                 attempt.mark_urgent()
@@ -110,6 +114,7 @@ class Ending:
             attempt = Attempt(result["id"], record, self._outbox)
             outcome = judge(None, result, Circumstances())
             _close(attempt, _with_last_reason(outcome, record, result.get("t") or 0), options)
+            self._counters.count(attempt, function)
             # at once, as arq's own end is, though nobody waits for it
             await self._uplink.flush(attempt, 0)
         except Exception:

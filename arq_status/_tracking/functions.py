@@ -46,7 +46,7 @@ class OptionsTable:
         """Return the options of a function, also of one that is not known."""
         return self._known.get(function or "") or self.other
 
-    def __contains__(self, function: str) -> bool:
+    def __contains__(self, function: object) -> bool:
         return function in self._known
 
     def announced(self) -> dict[str, FunctionOptions]:

@@ -23,7 +23,9 @@ from arq_status._redis.connection import (
 )
 from arq_status._redis.recovery import recover_orphans
 from arq_status._redis.store import Store
+from arq_status._redis.workers import encode_about
 from arq_status._tracking.attempts import Attempts
+from arq_status._tracking.counters import Counters
 from arq_status._tracking.delivery import Delivery
 from arq_status._tracking.outbox import Outbox
 from arq_status._tracking.permissions import PermissionLog
@@ -61,6 +63,7 @@ class Heartbeat:
         give_back_unanswered: Callable[[], None],
         outbox: Outbox,
         attempts: Attempts,
+        counters: Counters,
         permissions: PermissionLog,
     ) -> None:
         self._beside = redis
@@ -70,6 +73,9 @@ class Heartbeat:
         self._give_back_unanswered = give_back_unanswered
         self._outbox = outbox
         self._attempts = attempts
+        self._counters = counters
+        self._started = monotonic()
+        self._started_ms = 0
         self._permissions = permissions
         #: jobs that arq had begun at the last look, and those of them that Redis was told of
         self._begun: set[str] = set()
@@ -146,6 +152,8 @@ class Heartbeat:
                 self._ask(self._hear)
                 if now >= beat_due:
                     await self._try(self._beat(store))
+                    if not self._failing:
+                        await self._try(self._counters.send(store, self._name))
                     beat_due = now + (_RETRY_INTERVAL if self._failing else _BEAT_INTERVAL)
                     self._ask(self._beaten.set)
                 if not self._failing:
@@ -161,6 +169,7 @@ class Heartbeat:
                         await stop_asked.wait()
             if self._abandoned:
                 await self._try(self._send_rest(store))
+            await self._try(self._counters.send(store, self._name))
             await self._try(self._leave(store))
         finally:
             await close(redis)
@@ -195,12 +204,24 @@ class Heartbeat:
         # a job that arq was just taking when its event loop was blocked is not in its books yet
         blocked_ms = round((monotonic() - self._heard) * 1000)
         await store.beat(
-            self._name, self._worker.queue, self._worker.in_progress_ms, self._options, blocked_ms
-        )
+            self._name, self._worker.queue, self._worker.in_progress_ms, self._options, blocked_ms,
+            self._about,
+        )  # fmt: skip
         self._failing = False
         if not self._pushed:
             self._pushed = True
             await self._try_to_push(store)
+
+    def _about(self) -> str:
+        """Return what the worker tells of itself beside its heartbeats."""
+        # once, for the clock gets ever more exact
+        self._started_ms = self._started_ms or self._outbox.clock.ms_at(self._started)
+        return encode_about(
+            started_ms=self._started_ms,
+            max_jobs=self._worker.max_jobs,
+            functions=[name for name in self._options if name],
+            cron_jobs=self._worker.cron_jobs,
+        )
 
     async def _try_to_push(self, store: Store) -> None:
         """Log it if the user may not publish: scripts go on without."""

@@ -20,6 +20,7 @@ from arq_status._model.text import clean
 from arq_status._tracking.attempt import Attempt
 from arq_status._tracking.attempts import Attempts
 from arq_status._tracking.beginning import Beginning
+from arq_status._tracking.counters import Counters
 from arq_status._tracking.ending import Ending
 from arq_status._tracking.functions import OptionsTable, tracked
 from arq_status._tracking.log_capture import stop_capturing_logs
@@ -108,6 +109,8 @@ class Session(HookOwner):
         self._deserialize = self._given_codecs[1] or pickle.loads
         self._take_over(worker)
         outbox, self._attempts = Outbox(), Attempts(self.worker)
+        cron_jobs = frozenset(it.name for it in self.worker.cron_jobs)
+        counters = Counters(self.worker.queue, options, cron_jobs, outbox.clock)
         self._uplink = Uplink(
             worker.ctx["redis"],
             self.name,
@@ -118,11 +121,12 @@ class Session(HookOwner):
             },
             outbox,
             self._attempts,
+            counters,
         )
         self._beginning = Beginning(
-            self.worker, self.name, options, outbox, self._uplink, Pace(self._loop)
+            self.worker, self.name, options, outbox, self._uplink, Pace(self._loop), counters
         )
-        self._ending = Ending(self.worker, options, outbox, self._uplink)
+        self._ending = Ending(self.worker, options, outbox, self._uplink, counters)
 
     @property
     def has_ended(self) -> bool:

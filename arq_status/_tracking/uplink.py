@@ -11,6 +11,7 @@ from arq_status._redis.connection import close, for_background
 from arq_status._redis.store import Store
 from arq_status._tracking.attempt import Attempt
 from arq_status._tracking.attempts import Attempts
+from arq_status._tracking.counters import Counters
 from arq_status._tracking.heartbeat import Heartbeat
 from arq_status._tracking.outbox import Outbox
 from arq_status._tracking.permissions import PermissionLog
@@ -31,6 +32,7 @@ class Uplink:
         options: Mapping[str, FunctionOptions],
         outbox: Outbox,
         attempts: Attempts,
+        counters: Counters,
     ) -> None:
         self._queue = worker.queue
         self._redis = for_background(redis)
@@ -45,6 +47,7 @@ class Uplink:
             self._writer.delivery.give_back_unanswered,
             outbox,
             attempts,
+            counters,
             permissions,
         )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -17,6 +18,7 @@ from arq_status.web.links import Links
 from arq_status.web.negotiation import MediaType, preferred
 from arq_status.web.rendering import View, render_page
 from arq_status.web.security import is_same_site
+from arq_status.web.updates import Snapshot
 
 #: Seconds to wait for Redis.
 TIMEOUT = 10.0
@@ -71,12 +73,11 @@ class Dashboard:
 
     async def stream_writer(
         self, request: Request, job_id: str | None
-    ) -> Callable[[Any, Any], bytes]:
+    ) -> Callable[[Snapshot, Snapshot | None], bytes]:
         """Return what writes the events of a stream: JSON, or rendered parts for our pages."""
         if "parts" not in request.query_params:
-            return lambda update, seen: update.since(seen)
-        view = await self.view(request, job_id)
-        return lambda update, seen: update.parts_since(seen, view)
+            return Snapshot.since
+        return partial(Snapshot.parts_since, view=await self.view(request, job_id))
 
     def page(
         self, request: Request, template: str, status_code: int = 200, **context: Any

@@ -21,6 +21,7 @@ for _, queue in ipairs(queues) do read('ZREM', queue, id) end
 local run = old and number(old[F.enqueued_ms])
 if run and run ~= 0 and run ~= last[F.enqueued_ms] then drop_belongings(id) end
 write('SADD', K.ended_sets, put(id, ARGV[6], last, old))
+note_uncounted(last)
 keep_payload(id, last)
 expire_belongings(id, last)
 redis.call('DEL', K.arq_job .. id, K.arq_retry .. id)

@@ -222,6 +222,13 @@ local function keep_try(id, record, raw)
   push_try(id, try_entry(record, raw))
 end
 
+-- Have the end of a job counted that no worker counts (see `count.lua`).
+local function note_uncounted(record)
+  local name = queue_of(record) .. '\0' .. text(record[F.function], '')
+  if read('HEXISTS', K.functions, name) ~= 1 then name = queue_of(record) .. '\0' .. K.other_function end
+  write('HINCRBY', K.uncounted, record[F.state] .. ' ' .. name, 1)
+end
+
 -- What an earlier run of the id left behind goes.
 local function drop_belongings(id)
   redis.call('DEL', K.data .. id, K.payload .. id, K.tries .. id, K.logs .. id)

@@ -35,7 +35,15 @@ for _, queue in ipairs(read('ZRANGEBYSCORE', K.queues, '-inf', unannounced_since
 end
 for _, name in ipairs(read('ZRANGEBYSCORE', K.functions_seen, '-inf', unannounced_since, 'LIMIT', 0, 500) or {}) do
   read('HDEL', K.functions, name)
+  read('HDEL', K.last_cron_jobs, name)
   forgotten = forgotten + redis.call('ZREM', K.functions_seen, name)
+end
+local uncounted_since = integer(now - tonumber(K.counted_for))
+for _, name in ipairs(read('ZRANGEBYSCORE', K.counted_functions, '-inf', uncounted_since, 'LIMIT', 0, 100) or {}) do
+  if read('HEXISTS', K.functions, name) ~= 1 then
+    redis.call('DEL', K.minutes .. name, K.hours .. name, K.totals .. name)
+    redis.call('ZREM', K.counted_functions, name)
+  end
 end
 if forgotten > 0 then redis.call('SET', K.announced, table.concat(redis.call('TIME'), '.')) end
 return more

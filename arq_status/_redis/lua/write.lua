@@ -133,6 +133,7 @@ local function write_row(id, kind, raw, more)
     if old and has_ended(old) then persist_belongings(id) end
   else
     ended_sets[ended_set] = true
+    if tonumber(kind) then note_uncounted(new) end
     -- arq has not forgotten the job yet, or another has its id by now
     if new[F.state] ~= S.complete and redis.call('EXISTS', K.arq_in_progress .. id) == 1 then
       copied = copied + keep_payload(id, new)

@@ -1,0 +1,22 @@
+"""When arq runs a cron job, in words."""
+
+from arq.cron import CronJob
+
+_FIELDS = ("month", "weekday", "day", "hour", "minute", "second")
+
+
+def schedule_of(cron_job: CronJob) -> str:
+    """Return the schedule as it was given to ``cron``: ``hour=3, minute=[0, 30]``.
+
+    Without more it is ``every minute``, and ``every second`` where ``second=None`` was given.
+    """
+    parts = []
+    for name in _FIELDS:
+        given = getattr(cron_job, name)
+        if given is None or (name == "second" and given == 0):
+            continue
+        shown = sorted(given) if isinstance(given, set | list | tuple) else given
+        parts.append(f"{name}={shown}")
+    if parts:
+        return ", ".join(parts)
+    return "every minute" if cron_job.second == 0 else "every second"

@@ -1,0 +1,51 @@
+"""How the jobs of a function ended in a stretch of time, and how long they ran and waited."""
+
+from dataclasses import dataclass, field
+
+from arq_status._model.histogram import percentile
+from arq_status._model.record import State
+
+#: What is counted: how jobs ended, and tries after which arq runs the job again.
+RETRIED = "retried"
+ENDS = tuple(map(str, (State.COMPLETE, State.FAILED, State.STOPPED, State.INTERRUPTED)))
+COUNTED = (*ENDS, RETRIED)
+#: The name under which jobs of functions are counted that no worker announced.
+OTHER = "(other)"
+
+
+@dataclass(slots=True)
+class Tally:
+    """What is counted of a function, or of several."""
+
+    counts: dict[str, float] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
+    #: how long the last tries of jobs ran, and how long they had been due before, by buckets
+    runs: dict[int, float] = field(default_factory=dict)
+    waits: dict[int, float] = field(default_factory=dict)
+    #: the longest run and, where they are counted, the sums of runs and waits, in seconds
+    run_max: float = 0.0
+    run_sum: float = 0.0
+    wait_sum: float = 0.0
+
+    def add(self, other: "Tally", share: float = 1.0) -> None:
+        """Add what another one counted, or a share of it."""
+        for name, number in other.counts.items():
+            self.counts[name] += number * share
+        _add_durations(self.runs, other.runs, share)
+        _add_durations(self.waits, other.waits, share)
+        self.run_max = max(self.run_max, other.run_max)
+        self.run_sum += other.run_sum
+        self.wait_sum += other.wait_sum
+
+    def run(self, share: float) -> float | None:
+        """Return the estimate of a percentile of the runs in seconds, the longest at most."""
+        found = percentile(self.runs, share)
+        return None if found is None else min(found, self.run_max)
+
+    def wait(self, share: float) -> float | None:
+        """Return the estimate of a percentile of the waits in seconds."""
+        return percentile(self.waits, share)
+
+
+def _add_durations(ours: dict[int, float], theirs: dict[int, float], share: float) -> None:
+    for bucket, weight in theirs.items():
+        ours[bucket] = ours.get(bucket, 0) + weight * share

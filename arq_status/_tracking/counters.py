@@ -1,0 +1,113 @@
+"""How the jobs of a worker ended, in numbers: counted in memory, sent with its heartbeats."""
+
+import json
+from collections.abc import Collection, Container
+from threading import Lock
+from typing import Any
+
+from arq_status._model.histogram import bucket_of
+from arq_status._model.tally import OTHER, RETRIED, Tally
+from arq_status._redis.announcements import announced_as
+from arq_status._redis.clock import RedisClock
+from arq_status._redis.store import Store
+from arq_status._redis.tallies import encode_tally
+from arq_status._tracking.attempt import Attempt
+
+#: Functions in one batch, so that Redis is not held up by it.
+_BATCH = 40
+
+Encoded = dict[str, Any]
+
+
+class Counters:
+    """Counts ends by function, each with its run and wait.
+
+    The event loop counts, the heartbeat's thread takes what was counted. No text is made per job.
+    """
+
+    def __init__(
+        self, queue: str, functions: Container[str], cron_jobs: Collection[str], clock: RedisClock
+    ) -> None:
+        """Count the jobs of one worker.
+
+        Args:
+            queue: the worker's queue.
+            functions: those that are counted by name; others are counted as one.
+            cron_jobs: those of them whose last job is noted.
+            clock: tells when attempts began by Redis' clock.
+        """
+        self._queue = queue
+        self._functions = functions
+        self._cron_jobs = cron_jobs
+        self._clock = clock
+        self._lock = Lock()
+        self._tallies: dict[str | None, Tally] = {}
+        self._last_cron_jobs: dict[str | None, Attempt] = {}
+        #: what was taken and is not known to be in Redis
+        self._unsent: list[Encoded] = []
+        self._number = 0
+
+    def note_cron_job(self, attempt: Attempt, function: str | None) -> None:
+        """Note an attempt as the last one of a cron job, if it is of one."""
+        if function in self._cron_jobs:
+            self._last_cron_jobs[function] = attempt
+
+    def count(self, attempt: Attempt, function: str | None) -> None:
+        """Count the end of an attempt."""
+        if self._cron_jobs:
+            self.note_cron_job(attempt, function)
+        with self._lock:
+            tally = self._tallies.get(function)
+            if tally is None:
+                tally = self._tally_of(function)
+            if not attempt.final:
+                tally.counts[RETRIED] += 1
+                return
+            tally.counts[attempt.record.state] += 1
+            began, ended, due = attempt.began, attempt.ended, attempt.record.due
+            if began is None or ended is None:
+                return
+            run, bucket = ended - began, bucket_of(ended - began)
+            tally.runs[bucket] = tally.runs.get(bucket, 0) + 1
+            tally.run_sum += run
+            tally.run_max = max(tally.run_max, run)
+            if due is not None:
+                wait = max(0, self._clock.ms_at(began) - due) / 1000
+                bucket = bucket_of(wait)
+                tally.waits[bucket] = tally.waits.get(bucket, 0) + 1
+                tally.wait_sum += wait
+
+    async def send(self, store: Store, worker: str) -> None:
+        """Send what was counted, in batches that are counted once however often they are sent.
+
+        Raises:
+            RedisError, OSError: Redis is away; what is not sent is sent the next time.
+        """
+        while self._unsent or self._take():
+            batch = self._unsent[:_BATCH]
+            await store.count(worker, self._number, batch)
+            self._number += 1
+            del self._unsent[: len(batch)]
+
+    def _take(self) -> bool:
+        with self._lock:
+            tallies, self._tallies = self._tallies, {}
+            noted, self._last_cron_jobs = self._last_cron_jobs, {}
+        for name in noted.keys() - tallies.keys():
+            tallies[name] = Tally()
+        for function, tally in tallies.items():
+            name = announced_as(self._queue, function or OTHER)
+            last = self._encode_last(noted[function]) if function in noted else None
+            self._unsent.append(encode_tally(name, tally, last))
+        return bool(self._unsent)
+
+    def _tally_of(self, function: str | None) -> Tally:
+        name = function if function is not None and function in self._functions else None
+        return self._tallies.setdefault(name, Tally())
+
+    def _encode_last(self, attempt: Attempt) -> str:
+        ended = elapsed = None
+        if attempt.ended is not None and attempt.final:
+            ended = self._clock.ms_at(attempt.ended)
+            elapsed = round((attempt.ended - (attempt.began or attempt.ended)) * 1000)
+        return json.dumps([attempt.job_id, attempt.record.state, ended, elapsed])
