@@ -3,11 +3,12 @@
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -84,6 +85,21 @@ def _seconds(item: pytest.Item) -> float:
 def pytest_report_header() -> str:
     """Say at the top whether there is a browser."""
     return f"browser: {browser.missing() or browser.executable()}"
+
+
+@pytest.fixture(autouse=True)
+def no_worker_left() -> Iterator[None]:
+    """Fail the test that leaves a worker's heartbeat behind, rather than those that meet it."""
+    before = _heartbeats()
+    yield
+    deadline = monotonic() + 5
+    while left := _heartbeats() - before:
+        assert monotonic() < deadline, f"the test left {left} behind"
+        sleep(0.01)
+
+
+def _heartbeats() -> set[threading.Thread]:
+    return {it for it in threading.enumerate() if it.name == "arq-status heartbeat"}
 
 
 @pytest.fixture(scope="session")

@@ -323,7 +323,9 @@ async def test_permissions(
         assert await client.store("complete", vino="veritas")
         assert (await client.list_jobs()).total == 3
         assert await client.delete("complete") == 1
-    assert await _command(pool, "ACL LOG") == []
+    refused = {entry[entry.index(b"object") + 1] for entry in await _command(pool, "ACL LOG")}
+    # redis-py introduces itself, and does without where Redis 6.2 takes that for dangerous
+    assert refused <= {b"client"}
 
 
 async def test_an_endpoint_that_gives_a_progress_bar(story: Story) -> None:

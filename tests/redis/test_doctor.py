@@ -452,7 +452,10 @@ async def test_clocks(doctor: Doctor, pool: ArqRedis) -> None:
 @pytest.mark.parametrize(
     ("rules", "expected"),
     [
-        ("~arq* &arqstatus:* +@all -@dangerous +info", "may do all that arq-status needs"),
+        (
+            "resetchannels ~arq* &arqstatus:* +@all -@dangerous +info",
+            "may do all that arq-status needs",
+        ),
         ("~* &* +@all -info", "may not run INFO"),
         ("~* &* +@all -zadd -hset", "may not run HSET, ZADD"),
         ("~* &* +@all -@scripting", "may not run EVAL, EVALSHA"),
