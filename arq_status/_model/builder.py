@@ -1,4 +1,4 @@
-"""A job's record, made of the facts that decide about it."""
+"""Builds the `JobRecord` of a job from the facts about it."""
 
 import json
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from arq_status._model.truth import decide
 
 
 def build_record(facts: Facts, data: Mapping[str, Any] | None = None) -> JobRecord | None:
-    """The snapshot that the facts tell; ``None`` for a job that nothing is known of."""
+    """Return the snapshot of a job; ``None`` for an unknown one."""
     status = decide(facts)
     if status is None:
         return None
@@ -70,7 +70,7 @@ def _from_record(
 
 
 def _as_arq_knows(stored: StoredRecord, result: ResultPayload | None) -> StoredRecord:
-    """The record, with a later try that arq has ended and of which nothing is written yet."""
+    """Return the record, with a later try that arq has ended if nothing of it is written yet."""
     if result is None or stored.ended is not None or (result.job_try or 0) <= stored.job_try:
         return stored
     return replace(
@@ -84,7 +84,7 @@ def _as_arq_knows(stored: StoredRecord, result: ResultPayload | None) -> StoredR
 
 
 def _last_times(facts: Facts, stored: StoredRecord) -> tuple[int | None, int]:
-    """When the job ended, if it has, and when something of it last changed."""
+    """Return when the job ended, if it has, and when something of it last changed."""
     if facts.live:
         # lists have a waiting job where its queue has it
         waits = stored.state is State.WAITING
@@ -144,7 +144,7 @@ def _expiry(facts: Facts, status: Status) -> int:
 
 
 def percent(at: float, total: float) -> int:
-    """How much of the total that is, 0 to 100, rounded down; 0 of nothing."""
+    """Return ``at`` in hundredths of ``total``, 0 to 100, rounded down; 0 without a total."""
     if not total:
         return 0
     # rounded first: 0.29 * 100 is a little less than 29
@@ -153,12 +153,12 @@ def percent(at: float, total: float) -> int:
 
 @lru_cache(maxsize=256)
 def shown_worker(worker: str | None) -> str | None:
-    """HOST:PID without the part that makes a worker's name unique."""
+    """Return HOST:PID, without the part that makes a worker's name unique."""
     return ":".join(worker.split(":")[:2]) if worker else None
 
 
 def decode_data(raw: Mapping[bytes, bytes]) -> dict[str, Any]:
-    """Stored fields, those that are damaged left out."""
+    """Decode stored fields; those that are damaged are left out."""
     data = {}
     for name, value in raw.items():
         try:
@@ -168,7 +168,7 @@ def decode_data(raw: Mapping[bytes, bytes]) -> dict[str, Any]:
     return data
 
 
-#: Why, where neither record nor arq's result says it.
+#: The error if neither the record nor arq's result has one.
 _UNTOLD = {
     Status.FAILED: "taken out of its queue before it ran",
     Status.INTERRUPTED: "cut off",
@@ -186,7 +186,7 @@ def _error(facts: Facts, status: Status, stored: StoredRecord) -> str | None:
 
 
 def _lost_with(facts: Facts, stored: StoredRecord) -> str | None:
-    """The worker whose death interrupted the job."""
+    """Return the worker whose death interrupted the job."""
     if facts.live and facts.lost_worker is not None:
         return facts.lost_worker
     return stored.worker if stored.state is State.WORKING and not facts.worker_alive else None
@@ -201,12 +201,12 @@ def _waits(status: Status) -> bool:
 
 
 def _due_since(facts: Facts) -> int:
-    """When a job that waits became due, 0 while it is not."""
+    """Return when a waiting job became due, 0 while it is not."""
     return facts.due if facts.due is not None and facts.due <= facts.now else 0
 
 
 def _waited(facts: Facts, status: Status, stored: StoredRecord | None = None) -> int | None:
-    """For how long the job has been due, or its last try was when it began."""
+    """Return for how long the job has been due, or its last try had been when it began."""
     if _waits(status) and facts.due is not None and facts.due <= facts.now:
         return facts.now - facts.due
     if stored is None or stored.started is None or stored.state is State.RETRYING:

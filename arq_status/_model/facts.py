@@ -1,4 +1,4 @@
-"""What was read about a job at one moment: from arq's own keys and from its stored record."""
+"""The facts about a job at one moment, from arq's own keys and its stored record."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,11 +16,11 @@ _UNWRITTEN_BEFORE, _UNWRITTEN_AFTER = 1_000, 4_000
 
 @dataclass(frozen=True, slots=True)
 class DeadWorker:
-    """A worker that ended without taking leave."""
+    """A worker that stopped without deregistering."""
 
     name: str
     queue: str
-    #: its last heartbeat, by the server's clock
+    #: time of its last heartbeat
     last_beat: int
     #: what arq sets an in-progress key to expire after, in ms
     in_progress_ms: int
@@ -28,7 +28,7 @@ class DeadWorker:
     blocked_ms: int = 0
 
     def may_have_begun(self, queue: str | None, now: int, expires_in: int) -> bool:
-        """Whether it is the one that set an in-progress key that expires in so many ms.
+        """Return whether it may have set an in-progress key that expires in so many ms.
 
         Of those that a living worker began it tells soon: by a record, or that it has none.
         """
@@ -41,7 +41,7 @@ class DeadWorker:
 
 
 class Outcome(StrEnum):
-    """How arq's result says that a job ended."""
+    """How a job ended according to arq's result."""
 
     SUCCESS = "success"
     CANCELLED = "cancelled"
@@ -51,7 +51,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JobPayload:
-    """What is known from ``arq:job:<id>``."""
+    """The content of ``arq:job:<id>``."""
 
     function: str | None
     args: str
@@ -61,7 +61,7 @@ class JobPayload:
 
 @dataclass(frozen=True, slots=True)
 class ResultPayload:
-    """What is known from ``arq:result:<id>``."""
+    """The content of ``arq:result:<id>``."""
 
     function: str | None
     args: str
@@ -75,7 +75,7 @@ class ResultPayload:
 
 
 class Facts(NamedTuple):
-    """What was read about a job at one moment. Times are epoch milliseconds."""
+    """All that was read about a job at one moment. Times are epoch milliseconds."""
 
     job_id: str
     now: int
@@ -86,16 +86,16 @@ class Facts(NamedTuple):
     due: int | None = None
     #: arq's in-progress key exists
     ongoing: bool = False
-    #: when that key expires, by the server's clock; -1 for never, -2 where there is none
+    #: when that key expires; -1 for never, -2 if there is none
     key_expires: int = -2
     #: how long it still has to live
     key_left: int = 0
     #: arq's count of the tries begun, read where a try is in progress
     tries: int | None = None
     stored_record: StoredRecord | None = None
-    #: the record as it stands in Redis
+    #: the record as it is in Redis
     stored_text: bytes = b""
-    #: whether the worker that the record names still sends heartbeats
+    #: the worker that the record names still sends heartbeats
     worker_alive: bool = False
     #: the dead worker that began a try of which no record tells
     lost_worker: str | None = None
@@ -108,12 +108,12 @@ class Facts(NamedTuple):
 
     @property
     def live(self) -> bool:
-        """Arq will run the job, or runs it."""
+        """True if arq is running the job or will run it."""
         return self.payload is not None or self.queue is not None
 
     @property
     def current_record(self) -> StoredRecord | None:
-        """The record, if it tells of the run that arq's keys tell of."""
+        """The stored record, if it is of the run that arq's keys are of."""
         stored = self.stored_record
         if stored is None or stored.state is State.DELETED:
             return None

@@ -1,4 +1,4 @@
-"""The tracking record of a job as it stands in Redis: one JSON text, written by one worker."""
+"""The stored record of a job: one JSON text in Redis, written by the worker that runs the job."""
 
 import json
 from collections.abc import Mapping
@@ -12,13 +12,12 @@ from arq.constants import default_queue_name
 
 from arq_status._model.text import clean
 
-#: Milliseconds that an ended job's record lives when nobody says otherwise.
+#: Milliseconds that the record of an ended job lives by default.
 DEFAULT_EXPIRES_MS = 1_800_000
-#: What ``total`` is until the job says otherwise.
+#: ``total`` until the job sets it.
 DEFAULT_TOTAL = 100
 
-#: The letters under which the stored record's fields stand in its JSON text. Times but for the
-#: enqueue time are stored relative to it.
+#: The letters that name the fields in the JSON text. Times are relative to the enqueue time.
 LETTERS: Mapping[str, str] = {
     "enqueued_ms": "r",
     "generation": "g",
@@ -43,7 +42,7 @@ LETTERS: Mapping[str, str] = {
     # only of a try that is kept beside the record
     "traceback": "c",
 }
-#: How each field but the first begins in the text.
+#: How each field begins in the text.
 _BEGIN = {field: f',"{letter}":' for field, letter in LETTERS.items()}
 _ENQUEUED, _STATE, _ENDED = f'{{"{LETTERS["enqueued_ms"]}":', _BEGIN["state"], _BEGIN["ended"]
 _GENERATION, _VERSION, _TRY = _BEGIN["generation"], _BEGIN["version"], _BEGIN["job_try"]
@@ -53,14 +52,14 @@ _AT, _TOTAL, _MESSAGE = _BEGIN["at"], _BEGIN["total"], _BEGIN["message"]
 _REMAINING = _BEGIN["remaining"]
 _ERROR, _EXPIRES, _HIDES_ARGS = _BEGIN["error"], _BEGIN["expires"], _BEGIN["hides_args"]
 
-#: without the look for white space around, which there is none of
+#: does not look for white space around the text, for there is none
 _scan = json.JSONDecoder().raw_decode
 
 
 class State(StrEnum):
-    """What the tracking record says of a job; the status also heeds arq's own keys."""
+    """The state of a job in its stored record. The status depends on arq's own keys as well."""
 
-    #: not begun, but something was stored for it from outside
+    #: has not begun, but something was stored for it from outside
     WAITING = "waiting"
     WORKING = "working"
     #: the try ended with Retry
@@ -68,9 +67,9 @@ class State(StrEnum):
     COMPLETE = "complete"
     FAILED = "failed"
     STOPPED = "stopped"
-    #: with an end: for good; without: cut off by a shutdown, arq runs it again
+    #: for good if it has an end; else cut off by a shutdown, and arq runs it again
     INTERRUPTED = "interrupted"
-    #: the tracking data was deleted: late writes of that run are refused
+    #: its data was deleted, and late writes of that run are refused
     DELETED = "deleted"
 
 
@@ -79,9 +78,9 @@ _STATES: Mapping[str | None, State] = {state.value: state for state in State}
 
 @dataclass(slots=True, kw_only=True)
 class StoredRecord:
-    """The tracking record. Times are epoch milliseconds, ``None`` where not known."""
+    """The stored record. Times are epoch milliseconds, ``None`` if not known."""
 
-    #: when the run was enqueued; tells the runs of one job id apart, 0 where it is not known
+    #: when the run was enqueued; tells the runs of an id apart, 0 if not known
     enqueued_ms: int
     job_try: int
     #: 1, and one more after each ``retry``
@@ -148,7 +147,7 @@ class StoredRecord:
 
     @classmethod
     def decode(cls, raw: bytes) -> Self | None:
-        """Read a record, damaged ones as far as they can be read; ``None`` if not at all."""
+        """Read a record, as far as it is not damaged; ``None`` if it cannot be read at all."""
         try:
             text = raw.decode()
             fields, end = _scan(text)
@@ -199,7 +198,7 @@ def may_contain(raw: bytes, needle: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _common(function: str | None, queue: str, worker: str | None, expires: int) -> str:
-    """The part of the text that the jobs of one function in one worker have in common."""
+    """Return the part of the text that jobs of the same function and worker share."""
     text = "" if function is None else f"{_FUNCTION}{_quoted(function)}"
     if queue != default_queue_name:
         text += f"{_QUEUE}{_quoted(queue)}"

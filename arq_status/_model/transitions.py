@@ -1,4 +1,4 @@
-"""Records of jobs that are written by others than their workers."""
+"""The stored records that others than a job's worker write."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from arq_status._model.record import State, StoredRecord
 
 
 def cancelled(facts: Facts) -> StoredRecord:
-    """The last record of a job that is taken out of its queue."""
+    """Return the last record of a job that is removed from its queue."""
     stored, payload = facts.current_record, facts.payload
     if stored is None or stored.ended is not None:
         stored = StoredRecord(
@@ -49,7 +49,7 @@ def waiting_again(facts: Facts, stored: StoredRecord) -> StoredRecord:
 
 
 def waiting(facts: Facts) -> StoredRecord:
-    """The record of a job that has none yet."""
+    """Return the record of a waiting job that has none yet."""
     own, payload = facts.current_record, facts.payload
     return StoredRecord(
         enqueued_ms=(payload.enqueued_ms if payload else None) or (own.enqueued_ms if own else 0),
@@ -64,7 +64,7 @@ def waiting(facts: Facts) -> StoredRecord:
 
 
 def tombstone(facts: Facts) -> StoredRecord:
-    """What tells that the record of a run was deleted, and what arq's result tells of it."""
+    """Return what keeps late writes of a deleted run out, and its result from being shown."""
     stored, result = facts.stored_record, facts.result
     run = stored.enqueued_ms if stored else 0
     if result is not None:

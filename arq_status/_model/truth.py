@@ -1,4 +1,4 @@
-"""The truth table: what a job's status is, from arq's own keys and our record together.
+"""The truth table: derives a job's status from arq's own keys and the stored record.
 
 Live: the job's payload exists or its id is in a queue. A record counts only for its own run. First
 match wins.
@@ -56,7 +56,7 @@ _KEPT = round(keep_cronjob_progress * 1000)
 
 
 def decide(facts: Facts) -> Status | None:
-    """The status by the truth table; ``None`` for a job that nothing is known of."""
+    """Return the status by the truth table; ``None`` for an unknown job."""
     return _live_status(facts) if facts.live else _gone_status(facts)
 
 
@@ -80,17 +80,17 @@ def _live_status(facts: Facts) -> Status:
 
 
 def in_queue(due: int | None, now: int) -> Status:
-    """The status of a job that waits and of which no try tells more."""
+    """Return the status of a job in its queue of which no try tells more."""
     return Status.DEFERRED if due is not None and due > now else Status.QUEUED
 
 
 def as_recorded(state: str | None) -> Status | None:
-    """The status of a job whose record tells that it has ended."""
+    """Return the status of a job whose record has ended in a state."""
     return _BY_STATE.get(state)
 
 
 def _outlived(facts: Facts) -> bool:
-    """Whether the in-progress key is left from a try that has ended."""
+    """Return whether the in-progress key is left from a try that has ended."""
     stored = facts.stored_record
     if facts.key_left > _KEPT:
         return False
@@ -103,7 +103,7 @@ def _outlived(facts: Facts) -> bool:
 
 
 def _has_just_ended(facts: Facts, stored: StoredRecord | None) -> bool:
-    """Whether arq may be about to book an end that is recorded: its worker lived a moment ago."""
+    """Return whether a recorded end is so new that arq may be about to book it."""
     ended = stored.ended if stored is not None else None
     return ended is not None and abs(facts.now - ended) < DEAD_AFTER_MS
 
@@ -126,7 +126,7 @@ def _gone_status(facts: Facts) -> Status | None:
 
 
 def _is_forgotten(facts: Facts, result: ResultPayload) -> bool:
-    """Whether a job that is known from arq's result alone has expired or was deleted."""
+    """Return whether a job known from arq's result alone has expired or was deleted."""
     stored = facts.stored_record
     if (
         stored is not None

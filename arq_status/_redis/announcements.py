@@ -1,4 +1,4 @@
-"""What tracked workers have announced of their functions, each for its queue."""
+"""The options that tracked workers announce for the functions of their queues."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -7,12 +7,12 @@ from arq_status._model.options import FunctionOptions
 from arq_status._model.text import clean
 from arq_status._redis.replies import pairs, text
 
-#: Stands between the queue and the function; nothing behind it is any other function.
+#: Separates queue and function; an empty function stands for all others of the queue.
 _BETWEEN = "\0"
 
 
 def announced_as(queue: str, function: str) -> str:
-    """The name under which the options of a function in a queue are stored."""
+    """Return the name under which the options of a function in a queue are stored."""
     return clean(f"{queue}{_BETWEEN}{function}")
 
 
@@ -23,7 +23,7 @@ def queue_and_function(name: str) -> tuple[str, str]:
 
 
 def announced_in(reply: Mapping[bytes, bytes] | list[bytes]) -> "Announced":
-    """What Redis holds, as any client tells it."""
+    """Decode the hash of all announced options."""
     found = pairs(reply).items()
     return Announced((text(name), FunctionOptions.decode(raw)) for name, raw in found)
 
@@ -47,7 +47,7 @@ class Announced:
 
     @property
     def functions(self) -> Mapping[str, FunctionOptions]:
-        """Those of the functions by name, in whichever queue."""
+        """The options by function, whatever its queue."""
         return {name: options for name, options in self._anywhere.items() if name}
 
     @property
@@ -56,7 +56,7 @@ class Announced:
         return {name for name, it in self._of_queue.items() if name[1] and it.track}
 
     def options(self, function: str | None, queue: str | None) -> FunctionOptions | None:
-        """The options of a function in a queue; ``None`` where nobody has announced any."""
+        """Return the options of a function in a queue; ``None`` if none were announced."""
         function = clean(function or "")
         if queue is not None:
             for name in (function, ""):

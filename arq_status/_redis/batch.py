@@ -27,7 +27,7 @@ class Row(NamedTuple):
 
     @property
     def kind(self) -> bytes:
-        """What ``write.lua`` has to know of the row beside the record."""
+        """The row's kind, as ``write.lua`` takes it."""
         if self.seen is not None:
             return b"%d" % self.seen
         return b"first" if self.first else b"later"

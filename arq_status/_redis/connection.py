@@ -1,4 +1,4 @@
-"""Redis clients: made of what users pass, and made again beside one that exists."""
+"""Makes Redis clients: from what users pass, and beside an existing one."""
 
 import asyncio
 import re
@@ -11,10 +11,10 @@ from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.exceptions import NoPermissionError, RedisError
 
-#: What is raised where Redis does not answer.
+#: Raised if Redis does not answer.
 CONNECTION_ERRORS = (RedisError, OSError, asyncio.TimeoutError)
 
-#: What a query may be given: a client, arq's settings or a DSN.
+#: A client, arq's settings or a DSN.
 RedisLike = Redis | RedisSettings | str
 
 #: Seconds after which a silent server counts as away for writes in the background.
@@ -27,7 +27,7 @@ _OF_THE_POOL = ("connection_pool",)
 
 
 async def connect(target: "RedisSettings | str | None") -> Redis:
-    """A client of its own.
+    """Make a client.
 
     Raises:
         redis.RedisError, OSError: Redis cannot be reached.
@@ -52,7 +52,7 @@ async def close(redis: Redis) -> None:
 
 
 def beside(redis: Redis, **changes: Any) -> Redis:
-    """A client for the same server and database with connections of its own."""
+    """Make a client for the same server and database with connections of its own."""
     pool = redis.connection_pool
     kwargs = {k: v for k, v in pool.connection_kwargs.items() if k not in _OF_THE_POOL} | changes
     if isinstance(pool, SentinelConnectionPool):
@@ -72,7 +72,7 @@ def beside(redis: Redis, **changes: Any) -> Redis:
 
 
 def for_background(redis: Redis) -> Redis:
-    """A client for writes in the background: it never takes a connection from the jobs."""
+    """Make a client for writes in the background, which takes no connection from the jobs."""
     changes: Mapping[str, Any] = {"socket_timeout": _SOCKET_TIMEOUT, "decode_responses": False}
     return beside(redis, **changes)
 

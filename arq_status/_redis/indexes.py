@@ -1,4 +1,4 @@
-"""What the indexes of all jobs tell at one moment."""
+"""One look at the indexes of all jobs."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self

@@ -1,4 +1,4 @@
-"""Reads what decides about jobs, all of it at one moment."""
+"""Reads the facts about jobs, all of them at one moment."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -54,7 +54,7 @@ class Lookup:
         with_returned: bool = False,
         short: bool = False,
     ) -> list[tuple[Facts, Fields]]:
-        """Return what decides about each job, and its stored fields.
+        """Return the facts about each job, and its stored fields.
 
         Args:
             job_ids: ids of jobs.
@@ -245,7 +245,7 @@ def by_redis_clock(result: ResultPayload, keep: int | None, left: int, now: int)
 
 
 class _Workers:
-    """The workers' signs of life at one moment."""
+    """The workers that are dead at one moment."""
 
     __slots__ = ("_dead", "now")
 

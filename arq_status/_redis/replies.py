@@ -1,4 +1,4 @@
-"""What the scripts answer, in Python's types; what is damaged is read as far as it can be."""
+"""Decodes replies of Redis, as far as they are not damaged."""
 
 import json
 from collections.abc import Mapping
@@ -11,31 +11,31 @@ _LAST_SCORE = 253_402_300_799_999
 
 
 def text(raw: bytes) -> str:
-    """A name or an id."""
+    """Decode a name or an id."""
     return raw.decode(errors="replace")
 
 
 def pairs(reply: Mapping[bytes, bytes] | list[bytes] | None) -> Mapping[bytes, bytes]:
-    """Names and values, as Redis gives a hash: in turn, or with RESP3 as a mapping."""
+    """Decode a hash: names and values in turn, or with RESP3 a mapping."""
     if isinstance(reply, Mapping):
         return reply
     return dict(zip(reply[::2], reply[1::2], strict=True)) if reply else {}
 
 
 def scored(reply: list[Any]) -> list[tuple[str, int]]:
-    """Ids and scores, as Redis gives a sorted set: in turn, or with RESP3 in pairs."""
+    """Decode a sorted set: members and scores in turn, or with RESP3 in pairs."""
     in_pairs = reply and isinstance(reply[0], list)
     items = reply if in_pairs else zip(reply[::2], reply[1::2], strict=True)
     return [(text(member), score(raw) or 0) for member, raw in items]
 
 
 def integer(raw: bytes | None) -> int | None:
-    """A whole number."""
+    """Decode a whole number."""
     return int(raw) if raw and raw.isdigit() and len(raw) < 15 else None
 
 
 def score(raw: bytes | None) -> int | None:
-    """A score that is a time in ms, 0 for one that is none."""
+    """Decode a score that is a time in ms; 0 if it is none."""
     if not raw:
         return None
     number = float(raw)
@@ -43,7 +43,7 @@ def score(raw: bytes | None) -> int | None:
 
 
 def dead_workers(flat: list[bytes]) -> list[DeadWorker]:
-    """The workers that ended without taking leave."""
+    """Decode descriptions of dead workers; damaged ones are left out."""
     found = []
     for name, beat, raw in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
         try:

@@ -1,4 +1,4 @@
-"""The Lua scripts, and running them."""
+"""The Lua scripts, and how they are run."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""The only module that speaks Redis: reads facts, writes records, keeps the indexes."""
+"""Reads and writes of the tracking data in Redis, each one round trip where possible."""
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -28,16 +28,16 @@ _ANNOUNCE_INTERVAL = 3_600.0
 _ANNOUNCED_AT_ONCE = 1_000
 #: Stored records that are read by one command.
 _READ_AT_ONCE = 500
-#: How long a worker's description outlives the last in-progress key that it may have set.
+#: Milliseconds that a worker's description outlives the last in-progress key it may have set.
 _WORKER_EXPIRES_MS = 60_000
-#: Late writes of an ended job are refused for at least so long after a delete.
+#: Milliseconds for which late writes are refused after a delete, at least.
 _TOMBSTONE_MS = 60_000
-#: What arq gives a payload to live by default.
+#: Milliseconds that arq gives a payload to live by default.
 _PAYLOAD_EXPIRES_MS = 86_400_000
 
 
 class Store:
-    """Arq's keys and ours, behind one Redis client."""
+    """The tracking data and arq's keys, through one Redis client."""
 
     def __init__(
         self,
@@ -68,21 +68,21 @@ class Store:
     # reading
 
     async def field(self, job_id: str, name: str) -> bytes | None:
-        """One stored field, encoded."""
+        """Return one stored field, encoded; ``None`` if there is none."""
         value = await self.redis.execute_command(
             "HGET", keys.DATA + job_id, name, NEVER_DECODE=True
         )
         return value if isinstance(value, bytes) else None
 
     async def options(self, queue: str, function: str) -> FunctionOptions | None:
-        """What a worker of the queue has announced of a function."""
+        """Return the options that a worker of the queue has announced for a function."""
         raw = await self.redis.execute_command(
             "HGET", keys.FUNCTIONS, announced_as(queue, function), NEVER_DECODE=True
         )
         return FunctionOptions.decode(raw) if isinstance(raw, bytes) else None
 
     async def record(self, job_id: str) -> StoredRecord | None:
-        """The tracking record alone."""
+        """Return the stored record of a job."""
         raw = await self.redis.execute_command("GET", keys.RECORD + job_id, NEVER_DECODE=True)
         return StoredRecord.decode(raw) if raw else None
 
@@ -193,17 +193,17 @@ class Store:
         await self.redis.execute_command("PUBLISH", self.channel, json.dumps(job_ids))
 
     async def stops(self) -> dict[str, str]:
-        """The running jobs that are to stop: their runs, with "!" behind them to force it."""
+        """Return the jobs that are to stop: enqueue times, with "!" appended if by force."""
         found = await self.redis.execute_command("HGETALL", keys.STOPS, NEVER_DECODE=True)
         return {text(job_id): text(run) for job_id, run in pairs(found).items()}
 
     async def stop(self, job_id: str, run: int, *, force: bool) -> bool:
-        """Ask a running job to stop; False where that run has no record or does not run."""
+        """Ask a running job to stop; False if that run has no record or is not running."""
         asked = f"{run}!" if force else str(run)
         return bool(await scripts.stop(self.redis, job_id, run, asked))
 
     async def cancel(self, facts: Facts, last: StoredRecord, *, drop_key: bool) -> bool:
-        """Take a job that waits out of its queue; False where something of it changed."""
+        """Remove a job from its queue; False if something of it has changed since."""
         return bool(
             await scripts.cancel(
                 self.redis, self.channel, facts.job_id, facts.stored_text, facts.key_expires,
@@ -212,7 +212,7 @@ class Store:
         )  # fmt: skip
 
     async def retry(self, facts: Facts, waiting: StoredRecord) -> bool:
-        """Put an ended job back into its queue; False where that cannot be."""
+        """Put an ended job back into its queue; False if it changed or its payload is not kept."""
         assert waiting.due is not None
         return bool(
             await scripts.retry(
@@ -222,7 +222,7 @@ class Store:
         )  # fmt: skip
 
     async def store(self, job_id: str, waiting: StoredRecord, fields: Mapping[str, str]) -> bool:
-        """Add fields from outside the job; False where it is not known."""
+        """Store fields from outside the job; False if it is unknown."""
         stored: int = await scripts.store(
             self.redis, self.channel, job_id, waiting.encode(),
             json.dumps(flat(fields), ensure_ascii=False), *self._queues,
@@ -230,14 +230,14 @@ class Store:
         return bool(stored)
 
     async def delete(self, job_id: str, tombstone: StoredRecord) -> None:
-        """Forget what was tracked of a job; of one that is not live this stands in its place."""
+        """Delete what was tracked of a job, and leave a tombstone unless it is live."""
         expires = max(_TOMBSTONE_MS, tombstone.expires)
         await scripts.delete(
             self.redis, self.channel, job_id, tombstone.encode(), expires, *self._queues
         )
 
     async def sweep(self, budget: int = 1_000) -> bool:
-        """Drop expired entries from the indexes; True where there is more to do."""
+        """Drop expired entries from the indexes; True if there is more to do."""
         return bool(await scripts.sweep(self.redis, budget))
 
     # workers
@@ -251,7 +251,7 @@ class Store:
         blocked_ms: int = 0,
         about: Callable[[], str] | None = None,
     ) -> None:
-        """Tell that a worker is alive; announces it where Redis does not know it.
+        """Send a worker's heartbeat, and announce it if Redis does not know it, or again.
 
         Args:
             worker: its name.
@@ -305,9 +305,9 @@ class Store:
             await scripts.count(self.redis)
 
     async def begun(self, worker: str, in_progress_ms: int, job_ids: Collection[str]) -> None:
-        """Tell which jobs arq began in a worker that did not come as far as a record."""
+        """Note the jobs that arq began in a worker and that have no record yet."""
         await scripts.begun(self.redis, worker, in_progress_ms + _WORKER_EXPIRES_MS, *job_ids)
 
     async def leave(self, worker: str) -> None:
-        """Tell that a worker has ended."""
+        """Deregister a worker; it counts as dead from now on."""
         await scripts.leave(self.redis, worker)

@@ -7,8 +7,7 @@ from dataclasses import replace
 from time import monotonic
 from typing import Any
 
-from arq.utils import args_to_string, timestamp_ms
-from arq.worker import Retry
+from arq.utils import args_to_string
 
 from arq_status._arq.worker import ArqWorker
 from arq_status._model.builder import shown_worker, stopped_responding
@@ -159,9 +158,6 @@ def _close(attempt: Attempt, outcome: Outcome, options: FunctionOptions) -> None
     """Put the outcome into the record, which takes no progress from here on."""
     record = attempt.record
     record.state, record.error = outcome.state, outcome.error
-    if isinstance(attempt.raised, Retry) and attempt.raised.defer_score and not outcome.final:
-        # arq computes it in the same way, by this host's clock
-        record.due = timestamp_ms() + attempt.raised.defer_score
     if attempt.raised is not None and outcome.state is not State.COMPLETE:
         attempt.traceback = traceback_of(attempt.raised, attempt.raised_at)
     if outcome.final:

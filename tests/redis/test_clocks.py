@@ -14,7 +14,9 @@ from arq.utils import timestamp_ms
 from arq_status import Status, StatusClient, track_status
 from arq_status._model.options import FunctionOptions
 from arq_status._model.record import State, StoredRecord
+from arq_status._redis import keys
 from arq_status._redis.batch import Row
+from arq_status._redis.recovery import recover_orphans
 from arq_status._redis.store import Store
 from tests.conftest import StartWorker, ended, until
 from tests.records import HOUR, begin, put_job, put_result, write_end, write_record
@@ -30,7 +32,9 @@ def shift(monkeypatch: pytest.MonkeyPatch) -> Shift:
     def set_off(by: int) -> None:
         for module in ("arq.worker", "arq.connections", "arq.jobs"):
             monkeypatch.setattr(f"{module}.timestamp_ms", lambda: timestamp_ms() + by)
-        monkeypatch.setattr("arq_status._tracking.ending.timestamp_ms", lambda: timestamp_ms() + by)
+        monkeypatch.setattr(
+            "arq_status._tracking.functions.timestamp_ms", lambda: timestamp_ms() + by
+        )
         now = timestamp_ms
         monkeypatch.setattr("arq_status._redis.clock.time", lambda: (now() + by) / 1000)
 
@@ -287,3 +291,29 @@ async def test_rows_of_another_worker_do_not_overwrite(pool: ArqRedis) -> None:
     found = await store.record("job")
     assert found is not None
     assert found.message == "the end"
+
+
+async def test_when_the_next_try_is_due_is_foretold(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """The index of recorded jobs has it nearly as arq's queue has it, and then exactly."""
+
+    async def work(ctx: dict[str, Any]) -> None:
+        raise Retry(defer=60)
+
+    await start_worker(track_status({"functions": [func(work, name="work")]}))
+    await pool.enqueue_job("work", _job_id="job")
+    await until(lambda: client.is_retrying("job"))
+    await until(lambda: _is_later(pool, "arq:queue"))
+    index = f"{keys.RECORDED}arq:queue"
+    foretold, due = await pool.zscore(index, "job"), await pool.zscore("arq:queue", "job")
+    assert foretold is not None
+    assert due is not None
+    assert abs(foretold - due) < 1_000
+    await recover_orphans(Store(pool))
+    assert await pool.zscore(index, "job") == due
+
+
+async def _is_later(pool: ArqRedis, queue: str) -> bool:
+    score = await pool.zscore(queue, "job")
+    return score is not None and score > timestamp_ms() + 30_000

@@ -145,7 +145,7 @@ local function enqueue_time_bytes(ms)
     floor(ms / 16777216) % 256, floor(ms / 4294967296) % 256, floor(ms / 1099511627776) % 256)
 end
 
--- Whether arq's payload is of the run that was enqueued then; nil where there is none or, as with a
+-- Tell whether arq's payload is of the run that was enqueued then; nil where there is none or, as with a
 -- serializer of the user's own, it does not tell.
 local function payload_is_of(id, enqueued)
   local tail, wanted = read('GETRANGE', K.arq_job .. id, -32, -1) or '', enqueue_time_bytes(enqueued)
@@ -238,7 +238,7 @@ local function persist_belongings(id)
   for _, prefix in ipairs({K.data, K.tries, K.logs}) do redis.call('PERSIST', prefix .. id) end
 end
 
--- What belongs to the record of an ended job expires with it.
+-- Have what belongs to the record of an ended job expire with it.
 local function expire_belongings(id, record)
   local left = redis.call('PTTL', K.record .. id)
   for _, prefix in ipairs({K.data, K.tries, K.logs}) do redis.call('PEXPIRE', prefix .. id, left) end
@@ -249,7 +249,7 @@ local function expire_belongings(id, record)
   end
 end
 
--- Whether a key with so many ms to live is the one that was to expire then, and none set since.
+-- Tell whether a key is the one that was to expire then, and has not been set since.
 local function same_expiry(left, expires)
   if left < 0 or expires < 0 then return left == expires end
   return math.abs(now_ms() + left - expires) < 50

@@ -45,7 +45,7 @@ local function leave_out(source, id)
   source.size, counts[source.status] = source.size - 1, counts[source.status] - 1
 end
 
--- Whether a job whose end is recorded is still with arq, or its next run has begun.
+-- Tell whether arq has not booked a recorded end yet, or the next run has begun.
 local function is_ending(id)
   if redis.call('EXISTS', K.arq_in_progress .. id) == 0 then return false end
   local record = stored_record(id)

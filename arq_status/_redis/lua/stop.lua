@@ -1,5 +1,5 @@
 -- Ask a running job to stop.
--- ARGV: id, its enqueue time, what stands in `stops` for it.
+-- ARGV: id, its enqueue time, its entry in `stops`.
 -- Answer: 1, or 0 where that run is not running.
 local id, record = ARGV[1], stored_record(ARGV[1])
 local runs = redis.call('EXISTS', K.arq_in_progress .. id, K.arq_job .. id) == 2

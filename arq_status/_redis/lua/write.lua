@@ -28,7 +28,11 @@ local function is_of_other_worker(old, new)
   return before ~= '' and now ~= '' and before ~= now and string.sub(before, 1, #now + 1) ~= now .. ':'
 end
 
--- Whether a row replaces what is stored: the precedence of writes.
+-- Tell whether a row replaces what is stored, the precedence of writes: a guess does while nothing was
+-- written since. Of two runs of an id the live one counts, else the one that began after the other's
+-- end. Within a run the higher try counts, within a try the later version of its own worker. An end
+-- gives way to the worker's own end if it was a guess, and to late data of the same end. Rows from
+-- before a `retry` count no more.
 local function is_newer(id, old, new, kind)
   local seen = tonumber(kind)
   if not old then return not seen end
