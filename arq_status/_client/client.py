@@ -16,6 +16,7 @@ from arq_status._client.feed import Feed
 from arq_status._client.fields import FieldQueries
 from arq_status._client.insight import InsightQueries
 from arq_status._client.listing import count, overview, page_of
+from arq_status._client.metrics import metrics
 from arq_status._model.builder import build_record, decode_data
 from arq_status._model.facts import Facts
 from arq_status._model.history import LogLine, Try
@@ -369,6 +370,10 @@ class StatusClient(FieldQueries, InsightQueries):
 
     async def _opened(self) -> Store:
         return await self._connections.open()
+
+    async def _metrics(self) -> bytes:
+        """Return the metrics in Prometheus' text format."""
+        return await metrics(await self._connections.open())
 
     async def feed(self) -> Feed:
         """Return what ``watch`` listens to in the running event loop."""

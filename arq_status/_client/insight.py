@@ -65,7 +65,7 @@ class InsightQueries(ABC):
         """
         check_moment("since", since)
         store = await self._opened()
-        now, names = await _counted(store, queue)
+        now, names = await counted_names(store, queue)
         found = await read_stretches(store.redis, names, _ms_of(since, now), now)
         stats = []
         for name, stretches in zip(names, found, strict=True):
@@ -103,7 +103,7 @@ class InsightQueries(ABC):
         check_moment("since", since)
         step_ms = _step_ms(step)
         store = await self._opened()
-        now, names = await _counted(store, queue, function)
+        now, names = await counted_names(store, queue, function)
         first = _ms_of(since, now) // step_ms
         number = now // step_ms + 1 - first
         if number > MOST_POINTS:
@@ -239,8 +239,8 @@ def _last_job(noted: LastJob, record: JobRecord | None) -> _LastJob:
     }
 
 
-async def _counted(
-    store: Store, queue: str | None, function: str | None = None
+async def counted_names(
+    store: Store, queue: str | None = None, function: str | None = None
 ) -> tuple[int, list[str]]:
     """Return Redis' time in ms, and the functions that are counted or announced, sorted."""
     # a replica takes no writes

@@ -57,6 +57,11 @@ def list_object(page: Page, counts: Mapping[Status, int]) -> dict[str, Any]:
     }
 
 
+def record_object(record: Any) -> dict[str, Any]:
+    """Return the fields of a record of a function, queue, worker or cron job, or of a point."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}
+
+
 def counts_object(counts: Mapping[Status, int]) -> dict[str, int]:
     """Return how many jobs there are of each status."""
     return {status.value: number for status, number in counts.items()}

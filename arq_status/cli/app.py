@@ -10,6 +10,7 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from arq_status.cli.actions import ACTIONS, act
 from arq_status.cli.context import NOT_A_DSN, Context, Exit, shown_dsn
 from arq_status.cli.doctor.report import doctor
+from arq_status.cli.insight import crons, functions, metrics, queues, workers
 from arq_status.cli.logs import logs
 from arq_status.cli.output import Output, OutputError, report_error
 from arq_status.cli.parser import parse
@@ -23,6 +24,11 @@ _COMMANDS: dict[str, Callable[[Context], Awaitable[Exit]]] = {
     "logs": logs,
     "watch": watch,
     "counts": counts,
+    "functions": functions,
+    "queues": queues,
+    "workers": workers,
+    "crons": crons,
+    "metrics": metrics,
     "doctor": doctor,
     **dict.fromkeys(ACTIONS, act),
 }

@@ -3,6 +3,7 @@
 import argparse
 import os
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TypeAlias
 
 from arq_status._model.moment import parse_moment
@@ -140,11 +141,29 @@ def _add_queries(commands: Commands) -> None:
     )
 
     _add_command(commands, "counts", "count the jobs of each status")
+    _add_insight(commands)
 
     doctor = _add_command(
         commands, "doctor", "find out what is wrong, and why the status of a job is missing"
     )
     doctor.add_argument("job_id", metavar="ID", nargs="?", help="arq's id of the job to look into")
+
+
+def _add_insight(commands: Commands) -> None:
+    functions = _add_command(
+        commands, "functions", "show how the jobs of each function ended, ran and waited"
+    )
+    functions.add_argument(
+        "--since",
+        metavar="TIME",
+        type=_moment,
+        default=timedelta(hours=1),
+        help="from then on: 30m, 7d, or a date (default: 1h)",
+    )
+    _add_command(commands, "queues", "show what is in each queue, and how long jobs wait there")
+    _add_command(commands, "workers", "show the workers and what they run")
+    _add_command(commands, "crons", "show the cron jobs: when they run next, how they ended last")
+    _add_command(commands, "metrics", "print metrics in the text format of Prometheus")
 
 
 def _add_actions(commands: Commands) -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypedDict
 
@@ -21,6 +22,7 @@ from arq_status.web.dashboard import Dashboard
 from arq_status.web.errors import ErrorPages
 from arq_status.web.job_view import JobView
 from arq_status.web.list_view import ListView
+from arq_status.web.metrics import show_metrics
 from arq_status.web.security import SecurityHeaders, is_allowed_host, parse_hosts, parse_origins
 
 _STATIC = Path(__file__).parent / "static"
@@ -47,7 +49,7 @@ def create_app(
     title: str = "Jobs",
     per_page_options: Sequence[int] = (25, 50, 100),
 ) -> Starlette:
-    """Return the dashboard as a Starlette app: ``/statuses`` and ``/statuses/<job id>``.
+    """Return the dashboard as a Starlette app: ``/statuses``, ``/statuses/<job id>``, ``/metrics``.
 
         async def authorize(request, action, job_id):
             user = request.headers.get("x-user")  # from a proxy that asks for a password
@@ -66,9 +68,10 @@ def create_app(
         read_only: show jobs, and leave out everything that changes them.
         authorize: called with the request, an action and a job id before anything is shown or
             done, and again every 10 s while a stream is open; only ``True`` lets the request in.
-            Sync or async. Actions are ``view stop cancel retry delete``; the job id is ``None``
-            for the list and for an action on many jobs. It may raise Starlette's
-            ``HTTPException``, for example to ask for a password, as ``basic_auth`` does.
+            Sync or async. Actions are ``view stop cancel retry delete metrics``; the job id is
+            ``None`` for all but single jobs: for the list, an action on many jobs, ``/metrics``. It
+            may raise Starlette's ``HTTPException``, for example to ask for a password, as
+            ``basic_auth`` does.
         trusted_origins: other sites that may act on jobs, such as ``https://example.org``.
         allowed_hosts: host names that the app answers to, such as ``jobs.example.org`` or
             ``*.example.org``, against DNS rebinding; by default every name.
@@ -114,6 +117,7 @@ def _build(dashboard: Dashboard) -> Starlette:
     return Starlette(
         routes=[
             Route("/", home),
+            Route("/metrics", partial(show_metrics, dashboard)),
             Route("/statuses", jobs.show),
             Route("/statuses", jobs.act, methods=["POST"]),
             _JobRoute(job.show, "GET"),

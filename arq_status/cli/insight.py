@@ -1,0 +1,60 @@
+"""``functions``, ``queues``, ``workers``, ``crons`` and ``metrics``."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from rich.text import Text
+
+from arq_status._model.json import record_object
+from arq_status.cli.context import Context, Exit
+from arq_status.cli.insight_view import CRONS, FUNCTIONS, QUEUES, WORKERS
+from arq_status.cli.styles import DIM
+from arq_status.cli.tables import Column, table_of
+
+T = TypeVar("T")
+
+
+async def functions(context: Context) -> Exit:
+    """Print how the jobs of each function ended."""
+    found = await context.client.functions(context.arguments.since)
+    queues = context.arguments.queues
+    return _print(
+        context,
+        [it for it in found if not queues or it.queue in queues],
+        FUNCTIONS,
+        "no tracked worker has announced a function",
+    )
+
+
+async def queues(context: Context) -> Exit:
+    """Print what is in each queue."""
+    return _print(context, await context.client.queues(), QUEUES, "")
+
+
+async def workers(context: Context) -> Exit:
+    """Print the workers."""
+    found = await context.client.workers()
+    return _print(context, found, WORKERS, "no tracked worker is there")
+
+
+async def crons(context: Context) -> Exit:
+    """Print the cron jobs."""
+    found = await context.client.crons()
+    return _print(context, found, CRONS, "no living worker has cron jobs")
+
+
+async def metrics(context: Context) -> Exit:
+    """Print the metrics as Prometheus reads them."""
+    try:
+        text = await context.client._metrics()
+    except ModuleNotFoundError as error:
+        return context.fail(str(error), Exit.USAGE)
+    context.print_line(text.decode().rstrip("\n"))
+    return Exit.OK
+
+
+def _print(context: Context, records: Sequence[T], columns: Sequence[Column[T]], none: str) -> Exit:
+    table = table_of(records, columns, context.console.width)
+    view = table if records else Text(none, DIM)
+    context.print_result(view, [record_object(it) for it in records])
+    return Exit.OK
