@@ -1,6 +1,7 @@
 """The arq worker of the demo, and its jobs."""
 
 import asyncio
+import logging
 import os
 from collections import Counter
 from contextlib import closing
@@ -18,6 +19,9 @@ from example_app.indexing import Index, source_files
 #: A queue of its own: on a Redis that others use too, their jobs are not for this worker.
 QUEUE = "example_app"
 _SHOWN = 20
+
+logger = logging.getLogger("example_app")
+logger.setLevel(logging.INFO)
 
 
 async def index_source(ctx: dict[str, Any], directory: str, database: str) -> dict[str, int]:
@@ -53,6 +57,7 @@ async def import_people(ctx: dict[str, Any], file: str, path: str, database: str
                 await asyncio.to_thread(people.add, row)
             except BadRowError as problem:
                 rejected.append({"line": line, "problem": str(problem)})
+                await status.log(f"Line {line}: {problem}", level="warning")
                 await status.store(bad_rows=len(rejected), first_bad_rows=rejected[:_SHOWN])
         await status.store(people=await asyncio.to_thread(people.count))
     return len(rows) - len(rejected)
@@ -65,16 +70,28 @@ async def count_slowly(ctx: dict[str, Any], numbers: int = 240) -> None:
 
 
 async def fail(ctx: dict[str, Any]) -> None:
-    """Fail halfway."""
+    """Fail halfway, for a reason that has a reason."""
     await ctx["status"].at(50, "Asking the bank")
-    raise RuntimeError("The bank declined the payment")
+    logger.info("Charging card %s", "**** 4242")
+    try:
+        _charge(limit=20, amount=42)
+    except ValueError as error:
+        raise RuntimeError("The bank declined the payment") from error
+
+
+def _charge(limit: int, amount: int) -> None:
+    if amount > limit:
+        raise ValueError(f"{amount} is over the limit of {limit}")
 
 
 async def try_again(ctx: dict[str, Any]) -> str:
     """Succeed at the third try."""
-    await ctx["status"].at(30, "Asking for the weather")
+    status: JobTracker = ctx["status"]
+    await status.at(30, "Asking for the weather")
     if ctx["job_try"] < 3:
-        raise Retry(defer=5)
+        await status.log("The weather station does not answer", level="warning")
+        raise Retry(defer=5) from TimeoutError("no answer within 3 s")
+    logger.info("It is sunny")
     return "sunny"
 
 
@@ -89,7 +106,7 @@ async def measure_load(ctx: dict[str, Any]) -> None:
     await ctx["status"].store(load={"1 min": minute, "5 min": five_minutes})
 
 
-@track_status
+@track_status(record_logs="INFO")
 class WorkerSettings:
     """What arq reads. The page runs it in its own process; ``arq`` could as well run it alone."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from json.encoder import encode_basestring
 
 from arq_status._model.builder import build_record
@@ -45,11 +46,9 @@ async def _look(
     """Look at the indexes, again if they told of jobs that dead workers left behind."""
     statuses = () if query is None else query.statuses
     descending = query is None or not query.is_indexed or query.descending
-    for _ in range(2):
-        look = await store.look(statuses, offset=offset, count=count, descending=descending)
-        if not await recover_dead(store, look):
-            break
-    return look
+    ask = partial(store.look, statuses, offset=offset, count=count, descending=descending)
+    look = await ask()
+    return await ask() if await recover_dead(store, look) else look
 
 
 async def _searched_page(store: Store, query: Query) -> tuple[Page, dict[Status, int]]:

@@ -31,10 +31,10 @@ class AttemptLog:
         return bool(self._lines)
 
     def append(self, message: str, level: str, logger: str | None) -> None:
-        """Append a line; nothing is done about its text before it is sent."""
-        self._lines.append(
-            (next(self._number), monotonic(), level, message[: LINE_LIMIT + 1], logger)
-        )
+        """Append a line; its text is looked at only when it is sent."""
+        if len(message) > LINE_LIMIT:
+            message = message[: LINE_LIMIT + 1]
+        self._lines.append((next(self._number), monotonic(), level, message, logger))
 
     def unsent(self, job_try: int, clock: RedisClock) -> list[str]:
         """Return the lines to be sent, encoded: the newest, and no more than the log may hold."""

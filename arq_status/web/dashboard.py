@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -18,7 +17,6 @@ from arq_status.web.links import Links
 from arq_status.web.negotiation import MediaType, preferred
 from arq_status.web.rendering import View, render_page
 from arq_status.web.security import is_same_site
-from arq_status.web.updates import Snapshot
 
 #: Seconds to wait for Redis.
 TIMEOUT = 10.0
@@ -73,11 +71,12 @@ class Dashboard:
 
     async def stream_writer(
         self, request: Request, job_id: str | None
-    ) -> Callable[[Snapshot, Snapshot | None], bytes]:
+    ) -> Callable[[Any, Any], bytes]:
         """Return what writes the events of a stream: JSON, or rendered parts for our pages."""
         if "parts" not in request.query_params:
-            return Snapshot.since
-        return partial(Snapshot.parts_since, view=await self.view(request, job_id))
+            return lambda update, seen: update.since(seen)
+        view = await self.view(request, job_id)
+        return lambda update, seen: update.parts_since(seen, view)
 
     def page(
         self, request: Request, template: str, status_code: int = 200, **context: Any

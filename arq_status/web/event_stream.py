@@ -32,7 +32,7 @@ class Update(Protocol):
     """The state of something at one moment."""
 
     def since(self, seen: Any) -> bytes:
-        """Return the events for viewers that saw an earlier update, ``None`` for the first."""
+        """Return the events for those who saw an earlier update, ``None`` for the first."""
         ...
 
 

@@ -4,6 +4,7 @@ Scripts get JSON. The pages get the parts of themselves that changed, rendered b
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
@@ -58,16 +59,20 @@ class Part:
     render: Callable[[View], str]
 
 
-class Snapshot:
+class Snapshot(ABC):
     """A state at one moment, with the events that lead to it from earlier ones."""
 
-    def __init__(self, version: int = 1) -> None:
+    def __init__(self, version: int) -> None:
         self._version = version
         self._events: dict[Hashable, bytes] = {}
 
+    @abstractmethod
     def parts(self) -> Mapping[str, Part]:
         """Return the parts of its page."""
-        return {}
+        ...
+
+    @abstractmethod
+    def _json(self, seen: Any) -> Iterator[bytes]: ...
 
     def since(self, seen: Any) -> bytes:
         """Return the events in JSON for those who saw an earlier snapshot."""
@@ -95,18 +100,17 @@ class Snapshot:
         if changed:
             yield frame("parts", changed)
 
-    def _json(self, seen: Any) -> Iterator[bytes]:
-        yield from ()
 
+class Gone:
+    """A job that is unknown by now."""
 
-class Gone(Snapshot):
-    """A job that is not known any more."""
+    def since(self, _: object) -> bytes:
+        """Return the event that tells it."""
+        return frame("gone", {})
 
-    def _html(self, seen: Any, view: View) -> Iterator[bytes]:
-        return self._json(seen)
-
-    def _json(self, seen: Any) -> Iterator[bytes]:
-        yield frame("gone", {})
+    def parts_since(self, _: object, view: View) -> bytes:
+        """Return the same: the page keeps what it shows."""
+        return self.since(None)
 
 
 class Job(Snapshot):
@@ -271,7 +275,7 @@ async def job_updates(client: StatusClient, job_id: str) -> AsyncGenerator[Job |
             yield Job(record, version, tries, await client.logs(job_id))
             await asyncio.sleep(PACE)
     if record is None or record.ended_at is None:
-        yield Gone(version + 1)
+        yield Gone()
 
 
 async def list_updates(client: StatusClient, query: Query) -> AsyncGenerator[Listing]:

@@ -1,6 +1,7 @@
-"""P1, P8: what progress costs."""
+"""P1, P8, P12: what progress and log lines cost."""
 
 import asyncio
+import logging
 from random import choice
 from statistics import median
 from time import monotonic, perf_counter, time
@@ -17,13 +18,14 @@ from tests.conftest import until
 
 CALLS = 20_000
 PEER_CALLS = 300
+LINES = 5_000
 ROUNDS = 20
 JOBS, RATE, SECONDS = 1_000, 50, 4
 
 
 async def measure(pool: ArqRedis) -> list[Result]:
-    """Both."""
-    return [*await _one_call(pool), *await _many_jobs(pool)]
+    """All."""
+    return [*await _one_call(pool), *await _one_line(pool), *await _many_jobs(pool)]
 
 
 async def _one_call(pool: ArqRedis) -> list[Result]:
@@ -83,11 +85,65 @@ async def at_of_sidekiq(pool: ArqRedis, step: int) -> None:
         await pipe.execute()
 
 
-async def _run(pool: ArqRedis, job: Any) -> None:
+class _Formatter(logging.Handler):
+    """Formats each line, as a handler of any use does, and writes it nowhere."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Format it."""
+        self.format(record)
+
+
+async def _one_line(pool: ArqRedis) -> list[Result]:
+    """``status.log`` in a tight loop; a call of `logging` with ``record_logs`` and without."""
+    lines: list[float] = []
+    captured: list[float] = []
+    formatted: list[float] = []
+    logger = logging.getLogger("tests.benchmarks.lines")
+    logger.setLevel(logging.INFO)
+    handler = _Formatter()
+
+    async def loop(ctx: dict[str, Any]) -> None:
+        status: JobTracker = ctx["status"]
+        for _ in range(ROUNDS):
+            began = perf_counter()
+            for _step in range(LINES):
+                await status.log("x")
+            lines.append((perf_counter() - began) / LINES)
+            captured.append(await _logged(logger))
+            logger.addHandler(handler)
+            logger.propagate = False
+            formatted.append(await _logged(logger))
+            logger.removeHandler(handler)
+            logger.propagate = True
+
+    await _run(pool, loop, record_logs="INFO")
+    compared = Comparison(captured, formatted)
+    microseconds = median(lines) * 1e6
+    return [
+        Result(
+            "P12", "`log` in a tight loop, µs a call", microseconds, None, "<= 3", microseconds <= 3
+        ),
+        Result(
+            "P12", "a `logging` call with `record_logs` / with a handler that formats",
+            compared.ratio, compared.quartiles, "<= 1.3", compared.ratio <= 1.3,
+        ),
+    ]  # fmt: skip
+
+
+async def _logged(logger: logging.Logger) -> float:
+    """Seconds that a call of `logging` takes."""
+    await asyncio.sleep(0)
+    began = perf_counter()
+    for step in range(LINES):
+        logger.info("row %d", step)
+    return (perf_counter() - began) / LINES
+
+
+async def _run(pool: ArqRedis, job: Any, **options: Any) -> None:
     await pool.flushdb()
     await pool.enqueue_job("job", _job_id="job")
     worker = create_worker(
-        track_status({"functions": [func(job, name="job", timeout=600)]}),
+        track_status(**options)({"functions": [func(job, name="job", timeout=600)]}),
         redis_pool=pool, burst=True, poll_delay=0.01, handle_signals=False,
     )  # fmt: skip
     await worker.async_run()

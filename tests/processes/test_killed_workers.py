@@ -139,6 +139,11 @@ async def test_jobs_of_killed_workers_read_interrupted(
             record = await ended(client, death.name)
             told = (record.job_id, record.status, record.job_try)
             assert told == (death.name, Status.COMPLETE, 2), record
+            # a try that blocked or died before anything of it was written may leave no trace
+            *lost, last = await client.tries(death.name)
+            assert last.status is Status.COMPLETE
+            assert all(it.status is Status.INTERRUPTED for it in lost)
+            assert all("stopped responding" in str(it.error) for it in lost)
 
 
 @pytest.fixture

@@ -421,8 +421,10 @@ async def test_a_serializer_of_ones_own(
         for client in (knowing, other):
             record = await ended(client, "job")
             assert (record.status, record.function, record.args) == ("complete", "f", "1")
-        # of an untracked worker there is arq's result alone
-        await own.psetex("arq:result:r", HOUR, to_json({"f": "f", "a": [2], "s": True, "ft": 1}))
+        # of an untracked worker, which keeps results for longer, there is arq's result alone
+        await own.psetex(
+            "arq:result:r", 2 * HOUR, to_json({"f": "f", "a": [2], "s": True, "ft": 1})
+        )
         assert await knowing.status("r") is None
         assert await other.status("r") is Status.COMPLETE
 

@@ -15,7 +15,7 @@ from arq_status import JobTracker, LogLine, Status, StatusClient, Try, status_op
 from arq_status._model.history import LOG_LINES
 from arq_status._model.record import State
 from arq_status._redis import keys
-from tests.conftest import RunBurst, RunJob, StartWorker, ended, started, until
+from tests.conftest import RunBurst, RunJob, StartWorker, ended, started, stop_worker, until
 from tests.records import own_keys, put_result, write_end, write_record
 
 Context = dict[str, Any]
@@ -653,3 +653,124 @@ async def test_hooks_of_a_job_that_is_complete(run_job: RunJob) -> None:
 
     await run_job(work, on_job_end=tell, after_job_end=tell)
     assert seen == [(Status.COMPLETE, None)] * 2
+
+
+# hard ends
+
+
+async def wait(ctx: Context) -> None:
+    """A job that waits where its traceback is to point."""
+    await ctx["status"].log("waiting")
+    await asyncio.sleep(3600)
+
+
+async def test_a_shutdown_is_a_try_of_its_own(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """It is interrupted where it waited, and another worker tries again."""
+    settings = track_status({"functions": [func(wait, name="wait")]})
+    await pool.enqueue_job("wait", _job_id="job")
+    first = await start_worker(settings)
+    await started(client, "job")
+    assert first.main_task is not None
+    await stop_worker(first, first.main_task)
+    [lost] = await client.tries("job")
+    assert (lost.status, lost.error) == (Status.INTERRUPTED, "cut off by a shutdown")
+    assert "await asyncio.sleep(3600)" in str(lost.traceback)
+    await start_worker(settings)
+    await until(lambda: _tries(client, 2))
+    assert [(it.job_try, it.status) for it in await client.tries("job")] == [
+        (1, Status.INTERRUPTED), (2, Status.WORKING),
+    ]  # fmt: skip
+    assert (await client.logs("job"))[0].job_try == 1
+
+
+async def _tries(client: StatusClient, number: int) -> bool:
+    return len(await client.tries("job")) == number
+
+
+async def test_a_forced_stop_tells_where(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """The line at which the job waited."""
+    await start_worker(track_status({"functions": [func(wait, name="wait")]}))
+    await pool.enqueue_job("wait", _job_id="job")
+    await started(client, "job")
+    assert await client.stop("job", force=True)
+    await ended(client, "job")
+    [only] = await client.tries("job")
+    assert (only.status, only.error) == (Status.STOPPED, "stopped")
+    assert "await asyncio.sleep(3600)" in str(only.traceback)
+
+
+async def test_a_cooperative_stop_has_no_traceback(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """Nothing went wrong."""
+
+    async def report(ctx: Context) -> None:
+        while True:
+            await ctx["status"].checkpoint()
+            await asyncio.sleep(0.01)
+
+    await start_worker(track_status({"functions": [func(report, name="report")]}))
+    await pool.enqueue_job("report", _job_id="job")
+    await started(client, "job")
+    assert await client.stop("job")
+    await ended(client, "job")
+    [only] = await client.tries("job")
+    assert (only.status, only.traceback) == (Status.STOPPED, None)
+
+
+class HostileError(Exception):
+    """An exception that nothing can be done with."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+async def test_an_exception_that_cannot_be_printed(
+    run_job: RunJob, client: StatusClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its type is told, and where it was raised."""
+    # arq logs the exception, which pytest's handler does not survive
+    caplog.set_level(logging.CRITICAL, "arq.worker")
+
+    async def fail(ctx: Context) -> None:
+        raise HostileError
+
+    assert (await run_job(fail)).status is Status.FAILED
+    [only] = await client.tries("job")
+    assert "HostileError" in str(only.error)
+    assert "raise HostileError" in str(only.traceback)
+
+
+async def test_a_result_that_cannot_be_stored(run_job: RunJob, client: StatusClient) -> None:
+    """The job returned, and failed in arq's books: there is no traceback to tell."""
+
+    async def give(ctx: Context) -> Any:
+        return {"lambda": lambda: None}
+
+    record = await run_job(give)
+    [only] = await client.tries("job")
+    assert (only.status, only.error, only.traceback) == (Status.FAILED, record.error, None)
+    assert record.returned is None
+
+
+async def test_a_cancelled_job_keeps_the_tries_that_it_had(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """Cancelled between two tries, the last one reads as it ended the job."""
+
+    async def again(ctx: Context) -> None:
+        raise Retry(defer=3600) from ValueError("no vino")
+
+    await pool.enqueue_job("again", _job_id="job")
+    await start_worker(track_status({"functions": [func(again, name="again")]}))
+    await until(lambda: client.is_retrying("job"))
+    assert await client.cancel("job")
+    [only] = await client.tries("job")
+    assert (only.status, only.job_try) == (Status.STOPPED, 1)
+    assert "no vino" in str(only.traceback)

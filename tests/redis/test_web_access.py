@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import errno
-from time import monotonic, perf_counter
+from time import perf_counter
 from typing import Any
 
 import httpx
@@ -19,7 +19,7 @@ from arq_status import Status, StatusClient
 from arq_status._model.record import State
 from arq_status.web import basic_auth, create_app
 from tests.records import put_job, write_end
-from tests.web import page_of, serving, stream
+from tests.web import next_event, page_of, serving, stream
 
 JSON = {"Accept": "application/json"}
 OWN = {"X-Arq-Status": "1"}
@@ -174,27 +174,27 @@ async def test_a_form_that_does_not_arrive(pool: ArqRedis, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("path", ["/statuses", "/statuses/job"])
 async def test_a_stream_ends_when_permission_is_withdrawn(
-    pool: ArqRedis, monkeypatch: pytest.MonkeyPatch, path: str
+    pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     """It is asked for again every few seconds."""
-    monkeypatch.setattr("arq_status.web.event_stream._CHECK_INTERVAL", 0.05)
-    monkeypatch.setattr("arq_status.web.broadcast.IDLE", 0.02)
-    asked = 0
+    monkeypatch.setattr("arq_status.web.event_stream._CHECK_INTERVAL", 0)
+    allowed = True
 
     def authorize(request: Request, action: str, job_id: str | None) -> bool:
-        nonlocal asked
-        asked += 1
-        if asked > 4:
+        if not allowed:
             raise HTTPException(401)
         return True
 
     await put_job(pool, "job")
-    begun = monotonic()
     async with serving(create_app(pool, authorize=authorize)) as url, stream(url + path) as events:
-        async for _ in events:
-            pass
-    assert asked == 5
-    assert monotonic() - begun < 10
+        await next_event(events, "job", status="queued")
+        await client.cancel("job") if path == "/statuses" else await client.store("job", more=1)
+        await next_event(events, "job")
+        allowed = False
+        await client.retry("job") if path == "/statuses" else await client.store("job", more=2)
+        async with asyncio.timeout(10):
+            async for _ in events:
+                pass
 
 
 # Proxies

@@ -8,10 +8,12 @@ import pytest
 
 from arq_status import JobRecord, Status
 from arq_status._model.history import LogLine, Try
+from arq_status._model.query import Query
+from arq_status._model.snapshot import Page
 from arq_status.web.links import Links
 from arq_status.web.rendering import View, render_part
 from arq_status.web.tracebacks import Segment, segments
-from arq_status.web.updates import Job
+from arq_status.web.updates import Job, Listing
 from tests.web import HOSTILE
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -143,3 +145,38 @@ def test_new_lines_are_sent_alone() -> None:
     assert "Two" in then
     assert "One" not in then
     assert more.parts_since(more, VIEW) == b""
+
+
+# Data
+
+
+def test_data_is_shown_name_by_name() -> None:
+    """On one line each, cut where it is long, and as JSON below."""
+    deep: list[Any] = []
+    for _ in range(10_000):
+        deep = [deep]
+    data = {"order": 4711, "name": "x" * 400, "gateway": {"code": float("nan")}, "deep": deep}
+    html = part("data", record(data=data), VIEW, NOW)
+    assert "<dd><bdi>4711</bdi></dd>" in html
+    assert f"<bdi>{'x' * 300}…</bdi>" in html
+    assert '<bdi>{"code": NaN}</bdi>' in html
+    assert "<bdi>…</bdi>" in html
+
+
+# The list
+
+
+def listing(version: int, *records: JobRecord) -> Listing:
+    """A list of these jobs."""
+    page = Page(items=[*records], total=len(records), page=1, per_page=25)
+    return Listing(Query(), page, dict.fromkeys(Status, 0), version)
+
+
+def test_a_row_that_changed_is_sent_alone() -> None:
+    """Without the order, which stayed."""
+    before = listing(1, record(Status.WORKING, message="One", error=None))
+    after = listing(2, record(Status.WORKING, message="Two", error=None))
+    events = after.parts_since(before, VIEW).decode()
+    assert events.startswith('event: parts\ndata: {"row:job":')
+    assert events.count("event:") == 1
+    assert "Two" in events
