@@ -219,7 +219,7 @@ SCENARIOS = [
     Scenario(
         name="CancelledError of its own without end", function="cancel_itself", args=(9,),
         settings=SHORT, arq=NO_MORE.format(2), status=Status.FAILED,
-        error="max 2 tries exceeded",
+        error="max 2 tries exceeded; last: cancelled itself",
     ),
     Scenario(
         name="CancelledError of its own, where the worker does not retry",
