@@ -152,6 +152,7 @@ def percent(at: float, total: float) -> int:
 
 
 @lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def shown_worker(worker: str | None) -> str | None:
     """Return HOST:PID, without the part that makes a worker's name unique."""
     return ":".join(worker.split(":")[:2]) if worker else None

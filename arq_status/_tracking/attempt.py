@@ -244,7 +244,9 @@ class Attempt:
 
     def mark_urgent(self) -> None:
         """Have it written even if it is closed, and sooner than progress is."""
-        if self._queued_as is not _URGENT and self._outbox is not None and not self._has_expired():
+        if self._queued_as is _URGENT or self._outbox is None:
+            return
+        if not self.closed or not self._has_expired():
             self._queued_as = _URGENT
             self._outbox.add(self, urgent=True)
 
@@ -340,7 +342,7 @@ class Attempt:
 
     def _has_expired(self) -> bool:
         """Return whether nothing of it is to be shown any more."""
-        ended = self.ended if self.closed else None
+        ended = self.ended
         return ended is not None and (monotonic() - ended) * 1000 >= self.record.expires
 
     def _set_message(self, message: str) -> None:

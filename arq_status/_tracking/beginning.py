@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from functools import lru_cache
 from time import monotonic
 from typing import Any
 
@@ -85,7 +86,7 @@ class Beginning:
             enqueued_ms=enqueued if type(enqueued) is int else to_unix_ms(ctx["enqueue_time"]),
             job_try=ctx["job_try"],
             due=ctx["score"],
-            function=None if function is None else shorten(str(function), _NAME_LIMIT),
+            function=None if function is None else _shown_name(str(function)),
             args=rendered_args(payload, options),
             queue=self._worker.queue,
             worker=self._name,
@@ -116,6 +117,11 @@ async def earlier_record(uplink: Uplink, job_id: str, enqueued_ms: int) -> Store
         return None
     same_run = enqueued_ms in (0, earlier.enqueued_ms) or earlier.enqueued_ms == 0
     return earlier if same_run else None
+
+
+@lru_cache(maxsize=256)
+def _shown_name(function: str) -> str:
+    return shorten(function, _NAME_LIMIT)
 
 
 def rendered_args(payload: Mapping[str, Any], options: FunctionOptions) -> str:

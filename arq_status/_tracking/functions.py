@@ -1,7 +1,7 @@
 """The functions of a worker, each wrapped so that its attempt learns how it went."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import wraps
 from typing import Any
@@ -63,8 +63,12 @@ def tracked(given: AnyFunction, options: OptionsTable, join: Join) -> AnyFunctio
 
     @wraps(coroutine)
     async def run(ctx: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        attempt = await _attempt_of(ctx, join)
-        if attempt is None or attempt.worker is None:
+        of_arq = isinstance(ctx, dict) and "job_id" in ctx
+        attempt = attempt_here(ctx["job_id"]) if of_arq else None
+        if attempt is None and of_arq:
+            attempt = await join(ctx)
+        # one that was entered before: a function of the job calls another
+        if attempt is None or attempt.worker is None or attempt.entered:
             return await coroutine(ctx, *args, **kwargs)
         attempt.entered = attempt.running = True
         try:
@@ -85,17 +89,6 @@ def tracked(given: AnyFunction, options: OptionsTable, join: Join) -> AnyFunctio
 
     setattr(run, _ATTRIBUTE, own_options)
     return replace(given, coroutine=run)
-
-
-async def _attempt_of(ctx: Any, join: Join) -> Attempt | None:
-    """Return the attempt that calls the function; ``None`` where that is none of arq's calls."""
-    if not isinstance(ctx, Mapping) or "job_id" not in ctx:
-        return None
-    attempt = attempt_here(ctx["job_id"])
-    if attempt is None:
-        attempt = await join(ctx)  # type: ignore[arg-type]
-    # one that was entered before: a function of the job calls another
-    return None if attempt is None or attempt.entered else attempt
 
 
 async def _record_exit(attempt: Attempt, error: BaseException) -> None:

@@ -26,7 +26,7 @@ from arq_status._tracking.functions import OptionsTable, tracked
 from arq_status._tracking.log_capture import stop_capturing_logs
 from arq_status._tracking.outbox import Outbox
 from arq_status._tracking.pace import Pace
-from arq_status._tracking.tracker import attempt_here, job_var
+from arq_status._tracking.tracker import JobTracker, attempt_here, job_var
 from arq_status._tracking.uplink import Uplink
 
 Hook = Callable[[dict[str, Any]], Coroutine[Any, Any, Any]]
@@ -185,7 +185,9 @@ class Session(HookOwner):
     async def on_job_start(self, ctx: dict[str, Any]) -> None:
         """Give a try its tracker; then do what the user's hook does."""
         payload = job_var.get(None)
-        await self.begin(ctx, payload if isinstance(payload, Mapping) else {})
+        # a check by class is dear where the class is abstract, and this is done for every job
+        known = payload is not None and not isinstance(payload, JobTracker)
+        await self.begin(ctx, payload if known else {})  # type: ignore[arg-type]
         if self.given["on_job_start"] is not None:
             await self.given["on_job_start"](ctx)
 
@@ -224,7 +226,7 @@ class Session(HookOwner):
     def deserialize(self, raw: bytes) -> Any:
         """Deserialize a job, and keep what it holds for ``on_job_start``."""
         data = self._deserialize(raw)
-        if isinstance(data, Mapping):
+        if isinstance(data, dict) or isinstance(data, Mapping):  # noqa: SIM101 - the dear one last
             job_var.set(data)
         return data
 
