@@ -610,7 +610,7 @@ async def test_hostile_text_stays_text(url: str, open_page: Open, pool: ArqRedis
     await expect(page.locator("#connection")).to_have_text("Ended")
     for place in ("h1", ".message", ".reason", ".data dt"):
         await expect(page.locator(place).first).to_have_text(HOSTILE)
-    await expect(page.locator("main").get_by_text(HOSTILE, exact=True)).to_have_count(8)
+    await expect(page.locator("main").get_by_text(HOSTILE, exact=True)).to_have_count(9)
     await expect(page.locator("[data-field=data]")).to_contain_text("<script>alert(")
     assert await page.locator("img, main script").count() == 0
 
