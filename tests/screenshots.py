@@ -1,11 +1,12 @@
 """``python -m tests.screenshots``: takes the screenshots of the dashboard in the README anew."""
 
 import asyncio
-from datetime import timedelta
+import linecache
 from pathlib import Path
+from random import Random
 from typing import Any
 
-from arq import Retry, create_pool
+from arq import create_pool
 from arq.connections import ArqRedis, RedisSettings
 from arq.utils import timestamp_ms
 from arq.worker import create_worker
@@ -24,22 +25,26 @@ SIZE: Any = {"width": 1280, "height": 760}
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
 
 
+#: The job that fails, as if it were in a file of a shop.
+FILE = "/srv/shop/billing.py"
+SOURCE = """
+from datetime import timedelta
+
+from arq import Retry
+
+
 class PaymentError(Exception):
-    """The bank said no."""
+    pass
 
 
 class Gateway:
-    """A bank that is hard to reach."""
-
-    async def pay(self, order: int, amount: str, attempt: int) -> None:
-        """Say no."""
+    async def pay(self, order, amount, attempt):
         if attempt < 3:
             raise ConnectionError("no answer from bank.example")
         raise PaymentError(f"the bank declined the payment of {amount} EUR")
 
 
-async def charge(ctx: dict[str, Any], order: int, amount: str) -> None:
-    """Fail at the third try."""
+async def charge(ctx, order, amount):
     status = ctx["status"]
     await status.store(order=order, gateway={"name": "bank.example", "code": 51})
     await status.log(f"Order {order}: {amount} EUR")
@@ -49,6 +54,15 @@ async def charge(ctx: dict[str, Any], order: int, amount: str) -> None:
     except ConnectionError as error:
         await status.log("The bank does not answer", level="warning")
         raise Retry(defer=timedelta(seconds=1)) from error
+"""
+
+
+def load_job() -> Any:
+    """Return the function of the job; its tracebacks quote the source."""
+    linecache.cache[FILE] = (len(SOURCE), None, SOURCE.splitlines(keepends=True), FILE)
+    module: dict[str, Any] = {}
+    exec(compile(SOURCE, FILE, "exec"), module)
+    return module["charge"]
 
 
 async def fill(pool: ArqRedis) -> None:
@@ -97,7 +111,7 @@ async def fill(pool: ArqRedis) -> None:
 async def run(settings: RedisSettings, pool: ArqRedis) -> None:
     """Run the job that fails, in a worker."""
     await pool.enqueue_job("charge", 4711, "19.90", _job_id="9b1d5f0c7a3e4c288d6f0e5a4b7c1d20")
-    tracked: Any = track_status({"functions": [charge], "max_tries": 3})
+    tracked: Any = track_status({"functions": [load_job()], "max_tries": 3})
     worker = create_worker(
         tracked, redis_settings=settings, burst=True, poll_delay=0.05, handle_signals=False
     )
