@@ -11,12 +11,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from arq_status._client.client import StatusClient as StatusClient
     from arq_status._client.functions import activity as activity
+    from arq_status._client.enqueueing import JobGroup as JobGroup
+    from arq_status._client.enqueueing import enqueue_job as enqueue_job
     from arq_status._client.functions import at as at
     from arq_status._client.functions import cancel as cancel
+    from arq_status._client.functions import cancel_jobs as cancel_jobs
+    from arq_status._client.functions import changes as changes
     from arq_status._client.functions import configure as configure
     from arq_status._client.functions import counts as counts
     from arq_status._client.functions import crons as crons
     from arq_status._client.functions import delete as delete
+    from arq_status._client.functions import delete_jobs as delete_jobs
     from arq_status._client.functions import elapsed as elapsed
     from arq_status._client.functions import ended_at as ended_at
     from arq_status._client.functions import enqueued_at as enqueued_at
@@ -24,6 +29,8 @@ if TYPE_CHECKING:
     from arq_status._client.functions import functions as functions
     from arq_status._client.functions import get as get
     from arq_status._client.functions import get_all as get_all
+    from arq_status._client.functions import group as group
+    from arq_status._client.functions import group_status as group_status
     from arq_status._client.functions import is_complete as is_complete
     from arq_status._client.functions import is_deferred as is_deferred
     from arq_status._client.functions import is_failed as is_failed
@@ -40,18 +47,25 @@ if TYPE_CHECKING:
     from arq_status._client.functions import pct_complete as pct_complete
     from arq_status._client.functions import queues as queues
     from arq_status._client.functions import retry as retry
+    from arq_status._client.functions import retry_jobs as retry_jobs
     from arq_status._client.functions import started_at as started_at
     from arq_status._client.functions import status as status
     from arq_status._client.functions import stop as stop
+    from arq_status._client.functions import stop_jobs as stop_jobs
     from arq_status._client.functions import store as store
+    from arq_status._client.functions import tag as tag
     from arq_status._client.functions import total as total
     from arq_status._client.functions import tries as tries
     from arq_status._client.functions import unschedule as unschedule
     from arq_status._client.functions import updated_at as updated_at
     from arq_status._client.functions import wait as wait
+    from arq_status._client.functions import wait_group as wait_group
     from arq_status._client.functions import watch as watch
     from arq_status._client.functions import workers as workers
+    from arq_status._client.functions import watch_group as watch_group
+    from arq_status._client.functions import watch_many as watch_many
     from arq_status._model.errors import JobStopped as JobStopped
+    from arq_status._model.group import GroupRecord as GroupRecord
     from arq_status._model.history import LogLine as LogLine
     from arq_status._model.history import Try as Try
     from arq_status._model.insight import ActivityPoint as ActivityPoint
@@ -75,6 +89,8 @@ else:
         "ActivityPoint": "_model.insight",
         "CronRecord": "_model.insight",
         "FunctionStats": "_model.insight",
+        "GroupRecord": "_model.group",
+        "JobGroup": "_client.enqueueing",
         "JobRecord": "_model.snapshot",
         "JobStopped": "_model.errors",
         "JobTracker": "_tracking.tracker",
@@ -86,6 +102,7 @@ else:
         "Try": "_model.history",
         "WorkerRecord": "_model.insight",
         "current_tracker": "_tracking.tracker",
+        "enqueue_job": "_client.enqueueing",
         "status_options": "_model.options",
         "track_status": "_tracking.settings",
     }

@@ -14,8 +14,10 @@ from arq_status._client import control, history
 from arq_status._client.connections import Connections
 from arq_status._client.feed import Feed
 from arq_status._client.fields import FieldQueries
+from arq_status._client.groups import GroupQueries
 from arq_status._client.insight import InsightQueries
 from arq_status._client.listing import count, overview, page_of
+from arq_status._client.many import ManyJobs
 from arq_status._client.metrics import metrics
 from arq_status._model.builder import build_record, decode_data
 from arq_status._model.facts import Facts
@@ -24,12 +26,13 @@ from arq_status._model.options import Expires, expires_ms
 from arq_status._model.query import Moment, Query, as_statuses
 from arq_status._model.snapshot import JobRecord, Page, has_changed
 from arq_status._model.status import Status
+from arq_status._model.tags import checked_tag
 from arq_status._model.validation import encode_fields
 from arq_status._redis.connection import RedisLike
 from arq_status._redis.store import Store
 
 
-class StatusClient(FieldQueries, InsightQueries):
+class StatusClient(FieldQueries, ManyJobs, GroupQueries, InsightQueries):
     """Queries and controls arq's jobs in Redis.
 
         async with StatusClient("redis://localhost/1", queues=["imports"]) as client:
@@ -233,6 +236,8 @@ class StatusClient(FieldQueries, InsightQueries):
         status: Status | str | Iterable[Status | str] | None = None,
         function: str | None = None,
         queue: str | None = None,
+        tag: str | None = None,
+        group: str | None = None,
         search: str | None = None,
         since: Moment | None = None,
         until: Moment | None = None,
@@ -255,8 +260,10 @@ class StatusClient(FieldQueries, InsightQueries):
             status: only jobs of this status or of one of these, as ``Status`` or by name.
             function: only jobs of the function with this name.
             queue: only jobs of the queue with this name.
+            tag: only jobs with this tag.
+            group: only jobs of the group with this id.
             search: only jobs whose id begins with this text, or that have it in their function's
-                name, arguments, message or error, in small or capital letters.
+                name, arguments, message, error or tags, in small or capital letters.
             since: only jobs updated at or after this moment: a ``datetime`` with a timezone, or a
                 ``timedelta`` for so long ago.
             until: only jobs updated at or before this moment, likewise.
@@ -275,6 +282,8 @@ class StatusClient(FieldQueries, InsightQueries):
             statuses=as_statuses(status),
             function=function,
             queue=queue,
+            tag=tag,
+            group=group,
             search=search,
             since=since,
             until=until,
@@ -312,16 +321,14 @@ class StatusClient(FieldQueries, InsightQueries):
             job_id: arq's id of the job.
             force: also cancel the job at its next ``await``, whatever it waits for.
         """
-        if not _is_id(job_id):
-            return False
-        return await control.stop(await self._connections.open(), job_id, force=force)
+        return await self._act(control.force_stop if force else control.stop, job_id)
 
     async def cancel(self, job_id: str) -> bool:
         """Remove a job that is not running from its queue for good. Returns whether it did.
 
         The status is ``stopped`` from then on. False for a job that is running, ended or unknown.
         """
-        return _is_id(job_id) and await control.cancel(await self._connections.open(), job_id)
+        return await self._act(control.cancel, job_id)
 
     async def unschedule(self, job_id: str) -> bool:
         """Cancel the job; another name of ``cancel``."""
@@ -335,14 +342,14 @@ class StatusClient(FieldQueries, InsightQueries):
         starts without message and progress. False for a job that is live, complete or unknown, or
         whose payload was not kept, as with ``record_args=False``.
         """
-        return _is_id(job_id) and await control.retry(await self._connections.open(), job_id)
+        return await self._act(control.retry, job_id)
 
     async def delete(self, job_id: str) -> int:
         """Delete the tracking data of the job. Returns 1 if it was known, else 0.
 
         A live job goes on, and its next report starts a new record.
         """
-        return int(_is_id(job_id) and await control.delete(await self._connections.open(), job_id))
+        return int(await self._act(control.delete, job_id))
 
     async def store(self, job_id: str, /, **fields: Any) -> bool:
         """Set fields of the job's data from outside it. Returns False for an unknown job.
@@ -366,6 +373,25 @@ class StatusClient(FieldQueries, InsightQueries):
             await self._connections.open(), job_id, encoded
         )
 
+    async def tag(self, job_id: str, tag: str) -> bool:
+        """Give the job a tag from outside it. Returns False for an unknown job.
+
+        The job is then found with ``list_jobs(tag=...)``. The tag stays through tries and
+        ``retry``.
+
+        Args:
+            job_id: arq's id of the job.
+            tag: a text of 1 to 100 characters; a job has up to 20.
+
+        Raises:
+            TypeError: the tag is not a text.
+            ValueError: it is empty or too long, or the job has 20 others.
+        """
+        checked = checked_tag(tag)
+        return _is_id(job_id) and await control.tag(
+            await self._connections.open(), job_id, (checked,)
+        )
+
     # internals
 
     async def _opened(self) -> Store:
@@ -374,6 +400,11 @@ class StatusClient(FieldQueries, InsightQueries):
     async def _metrics(self) -> bytes:
         """Return the metrics in Prometheus' text format."""
         return await metrics(await self._connections.open())
+
+    async def _act(self, plan: control.Plan, job_id: str) -> bool:
+        if not _is_id(job_id):
+            return False
+        return await control.act(await self._connections.open(), plan, [job_id]) > 0
 
     async def feed(self) -> Feed:
         """Return what ``watch`` listens to in the running event loop."""

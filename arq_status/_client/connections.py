@@ -61,6 +61,11 @@ class Connections:
         #: the event loop in which the user's own Redis client is used
         self._given_loop: object = None
 
+    @property
+    def is_configured(self) -> bool:
+        """Whether the user said which Redis it is."""
+        return self._redis is not None
+
     def opened(self) -> Connection | None:
         """Return the connection of the running event loop, if it is open."""
         return self._open.get(asyncio.get_running_loop())

@@ -1,61 +1,127 @@
-"""Control of a job from outside: stop, cancel, retry, store, delete."""
+"""Control of jobs from outside: stop, cancel, retry, delete, and store and tag."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from arq_status._model.facts import Facts
 from arq_status._model.record import State
 from arq_status._model.status import Status
 from arq_status._model.transitions import cancelled, tombstone, waiting, waiting_again
 from arq_status._model.truth import decide
-from arq_status._redis.store import Store
+from arq_status._redis.store import Call, Store
 
 #: Attempts at a job that changes while it is acted on.
 _MOST_ATTEMPTS = 20
-#: Seconds between attempts at a job that has just begun: its record follows soon.
+#: Seconds between attempts at jobs that have just begun: their records follow soon.
 _DELAY = 0.05
+#: Jobs that are read, and acted on, in one round trip.
+_AT_ONCE = 100
 
 _CAN_RUN_AGAIN = (Status.FAILED, Status.STOPPED, Status.INTERRUPTED)
 
-
-async def stop(store: Store, job_id: str, *, force: bool) -> bool:
-    """Ask a running job to stop, or cancel one that waits. Returns whether there was one."""
-
-    async def attempt(facts: Facts) -> bool | None:
-        if decide(facts) is not Status.WORKING:
-            return await _cancel(store, facts)
-        stored = facts.current_record
-        if stored is None or stored.state is not State.WORKING:
-            # its record is on the way, unless it is not tracked
-            await asyncio.sleep(_DELAY)
-            return None
-        return await store.stop(job_id, stored.enqueued_ms, force=force) or None
-
-    return await _repeat(store, job_id, attempt)
+#: What to do to a job of which something is known: a script to run, which answers whether it was
+#: done or the job has changed meanwhile; ``False`` if its state forbids it; ``None`` to look again.
+Plan = Callable[[Store, Facts], Call | bool | None]
 
 
-async def cancel(store: Store, job_id: str) -> bool:
-    """Remove a job that is not running from its queue for good. Returns whether it did."""
+def stop(store: Store, facts: Facts) -> Call | bool | None:
+    """Ask a running job to stop, or cancel one that waits."""
+    if decide(facts) is not Status.WORKING:
+        return _cancel(store, facts)
+    stored = facts.current_record
+    if stored is None or stored.state is not State.WORKING:
+        # its record is on the way, unless it is not tracked
+        return None
+    return store.stop(facts.job_id, stored.enqueued_ms, force=False)
 
-    async def attempt(facts: Facts) -> bool | None:
-        return False if decide(facts) is Status.WORKING else await _cancel(store, facts)
 
-    return await _repeat(store, job_id, attempt)
+def force_stop(store: Store, facts: Facts) -> Call | bool | None:
+    """Cancel a running job at its next await as well."""
+    planned = stop(store, facts)
+    stored = facts.current_record
+    if decide(facts) is Status.WORKING and planned is not None and stored is not None:
+        return store.stop(facts.job_id, stored.enqueued_ms, force=True)
+    return planned
 
 
-async def retry(store: Store, job_id: str) -> bool:
-    """Have arq run an ended job again. Returns whether it will."""
+def cancel(store: Store, facts: Facts) -> Call | bool:
+    """Remove a job that is not running from its queue for good."""
+    return False if decide(facts) is Status.WORKING else _cancel(store, facts)
 
-    async def attempt(facts: Facts) -> bool | None:
-        stored = facts.current_record
-        if facts.live or stored is None or decide(facts) not in _CAN_RUN_AGAIN:
-            return False
-        if await store.retry(facts, waiting_again(facts, stored)):
-            return True
-        # the record has changed meanwhile, or else the payload was not kept
-        return None if (await _read(store, job_id)).stored_text != facts.stored_text else False
 
-    return await _repeat(store, job_id, attempt)
+def retry(store: Store, facts: Facts) -> Call | bool:
+    """Have arq run an ended job again."""
+    stored = facts.current_record
+    if facts.live or stored is None or decide(facts) not in _CAN_RUN_AGAIN:
+        return False
+    return store.retry(facts, waiting_again(facts, stored))
+
+
+def delete(store: Store, facts: Facts) -> Call:
+    """Delete the tracking data of a job."""
+    return store.delete(facts.job_id, tombstone(facts))
+
+
+async def act(
+    store: Store,
+    plan: Plan,
+    job_ids: Sequence[str],
+    matches: Callable[[Facts], bool] | None = None,
+) -> int:
+    """Do to each job what was planned, and return to how many it was done.
+
+    Args:
+        store: where the jobs are.
+        plan: what to do.
+        job_ids: the ids of the jobs.
+        matches: whether a job, as it is then, is one of those that are meant; by default all are.
+    """
+    done, pending = 0, list(job_ids)
+    #: what was known of the jobs of which their script found that something had changed
+    changed: dict[str, bytes] = {}
+    for attempt in range(_MOST_ATTEMPTS):
+        if attempt:
+            await asyncio.sleep(0 if attempt == 1 and changed else _DELAY)
+        remaining: list[str] = []
+        for start in range(0, len(pending), _AT_ONCE):
+            chunk = pending[start : start + _AT_ONCE]
+            found = [
+                facts
+                for facts, _ in await store.facts(chunk, short=len(job_ids) > 1)
+                if decide(facts) is not None and (matches is None or matches(facts))
+            ]
+            number, again = await _act_once(store, plan, found, changed)
+            done += number
+            remaining += again
+        pending = remaining
+        if not pending:
+            break
+    return done
+
+
+async def _act_once(
+    store: Store, plan: Plan, found: Sequence[Facts], changed: dict[str, bytes]
+) -> tuple[int, list[str]]:
+    """Do to each of a few jobs what was planned; return to how many, and which to look at again."""
+    planned: list[tuple[Facts, Call]] = []
+    remaining: list[str] = []
+    for facts in found:
+        step = plan(store, facts)
+        if isinstance(step, Call):
+            # of a job that has not changed the payload was not kept
+            if plan is not retry or changed.get(facts.job_id) != facts.stored_text:
+                planned.append((facts, step))
+        elif step is None:
+            remaining.append(facts.job_id)
+    done = 0
+    replies = await store.run([call for _, call in planned])
+    for (facts, _), reply in zip(planned, replies, strict=True):
+        if reply:
+            done += 1
+        else:
+            remaining.append(facts.job_id)
+            changed[facts.job_id] = facts.stored_text
+    return done, remaining
 
 
 async def store_fields(store: Store, job_id: str, fields: Mapping[str, str]) -> bool:
@@ -63,27 +129,13 @@ async def store_fields(store: Store, job_id: str, fields: Mapping[str, str]) -> 
     return await store.store(job_id, waiting(await _read(store, job_id)), fields)
 
 
-async def delete(store: Store, job_id: str) -> bool:
-    """Delete the tracking data of the job. Returns whether it was known."""
-    facts = await _read(store, job_id)
-    if decide(facts) is None:
-        return False
-    await store.delete(job_id, tombstone(facts))
-    return True
+async def tag(store: Store, job_id: str, tags: tuple[str, ...]) -> bool:
+    """Give the job tags. Returns whether the job is known.
 
-
-async def _repeat(
-    store: Store, job_id: str, attempt: Callable[[Facts], Awaitable[bool | None]]
-) -> bool:
-    """Repeat an attempt until it succeeds or fails; ``None`` means that the job has changed."""
-    for _ in range(_MOST_ATTEMPTS):
-        facts = await _read(store, job_id)
-        if decide(facts) is None:
-            return False
-        done = await attempt(facts)
-        if done is not None:
-            return done
-    return False
+    Raises:
+        ValueError: it would have too many.
+    """
+    return await store.tag(job_id, waiting(await _read(store, job_id), tags))
 
 
 async def _read(store: Store, job_id: str) -> Facts:
@@ -91,9 +143,9 @@ async def _read(store: Store, job_id: str) -> Facts:
     return facts
 
 
-async def _cancel(store: Store, facts: Facts) -> bool | None:
+def _cancel(store: Store, facts: Facts) -> Call | bool:
     if not facts.live:
         return False
     # arq would take a dead worker's in-progress key for that of the next job with this id
     drop_key = decide(facts) is Status.INTERRUPTED
-    return await store.cancel(facts, cancelled(facts), drop_key=drop_key) or None
+    return store.cancel(facts, cancelled(facts), drop_key=drop_key)

@@ -11,8 +11,12 @@ from redis.asyncio.client import PubSub
 
 from arq_status._model.builder import build_record, decode_data
 from arq_status._model.facts import Facts
+from arq_status._model.group import GroupRecord, group_has_changed
 from arq_status._model.snapshot import JobRecord, has_changed
+from arq_status._model.text import clean
 from arq_status._redis.connection import CONNECTION_ERRORS, beside, close
+from arq_status._redis.groups import read_group
+from arq_status._redis.keys import GROUP_SUBJECT
 from arq_status._redis.store import Store
 
 logger = logging.getLogger("arq_status")
@@ -28,10 +32,17 @@ _FIRST_DELAY, _LONGEST_DELAY = 0.1, 2.0
 #: Seconds of silence after which the pub/sub connection is pinged, and a connection is taken for
 #: dead.
 _SILENCE = 10.0
+#: Seconds between two reads of a group, and how often as long as one takes.
+_GROUP_INTERVAL, _GROUP_SHARE = 0.1, 10
+#: Changed jobs that are named to a follower of all jobs, before it is told that there were more.
+_MOST_MENTIONED = 10_000
 
 
 class Following:
-    """The jobs that one follower of a feed follows, and their changes that it has not seen yet."""
+    """The jobs that one follower of a feed follows, and their changes that it has not seen yet.
+
+    Groups are followed under what ``group_subject`` makes of their ids.
+    """
 
     def __init__(self, feed: "Feed", *, others: bool) -> None:
         self._feed = feed
@@ -40,6 +51,10 @@ class Following:
         #: jobs whose first record is still to come
         self._unseen: set[str] = set()
         self._records: dict[str, JobRecord | None] = {}
+        self._groups: dict[str, GroupRecord | None] = {}
+        #: with ``others``: the jobs that changed; or else more did, or nobody knows which
+        self.mentioned: set[str] = set()
+        self.missed_some = False
         self._has_news = asyncio.Event()
 
     @property
@@ -65,6 +80,13 @@ class Following:
         records, self._records = self._records, {}
         return records
 
+    async def changed_groups(self) -> dict[str, GroupRecord | None]:
+        """Wait for a change, and return the records of the groups that changed likewise."""
+        await self._has_news.wait()
+        self._has_news.clear()
+        groups, self._groups = self._groups, {}
+        return groups
+
     def deliver(self, job_id: str, record: JobRecord | None, *, changed: bool) -> None:
         """Take in the record of a job as it was just read."""
         if changed or job_id in self._unseen:
@@ -72,9 +94,20 @@ class Following:
             self._records[job_id] = record
             self._has_news.set()
 
-    def notify(self) -> None:
-        """Take in that some job changed."""
+    def deliver_group(self, subject: str, record: GroupRecord | None, *, changed: bool) -> None:
+        """Take in the record of a group as it was just read."""
+        if changed or subject in self._unseen:
+            self._unseen.discard(subject)
+            self._groups[subject] = record
+            self._has_news.set()
+
+    def notify(self, subjects: Collection[str] | None) -> None:
+        """Take in which jobs and groups changed; ``None``: any of them may have."""
         if self._others:
+            if subjects is None or len(self.mentioned) + len(subjects) > _MOST_MENTIONED:
+                self.missed_some = True
+            else:
+                self.mentioned.update(subjects)
             self._has_news.set()
 
 
@@ -86,6 +119,9 @@ class Feed:
         self._followers: dict[Following, None] = {}
         self._followers_of: dict[str, dict[Following, None]] = {}
         self._known: dict[str, JobRecord | None] = {}
+        self._known_groups: dict[str, GroupRecord | None] = {}
+        #: when groups may be read again
+        self._group_due: dict[str, float] = {}
         #: jobs to read
         self._stale: set[str] = set()
         self._wake = asyncio.Event()
@@ -132,21 +168,23 @@ class Feed:
             if not followers:
                 del self._followers_of[job_id]
                 self._known.pop(job_id, None)
+                self._known_groups.pop(job_id, None)
+                self._group_due.pop(job_id, None)
         self._mark_stale(added)
 
-    def notify(self, job_ids: Iterable[str]) -> None:
-        """Have these jobs, which changed, read again."""
-        self._mark_stale(job_id for job_id in job_ids if job_id in self._followers_of)
-        self._notify_followers()
+    def notify(self, subjects: Collection[str]) -> None:
+        """Have these jobs and groups, which changed, read again."""
+        self._mark_stale(it for it in subjects if it in self._followers_of)
+        self._notify_followers(subjects)
 
     def mark_all_stale(self) -> None:
         """Have all jobs read again, because any of them may have changed."""
         self._mark_stale(self._followers_of)
-        self._notify_followers()
+        self._notify_followers(None)
 
-    def _notify_followers(self) -> None:
+    def _notify_followers(self, subjects: Collection[str] | None) -> None:
         for following in self._followers:
-            following.notify()
+            following.notify(subjects)
 
     def _mark_stale(self, job_ids: Iterable[str]) -> None:
         self._stale.update(job_ids)
@@ -169,7 +207,8 @@ class Feed:
             try:
                 # whoever waits for a dead connection is to get another one
                 async with asyncio.timeout(_SILENCE):
-                    await self._deliver(list(stale))
+                    await self._deliver([it for it in stale if not is_group(it)])
+                    await self._deliver_groups([it for it in stale if is_group(it)])
             except Exception as error:
                 if not isinstance(error, CONNECTION_ERRORS):
                     # a bug, which must not cost the followers the next change
@@ -186,8 +225,26 @@ class Feed:
                 following.deliver(job_id, record, changed=changed)
             if job_id in self._followers_of:
                 self._known[job_id] = record
-            if _is_ending(facts):
+            if is_ending(facts):
                 self._mark_stale([job_id])
+
+    async def _deliver_groups(self, subjects: list[str]) -> None:
+        clock = asyncio.get_running_loop().time
+        for subject in subjects:
+            began = clock()
+            if began < self._group_due.get(subject, 0):
+                # the next round of this loop has it again
+                self._mark_stale([subject])
+                continue
+            record = await read_group(self._store, subject.removeprefix(GROUP_SUBJECT))
+            pause = max(_GROUP_INTERVAL, (clock() - began) * _GROUP_SHARE)
+            self._group_due[subject] = began + pause
+            known = self._known_groups
+            changed = subject not in known or group_has_changed(known[subject], record)
+            for following in self._followers_of.get(subject, ()):
+                following.deliver_group(subject, record, changed=changed)
+            if subject in self._followers_of:
+                known[subject] = record
 
     async def _listen(self) -> None:
         delay = _FIRST_DELAY
@@ -234,7 +291,17 @@ async def _next_message(pubsub: PubSub) -> Mapping[str, Any]:
     return message
 
 
-def _is_ending(facts: Facts) -> bool:
+def group_subject(group_id: str) -> str:
+    """Return under what a group is followed."""
+    return f"{GROUP_SUBJECT}{clean(group_id)}"
+
+
+def is_group(subject: str) -> bool:
+    """Return whether a group is followed under this, and not a job."""
+    return subject.startswith(GROUP_SUBJECT)
+
+
+def is_ending(facts: Facts) -> bool:
     """Return whether the end of the job is recorded, but not arq's own yet."""
     ended = facts.stored_record.ended if facts.stored_record is not None else None
     return facts.live and ended is not None and abs(facts.now - ended) < _ENDING_MS

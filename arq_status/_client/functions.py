@@ -11,6 +11,8 @@ from typing import Any
 
 from arq_status._client.client import StatusClient
 from arq_status._client.default import default_client, set_default_client
+from arq_status._client.enqueueing import JobGroup
+from arq_status._model.group import GroupRecord
 from arq_status._model.history import LogLine, Try
 from arq_status._model.insight import (
     ActivityPoint,
@@ -281,6 +283,8 @@ async def list_jobs(
     status: Status | str | Iterable[Status | str] | None = None,
     function: str | None = None,
     queue: str | None = None,
+    tag: str | None = None,
+    group: str | None = None,
     search: str | None = None,
     since: Moment | None = None,
     until: Moment | None = None,
@@ -297,6 +301,8 @@ async def list_jobs(
         status=status,
         function=function,
         queue=queue,
+        tag=tag,
+        group=group,
         search=search,
         since=since,
         until=until,
@@ -408,3 +414,180 @@ async def store(job_id: str, /, **fields: Any) -> bool:
     See ``StatusClient.store``.
     """
     return await default_client().store(job_id, **fields)
+
+
+async def stop_jobs(
+    status: Status | str | Iterable[Status | str] | None = None,
+    function: str | None = None,
+    queue: str | None = None,
+    tag: str | None = None,
+    group: str | None = None,
+    search: str | None = None,
+    since: Moment | None = None,
+    until: Moment | None = None,
+    *,
+    force: bool = False,
+) -> int:
+    """Ask the jobs that match to stop, as ``stop`` does. Returns how many were asked.
+
+    See ``StatusClient.stop_jobs``.
+    """
+    return await default_client().stop_jobs(
+        status,
+        function,
+        queue,
+        tag,
+        group,
+        search,
+        since,
+        until,
+        force=force,
+    )
+
+
+async def cancel_jobs(
+    status: Status | str | Iterable[Status | str] | None = None,
+    function: str | None = None,
+    queue: str | None = None,
+    tag: str | None = None,
+    group: str | None = None,
+    search: str | None = None,
+    since: Moment | None = None,
+    until: Moment | None = None,
+) -> int:
+    """Take the jobs that match out of their queues, as ``cancel`` does. Returns how many.
+
+    See ``StatusClient.cancel_jobs``.
+    """
+    return await default_client().cancel_jobs(
+        status,
+        function,
+        queue,
+        tag,
+        group,
+        search,
+        since,
+        until,
+    )
+
+
+async def retry_jobs(
+    status: Status | str | Iterable[Status | str] | None = None,
+    function: str | None = None,
+    queue: str | None = None,
+    tag: str | None = None,
+    group: str | None = None,
+    search: str | None = None,
+    since: Moment | None = None,
+    until: Moment | None = None,
+) -> int:
+    """Run the jobs that match again, as ``retry`` does. Returns how many will be run.
+
+    See ``StatusClient.retry_jobs``.
+    """
+    return await default_client().retry_jobs(
+        status,
+        function,
+        queue,
+        tag,
+        group,
+        search,
+        since,
+        until,
+    )
+
+
+async def delete_jobs(
+    status: Status | str | Iterable[Status | str] | None = None,
+    function: str | None = None,
+    queue: str | None = None,
+    tag: str | None = None,
+    group: str | None = None,
+    search: str | None = None,
+    since: Moment | None = None,
+    until: Moment | None = None,
+) -> int:
+    """Delete the tracking data of the jobs that match, as ``delete`` does. Returns how many.
+
+    See ``StatusClient.delete_jobs``.
+    """
+    return await default_client().delete_jobs(
+        status,
+        function,
+        queue,
+        tag,
+        group,
+        search,
+        since,
+        until,
+    )
+
+
+async def changes(
+    status: Status | str | Iterable[Status | str] | None = None,
+    function: str | None = None,
+    queue: str | None = None,
+    tag: str | None = None,
+    group: str | None = None,
+    search: str | None = None,
+) -> AsyncGenerator[JobRecord]:
+    """Yield, from now on, the record of every job that changed and matches. It never ends.
+
+    See ``StatusClient.changes``.
+    """
+    found = default_client().changes(status, function, queue, tag, group, search)
+    async with aclosing(found) as records:
+        async for record in records:
+            yield record
+
+
+async def watch_many(job_ids: Sequence[str]) -> AsyncGenerator[JobRecord]:
+    """Yield the records of several jobs now and at every change, until all have ended.
+
+    See ``StatusClient.watch_many``.
+    """
+    async with aclosing(default_client().watch_many(job_ids)) as records:
+        async for record in records:
+            yield record
+
+
+async def tag(job_id: str, tag: str) -> bool:
+    """Give the job a tag from outside it. Returns False for an unknown job.
+
+    See ``StatusClient.tag``.
+    """
+    return await default_client().tag(job_id, tag)
+
+
+def group(group_id: str | None = None, *, title: str | None = None) -> JobGroup:
+    """Return a group to enqueue jobs in: one bar for many jobs.
+
+    See ``StatusClient.group``.
+    """
+    return default_client().group(group_id, title=title)
+
+
+async def group_status(group_id: str) -> GroupRecord | None:
+    """Return how far the jobs of a group are; ``None`` if it is unknown or expired.
+
+    See ``StatusClient.group_status``.
+    """
+    return await default_client().group_status(group_id)
+
+
+async def watch_group(group_id: str, heartbeat: float | None = None) -> AsyncGenerator[GroupRecord]:
+    """Yield the record of the group now, at every change, and at last as it ended.
+
+    See ``StatusClient.watch_group``.
+    """
+    async with aclosing(default_client().watch_group(group_id, heartbeat)) as records:
+        async for record in records:
+            yield record
+
+
+async def wait_group(group_id: str, timeout: float | None = None) -> GroupRecord | None:
+    """Wait until the group is closed and all its jobs have ended, and return its record.
+
+    See ``StatusClient.wait_group``.
+    """
+    return await default_client().wait_group(group_id, timeout)

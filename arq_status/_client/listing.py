@@ -12,12 +12,15 @@ from arq_status._model.snapshot import JobRecord, Page
 from arq_status._model.status import Status
 from arq_status._model.text import clean
 from arq_status._redis.indexes import Look
+from arq_status._redis.keys import GROUPED, TAGGED
 from arq_status._redis.recovery import recover_dead
 from arq_status._redis.store import Store
 
 #: How many jobs a list covers where no index answers, and how many of them one look names.
 NEWEST = 10_000
 _NAMED_AT_ONCE = 2_000
+#: Jobs among which changes are looked for that nobody told.
+_NEWEST_CHANGED = 500
 
 
 async def count(store: Store) -> dict[Status, int]:
@@ -46,23 +49,50 @@ async def _look(
     """Look at the indexes, again if they told of jobs that dead workers left behind."""
     statuses = () if query is None else query.statuses
     descending = query is None or not query.is_indexed or query.descending
-    ask = partial(store.look, statuses, offset=offset, count=count, descending=descending)
+    label = "" if query is None else _label(query)
+    ask = partial(
+        store.look, statuses, offset=offset, count=count, descending=descending, label=label
+    )
     look = await ask()
     return await ask() if await recover_dead(store, look) else look
 
 
-async def _searched_page(store: Store, query: Query) -> tuple[Page, dict[Status, int]]:
+def _label(query: Query) -> str:
+    """Return what stands behind the keys of the indexes to look at."""
+    if query.group is not None:
+        return GROUPED + clean(query.group)
+    return "" if query.tag is None else TAGGED + clean(query.tag)
+
+
+async def candidates(store: Store, query: Query) -> list[str]:
+    """Return the ids of the jobs that may match, the newest first."""
+    job_ids, _ = await _candidates(store, query)
+    return job_ids
+
+
+async def newest(store: Store, query: Query) -> tuple[list[str], datetime]:
+    """Return the ids of some of the jobs that may match and changed last, and Redis' time."""
+    look = await _look(store, query, count=_NEWEST_CHANGED)
+    return look.job_ids, datetime.fromtimestamp(look.now / 1000, UTC)
+
+
+async def _candidates(store: Store, query: Query) -> tuple[list[str], Look]:
     look = await _look(store, query, count=min(NEWEST, _NAMED_AT_ONCE))
-    newest = dict.fromkeys(look.job_ids)
+    named = dict.fromkeys(look.job_ids)
     for offset in range(_NAMED_AT_ONCE, min(NEWEST, look.total), _NAMED_AT_ONCE):
         more = await _look(store, query, offset=offset, count=min(NEWEST - offset, _NAMED_AT_ONCE))
-        newest.update(dict.fromkeys(more.job_ids))
-    candidates = list(newest)
+        named.update(dict.fromkeys(more.job_ids))
+    found = list(named)
     if query.search:
-        candidates = await _possible(store, query.search, candidates)
-        if query.search not in candidates and clean(query.search) == query.search:
-            candidates.append(query.search)
-    matches = _sorted(await _matching(store, query, candidates, short=True), query)
+        found = await _possible(store, query.search, found)
+        if query.search not in found and clean(query.search) == query.search:
+            found.append(query.search)
+    return found, look
+
+
+async def _searched_page(store: Store, query: Query) -> tuple[Page, dict[Status, int]]:
+    found, look = await _candidates(store, query)
+    matches = _sorted(await _matching(store, query, found, short=True), query)
     offset = (query.page - 1) * query.per_page
     shown = [record.job_id for record in matches[offset : offset + query.per_page]]
     records = await _matching(store, query, shown)

@@ -63,6 +63,8 @@ def _from_record(
         eta=milliseconds(_remaining(facts, stored) if working else None),
         error=_error(facts, status, stored),
         returned=facts.returned,
+        tags=stored.tags,
+        group=stored.group,
         worker=shown_worker(stored.worker),
         data=data,
         expires_at=utc_datetime(ended + expires if ended and is_told else None),

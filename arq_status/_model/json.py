@@ -22,7 +22,7 @@ def encode(value: Any) -> bytes:
 def job_object(record: JobRecord) -> dict[str, Any]:
     """Return the fields of a job; times as ISO 8601, durations in seconds."""
     job = {name: getattr(record, name) for name in _NAMES}
-    return job | {"data": standard(record.data)}
+    return job | {"tags": list(record.tags), "data": standard(record.data)}
 
 
 def job_with_history(

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -13,9 +13,13 @@ from arq.worker import Function
 
 from arq_status._model.history import level_number
 from arq_status._model.record import DEFAULT_EXPIRES_MS, State
+from arq_status._model.tags import checked_tags
 
 #: Seconds, or a ``timedelta``.
 Expires = int | float | timedelta
+
+#: Tags, or what returns them for a job.
+Tags = Sequence[str] | Callable[..., Iterable[str]]
 
 #: Options as they were given and checked, by name.
 Given = Mapping[str, Any]
@@ -57,6 +61,9 @@ class FunctionOptions:
     record_logs: int | None = None
     #: how long arq keeps its results, in ms; ``None`` for ever or if that is not known
     keep_result: int | None = None
+
+    #: the tags of its jobs, or what returns them; not announced
+    tags: Tags | None = None
 
     def expires_after(self, state: State) -> int:
         """Return for how many ms a job that ended in this state is shown."""
@@ -111,6 +118,7 @@ def status_options(
     record_args: bool | int | None = None,
     record_result: bool | None = None,
     record_logs: int | str | None = None,
+    tags: Tags | None = None,
 ) -> Callable[[F], F]:
     """Set how the jobs of one function are tracked.
 
@@ -133,15 +141,19 @@ def status_options(
             2,000. ``False`` keeps the arguments out of every record, page and log of this package;
             such a job cannot be run again with ``retry``.
         record_result: ``False`` shows nowhere what its jobs return.
+        tags: tags of its jobs, up to 20 texts of 1 to 100 characters; or a function that returns
+            them, which is called with what the job is called with, when it starts. One that raises
+            fails no job.
         record_logs: the level, by name or number, from which on what its jobs log with `logging`
             goes into their logs; by default only what they log with ``status.log``.
 
     Raises:
-        ValueError: an expiry is not positive, ``record_args`` is negative or over 2,000, or there
-            is no such level.
-        TypeError: an expiry is no time, or ``record_args`` is not an int.
+        ValueError: an expiry is not positive, ``record_args`` is negative or over 2,000, there is
+            no such level, or a tag is empty or too long.
+        TypeError: an expiry is no time, ``record_args`` is not an int, or a tag is not a text.
     """
     given = check_options(
+        tags=tags,
         expires=expires,
         expires_failed=expires_failed,
         track=track,
@@ -182,6 +194,8 @@ def check_options(**options: Any) -> dict[str, Any]:
         given["record_args"] = args_limit(given["record_args"])
     if "record_logs" in given:
         given["record_logs"] = level_number(given["record_logs"])
+    if "tags" in given and not callable(given["tags"]):
+        given["tags"] = checked_tags(given["tags"])
     return given
 
 

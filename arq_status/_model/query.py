@@ -43,6 +43,8 @@ class Query:
     statuses: tuple[Status, ...] = ()
     function: str | None = None
     queue: str | None = None
+    tag: str | None = None
+    group: str | None = None
     search: str | None = None
     #: the first and the last moment of ``updated_at``
     since: Moment | None = None
@@ -70,14 +72,20 @@ class Query:
     @property
     def is_indexed(self) -> bool:
         """True if the indexes alone answer it."""
-        return not self.is_filtered and self.sort == "updated_at"
+        if self.sort != "updated_at" or (self.tag is not None and self.group is not None):
+            return False
+        return not self.search and self._none_of(self.function, self.queue, self.since, self.until)
 
     @property
     def is_filtered(self) -> bool:
         """True if it asks for more than statuses."""
-        return bool(self.search) or any(
-            it is not None for it in (self.function, self.queue, self.since, self.until)
+        return bool(self.search) or not self._none_of(
+            self.function, self.queue, self.tag, self.group, self.since, self.until
         )
+
+    @staticmethod
+    def _none_of(*filters: object) -> bool:
+        return all(it is None for it in filters)
 
     def wants(self, status: Status) -> bool:
         """Return whether jobs of this status belong in the list."""
@@ -89,6 +97,8 @@ class Query:
             self.wants(record.status)
             and self.function in (None, record.function)
             and self.queue in (None, record.queue)
+            and (self.tag is None or self.tag in record.tags)
+            and self.group in (None, record.group)
             and self._matches_time(record.updated_at, now)
             and (not self.search or _found_in(record, self.search, self.search.casefold()))
         )
@@ -151,5 +161,5 @@ def resolve(moment: Moment, now: datetime) -> datetime:
 def _found_in(record: JobRecord, search: str, folded: str) -> bool:
     if record.job_id.startswith(search):
         return True
-    texts = (record.function, record.args, record.message, record.error)
+    texts = (record.function, record.args, record.message, record.error, *record.tags)
     return any(folded in text.casefold() for text in texts if text)

@@ -39,6 +39,8 @@ LETTERS: Mapping[str, str] = {
     "worker": "w",
     "expires": "z",
     "hides_args": "y",
+    "tags": "k",
+    "group": "j",
     # only of a try that is kept beside the record
     "traceback": "c",
 }
@@ -51,6 +53,7 @@ _DUE, _STARTED, _UPDATED = _BEGIN["due"], _BEGIN["started"], _BEGIN["updated"]
 _AT, _TOTAL, _MESSAGE = _BEGIN["at"], _BEGIN["total"], _BEGIN["message"]
 _REMAINING = _BEGIN["remaining"]
 _ERROR, _EXPIRES, _HIDES_ARGS = _BEGIN["error"], _BEGIN["expires"], _BEGIN["hides_args"]
+_TAGS, _GROUP = _BEGIN["tags"], _BEGIN["group"]
 
 #: does not look for white space around the text, for there is none
 _scan = json.JSONDecoder().raw_decode
@@ -108,6 +111,9 @@ class StoredRecord:
     expires: int = DEFAULT_EXPIRES_MS
     #: its arguments are confidential, so that no payload is kept for ``retry``
     hides_args: bool = False
+    tags: tuple[str, ...] = ()
+    #: the id of the group that it was enqueued in
+    group: str | None = None
 
     def encode(self) -> str:  # noqa: C901, PLR0912 - one line a field, and called for every write
         """Return the JSON text, without what is the same for most jobs."""
@@ -143,6 +149,10 @@ class StoredRecord:
             text += f"{_ERROR}{_quoted(self.error)}"
         if self.hides_args:
             text += f"{_HIDES_ARGS}1"
+        if self.tags:
+            text += f"{_TAGS}[{','.join(map(_quoted, self.tags))}]"
+        if self.group is not None:
+            text += f"{_GROUP}{_quoted(self.group)}"
         return text + "}"
 
     @classmethod
@@ -182,6 +192,8 @@ class StoredRecord:
             worker=_text(get(LETTERS["worker"])),
             expires=_time(get(LETTERS["expires"])) or DEFAULT_EXPIRES_MS,
             hides_args=LETTERS["hides_args"] in fields,
+            tags=_texts(get(LETTERS["tags"])),
+            group=_text(get(LETTERS["group"])),
         )
 
 
@@ -224,6 +236,10 @@ def _amount(value: object, default: float) -> float:
         # NaN and the infinities fail the comparison as well
         return value if 0 <= value <= 1e300 else default
     return default
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(clean(it) for it in value if isinstance(it, str)) if type(value) is list else ()
 
 
 def _text(value: object) -> str | None:

@@ -42,6 +42,8 @@ class JobRecord:
         error: why it is not complete, as in ``ValueError: no rows`` or ``timed out after 300s``.
         returned: what it returned, as a text of up to 1,000 characters, as long as arq keeps it;
             ``None`` in lists.
+        tags: its tags, in the order in which it got them.
+        group: the id of the group that it was enqueued in.
         worker: HOST:PID of the worker of its last try, for display.
         data: what was stored with ``store``, by name; empty in lists.
         expires_at: when this record expires; ``None`` until the job has ended.
@@ -67,6 +69,8 @@ class JobRecord:
     eta: timedelta | None = None
     error: str | None = None
     returned: str | None = None
+    tags: tuple[str, ...] = ()
+    group: str | None = None
     worker: str | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
     expires_at: datetime | None = None

@@ -6,6 +6,7 @@ from arq.constants import default_queue_name
 
 from arq_status._model.facts import Facts
 from arq_status._model.record import State, StoredRecord
+from arq_status._model.text import clean
 
 
 def cancelled(facts: Facts) -> StoredRecord:
@@ -45,10 +46,12 @@ def waiting_again(facts: Facts, stored: StoredRecord) -> StoredRecord:
         due=max(facts.now, (stored.due or stored.enqueued_ms) + 1),
         updated=facts.now,
         expires=stored.expires,
+        tags=stored.tags,
+        group=stored.group,
     )
 
 
-def waiting(facts: Facts) -> StoredRecord:
+def waiting(facts: Facts, tags: tuple[str, ...] = ()) -> StoredRecord:
     """Return the record of a waiting job that has none yet."""
     own, payload = facts.current_record, facts.payload
     return StoredRecord(
@@ -60,6 +63,22 @@ def waiting(facts: Facts) -> StoredRecord:
         function=payload.function if payload else None,
         args=payload.args if payload else "",
         expires=facts.options.expires,
+        tags=tags,
+    )
+
+
+def enqueued(
+    function: str, queue: str | None, tags: tuple[str, ...], group: str | None
+) -> StoredRecord:
+    """Return the record of a job that was just enqueued: only arq knows when."""
+    return StoredRecord(
+        enqueued_ms=0,
+        job_try=0,
+        state=State.WAITING,
+        function=clean(function),
+        queue=queue or default_queue_name,
+        tags=tags,
+        group=group,
     )
 
 

@@ -7,7 +7,8 @@ from arq import constants as arq
 from arq_status._model.facts import DEAD_AFTER_MS
 from arq_status._model.histogram import BUCKET_OF_1_MS, PER_DOUBLING
 from arq_status._model.history import LAST_TRIES, LOG_BYTES, LOG_LINES
-from arq_status._model.record import DEFAULT_EXPIRES_MS, LETTERS, State
+from arq_status._model.record import DEFAULT_EXPIRES_MS, DEFAULT_TOTAL, LETTERS, State
+from arq_status._model.tags import MOST_TAGS
 from arq_status._model.tally import COUNTED, OTHER
 
 PREFIX = "arqstatus:1:"
@@ -16,6 +17,8 @@ PREFIX = "arqstatus:1:"
 RECORD = PREFIX.rstrip(":") + "/"
 #: hash, field name -> JSON: what the job or others stored
 DATA = PREFIX + "data:"
+#: hash, field name -> JSON: those of them that came from outside, for ``retry``
+OUTSIDE = PREFIX + "outside:"
 #: string: arq's payload of a job that has begun and is not complete, for ``retry``
 PAYLOAD = PREFIX + "payload:"
 #: list, JSON after the generation: tries that are not told by the stored record (see ``history``)
@@ -58,6 +61,15 @@ ENDED = PREFIX + "ended:"
 #: set: the names behind ENDED that are in use, "<state>:<expiry in ms>"
 ENDED_SETS = PREFIX + "ended"
 
+#: What stands behind the key of an index in that of its jobs with one tag, or of one group. Among
+#: the waiting ones those have the times at which they are due.
+TAGGED, GROUPED = "\0#", "\0@"
+#: sorted set, key of an index of ended jobs with one tag or of one group -> when its oldest expires
+LABELLED = PREFIX + "labelled"
+#: hash: a group's title, whether it is closed, how many of its jobs are live and how many ended in
+#: each state, when the first began, when the last ended and changed, and until when it is kept
+GROUP = PREFIX + "group:"
+
 #: hash, job id -> its enqueue time, with "!" behind it to stop by force: jobs that are to stop
 STOPS = PREFIX + "stops"
 
@@ -81,6 +93,8 @@ MOST_COUNTED, COUNTED_FOR_MS = 2_000, 7_776_000_000
 
 #: pub/sub; Redis knows no databases there, so the number is part of the name
 CHANGES = PREFIX + "changes:"
+#: Stands before the id of a group that changed, among the ids of jobs.
+GROUP_SUBJECT = "\0@"
 
 
 def changes(database: int) -> str:
@@ -113,6 +127,13 @@ def script_constants() -> Mapping[str, Mapping[str, str]]:
         "recorded": RECORDED,
         "ended": ENDED,
         "ended_sets": ENDED_SETS,
+        "labelled": LABELLED,
+        "group": GROUP,
+        "tagged": TAGGED.replace("\0", "\\0"),
+        "grouped": GROUPED.replace("\0", "\\0"),
+        "group_subject": GROUP_SUBJECT.replace("\0", "\\0"),
+        "most_tags": str(MOST_TAGS),
+        "outside": OUTSIDE,
         "stops": STOPS,
         "about": ABOUT,
         "counted_functions": COUNTED_FUNCTIONS,
@@ -137,6 +158,7 @@ def script_constants() -> Mapping[str, Mapping[str, str]]:
         "dead_after": str(DEAD_AFTER_MS),
         "forgotten_after": str(FORGOTTEN_AFTER_MS),
         "default_expires": str(DEFAULT_EXPIRES_MS),
+        "default_total": str(DEFAULT_TOTAL),
         "arq_queue": arq.default_queue_name,
         "arq_job": arq.job_key_prefix,
         "arq_in_progress": arq.in_progress_key_prefix,

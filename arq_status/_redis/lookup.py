@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from arq_status._arq.payload import enqueued_ms_of_tail, read_job, read_result, read_returned
 from arq_status._model.facts import DEAD_AFTER_MS, DeadWorker, Facts, JobPayload, ResultPayload
 from arq_status._model.options import FunctionOptions
-from arq_status._model.record import StoredRecord
+from arq_status._model.record import State, StoredRecord
 from arq_status._model.status import Status
 from arq_status._model.truth import as_recorded, decide, in_queue
 from arq_status._redis import scripts
@@ -186,7 +186,10 @@ class Lookup:
     def _payload(
         self, head: bytes, tail: bytes, queue: str | None, stored: StoredRecord | None
     ) -> JobPayload:
-        if stored is not None and stored.function is not None:
+        # of a job that waits the record may not have the arguments: whether they may be recorded
+        # only workers know
+        is_told = stored is not None and (stored.args or stored.state is not State.WAITING)
+        if stored is not None and is_told and stored.function is not None:
             enqueued = enqueued_ms_of_tail(tail or head)
             if enqueued is not None and enqueued == stored.enqueued_ms:
                 # the record tells the rest

@@ -107,8 +107,7 @@ async def settle(store: Store, job_ids: Sequence[str]) -> int:
 async def _write(store: Store, rows: Sequence[Row], forgotten: Sequence[Facts] = ()) -> bool:
     try:
         await store.write(rows)
-        for facts in forgotten:
-            await store.delete(facts.job_id, tombstone(facts))
+        await store.run([store.delete(facts.job_id, tombstone(facts)) for facts in forgotten])
     except ResponseError:
         # a replica takes no writes; what is shown does not depend on this one
         return False

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 from arq.utils import timestamp_ms
 from redis.asyncio import Redis
@@ -13,6 +13,7 @@ from arq_status._model.history import KeptTry, LogLine
 from arq_status._model.options import FunctionOptions
 from arq_status._model.record import StoredRecord
 from arq_status._model.status import Status
+from arq_status._model.tags import MOST_TAGS
 from arq_status._redis import keys, scripts
 from arq_status._redis.announcements import Announced, announced_as, announced_in
 from arq_status._redis.batch import AnyRow, Row, arguments, batches, flat
@@ -22,6 +23,7 @@ from arq_status._redis.history import decode_lines, decode_tries
 from arq_status._redis.indexes import Look, QueueLook
 from arq_status._redis.lookup import Lookup
 from arq_status._redis.replies import pairs, text
+from arq_status._redis.scripts import Argument, Script
 
 #: Seconds after which a worker announces itself again, and functions in one announcement.
 _ANNOUNCE_INTERVAL = 3_600.0
@@ -34,6 +36,13 @@ _WORKER_EXPIRES_MS = 60_000
 _TOMBSTONE_MS = 60_000
 #: Milliseconds that arq gives a payload to live by default.
 _PAYLOAD_EXPIRES_MS = 86_400_000
+
+
+class Call(NamedTuple):
+    """A script to run, and with which arguments."""
+
+    script: Script
+    arguments: tuple[Argument, ...]
 
 
 class Store:
@@ -126,6 +135,7 @@ class Store:
         offset: int = 0,
         count: int = 0,
         descending: bool = True,
+        label: str = "",
     ) -> Look:
         """Count all jobs and name a part of the list, from one look at the indexes.
 
@@ -134,10 +144,11 @@ class Store:
             offset: how many of them come before the part.
             count: how many to name, at most 2,000, so that Redis is not held up.
             descending: what changed last comes first, and jobs that are deferred come last.
+            label: look only at the jobs with one tag or of one group (see ``keys.TAGGED``).
         """
         order = "descending" if descending else "ascending"
         reply = await scripts.list_jobs(
-            self.redis, offset, count, order, " ".join(statuses), *self._queues
+            self.redis, offset, count, order, " ".join(statuses), label, *self._queues
         )
         look = Look.of(reply)
         self.clock.correct(look.now)
@@ -197,29 +208,48 @@ class Store:
         found = await self.redis.execute_command("HGETALL", keys.STOPS, NEVER_DECODE=True)
         return {text(job_id): text(run) for job_id, run in pairs(found).items()}
 
-    async def stop(self, job_id: str, run: int, *, force: bool) -> bool:
-        """Ask a running job to stop; False if that run has no record or is not running."""
+    async def run(self, calls: Sequence["Call"]) -> list[Any]:
+        """Run scripts, those of one kind in one round trip, and return what they answer."""
+        replies: list[Any] = [None] * len(calls)
+        for script in {call.script for call in calls}:
+            places = [place for place, call in enumerate(calls) if call.script is script]
+            answers = await script.many(self.redis, [calls[place].arguments for place in places])
+            for place, answer in zip(places, answers, strict=True):
+                replies[place] = answer
+        return replies
+
+    def stop(self, job_id: str, run: int, *, force: bool) -> "Call":
+        """Ask a running job to stop; answers 0 where that run has no record or does not run."""
         asked = f"{run}!" if force else str(run)
-        return bool(await scripts.stop(self.redis, job_id, run, asked))
+        return Call(scripts.stop, (job_id, run, asked))
 
-    async def cancel(self, facts: Facts, last: StoredRecord, *, drop_key: bool) -> bool:
-        """Remove a job from its queue; False if something of it has changed since."""
-        return bool(
-            await scripts.cancel(
-                self.redis, self.channel, facts.job_id, facts.stored_text, facts.key_expires,
+    def cancel(self, facts: Facts, last: StoredRecord, *, drop_key: bool) -> "Call":
+        """Take a job that waits out of its queue; answers 0 where something of it changed."""
+        return Call(
+            scripts.cancel,
+            (
+                self.channel, facts.job_id, facts.stored_text, facts.key_expires,
                 "drop" if drop_key else "keep", last.encode(), *self._queues,
-            )
+            ),
         )  # fmt: skip
 
-    async def retry(self, facts: Facts, waiting: StoredRecord) -> bool:
-        """Put an ended job back into its queue; False if it changed or its payload is not kept."""
+    def retry(self, facts: Facts, waiting: StoredRecord) -> "Call":
+        """Put an ended job back into its queue; answers 0 where that cannot be."""
         assert waiting.due is not None
-        return bool(
-            await scripts.retry(
-                self.redis, self.channel, facts.job_id, facts.stored_text, waiting.queue,
-                waiting.due, _PAYLOAD_EXPIRES_MS, waiting.encode(), *self._queues,
-            )
+        return Call(
+            scripts.retry,
+            (
+                self.channel, facts.job_id, facts.stored_text, waiting.queue, waiting.due,
+                _PAYLOAD_EXPIRES_MS, waiting.encode(), *self._queues,
+            ),
         )  # fmt: skip
+
+    def delete(self, job_id: str, tombstone: StoredRecord) -> "Call":
+        """Forget what was tracked of a job; of one that is not live this stands in its place."""
+        expires = max(_TOMBSTONE_MS, tombstone.expires)
+        return Call(
+            scripts.delete, (self.channel, job_id, tombstone.encode(), expires, *self._queues)
+        )
 
     async def store(self, job_id: str, waiting: StoredRecord, fields: Mapping[str, str]) -> bool:
         """Store fields from outside the job; False if it is unknown."""
@@ -229,12 +259,31 @@ class Store:
         )  # fmt: skip
         return bool(stored)
 
-    async def delete(self, job_id: str, tombstone: StoredRecord) -> None:
-        """Delete what was tracked of a job, and leave a tombstone unless it is live."""
-        expires = max(_TOMBSTONE_MS, tombstone.expires)
-        await scripts.delete(
-            self.redis, self.channel, job_id, tombstone.encode(), expires, *self._queues
+    async def tag(self, job_id: str, waiting: StoredRecord) -> bool:
+        """Give a job the tags of this record; False where it is not known.
+
+        Raises:
+            ValueError: it would have too many.
+        """
+        tagged: int = await self._tag(job_id, waiting, "known")
+        if tagged < 0:
+            raise ValueError(f"job {job_id!r} has {MOST_TAGS} tags, and there is no room for more")
+        return tagged > 0
+
+    async def tag_enqueued(self, job_id: str, waiting: StoredRecord) -> None:
+        """Give a job that was just enqueued the tags and the group of this record."""
+        await self._tag(job_id, waiting, "enqueued")
+
+    async def _tag(self, job_id: str, waiting: StoredRecord, how: str) -> int:
+        tagged: int = await scripts.tag(
+            self.redis, self.channel, job_id, waiting.encode(), how, *self._queues
         )
+        return tagged
+
+    async def set_group(self, group_id: str, *, closed: bool, title: str | None = None) -> None:
+        """Open or close a group."""
+        how = "close" if closed else "open"
+        await scripts.group(self.redis, self.channel, group_id, how, title or "")
 
     async def sweep(self, budget: int = 1_000) -> bool:
         """Drop expired entries from the indexes; True if there is more to do."""

@@ -12,6 +12,7 @@ from arq_status._arq.worker import ArqWorker
 from arq_status._model.errors import JobStopped
 from arq_status._model.history import LEVELS
 from arq_status._model.record import State, StoredRecord
+from arq_status._model.tags import checked_tag, require_few
 from arq_status._model.text import shorten
 from arq_status._model.validation import LARGEST, amount, encode_fields, require_room
 from arq_status._redis.batch import AnyRow, CompletedRow, Row
@@ -216,6 +217,19 @@ class Attempt:
             return
         self.add_line(message, level)
 
+    def tag(self, tag: str) -> None:
+        """Give the job a tag."""
+        try:
+            tags = tuple(dict.fromkeys((*self.record.tags, checked_tag(tag))))
+            require_few(tags)
+        except (TypeError, ValueError) as error:
+            self._refuse(error)
+            return
+        self.record.tags = tags
+        self.mark()
+        if self.closed:
+            self.mark_urgent()
+
     def close(self, *, final: bool) -> None:
         """Take no progress from here on; if ``final`` arq will not run the job again."""
         self.closed, self.final = True, final
@@ -265,7 +279,8 @@ class Attempt:
             record.remaining = self._estimate.remaining_ms(monotonic(), record.at, record.total)
         self.set_times(record)
         ended = record.ended
-        if ended and record.state is State.COMPLETE and not (self.begun or self.unsent or self.log):
+        is_more = self.begun or self.unsent or self.log or record.tags
+        if ended and record.state is State.COMPLETE and not is_more:
             return CompletedRow(self.job_id, record.encode(), ended, record.expires)
         fields = {name: self.fields[name] for name in self.unsent.copy()} if self.unsent else {}
         row = Row(self.job_id, not self.begun, record.encode(), fields, self._try_to_keep())

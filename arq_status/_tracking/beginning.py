@@ -9,8 +9,9 @@ from typing import Any
 from arq.utils import to_unix_ms
 
 from arq_status._arq.worker import ArqWorker
-from arq_status._model.options import FunctionOptions
+from arq_status._model.options import FunctionOptions, Tags
 from arq_status._model.record import State, StoredRecord
+from arq_status._model.tags import checked_tags
 from arq_status._model.text import render_args, shorten
 from arq_status._tracking.attempt import Attempt
 from arq_status._tracking.counters import Counters
@@ -49,6 +50,8 @@ class Beginning:
         self._outbox = outbox
         self._uplink = uplink
         self._pace = pace
+        #: functions whose tags were found wrong
+        self._without_tags: set[str | None] = set()
 
     def new_attempt(self, ctx: dict[str, Any], payload: Mapping[str, Any]) -> Attempt:
         """Return a job's attempt; its tracker is in ``ctx`` and writes nothing if ours fails."""
@@ -62,6 +65,9 @@ class Beginning:
         tracker = JobTracker(attempt, self._uplink if attempt.tracked else None, self._pace)
         job_var.set(tracker)
         ctx["status"] = tracker
+        options = self._options.of(attempt.function)
+        if options.tags is not None and attempt.tracked:
+            attempt.record.tags = self._tags(attempt, options.tags, ctx)
         return attempt
 
     async def record(self, attempt: Attempt) -> None:
@@ -102,6 +108,21 @@ class Beginning:
         if outbox is not None:
             self._counters.note_cron_job(attempt, function)
         return attempt
+
+    def _tags(self, attempt: Attempt, tags: Tags, ctx: dict[str, Any]) -> tuple[str, ...]:
+        """Return the tags that the options of its function give a job."""
+        try:
+            if callable(tags):
+                payload = attempt.payload
+                tags = tuple(tags(ctx, *(payload.get("a") or ()), **(payload.get("k") or {})))
+            return checked_tags(tags)
+        except Exception as error:  # whatever the user's function raises
+            if attempt.function not in self._without_tags:
+                self._without_tags.add(attempt.function)
+                logger.warning(
+                    "jobs of %s have no tags: %r", attempt.function, error, exc_info=error
+                )
+            return ()
 
     async def _take_over(self, attempt: Attempt) -> None:
         """Keep message and total of an earlier try."""

@@ -61,6 +61,10 @@ class SyncTracker:
         """Set fields of the job's data, as ``JobTracker.store``."""
         self._attempt.store(fields)
 
+    def tag(self, tag: str) -> None:
+        """Give the job a tag, as ``JobTracker.tag``."""
+        self._attempt.tag(tag)
+
     def log(self, message: str, level: str = "info") -> None:
         """Append a line to the job's log, as ``JobTracker.log``."""
         self._attempt.log_line(message, level)

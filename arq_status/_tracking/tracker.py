@@ -209,6 +209,16 @@ class JobTracker:
                 yield item
                 await self.advance()
 
+    async def tag(self, tag: str) -> None:
+        """Give the job a tag, by which lists find it: 1 to 100 characters, and up to 20 of them.
+
+        Raises:
+            TypeError: it is not a text.
+            ValueError: it is empty or too long, or the job has 20 others.
+        """
+        self._attempt.tag(tag)
+        await self._pace.rest()
+
     async def log(self, message: str, level: str = "info") -> None:
         """Append a line to the job's log.
 

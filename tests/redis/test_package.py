@@ -70,8 +70,8 @@ def test_the_fields_of_a_record() -> None:
     assert list(JobRecord.__dataclass_fields__)[:2] == ["job_id", "status"]
     assert set(JobRecord.__dataclass_fields__) == set(
         "job_id status function queue args job_try at total message pct_complete enqueued_at "
-        "due_at started_at updated_at ended_at elapsed waited eta error returned worker data "
-        "expires_at".split()
+        "due_at started_at updated_at ended_at elapsed waited eta error returned tags group worker "
+        "data expires_at".split()
     )
 
 

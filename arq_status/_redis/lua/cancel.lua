@@ -26,5 +26,5 @@ keep_payload(id, last)
 expire_belongings(id, last)
 redis.call('DEL', K.arq_job .. id, K.arq_retry .. id)
 read('ZREM', K.arq_abort, id)
-publish(ARGV[1], {id})
+publish(ARGV[1], subjects_of(id, last))
 return 1

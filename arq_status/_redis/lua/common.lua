@@ -132,6 +132,12 @@ local function is_live(id, queues)
   return redis.call('EXISTS', K.arq_job .. id) == 1 or queued(id, queues) ~= false
 end
 
+-- What subscribers are told of a change of a record: its job's id, and its group if it has one.
+local function subjects_of(id, record)
+  local group = record and text(record[F.group])
+  return group and {id, K.group_subject .. group} or {id}
+end
+
 -- Tell subscribers which jobs changed. A user without the permission loses only that.
 local function publish(channel, ids)
   if #ids > 0 then redis.pcall('PUBLISH', channel, cjson.encode(ids)) end
@@ -143,6 +149,15 @@ local function enqueue_time_bytes(ms)
   local floor = math.floor
   return '\140\2et\148\138\6' .. string.char(ms % 256, floor(ms / 256) % 256, floor(ms / 65536) % 256,
     floor(ms / 16777216) % 256, floor(ms / 4294967296) % 256, floor(ms / 1099511627776) % 256)
+end
+
+-- The enqueue time (ms) that a part of such a pickle spells, if it does.
+local function enqueue_time_in(part)
+  local at = string.find(part or '', '\140\2et\148\138\6', 1, true)
+  if not at or #part < at + 12 then return nil end
+  local ms = 0
+  for i = at + 12, at + 7, -1 do ms = ms * 256 + string.byte(part, i) end
+  return ms
 end
 
 -- Tell whether arq's payload is of the run that was enqueued then; nil where there is none or, as with a
@@ -167,9 +182,174 @@ local function keep_payload(id, record)
   return size
 end
 
+local function has_labels(record)
+  return record[F.tags] ~= nil or record[F.group] ~= nil
+end
+
+-- What stands behind the keys of the indexes that hold a record's job by its tags and its group.
+local function labels_of(record)
+  local labels, tags = {}, record[F.tags]
+  for _, tag in ipairs(type(tags) == 'table' and tags or {}) do
+    if type(tag) == 'string' then labels[#labels + 1] = K.tagged .. tag end
+  end
+  if type(record[F.group]) == 'string' then labels[#labels + 1] = K.grouped .. record[F.group] end
+  return labels
+end
+
+-- A list of texts as JSON has it.
+local function json_list(texts)
+  -- as Python writes it: slashes need not be escaped
+  return (string.gsub(cjson.encode(texts), '\\/', '/'))
+end
+
+-- The tags of two records of a run, each once.
+local function all_tags(first, second)
+  local tags, seen = {}, {}
+  for _, record in ipairs({first, second}) do
+    for _, tag in ipairs(type(record[F.tags]) == 'table' and record[F.tags] or {}) do
+      if type(tag) == 'string' and not seen[tag] then
+        seen[tag] = true
+        tags[#tags + 1] = tag
+      end
+    end
+  end
+  return tags
+end
+
+-- How a record's text tells its tags and its group, at its end.
+local function labels_text(record)
+  local tags, group, written = record[F.tags], text(record[F.group]), ''
+  if type(tags) == 'table' and #tags > 0 then written = ',"' .. F.tags .. '":' .. json_list(tags) end
+  if not group then return written end
+  return written .. ',"' .. F.group .. '":' .. string.sub(json_list({group}), 2, -2)
+end
+
+-- Give a record these tags and this group; answers its text with them.
+local function with_labels(record, raw, tags, group)
+  local before = labels_text(record) .. '}'
+  for i = tonumber(K.most_tags) + 1, #tags do tags[i] = nil end
+  record[F.tags], record[F.group] = #tags > 0 and tags or nil, group
+  local rest = string.sub(raw, 1, -2)
+  if string.sub(raw, -#before) == before then rest = string.sub(raw, 1, -#before - 1) end
+  -- where the text had some that are spelled otherwise the last ones count
+  return rest .. labels_text(record) .. '}'
+end
+
+-- Add an ended job to an index of those with one label. As soon as all in there have expired it does.
+local function add_ended(index, expires, ...)
+  write('ZADD', index, ...)
+  redis.call('PEXPIRE', index, integer(expires))
+  write('ZADD', K.labelled, 'NX', integer(now_ms() + expires), index)
+end
+
+-- As what a record's job counts in its group.
+local function place_of_record(record)
+  return has_ended(record) and tostring(record[F.state]) or 'live'
+end
+
+-- The same for a job that is lost, as its id is used for another run by now.
+local function place_of_lost(record)
+  if has_ended(record) then return record[F.state] end
+  return (record[F.state] == S.waiting or record[F.state] == S.retrying) and S.failed or S.interrupted
+end
+
+-- Whether all jobs of a closed group were deleted.
+local function is_empty_group(key)
+  local known, jobs = redis.call('HMGET', key, 'closed', 'live', S.complete, S.failed, S.stopped, S.interrupted), 0
+  for i = 2, #known do jobs = jobs + math.max(0, tonumber(known[i]) or 0) end
+  return known[1] == '1' and jobs == 0
+end
+
+-- Count so many jobs of a group at another place than before: "live", or the state in which they
+-- ended; no place is out of the group. The group lives as long as one of its jobs and then as long
+-- as the record that stays longest.
+local function count_in_group(group, was, now, jobs, times)
+  local key = K.group .. group
+  if was ~= now then
+    if was then write('HINCRBY', key, was, -jobs) end
+    if now then write('HINCRBY', key, now, jobs) end
+    if not now and is_empty_group(key) then return redis.call('DEL', key) end
+  end
+  local known = read('HMGET', key, 'updated', 'started', 'ended', 'until', 'live') or {}
+  local set = {}
+  if times.updated > (tonumber(known[1]) or 0) then set[1], set[2] = 'updated', integer(times.updated) end
+  if times.started and times.started < (tonumber(known[2]) or 1e15) then
+    set[#set + 1], set[#set + 2] = 'started', integer(times.started)
+  end
+  if times.ended and times.ended > (tonumber(known[3]) or 0) then
+    set[#set + 1], set[#set + 2] = 'ended', integer(times.ended)
+  end
+  local stays = tonumber(known[4]) or 0
+  if times.expires and times.expires > stays then
+    stays = times.expires
+    set[#set + 1], set[#set + 2] = 'until', integer(stays)
+  end
+  if #set > 0 then write('HSET', key, unpack(set)) end
+  if (tonumber(known[5]) or 0) > 0 then
+    if now == 'live' and was ~= now then redis.call('PERSIST', key) end
+  elseif was ~= now or times.expires then
+    local now_is = now_ms()
+    if stays == 0 then stays = now_is + tonumber(K.default_expires) end
+    redis.call('PEXPIRE', key, integer(math.max(1, stays - now_is)))
+  end
+end
+
+-- What a record tells of its job that its group shows.
+local function times_of(record)
+  local enqueued = number(record[F.enqueued_ms])
+  local ended, started = record[F.ended], record[F.started]
+  local times = {updated = last_time(record), started = started and enqueued + number(started)}
+  if ended then
+    times.ended = enqueued + number(ended)
+    times.expires = times.ended + number(record[F.expires])
+  end
+  return times
+end
+
+-- Have the indexes by tag and group, and the group's counters, follow a record.
+local function relabel(id, new, old)
+  local index, before, kept = index_of(new), old and index_of(old), {}
+  for _, label in ipairs(index and labels_of(new) or {}) do
+    kept[label] = true
+    if has_ended(new) then
+      add_ended(index .. label, new[F.expires], integer(last_time(new)), id)
+    else
+      local due = new[F.state] == S.waiting and read('ZSCORE', queue_of(new), id)
+      write('ZADD', index .. label, due or integer(last_time(new)), id)
+    end
+  end
+  for _, label in ipairs(before and labels_of(old) or {}) do
+    if before ~= index or not kept[label] then read('ZREM', before .. label, id) end
+  end
+  local group, group_before = index and text(new[F.group]), before and text(old[F.group])
+  if group_before and group_before ~= group then
+    count_in_group(group_before, place_of_record(old), place_of_lost(old), 1, {
+      updated = now_ms(), expires = now_ms() + number(old[F.expires])
+    })
+  end
+  if group then
+    local place_before = group_before == group and place_of_record(old) or nil
+    if not place_before then write('HSET', K.group .. group, 'queue:' .. queue_of(new), '') end
+    count_in_group(group, place_before, place_of_record(new), 1, times_of(new))
+  end
+end
+
+-- Take a record's job out of all indexes, and count it in its group at another place, or nowhere.
+local function take_out(id, record, place)
+  local index, recorded = index_of(record), recorded_index_of(record)
+  if not index then return end
+  read('ZREM', index, id)
+  if recorded then read('ZREM', recorded, id) end
+  if not has_labels(record) then return end
+  for _, label in ipairs(labels_of(record)) do read('ZREM', index .. label, id) end
+  local group = text(record[F.group])
+  if group then count_in_group(group, place_of_record(record), place, 1, {updated = now_ms()}) end
+end
+
 -- Replace a stored record, and have the indexes follow: nothing else changes either. Of an ended job
 -- it answers the name of its set, which has to be added to `ended_sets`.
 local function put(id, raw, new, old)
+  if has_labels(new) or old and has_labels(old) then relabel(id, new, old) end
   local index, before = index_of(new), old and index_of(old)
   if before and before ~= index then read('ZREM', before, id) end
   local recorded, recorded_before = recorded_index_of(new), old and recorded_index_of(old)
@@ -231,17 +411,17 @@ end
 
 -- What an earlier run of the id left behind goes.
 local function drop_belongings(id)
-  redis.call('DEL', K.data .. id, K.payload .. id, K.tries .. id, K.logs .. id)
+  redis.call('DEL', K.data .. id, K.outside .. id, K.payload .. id, K.tries .. id, K.logs .. id)
 end
 
 local function persist_belongings(id)
-  for _, prefix in ipairs({K.data, K.tries, K.logs}) do redis.call('PERSIST', prefix .. id) end
+  for _, prefix in ipairs({K.data, K.outside, K.tries, K.logs}) do redis.call('PERSIST', prefix .. id) end
 end
 
 -- Have what belongs to the record of an ended job expire with it.
 local function expire_belongings(id, record)
   local left = redis.call('PTTL', K.record .. id)
-  for _, prefix in ipairs({K.data, K.tries, K.logs}) do redis.call('PEXPIRE', prefix .. id, left) end
+  for _, prefix in ipairs({K.data, K.outside, K.tries, K.logs}) do redis.call('PEXPIRE', prefix .. id, left) end
   if record[F.state] == S.complete then
     redis.call('DEL', K.payload .. id)
   else

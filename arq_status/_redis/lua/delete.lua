@@ -3,14 +3,12 @@
 -- Answer: 1.
 local id = ARGV[2]
 local old = stored_record(id)
-if old then
-  for _, index in pairs({index_of(old), recorded_index_of(old)}) do read('ZREM', index, id) end
-end
+if old then take_out(id, old) end
 redis.call('DEL', K.record .. id)
 drop_belongings(id)
 -- a live job's next write starts its record anew; an ended one's late write must not
 if not is_live(id, queues_from(5)) then
   redis.call('SET', K.record .. id, ARGV[3], 'PX', ARGV[4])
 end
-publish(ARGV[1], {id})
+publish(ARGV[1], subjects_of(id, old))
 return 1

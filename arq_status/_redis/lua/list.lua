@@ -1,6 +1,7 @@
 -- The ids on a page of the list, and how many jobs there are of each status, from one look.
 -- ARGV: jobs to skip, jobs to name, "descending" or "ascending", the statuses wanted (with spaces
--- between; nothing for all), queues...
+-- between; nothing for all), what stands behind the keys of the indexes of the jobs wanted (nothing for
+-- all), queues...
 -- Answer: {time in ms, {status, jobs, ...}, jobs of the wanted statuses, {id, ...}, {id that a dead
 -- worker's index holds and arq does not, ...}, dead workers, {index of live jobs, ...}}.
 --
@@ -8,7 +9,7 @@
 -- change, a queued one by when it became due, the newest first. Deferred jobs come after them, those
 -- due first at the front. Of jobs with one time the order is that of their sources below.
 local offset, count, wanted = tonumber(ARGV[1]), tonumber(ARGV[2]), ' ' .. ARGV[4] .. ' '
-local queues, now = queues_from(5), now_ms()
+local label, queues, now = ARGV[5], queues_from(6), now_ms()
 local HUGE, LAST = math.huge, 1e15
 
 -- Looks at single jobs that are left, so that Redis is held up for a few ms.
@@ -76,8 +77,8 @@ for _, queue in ipairs(queues) do is_asked[queue] = true end
 local alive_since = now - tonumber(K.dead_after)
 local workers = read('ZREVRANGE', K.workers, 0, 999, 'WITHSCORES') or {}
 for i = 1, #workers, 2 do
-  local index = K.running .. workers[i]
-  if redis.call('EXISTS', index) == 1 and (not ARGV[5] or is_asked[queue_of_worker(workers[i])]) then
+  local index = K.running .. workers[i] .. label
+  if redis.call('EXISTS', index) == 1 and (not ARGV[6] or is_asked[queue_of_worker(workers[i])]) then
     local alive = tonumber(workers[i + 1]) >= alive_since
     add_source(alive and S.working or S.interrupted, index, -HUGE, HUGE)
     live_indexes[#live_indexes + 1] = index
@@ -87,12 +88,15 @@ end
 
 local busy, waiting_in = {}, {}
 for _, queue in ipairs(queues) do
-  local retrying, interrupted = K.retrying .. queue, K.interrupted .. queue
-  local waiting, recorded = K.waiting .. queue, K.recorded .. queue
+  local retrying, interrupted = K.retrying .. queue .. label, K.interrupted .. queue .. label
+  local waiting, recorded = K.waiting .. queue .. label, K.recorded .. queue
   if redis.call('EXISTS', queue, retrying, interrupted, waiting) > 0 then
     busy[#busy + 1] = queue
-    waiting_in[queue] = add_source('queued', queue, -HUGE, now, recorded)
-    add_source('deferred', queue, now, HUGE, recorded)
+    -- with a tag or in a group are only jobs that have a record
+    local all, without = queue, recorded
+    if label ~= '' then all, without = waiting, nil end
+    waiting_in[queue] = add_source('queued', all, -HUGE, now, without)
+    add_source('deferred', all, now, HUGE, without)
     add_source(S.retrying, retrying, -HUGE, HUGE)
     add_source(S.interrupted, interrupted, -HUGE, HUGE)
     for _, index in ipairs({retrying, interrupted, waiting}) do live_indexes[#live_indexes + 1] = index end
@@ -105,7 +109,7 @@ local is_end = {[S.complete] = true, [S.failed] = true, [S.stopped] = true, [S.i
 for _, name in ipairs(read('SMEMBERS', K.ended_sets) or {}) do
   local state, expires = string.match(name, '^(%a+):(%d+)$')
   if is_end[state or ''] and #expires < 15 then
-    local source = add_source(state, K.ended .. name, now - expires, HUGE)
+    local source = add_source(state, K.ended .. name .. label, now - expires, HUGE)
     for _, queue in ipairs(busy) do
       local shorter = math.min(source.gross, read('ZCARD', queue) or 0)
       if shorter > 0 and shorter <= looks then

@@ -20,9 +20,10 @@ for _, id in ipairs(ids) do
     looks = looks + #queues
     if not queued(id, queues) then found[#found + 1] = id end
   elseif run > 0 and payload_is_of(id, run) == false then
-    read('DEL', K.record .. id, K.data .. id, K.payload .. id)
-    read('ZREM', recorded_index_of(record) or '', id)
-    if read('ZREM', index, id) == 1 then dropped = dropped + 1 end
+    redis.call('DEL', K.record .. id)
+    drop_belongings(id)
+    take_out(id, record, place_of_lost(record))
+    dropped = dropped + 1
   else
     -- when the next try is due was but foretold
     local recorded, due = recorded_index_of(record), read('ZSCORE', queue_of(record), id)

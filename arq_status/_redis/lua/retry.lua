@@ -11,10 +11,14 @@ redis.call('ZADD', queue, ARGV[5], id)
 redis.call('PERSIST', K.payload .. id)
 keep_try(id, record_of(ARGV[3]), ARGV[3])
 persist_belongings(id)
-redis.call('DEL', K.data .. id, K.arq_result .. id, K.arq_retry .. id, K.arq_in_progress .. id)
+-- of its data it keeps what came from outside
+redis.call('DEL', K.data .. id)
+redis.call('COPY', K.outside .. id, K.data .. id)
+redis.call('DEL', K.arq_result .. id, K.arq_retry .. id, K.arq_in_progress .. id)
 -- what was asked of the job before is not meant for this run of it
 read('ZREM', K.arq_abort, id)
 read('HDEL', K.stops, id)
-put(id, ARGV[7], record_of(ARGV[7]), record_of(ARGV[3]))
-publish(ARGV[1], {id})
+local waiting = record_of(ARGV[7])
+put(id, ARGV[7], waiting, record_of(ARGV[3]))
+publish(ARGV[1], subjects_of(id, waiting))
 return 1

@@ -17,8 +17,15 @@ if not known then
   put(id, ARGV[3], waiting, old)
 end
 local fields = cjson.decode(ARGV[4])
-for i = 1, #fields, 2 do write('HSET', K.data .. id, fields[i], fields[i + 1]) end
+for i = 1, #fields, 2 do
+  write('HSET', K.data .. id, fields[i], fields[i + 1])
+  -- by now the job may overwrite it, but `retry` has it there again
+  write('HSET', K.outside .. id, fields[i], fields[i + 1])
+end
 local expires = redis.call('PTTL', K.record .. id)
-if expires >= 0 then redis.call('PEXPIRE', K.data .. id, expires) end
+if expires >= 0 then
+  redis.call('PEXPIRE', K.data .. id, expires)
+  redis.call('PEXPIRE', K.outside .. id, expires)
+end
 publish(ARGV[1], {id})
 return 1

@@ -13,6 +13,21 @@ for _, name in ipairs(read('SMEMBERS', K.ended_sets) or {}) do
   if redis.call('EXISTS', index) == 0 then redis.call('SREM', K.ended_sets, name) end
 end
 
+-- The indexes by tag and group: each that has an entry which expired.
+for _, index in ipairs(read('ZRANGEBYSCORE', K.labelled, '-inf', integer(now), 'LIMIT', 0, 200) or {}) do
+  local expires = tonumber(string.match(index, ':(%d+)%z'))
+  local expired = expires and read('ZCOUNT', index, '-inf', integer(now - expires)) or 0
+  if expired > 0 and budget > 0 then redis.call('ZREMRANGEBYRANK', index, 0, math.min(expired, budget) - 1) end
+  local oldest = expires and read('ZRANGE', index, 0, 0, 'WITHSCORES') or {}
+  if oldest[2] then
+    read('ZADD', K.labelled, integer(oldest[2] + expires), index)
+  else
+    redis.call('ZREM', K.labelled, index)
+  end
+  if expired > budget then more = 1 end
+  budget = math.max(0, budget - expired)
+end
+
 -- stops of jobs that ended without a record; chance finds them all in the end
 for _, id in ipairs(read('HRANDFIELD', K.stops, 100) or {}) do
   if redis.call('EXISTS', K.arq_job .. id) == 0 then redis.call('HDEL', K.stops, id) end

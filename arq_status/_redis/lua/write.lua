@@ -64,7 +64,7 @@ local function is_newer(id, old, new, kind)
   return has_ended(new) or number(old[F.version]) < new[F.version]
 end
 
-local changed, stopping, ended_sets, copied = {}, {}, {}, 0
+local changed, groups, stopping, ended_sets, copied = {}, {}, {}, {}, 0
 local stops = redis.call('EXISTS', K.stops) == 1
 
 local function note_stop(id, record)
@@ -78,11 +78,16 @@ local function note_stop(id, record)
   end
 end
 
--- Rows do not know of a `retry` of their run, the record before them does.
+-- Rows do not know of a `retry` of their run, of its group and of tags from outside: the record before
+-- them does.
 local function carry_over(raw, new, old)
-  local generation = number(old[F.generation])
-  if generation < 2 or number(old[F.enqueued_ms]) ~= new[F.enqueued_ms] or new[F.generation] then return raw end
-  return string.sub(raw, 1, -2) .. ',"' .. F.generation .. '":' .. integer(generation) .. '}'
+  local generation, run = number(old[F.generation]), number(old[F.enqueued_ms])
+  if run ~= 0 and run ~= new[F.enqueued_ms] or old[F.state] == S.deleted then return raw end
+  if generation > 1 and run ~= 0 and not new[F.generation] then
+    raw = string.sub(raw, 1, -2) .. ',"' .. F.generation .. '":' .. integer(generation) .. '}'
+  end
+  if has_labels(old) then raw = with_labels(new, raw, all_tags(old, new), new[F.group] or text(old[F.group])) end
+  return raw
 end
 
 -- Append to a job's log. A line there: its number, the bytes of the log up to its end, what tells its
@@ -145,6 +150,8 @@ local function write_row(id, kind, raw, more)
     if old or more ~= '' or new[F.state] ~= S.complete then expire_belongings(id, new) end
   end
   changed[#changed + 1] = id
+  if old and has_labels(old) then groups[text(old[F.group], '')] = true end
+  if has_labels(new) then groups[text(new[F.group], '')] = true end
   if stops then note_stop(id, new) end
 end
 
@@ -180,5 +187,7 @@ for i = 3, #ARGV, 2 do
 end
 
 for name in pairs(ended_sets) do write('SADD', K.ended_sets, name) end
+groups[''] = nil
+for group in pairs(groups) do changed[#changed + 1] = K.group_subject .. group end
 publish(ARGV[1], changed)
 return {now, stopping, remaining}

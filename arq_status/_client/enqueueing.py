@@ -1,0 +1,143 @@
+"""Enqueues jobs with tags, and in groups."""
+
+import logging
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
+from weakref import WeakKeyDictionary
+
+from arq.connections import ArqRedis
+from arq.jobs import Job
+from redis.asyncio import Redis
+
+from arq_status._client.connections import Connections
+from arq_status._model.tags import checked_group_id, checked_tags
+from arq_status._model.text import clean, shorten
+from arq_status._model.transitions import enqueued
+from arq_status._redis.connection import CONNECTION_ERRORS
+from arq_status._redis.store import Store
+
+logger = logging.getLogger("arq_status")
+
+#: Characters of a group's title that are kept.
+_LONGEST_TITLE = 300
+
+_stores: WeakKeyDictionary[Redis, Store] = WeakKeyDictionary()
+
+
+async def enqueue_job(
+    redis: ArqRedis, function: str, *args: Any, _tags: Iterable[str] = (), **kwargs: Any
+) -> Job | None:
+    """Enqueue a job with arq, with tags from the start.
+
+        job = await arq_status.enqueue_job(redis, "import_rows", "a.csv", _tags=["tenant:42"])
+
+    Args:
+        redis: arq's pool.
+        function: the name of the function.
+        args: the job's arguments.
+        _tags: its tags: up to 20 texts of 1 to 100 characters.
+        kwargs: the job's keyword arguments, and those of arq's ``enqueue_job`` such as ``_job_id``
+            and ``_defer_by``.
+
+    Returns:
+        As arq: the job, or ``None`` if there is a job with this id.
+
+    Raises:
+        TypeError: a tag is not a text.
+        ValueError: a tag is empty or too long, or there are more than 20. Nothing is enqueued then.
+    """
+    return await _enqueue(redis, function, args, kwargs, checked_tags(_tags), None)
+
+
+class JobGroup:
+    """A group of jobs while they are enqueued: what ``arq_status.group`` gives.
+
+        async with arq_status.group("import-7", title="accounts.csv") as group:
+            for row in rows:
+                await group.enqueue_job(redis, "import_row", row)
+
+    Attributes:
+        group_id: its id, for ``group_status``.
+        title: what it is called.
+    """
+
+    def __init__(self, connections: Connections, group_id: str | None, title: str | None) -> None:
+        self.group_id: str = uuid4().hex if group_id is None else checked_group_id(group_id)
+        self.title: str | None = None if title is None else shorten(clean(title), _LONGEST_TITLE)
+        self._connections = connections
+        #: where it is open
+        self._stores: list[Store] = []
+        self._is_open = False
+
+    async def __aenter__(self) -> Self:
+        self._is_open = True
+        if self._connections.is_configured:
+            # else it opens where its first job goes: a worker need not have called `configure`
+            await self._open(await self._connections.open())
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._is_open = False
+        for store in self._stores:
+            await store.set_group(self.group_id, closed=True)
+        self._stores.clear()
+
+    async def enqueue_job(
+        self,
+        redis: ArqRedis,
+        function: str,
+        *args: Any,
+        _tags: Iterable[str] = (),
+        **kwargs: Any,
+    ) -> Job | None:
+        """Enqueue a job of this group, as ``arq_status.enqueue_job``.
+
+        It takes the same: ``redis``, ``function``, ``args``, ``_tags`` and ``kwargs``.
+
+        Raises:
+            RuntimeError: the group is closed.
+        """
+        if not self._is_open:
+            raise RuntimeError("the group is closed: enqueue its jobs within `async with`")
+        tags = checked_tags(_tags)
+        await self._open(_store_of(redis))
+        return await _enqueue(redis, function, args, kwargs, tags, self.group_id)
+
+    async def _open(self, store: Store) -> None:
+        if all(it.redis is not store.redis for it in self._stores):
+            await store.set_group(self.group_id, closed=False, title=self.title)
+            self._stores.append(store)
+
+
+async def _enqueue(
+    redis: ArqRedis,
+    function: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    tags: tuple[str, ...],
+    group_id: str | None,
+) -> Job | None:
+    job = await redis.enqueue_job(function, *args, **kwargs)
+    if job is None or not (tags or group_id):
+        return job
+    record = enqueued(function, job._queue_name, tags, group_id)
+    try:
+        await _store_of(redis).tag_enqueued(job.job_id, record)
+    except CONNECTION_ERRORS as error:
+        # the job is enqueued: who enqueues it again would have it twice
+        logger.warning("job %s is enqueued without its tags and group: %r", job.job_id, error)
+    return job
+
+
+def _store_of(redis: Redis) -> Store:
+    store = _stores.get(redis)
+    if store is None:
+        store = _stores[redis] = Store(redis)
+    return store

@@ -1,0 +1,119 @@
+"""Queries about groups of jobs."""
+
+import asyncio
+from abc import ABC
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from arq_status._client.connections import Connections
+from arq_status._client.enqueueing import JobGroup
+from arq_status._client.feed import group_subject
+from arq_status._model.group import GroupRecord, group_has_changed
+from arq_status._redis.groups import read_group
+
+
+class GroupQueries(ABC):
+    """What ``StatusClient`` tells of groups."""
+
+    _connections: Connections
+
+    def group(self, group_id: str | None = None, *, title: str | None = None) -> JobGroup:
+        """Return a group to enqueue jobs in: one bar for many jobs.
+
+            async with client.group("import-7", title="accounts.csv") as group:
+                for row in rows:
+                    await group.enqueue_job(redis, "import_row", row)
+
+        It is closed at the end of the block; opened again by the same id, it grows. Until its first
+        job is enqueued it is kept for a day.
+
+        Args:
+            group_id: its id, 1 to 200 characters; by default a new one.
+            title: what it is called, for ``GroupRecord`` and the dashboard.
+
+        Raises:
+            TypeError: the id is not a text.
+            ValueError: the id is empty or too long.
+        """
+        return JobGroup(self._connections, group_id, title)
+
+    async def group_status(self, group_id: str) -> GroupRecord | None:
+        """Return how far the jobs of a group are; ``None`` if it is unknown or expired.
+
+        It takes no longer with 100,000 jobs that have ended than with 100.
+
+        Args:
+            group_id: the id of the group.
+        """
+        if not _is_id(group_id):
+            return None
+        return await read_group(await self._connections.open(), group_id)
+
+    async def watch_group(
+        self, group_id: str, heartbeat: float | None = None
+    ) -> AsyncGenerator[GroupRecord]:
+        """Yield the record of the group now, at every change, and at last as it ended.
+
+            async for record in client.watch_group("import-7"):
+                print(record.done, record.total, record.pct_complete)
+
+        It ends when the group is closed and all its jobs have ended, without that if it expires,
+        and at once if it is unknown.
+
+        Args:
+            group_id: the id of the group.
+            heartbeat: seconds without a change after which the last record is yielded again; by
+                default it is not.
+
+        Raises:
+            ValueError: ``heartbeat`` is not positive.
+        """
+        if heartbeat is not None and not heartbeat > 0:
+            raise ValueError(f"heartbeat must be positive, not {heartbeat!r}")
+        record = await self.group_status(group_id)
+        if record is None:
+            return
+        yield record
+        subject = group_subject(group_id)
+        if record.ended_at is None:
+            feed = (await self._connections.open()).feed
+            async with feed.follow([subject]) as following:
+                while record.ended_at is None:
+                    try:
+                        async with asyncio.timeout(heartbeat):
+                            latest = (await following.changed_groups())[subject]
+                    except TimeoutError:
+                        yield record
+                        continue
+                    if latest is None:
+                        return
+                    if group_has_changed(record, latest):
+                        yield latest
+                    record = latest
+
+    async def wait_group(self, group_id: str, timeout: float | None = None) -> GroupRecord | None:
+        """Wait until the group is closed and all its jobs have ended, and return its record.
+
+        Returns ``None`` if the group is unknown, or expires while it waits.
+
+        Args:
+            group_id: the id of the group.
+            timeout: seconds to wait at most; ``None`` waits for ever, 0 looks once.
+
+        Raises:
+            TimeoutError: it has not ended by then.
+        """
+        async with asyncio.timeout(None if timeout is None else max(timeout, _SHORTEST_LOOK)):
+            async with aclosing(self.watch_group(group_id)) as records:
+                async for record in records:
+                    if record.ended_at is not None:
+                        return record
+        return None
+
+
+#: Seconds that ``wait_group`` gives its first look, whatever its timeout.
+_SHORTEST_LOOK = 0.2
+
+
+def _is_id(group_id: object) -> bool:
+    return isinstance(group_id, str) and bool(group_id)

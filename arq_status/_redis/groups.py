@@ -1,0 +1,125 @@
+"""Reads how far a group is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from arq_status._model.facts import Facts
+from arq_status._model.group import GroupFacts, GroupRecord, build_group
+from arq_status._model.record import State, StoredRecord
+from arq_status._model.status import ENDED, Status
+from arq_status._model.text import clean
+from arq_status._model.truth import decide
+from arq_status._redis import scripts
+from arq_status._redis.recovery import settle
+from arq_status._redis.replies import integer, pairs, text
+from arq_status._redis.store import Store
+
+#: Live jobs that one call looks at, so that Redis is not held up.
+_AT_ONCE = 4_000
+#: Looks at a group of which jobs were found lost: by the last one all of them have ended.
+_LOOKS = 3
+
+#: For so many ms after arq's own end a worker may still have its record to write.
+_UNWRITTEN_MS = 2_000
+
+_STATUSES = {status.value: status for status in Status}
+
+
+@dataclass(slots=True)
+class _Census:
+    """What was found of a group."""
+
+    now: int = 0
+    fields: Mapping[bytes, bytes] = field(default_factory=dict)
+    left: int = -2
+    counts: dict[Status, int] = field(default_factory=lambda: dict.fromkeys(Status, 0))
+    done: int = 0
+    progress: float = 0.0
+    unclear: list[str] = field(default_factory=list)
+
+    def number(self, name: str) -> int | None:
+        return integer(self.fields.get(name.encode()))
+
+
+async def read_group(store: Store, group_id: str) -> GroupRecord | None:
+    """Return the record of a group; ``None`` if there is none of that id.
+
+    What it takes does not depend on how many of its jobs have ended.
+    """
+    for _ in range(_LOOKS):
+        census = await _take_census(store, clean(group_id))
+        if not census.fields:
+            return None
+        if not await _clear_up(store, census):
+            break
+    return build_group(_facts_of(group_id, census))
+
+
+async def _take_census(store: Store, group_id: str) -> _Census:
+    found = _Census()
+    index, rank = b"", 0
+    while True:
+        now, fields, left, numbers, progress, unclear, index, rank = await scripts.group_census(
+            store.redis, group_id, index, rank, _AT_ONCE
+        )
+        found.now, found.fields, found.left = now, pairs(fields), left
+        for name, jobs in zip(map(text, numbers[::2]), numbers[1::2], strict=True):
+            found.counts[_STATUSES[name]] += jobs
+        found.progress += int(progress) / 1_000_000
+        found.unclear += map(text, unclear)
+        if not index:
+            return found
+
+
+async def _clear_up(store: Store, census: _Census) -> bool:
+    """Count the jobs whose status the indexes do not tell, and return if some of them were ended.
+
+    Those are the ones that a dead worker left behind, or that arq has no more.
+    """
+    for status in ENDED:
+        jobs = max(0, census.number(status) or 0)
+        census.counts[status] += jobs
+        census.done += jobs
+    over = []
+    for facts, _ in await store.facts(census.unclear, short=True):
+        stored = facts.stored_record
+        status = _status_in_group(facts, stored)
+        census.counts[status] += 1
+        if status is Status.WORKING and stored is not None and stored.total:
+            census.progress += min(1.0, stored.at / stored.total)
+        if not facts.live or facts.current_record is None:
+            census.done += 1
+            if not _has_just_ended(facts):
+                over.append(facts.job_id)
+    return bool(over) and await settle(store, over) > 0
+
+
+def _has_just_ended(facts: Facts) -> bool:
+    """Return whether a worker is about to write the end that arq's result tells."""
+    finished = facts.result.finished_ms if facts.result is not None else None
+    return finished is not None and facts.now - finished < _UNWRITTEN_MS
+
+
+def _status_in_group(facts: Facts, stored: StoredRecord | None) -> Status:
+    if facts.live and facts.current_record is None and stored is not None:
+        # lost, for by now its id is used for another run
+        waited = stored.state in (State.WAITING, State.RETRYING)
+        return Status.FAILED if waited else Status.INTERRUPTED
+    return decide(facts) or Status.INTERRUPTED
+
+
+def _facts_of(group_id: str, census: _Census) -> GroupFacts:
+    title = census.fields.get(b"title")
+    return GroupFacts(
+        group_id=group_id,
+        now=census.now,
+        title=None if title is None else text(title),
+        closed=census.fields.get(b"closed") == b"1",
+        counts=census.counts,
+        done=census.done,
+        progress=census.progress,
+        started=census.number("started"),
+        updated=census.number("updated"),
+        ended=census.number("ended"),
+        expires=None if census.left < 0 else census.now + census.left,
+    )
