@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from arq_status._client.client import StatusClient as StatusClient
-    from arq_status._client.functions import activity as activity
     from arq_status._client.enqueueing import JobGroup as JobGroup
     from arq_status._client.enqueueing import enqueue_job as enqueue_job
+    from arq_status._client.functions import activity as activity
     from arq_status._client.functions import at as at
     from arq_status._client.functions import cancel as cancel
     from arq_status._client.functions import cancel_jobs as cancel_jobs
@@ -61,9 +61,9 @@ if TYPE_CHECKING:
     from arq_status._client.functions import wait as wait
     from arq_status._client.functions import wait_group as wait_group
     from arq_status._client.functions import watch as watch
-    from arq_status._client.functions import workers as workers
     from arq_status._client.functions import watch_group as watch_group
     from arq_status._client.functions import watch_many as watch_many
+    from arq_status._client.functions import workers as workers
     from arq_status._model.errors import JobStopped as JobStopped
     from arq_status._model.group import GroupRecord as GroupRecord
     from arq_status._model.history import LogLine as LogLine

@@ -25,6 +25,7 @@ from starlette.types import ASGIApp
 
 import arq_status
 from arq_status import (
+    GroupRecord,
     JobRecord,
     JobTracker,
     LogLine,
@@ -47,6 +48,7 @@ from tests.web import page_of
 Story = Callable[[str], Awaitable[dict[str, Any]]]
 #: Code of a page that stands for jobs of the reader, by page.
 OTHER_JOBS = {
+    "docs/groups-and-tags.md": "ROWS = range(3)",
     "docs/asking.md": snippets("docs/worker.md")[0],
     "docs/steering.md": snippets("docs/worker.md")[0],
 }
@@ -412,6 +414,7 @@ async def test_passwords_in_dsns(pool: ArqRedis, redis_settings: RedisSettings) 
         ("docs/progress-bar.md", "Tokens", set(inspect.signature(create_progress_app).parameters)),
         ("docs/happened.md", "Tries", {it.name for it in fields(Try)}),
         ("docs/happened.md", "Log", {it.name for it in fields(LogLine)}),
+        ("docs/groups-and-tags.md", "Groups", {it.name for it in fields(GroupRecord)}),
         ("docs/asking.md", "Lists", set(inspect.signature(StatusClient.list_jobs).parameters)),
         ("docs/asking.md", "Clients", set(inspect.signature(StatusClient).parameters)),
         ("docs/asking.md", "The record", {it.name for it in fields(JobRecord)}),

@@ -11,6 +11,7 @@ from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 from textwrap import indent
+from time import monotonic
 from types import ModuleType
 from typing import Any
 
@@ -47,7 +48,7 @@ from arq_status.web import (
     progress_token,
     serve,
 )
-from tests.conftest import RunBurst
+from tests.conftest import RunBurst, until
 from tests.records import HOUR, put_result, write_end, write_record
 from tests.snippets import example_in, play
 from tests.web import page_of
@@ -235,6 +236,52 @@ async def test_questions(
         assert shown["record"] == await client.job("job")
 
 
+async def test_many_jobs(
+    pool: ArqRedis, client: StatusClient, dsn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Jobs are enqueued in groups and with tags, followed, and acted on together."""
+    names: dict[str, Any] = {"arq_status": arq_status, "client": client, "redis": pool}
+    names |= {"rows": ["one", "two"], "Status": Status}
+    await play(EXAMPLES["JobGroup"], dsn, **names)
+    await play(EXAMPLES["StatusClient.group"], dsn, **names)
+    shown = await play(EXAMPLES["enqueue_job"], dsn, **names)
+    record = await client.job(shown["job"].job_id)
+    assert record is not None
+    assert record.tags == ("tenant:42",)
+    await play(EXAMPLES["StatusClient.stop_jobs"], dsn, **names)
+    await play(EXAMPLES["GroupRecord"], dsn, **names)
+    await play(EXAMPLES["StatusClient.watch_group"], dsn, **names)
+    job_ids = [it.job_id for it in (await client.list_jobs(group="import-7")).items]
+    await play(EXAMPLES["StatusClient.watch_many"], dsn, **names, job_ids=job_ids)
+    assert len(job_ids) == 4
+    printed = "4 of 4, 0 failed\n4 4 100\n" + "".join(f"{it} stopped 0\n" for it in job_ids)
+    assert capsys.readouterr().out == printed
+    await play(EXAMPLES["StatusClient.retry_jobs"], dsn, **names)
+
+
+async def test_changes(pool: ArqRedis, client: StatusClient, dsn: str) -> None:
+    """Whoever follows changes is told of those that match."""
+    told: list[JobRecord] = []
+
+    async def notify(record: JobRecord) -> None:
+        told.append(record)
+
+    following = play(EXAMPLES["StatusClient.changes"], dsn, client=client, notify=notify)
+    task = asyncio.create_task(following)
+    tags = ("tenant:42",)
+
+    async def is_told() -> bool:
+        job_id = f"job-{monotonic()}"
+        await write_end(pool, f"good {job_id}", tags=tags)
+        await write_end(pool, job_id, State.FAILED, tags=tags)
+        return bool(told)
+
+    await until(is_told)
+    task.cancel()
+    await asyncio.wait([task])
+    assert {it.status for it in told} == {Status.FAILED}
+
+
 async def test_clients(
     pool: ArqRedis, client: StatusClient, dsn: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -374,8 +421,10 @@ def test_tests(tmp_path: Path) -> None:
 def test_every_example_is_tested() -> None:
     """No docstring shows what this file does not run."""
     asked = "get_all watch list_jobs counts store wait".split()
+    asked += "group watch_group stop_jobs retry_jobs changes watch_many".split()
     assert set(EXAMPLES) == {
         *(f"StatusClient.{name}" for name in asked),
+        *"enqueue_job JobGroup GroupRecord".split(),
         *"status_options track_status JobTracker JobTracker.track JobTracker.sync".split(),
         *"current_tracker JobStopped StatusClient configure JobRecord create_app serve".split(),
         *"basic_auth create_progress_app progress_token progress_response".split(),

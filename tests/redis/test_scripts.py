@@ -160,13 +160,13 @@ async def test_a_job_that_begins_while_it_is_cancelled(pool: ArqRedis) -> None:
     store = Store(pool)
     [(facts, _)] = await store.facts(["job"])
     await begin(pool, "job")
-    assert not await store.cancel(facts, cancelled(facts), drop_key=False)
+    assert not (await store.run([store.cancel(facts, cancelled(facts), drop_key=False)]))[0]
     [(begun, _)] = await store.facts(["job"])
     await pool.pexpire("arq:in-progress:job", 2 * HOUR)
-    assert not await store.cancel(begun, cancelled(begun), drop_key=True)
+    assert not (await store.run([store.cancel(begun, cancelled(begun), drop_key=True)]))[0]
     assert await pool.exists("arq:job:job", "arq:in-progress:job") == 2
     [(now, _)] = await store.facts(["job"])
-    assert await store.cancel(now, cancelled(now), drop_key=True)
+    assert (await store.run([store.cancel(now, cancelled(now), drop_key=True)]))[0]
     assert not await pool.exists("arq:job:job", "arq:in-progress:job")
 
 
