@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Group
 from rich.text import Text
@@ -12,44 +13,60 @@ from arq_status.cli.escaping import escaped
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """How an action is described: in the help, of a job it was done to, and of any other."""
+    """How an action is described: in the help, of a job it was done to, of many, and of any other."""
 
     help: str
     done: str
+    done_to_many: str
     refused: str
 
+
+#: What chooses jobs, by the names of the arguments and of what `..._jobs` take.
+FILTERS = ["status", "function", "queue", "tag", "group", "search", "since", "until"]
 
 ACTIONS: Mapping[str, Action] = {
     "stop": Action(
         "stop running jobs at their next progress call, and take waiting ones out of their queue",
         "is told to stop",
+        "told to stop",
         "does not run, or is not tracked",
     ),
     "cancel": Action(
         "take waiting jobs out of their queue for good",
         "is cancelled",
+        "cancelled",
         "does not wait in a queue",
     ),
     "retry": Action(
         "run failed, stopped or interrupted jobs again",
         "is queued again",
+        "queued again",
         "did not fail, or its payload is gone",
     ),
     "delete": Action(
         "delete the tracking data of jobs; live jobs go on",
         "is deleted",
+        "deleted",
         "is not known",
     ),
 }
 
 
 async def act(context: Context) -> Exit:
-    """Do to each job what the command is named after."""
-    name: str = context.arguments.command
-    method, options = getattr(context.client, name), {}
-    if name == "stop":
-        options = {"force": context.arguments.force}
-    done = {it: bool(await method(it, **options)) for it in context.arguments.job_ids}
+    """Do to jobs what the command is named after: to those that are named, or all that match."""
+    given = context.arguments
+    filters = {name: getattr(given, name) for name in FILTERS if getattr(given, name) is not None}
+    if given.job_ids:
+        # there it only says where to look
+        filters.pop("queue", None)
+    if bool(given.job_ids) == bool(filters):
+        return context.fail("Name jobs, or say which with filters such as --status.", Exit.USAGE)
+    name: str = given.command
+    options: dict[str, Any] = {"force": given.force} if name == "stop" else {}
+    if filters:
+        return await _act_on_matching(context, name, filters | options)
+    method = getattr(context.client, name)
+    done = {it: bool(await method(it, **options)) for it in given.job_ids}
     action = ACTIONS[name]
     lines = [
         Text.assemble(
@@ -62,3 +79,12 @@ async def act(context: Context) -> Exit:
     ok = all(done.values())
     context.print_result(Group(*lines), {"ok": ok, "jobs": done})
     return Exit.OK if ok else Exit.FAILED
+
+
+async def _act_on_matching(context: Context, name: str, options: dict[str, Any]) -> Exit:
+    number: int = await getattr(context.client, f"{name}_jobs")(**options)
+    jobs = "1 job" if number == 1 else f"{number:,} jobs"
+    context.print_result(
+        Text(f"{jobs}: {ACTIONS[name].done_to_many}"), {"ok": True, "jobs": number}
+    )
+    return Exit.OK

@@ -45,6 +45,8 @@ def _facts(record: JobRecord, now: datetime) -> dict[str, RenderableType | None]
         "message": text(record.message),
         "error": None if record.error is None else escaped(record.error, "red", multiline=True),
         "returned": text(record.returned),
+        "tags": text(", ".join(record.tags)),
+        "group": text(record.group),
         "queue": text(record.queue),
         "try": None if record.job_try is None else Text(str(record.job_try)),
         "worker": text(record.worker),

@@ -19,6 +19,7 @@ _EPILOG = """\
 examples:
   arq-status list --status failed --sort ended_at
   arq-status watch ID --timeout 60
+  arq-status retry --status failed --function transcode
   arq-status doctor ID --redis redis://localhost:6379/1
 
 exit codes:
@@ -77,7 +78,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         default=argparse.SUPPRESS,
         help="the Redis to ask (default: REDIS_URL, else redis://localhost)",
     )
-    if not parser.prog.endswith(" list"):  # whose own --queue is a filter
+    if parser.prog.rpartition(" ")[2] not in {"list", *ACTIONS}:  # whose own --queue is a filter
         parser.add_argument(
             "--queue",
             metavar="NAME",
@@ -96,11 +97,23 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 def _add_list(commands: Commands) -> None:
     listing = _add_command(commands, "list", "list jobs")
-    statuses = [str(status) for status in Status]
+    _add_filters(listing)
     add = listing.add_argument
+    add("--sort", choices=SORTS, default="updated_at", help="(default: %(default)s)")
+    add("--ascending", action="store_true", help="lowest or oldest first (default: last)")
+    add("--page", type=int, default=1, metavar="N", help="(default: 1)")
+    add("--per-page", type=int, default=25, metavar="N", help="1 to 500 (default: 25)")
+
+
+def _add_filters(command: argparse.ArgumentParser) -> None:
+    """Add the arguments that choose jobs, as in ``list_jobs``."""
+    statuses = [str(status) for status in Status]
+    add = command.add_argument
     add("--status", choices=statuses, action="append", help="only jobs of this status, repeatable")
     add("--function", metavar="NAME", help="only jobs of this function")
     add("--queue", metavar="NAME", help="only jobs of this queue")
+    add("--tag", metavar="TAG", help="only jobs with this tag")
+    add("--group", metavar="ID", help="only jobs of this group")
     add(
         "--since",
         metavar="TIME",
@@ -111,12 +124,8 @@ def _add_list(commands: Commands) -> None:
     add(
         "--search",
         metavar="TEXT",
-        help="the beginning of an id, or part of function, arguments, message or error",
+        help="the beginning of an id, or part of function, arguments, message, error or a tag",
     )
-    add("--sort", choices=SORTS, default="updated_at", help="(default: %(default)s)")
-    add("--ascending", action="store_true", help="lowest or oldest first (default: last)")
-    add("--page", type=int, default=1, metavar="N", help="(default: 1)")
-    add("--per-page", type=int, default=25, metavar="N", help="1 to 500 (default: 25)")
 
 
 def _moment(text: str) -> Moment:
@@ -168,16 +177,17 @@ def _add_insight(commands: Commands) -> None:
 
 def _add_actions(commands: Commands) -> None:
     for name, action in ACTIONS.items():
-        command = _add_command(commands, name, action.help)
-        _add_job_ids(command)
+        command = _add_command(commands, name, f"{action.help}: those named, or all that match")
+        _add_job_ids(command, "*")
+        _add_filters(command)
         if name == "stop":
             command.add_argument(
                 "--force", action="store_true", help="at their next await, whatever they wait for"
             )
 
 
-def _add_job_ids(command: argparse.ArgumentParser) -> None:
-    command.add_argument("job_ids", metavar="ID", nargs="+", help="arq's id of a job")
+def _add_job_ids(command: argparse.ArgumentParser, number: str = "+") -> None:
+    command.add_argument("job_ids", metavar="ID", nargs=number, help="arq's id of a job")
 
 
 def _add_serve(commands: Commands) -> None:

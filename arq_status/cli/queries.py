@@ -21,6 +21,8 @@ async def list_jobs(context: Context) -> Exit:
         statuses=as_statuses(given.status),
         function=given.function,
         queue=given.queue,
+        tag=given.tag,
+        group=given.group,
         search=given.search,
         since=given.since,
         until=given.until,
