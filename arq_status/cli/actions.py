@@ -13,7 +13,7 @@ from arq_status.cli.escaping import escaped
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """How an action is described: in the help, of a job it was done to, of many, and of any other."""
+    """How an action is described: in the help, of jobs it was done to, and of any other."""
 
     help: str
     done: str
