@@ -79,10 +79,14 @@ def listening(host: str, port: int) -> Generator[socket.socket]:
 @asynccontextmanager
 async def serving(app: Starlette, listener: socket.socket) -> AsyncGenerator["asyncio.Task[None]"]:
     """Serve the page."""
-    # The streams of the dashboard end within a second after its server was told to.
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=3)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,  # whoever reads an address with a token could use it
+        lifespan="off",
+        timeout_graceful_shutdown=3,  # streams end within a second
     )
+    server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         yield task

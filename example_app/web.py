@@ -2,12 +2,13 @@
 
 import asyncio
 import os
+import secrets
 from contextlib import closing
 from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from arq.connections import ArqRedis
@@ -18,21 +19,21 @@ from starlette.datastructures import Headers, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from arq_status import JobRecord, StatusClient
+from arq_status import StatusClient
 from arq_status.web import create_app as create_dashboard
+from arq_status.web import create_progress_app
 from arq_status.web.security import LOOPBACK, is_allowed_host, is_loopback
 from example_app.importing import sample
 from example_app.indexing import Index, Matches
-from example_app.wording import findings, headline
+from example_app.started import StartedJobs
 
 _HERE = Path(__file__).parent
-_SHOWN = 5
 _LARGEST_BODY = 10_000_000
 #: Jobs that each end in another way: what they do, and how they are enqueued.
 _ERRANDS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -62,13 +63,13 @@ class Site:
     def __init__(
         self,
         pool: ArqRedis,
-        client: StatusClient,
+        started: StartedJobs,
         directory: Path,
         database: Path,
         uploads: Path,
     ) -> None:
         self.pool = pool
-        self.client = client
+        self.started = started
         self.directory = directory
         self.database = database
         self.uploads = uploads
@@ -86,7 +87,8 @@ class Site:
             problem = f"There is no directory {directory}" if directory else "Name a directory"
             return await self._page(request, directory, problem, 400)
         root = await asyncio.to_thread(os.path.realpath, directory)
-        return await self._enqueue(request, "index_source", root, str(self.database))
+        label = f"Index of {root}"
+        return await self._enqueue(request, label, "index_source", root, str(self.database))
 
     async def upload(self, request: Request) -> Response:
         """Import a CSV file, then show the page."""
@@ -99,7 +101,8 @@ class Site:
             name = file.filename
         path = self.uploads / f"{uuid4().hex}.csv"
         await asyncio.to_thread(path.write_bytes, content)
-        return await self._enqueue(request, "import_people", name, str(path), str(self.database))
+        arguments = (name, str(path), str(self.database))
+        return await self._enqueue(request, f"Import of {name}", "import_people", *arguments)
 
     async def errand(self, request: Request) -> Response:
         """Enqueue one of the small jobs, then show the page."""
@@ -107,25 +110,20 @@ class Site:
         function = request.path_params["function"]
         if function not in _ERRANDS:
             raise HTTPException(404)
-        return await self._enqueue(request, function, **_ERRANDS[function][1])
+        label, options = _ERRANDS[function]
+        return await self._enqueue(request, label, function, **options)
 
     async def _enqueue(
-        self, request: Request, function: str, *args: Any, **options: Any
+        self, request: Request, label: str, function: str, *args: Any, **options: Any
     ) -> Response:
         job = await self.pool.enqueue_job(function, *args, **options)
         assert job is not None  # its id is new
-        return RedirectResponse(f"{request.url_for('page').path}?job={quote(job.job_id)}", 303)
+        key = self.started.add(job.job_id, label)
+        return RedirectResponse(f"{request.url_for('page').path}?started={key}", 303)
 
     async def sample(self, request: Request) -> Response:
         """Give a file to upload."""
         return PlainTextResponse(sample(), headers=_HEADERS, media_type="text/csv")
-
-    async def progress(self, request: Request) -> Response:
-        """Give a job as JSON, for the script of the page."""
-        record = await self.client.job(request.path_params["job_id"])
-        if record is None:
-            return JSONResponse({"error": "There is no such job."}, 404, headers=_HEADERS)
-        return JSONResponse(job_view(record), headers=_HEADERS)
 
     async def unparsable(self, request: Request) -> Response:
         """List the files that could not be parsed."""
@@ -135,15 +133,11 @@ class Site:
     async def _page(
         self, request: Request, directory: str, problem: str = "", code: int = 200
     ) -> Response:
-        runs = await self.client.list_jobs(
-            function="index_source", sort="enqueued_at", per_page=_SHOWN
-        )
         text = request.query_params.get("q", "").strip()
         context = {
-            "runs": [job_view(record) for record in runs.items],
+            "bars": self.started.bars(request.query_params.get("started", "")),
             "directory": directory,
             "problem": problem,
-            "started": request.query_params.get("job"),
             "errands": {function: label for function, (label, _) in _ERRANDS.items()},
             "text": text,
             "matches": await asyncio.to_thread(self._search, text),
@@ -169,16 +163,17 @@ def create_app(
     uploads: Path,
 ) -> Starlette:
     """Put the page together, with the dashboard beside it, for a server on this host."""
-    site = Site(pool, client, directory, database, uploads)
+    secret = secrets.token_bytes(32)
+    site = Site(pool, StartedJobs(secret), directory, database, uploads)
     routes = [
         Route("/", site.page, name="page"),
         Route("/jobs", site.start, methods=["POST"], name="start"),
-        Route("/jobs/{job_id:path}", site.progress, name="progress"),
         Route("/uploads", site.upload, methods=["POST"], name="upload"),
         Route("/errands/{function}", site.errand, methods=["POST"], name="errand"),
         Route("/sample.csv", site.sample, name="sample"),
         Route("/unparsable", site.unparsable, name="unparsable"),
         Mount("/admin", create_dashboard(client, title="Jobs of the demo"), name="admin"),
+        Mount("/progress", create_progress_app(client, secret=secret), name="progress"),
         Mount("/static", StaticFiles(directory=_HERE / "static"), name="static"),
     ]
     return Starlette(
@@ -199,22 +194,6 @@ class _LoopbackNames:
         if not is_allowed_host(Headers(scope=scope).get("host", ""), LOOPBACK):
             app = PlainTextResponse("The demo is at localhost only.", 400, _HEADERS)
         await app(scope, receive, send)
-
-
-def job_view(record: JobRecord) -> dict[str, Any]:
-    """Give what the page shows of a job, the same for its template and its script."""
-    return {
-        "job_id": record.job_id,
-        "status": record.status.value,
-        "ended": record.ended_at is not None,
-        "at": record.at,
-        "total": record.total,
-        "pct_complete": record.pct_complete,
-        "headline": headline(record),
-        "message": "" if record.ended_at else record.message or "",
-        "findings": findings(record),
-        "directory": record.data.get("directory", ""),
-    }
 
 
 def _refuse_other_sites(request: Request) -> None:

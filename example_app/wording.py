@@ -1,4 +1,4 @@
-"""A job in words, for the page and for the terminal."""
+"""A job in words, for the terminal."""
 
 from collections.abc import Iterator
 from dataclasses import fields
@@ -16,36 +16,14 @@ def duration(time: timedelta) -> str:
     return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
-def headline(record: JobRecord) -> str:
-    """Say how far a job is."""
-    if record.error is not None:
-        return record.error
-    if record.status is Status.COMPLETE:
-        took = "" if record.elapsed is None else f" in {duration(record.elapsed)}"
-        return f"{record.total:,.0f} files{took}"
-    if record.status is not Status.WORKING:
-        return "Waits for the worker"
-    parts = [f"{record.at:,.0f} of {record.total:,.0f} files"]
-    if record.eta is not None:
-        parts.append(f"{duration(record.eta)} left")
-    return " · ".join(parts)
-
-
-def findings(record: JobRecord) -> str:
-    """Say what a job has found so far."""
-    if "definitions" not in record.data:
-        return ""
-    return "{definitions:,} definitions · {unparsable:,} files not parsable".format_map(record.data)
-
-
 def line(record: JobRecord, width: int = 200) -> str:
     """Say on one line what a job is doing; it is the file's name that gives way."""
     if record.status is not Status.WORKING:
         return record.status.value.capitalize()[:width]
-    start = f"Indexing  {record.pct_complete:3d} %  {record.at:.0f}/{record.total:.0f}"
+    start = f"Indexing  {record.pct_complete:3d} %  "
     end = "" if record.eta is None else f"  ETA {duration(record.eta)}"
-    file = printable(record.message or "")
-    return f"{start}  {_cut(file, width - len(start + end) - 2)}{end}"[:width]
+    message = printable(record.message or "")
+    return f"{start}{_cut(message, width - len(start + end))}{end}"[:width]
 
 
 def table(record: JobRecord) -> Iterator[str]:

@@ -34,7 +34,7 @@ async def index_source(ctx: dict[str, Any], directory: str, database: str) -> di
     found = Counter(files=0, unparsable=0, definitions=0)
     with closing(await asyncio.to_thread(Index, Path(database))) as index:
         for done, path in enumerate(paths):
-            await status.at(done, path)
+            await status.at(done, f"{done:,} of {len(paths):,} files: {path}")
             source = await asyncio.to_thread(index.add, root, path)
             found["files"] += 1
             found["unparsable"] += source.error is not None
@@ -42,7 +42,8 @@ async def index_source(ctx: dict[str, Any], directory: str, database: str) -> di
             await status.store(**found)
         await asyncio.to_thread(index.prune, root, paths)
     await status.store(**found)
-    await status.at(len(paths), "Indexed")
+    message = "{files:,} files: {definitions:,} definitions, {unparsable:,} files not parsable"
+    await status.at(len(paths), message.format_map(found))
     return dict(found)
 
 
@@ -60,7 +61,9 @@ async def import_people(ctx: dict[str, Any], file: str, path: str, database: str
                 await status.log(f"Line {line}: {problem}", level="warning")
                 await status.store(bad_rows=len(rejected), first_bad_rows=rejected[:_SHOWN])
         await status.store(people=await asyncio.to_thread(people.count))
-    return len(rows) - len(rejected)
+    imported = len(rows) - len(rejected)
+    await status.at(len(rows), f"{imported:,} people imported, {len(rejected):,} bad rows")
+    return imported
 
 
 async def count_slowly(ctx: dict[str, Any], numbers: int = 240) -> None:

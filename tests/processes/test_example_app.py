@@ -26,10 +26,20 @@ from example_app import embedded, worker
 from example_app.errors import DemoError
 from example_app.terminal import ProgressLine
 from example_app.wording import duration, line, table
+from tests import browser
 from tests.conftest import RunJob, until
+from tests.processes.conftest import Open
 from tests.server import free_port
 from tests.web import stream
 
+if not browser.missing():
+    from axe_playwright_python.async_playwright import Axe
+    from playwright.async_api import expect
+
+    expect.set_options(timeout=15_000)
+
+PHONE = (390, 844)
+MOVED = re.compile(r"^[1-9]\d?$")
 HOME = Path(__file__).parents[2]
 HOSTILE = "<script>alert(1)</script>"
 
@@ -51,22 +61,36 @@ class Demo:
     #: where its temporary files are
     temporary: Path
 
-    async def index(self, directory: Path | str) -> dict[str, object]:
-        """Index a directory through the page; what the script of the page gets in the end."""
-        await self.start(directory)
-        return await self.job(ended=True)
-
-    async def start(self, directory: Path | str) -> None:
+    async def start(self, directory: Path | str) -> httpx.Response:
         """Start to index a directory through the page."""
-        response = await self.page.post("/jobs", data={"directory": str(directory)})
-        assert response.status_code == 303
-        assert response.headers["location"].startswith("/?job=")
+        return await self.page.post("/jobs", data={"directory": str(directory)})
 
-    async def record(self, response: httpx.Response, status: str) -> dict[str, Any]:
+    async def index(self, directory: Path | str) -> dict[str, Any]:
+        """Index a directory through the page; its progress in the end."""
+        return await self.progress(await self.start(directory))
+
+    async def bars(self, started: httpx.Response) -> list[str]:
+        """The addresses that the bars ask on the page to which a form leads."""
+        assert started.status_code == 303
+        page = await self.page.get(started.headers["location"])
+        return re.findall(r'<job-progress src="(/progress/[^"]+)"', page.text)
+
+    async def progress(self, started: httpx.Response, key: str = "ended") -> dict[str, Any]:
+        """What the bar of the job that a form started is told, when ``key`` is true of it."""
+        [bar, *_] = await self.bars(started)
+
+        async def ready() -> dict[str, Any] | None:
+            progress: dict[str, Any] = (await self.page.get(bar)).json()
+            return progress if progress[key] else None
+
+        found: dict[str, Any] = await until(ready, 30)
+        return found
+
+    async def record(self, started: httpx.Response, status: str) -> dict[str, Any]:
         """The record of the job that a form started, when it has come to a status."""
-        assert response.status_code == 303
-        page = (await self.page.get(response.headers["location"])).text
-        [url] = re.findall(r'<a href="(/admin/statuses/\w+)">Watch it', page)
+        assert started.status_code == 303
+        page = (await self.page.get(started.headers["location"])).text
+        [url, *_] = re.findall(r'href="(/admin/statuses/\w+)"', page)
 
         async def ready() -> dict[str, Any] | None:
             answer = await self.page.get(url, headers={"Accept": "application/json"})
@@ -76,22 +100,11 @@ class Demo:
         found: dict[str, Any] = await until(ready, 30)
         return found
 
-    async def job(self, *, ended: bool) -> dict[str, object]:
-        """The JSON of the newest job, when it has ended or has come some way."""
-        url = re.findall(r'data-url="([^"]+)"', (await self.page.get("/")).text)[0]
-
-        async def ready() -> dict[str, object] | None:
-            job: dict[str, object] = (await self.page.get(url)).json()
-            return job if job["ended" if ended else "at"] else None
-
-        found: dict[str, object] = await until(ready)
-        return found
-
     def end(self, number: signal.Signals = signal.SIGINT) -> tuple[int, str]:
-        """End it with a signal; its exit code and what it wrote to stderr."""
+        """End it with a signal; its exit code and what it wrote after its first line."""
         self.process.send_signal(number)
-        _, errors = self.process.communicate(timeout=10)
-        return self.process.returncode, errors
+        output, errors = self.process.communicate(timeout=10)
+        return self.process.returncode, output + errors
 
 
 @pytest.fixture
@@ -267,14 +280,14 @@ async def test_ctrl_c_ends_once(environment: dict[str, str], temporary: Path) ->
 
 
 async def test_the_page_indexes_and_searches(demo: Demo, source: Path) -> None:
-    """Its form starts a job, its JSON follows it to the end, its search finds what it found."""
+    """Its form starts a job, a bar follows it to the end, its search finds what it found."""
     page = await demo.page.get("/")
     assert page.status_code == 200
     assert sysconfig.get_path("stdlib") in page.text
+    assert "<job-progress" not in page.text
     job = await demo.index(source)
     assert (job["status"], job["pct_complete"], job["at"]) == ("complete", 100, 4)
-    assert re.fullmatch(r"4 files in (under 1|\d+) s", str(job["headline"]))
-    assert job["findings"] == "2 definitions · 2 files not parsable"
+    assert job["message"] == "4 files: 2 definitions, 2 files not parsable"
     found = (await demo.page.get("/", params={"q": "hammer nails"})).text
     assert "<code>Hammer</code>" in found
     assert "tools.py:1" in found
@@ -317,10 +330,9 @@ async def test_no_other_site_starts_a_job(demo: Demo, headers: dict[str, str], c
 
 
 async def test_a_wrong_request_gets_a_sentence(demo: Demo) -> None:
-    """Unknown jobs, pages and directories are told, not raised."""
-    unknown = await demo.page.get("/jobs/un/known")
-    assert (unknown.status_code, unknown.json()) == (404, {"error": "There is no such job."})
+    """Unknown pages, keys and directories are told, not raised."""
     assert (await demo.page.get("/nowhere")).status_code == 404
+    assert (await demo.page.get("/?started=\xfc")).status_code == 200
     for directory in ("", "/no/such", "a\0b", "x" * 10_000):
         answer = await demo.page.post("/jobs", data={"directory": directory})
         assert answer.status_code == 400
@@ -333,7 +345,8 @@ async def test_a_file_is_imported_row_by_row(demo: Demo) -> None:
     sample = await demo.page.get("/sample.csv")
     response = await demo.page.post("/uploads", files={"file": ("people.csv", sample.content)})
     job = await demo.record(response, "complete")
-    assert (job["function"], job["message"]) == ("import_people", "Importing people.csv")
+    assert job["function"] == "import_people"
+    assert job["message"] == "4,997 people imported, 3 bad rows"
     assert (job["at"], job["data"]["people"], job["data"]["bad_rows"]) == (5000, 4997, 3)
     assert job["data"]["first_bad_rows"] == [
         {"line": 43, "problem": "two columns are needed, not 1"},
@@ -408,6 +421,65 @@ async def test_every_errand_ends_in_its_way(demo: Demo) -> None:
     await demo.record(responses["count_slowly"], "stopped")
 
 
+async def test_who_started_a_job_may_stop_it(demo: Demo) -> None:
+    """The page after the form has a token for it; every other page one that only shows it."""
+    started = await demo.page.post("/errands/count_slowly")
+    await demo.record(started, "working")
+    [own] = await demo.bars(started)
+    [other] = await demo.bars(httpx.Response(303, headers={"Location": "/"}))
+    refused = await demo.page.post(other, data={"action": "stop"})
+    assert (refused.status_code, refused.headers.get("allow")) == (403, None)
+    assert (await demo.page.post(own, data={"action": "stop"})).json() == {"ok": True}
+    assert (await demo.progress(started))["status"] == "stopped"
+
+
+@browser.needs_browser
+async def test_two_browsers_one_of_which_may_stop_the_job(demo: Demo, open_page: Open) -> None:
+    """Both see the bar move; the one that started the job has a button that stops it."""
+    url = str(demo.page.base_url)
+    one = await open_page(url, PHONE)
+    await one.get_by_role("button", name="Count slowly").click()
+    two = await open_page(url)
+    for page in (one, two):
+        await expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", MOVED)
+        await expect(page.locator("job-progress [part=message]")).to_have_text("Counting")
+        assert await page.evaluate("document.body.scrollWidth <= innerWidth")
+        assert (await Axe().run(page)).violations_count == 0
+    await expect(two.get_by_role("button", name="Stop", exact=True)).to_have_count(0)
+    await one.get_by_role("button", name="Stop", exact=True).click()
+    for page in (one, two):
+        await expect(page.locator("job-progress [part=state]")).to_have_text("Stopped")
+        await expect(page.get_by_role("button", name="Stop", exact=True)).to_have_count(0)
+        await page.close()
+
+
+@browser.needs_browser
+async def test_without_scripts_the_page_leads_to_the_dashboard(demo: Demo, open_page: Open) -> None:
+    """In place of the bar there is a sentence, and the link shows the job."""
+    page = await open_page(str(demo.page.base_url), java_script_enabled=False)
+    await page.get_by_role("button", name="Fail").click()
+    await expect(page.get_by_text("Fail: the bar needs JavaScript")).to_be_visible()
+    await page.get_by_role("link", name="In the dashboard").click()
+    await expect(page.get_by_role("heading", name="fail")).to_be_visible()
+
+
+async def test_the_newest_jobs_have_bars(demo: Demo) -> None:
+    """First what was started here, however many jobs others started since."""
+    first = await demo.page.post("/errands/fail")
+    labels = [await demo.page.post("/errands/remind") for _ in range(6)]
+    page = (await demo.page.get(first.headers["location"])).text
+    names = re.findall(r'<job-progress src="[^"]+" label="([^"]+)"', page)
+    assert names == ["Fail", *["Remind me in half a minute"] * 4]
+    assert page.count("You started this job") == 1
+    assert len(await demo.bars(labels[-1])) == 5
+
+
+async def test_no_token_is_written_down(demo: Demo, source: Path) -> None:
+    """Neither the addresses of pages nor those that the bars ask are in the output."""
+    await demo.index(source)
+    assert demo.end() == (0, "")
+
+
 async def test_the_job_that_cron_starts(run_job: RunJob) -> None:
     """It measures the load, every minute."""
     [job] = worker.WorkerSettings.cron_jobs
@@ -420,10 +492,15 @@ async def test_a_signal_ends_it_all(demo: Demo, number: signal.Signals) -> None:
     """Also with a job under way and watched: exit code 0, no word, no process and no file left."""
     pid = server_pid(demo.temporary)
     assert pid is not None
-    await demo.start(sysconfig.get_path("stdlib"))
-    await demo.job(ended=False)
-    async with stream(f"{demo.page.base_url}admin/statuses") as events:
-        assert await anext(events)
+    started = await demo.start(sysconfig.get_path("stdlib"))
+    await demo.progress(started, "at")
+    [bar] = await demo.bars(started)
+    async with (
+        stream(str(demo.page.base_url.join("/admin/statuses"))) as jobs,
+        stream(str(demo.page.base_url.join(bar))) as progress,
+    ):
+        assert await anext(jobs)
+        assert await anext(progress)
         assert demo.end(number) == (0, "")
     assert list(demo.temporary.iterdir()) == []
     await until(lambda: is_gone(pid))
@@ -552,12 +629,12 @@ def test_a_terminal_shows_one_line() -> None:
     """There the line is rewritten, and gone in the end."""
     terminal = Terminal()
     progress = ProgressLine(terminal)
-    progress.show(record(at=1, message="a.py"))
-    progress.show(record(at=2, message="b.py"))
+    progress.show(record(message="a.py"))
+    progress.show(record(message="b.py"))
     progress.clear()
     assert re.findall(r"\r(.*?)\x1b\[K", terminal.getvalue()) == [
-        "Indexing    0 %  1/100  a.py",
-        "Indexing    0 %  2/100  b.py",
+        "Indexing    0 %  a.py",
+        "Indexing    0 %  b.py",
         "",
     ]
 
@@ -574,18 +651,17 @@ def test_a_file_gets_a_line_now_and_then() -> None:
 
 def test_the_line_fits() -> None:
     """The file's name is what gives way; how far it is and how long it takes stay."""
-    working = record(
-        at=731, total=1700, pct_complete=43, message="email/message.py", eta=timedelta(seconds=3)
-    )
-    assert line(working) == "Indexing   43 %  731/1700  email/message.py  ETA 3 s"
-    assert line(working, 40) == "Indexing   43 %  731/1700  ema…  ETA 3 s"
+    message = "731 of 1,700 files: email/message.py"
+    working = record(pct_complete=43, message=message, eta=timedelta(seconds=3))
+    assert line(working) == "Indexing   43 %  731 of 1,700 files: email/message.py  ETA 3 s"
+    assert line(working, 50) == "Indexing   43 %  731 of 1,700 files: ema…  ETA 3 s"
     assert max(len(line(working, width)) for width in range(20)) < 20
     assert line(record(Status.QUEUED)) == "Queued"
 
 
 def test_a_message_cannot_steer_the_terminal() -> None:
     """Control characters in a file's name are not passed on."""
-    assert line(record(message="a\x1b[2J\r\nb\ud800")) == "Indexing    0 %  0/100  a?[2J??b?"
+    assert line(record(message="a\x1b[2J\r\nb\ud800")) == "Indexing    0 %  a?[2J??b?"
     assert all(row.isprintable() for row in table(record(message="a\x1b\n", error="\ud800")))
 
 

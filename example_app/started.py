@@ -1,0 +1,55 @@
+"""The jobs that the page started: each has a progress bar, and its own browser may stop it."""
+
+import secrets
+from collections import deque
+from dataclasses import dataclass
+
+from arq_status.web import progress_token
+
+_REMEMBERED = 100
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A job for ``<job-progress>``."""
+
+    job_id: str
+    label: str
+    #: shows the progress of this job, and stops it if it is ``mine``
+    token: str
+    #: the browser that asks has started this job
+    mine: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    job_id: str
+    label: str
+    key: str
+
+    def has_key(self, key: str) -> bool:
+        return secrets.compare_digest(self.key.encode(), key.encode())
+
+
+class StartedJobs:
+    """Remember who started which job, as another app does in its database and its sessions."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+        self._jobs: deque[_Job] = deque(maxlen=_REMEMBERED)
+
+    def add(self, job_id: str, label: str) -> str:
+        """Remember a job. Returns a key that only the browser that started it may get."""
+        job = _Job(job_id, label, secrets.token_urlsafe())
+        self._jobs.appendleft(job)
+        return job.key
+
+    def bars(self, key: str) -> list[Bar]:
+        """Return the newest jobs, first the one that this key belongs to."""
+        jobs = sorted(self._jobs, key=lambda job: not job.has_key(key))
+        return [self._bar(job, job.has_key(key)) for job in jobs[:_SHOWN]]
+
+    def _bar(self, job: _Job, mine: bool) -> Bar:
+        token = progress_token(self._secret, job.job_id, may=("stop",) if mine else ())
+        return Bar(job.job_id, job.label, token, mine)
