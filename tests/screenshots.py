@@ -2,8 +2,10 @@
 
 import asyncio
 import linecache
+import sys
 from pathlib import Path
 from random import Random
+from types import ModuleType
 from typing import Any
 
 from arq import create_pool
@@ -60,9 +62,10 @@ async def charge(ctx, order, amount):
 def load_job() -> Any:
     """Return the function of the job; its tracebacks quote the source."""
     linecache.cache[FILE] = (len(SOURCE), None, SOURCE.splitlines(keepends=True), FILE)
-    module: dict[str, Any] = {}
-    exec(compile(SOURCE, FILE, "exec"), module)
-    return module["charge"]
+    # arq pickles what the job raises, for which its module must be there
+    module = sys.modules["billing"] = ModuleType("billing")
+    exec(compile(SOURCE, FILE, "exec"), vars(module))
+    return module.charge
 
 
 async def fill(pool: ArqRedis) -> None:

@@ -20,6 +20,7 @@ from arq_status.web.authorization import Access, Authorize
 from arq_status.web.clients import ClientProvider, RedisOption
 from arq_status.web.dashboard import Dashboard
 from arq_status.web.errors import ErrorPages
+from arq_status.web.insight_view import SECTIONS, InsightView
 from arq_status.web.job_view import JobView
 from arq_status.web.list_view import ListView
 from arq_status.web.metrics import show_metrics
@@ -122,6 +123,7 @@ def _build(dashboard: Dashboard) -> Starlette:
             Route("/statuses", jobs.act, methods=["POST"]),
             _JobRoute(job.show, "GET"),
             _JobRoute(job.act, "POST"),
+            *(Route(f"/{it.name}", InsightView(dashboard, it).show) for it in SECTIONS),
             Mount("/static", _Static(directory=_STATIC)),
         ],
         middleware=middleware,

@@ -108,7 +108,8 @@ class Links:
 
     def sections(self) -> Pairs:
         """Return the names and URLs of the sections of the app."""
-        return [("Jobs", self.list())]
+        pages = ("Functions", "Queues", "Workers", "Cron")
+        return [("Jobs", self.list()), *((it, f"{self.root}/{it.lower()}") for it in pages)]
 
     def static(self, name: str) -> str:
         """Return the URL of a static file."""

@@ -756,6 +756,31 @@ async def test_nothing_stands_in_the_way_of_anybody(
     assert results.violations_count == 0, results.generate_report()
 
 
+async def test_pages_of_workers_and_queues(
+    url: str, open_page: Open, pool: ArqRedis, start_worker: StartWorker
+) -> None:
+    """They are live, lead to the jobs, and axe finds nothing on them in any width."""
+    await start_worker(track_status(SETTINGS))
+    await put_job(pool, "later", due=timestamp_ms() + 60_000)
+    page = await open_page(f"{url}/statuses")
+    texts = {"Functions": "ended", "Queues": "arq:queue", "Workers": "alive", "Cron": "cron jobs"}
+    for name, text in texts.items():
+        await page.get_by_label("Sections").get_by_role("link", name=name).click()
+        await expect(page.locator("#connection")).to_have_text("Live")
+        await expect(page.locator("[data-part=records]")).to_contain_text(text)
+        for size in (WIDE, NARROW):
+            await page.set_viewport_size({"width": size[0], "height": size[1]})
+            results = await Axe().run(page)
+            assert results.violations_count == 0, results.generate_report()
+            width = await page.evaluate("document.documentElement.scrollWidth")
+            assert width <= size[0]
+    await page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
+    await page.get_by_role("link", name="Queues").click()
+    await put_job(pool, "other", due=timestamp_ms() + 60_000)
+    await page.get_by_role("link", name="2", exact=True).click()
+    await expect(page).to_have_url(re.compile(r"/statuses\?status=deferred&queue=arq%3Aqueue"))
+
+
 async def test_columns_keep_apart_on_every_width(url: str, open_page: Open, pool: ArqRedis) -> None:
     """Where there is no room for the columns beside each other, rows are cards."""
     await write_end(pool, "a", State.FAILED, function="import_rows")

@@ -1,0 +1,98 @@
+"""The pages of functions, queues, workers and cron jobs."""
+
+from typing import Any
+
+import httpx
+import pytest
+from arq import cron, func
+from arq.connections import ArqRedis
+from starlette.requests import Request
+
+from arq_status import StatusClient, track_status
+from arq_status.web import create_app
+from tests import jobs
+from tests.conftest import StartWorker, ended, until
+from tests.records import put_job
+from tests.web import HOSTILE, next_event, page_of, serving, stream
+
+JSON = {"Accept": "application/json"}
+NAMES = ["functions", "queues", "workers", "cron"]
+
+
+async def nightly(ctx: dict[str, Any]) -> None:
+    """A cron job that runs at once."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_page_of_nothing_says_so(pool: ArqRedis, name: str) -> None:
+    """And what to do."""
+    async with page_of(create_app(pool)) as page:
+        html = (await page.get(f"/{name}")).text
+        assert "@track_status" in html or name == "queues"
+        assert f'href="/{name}" aria-current="page"' in html
+        assert list((await page.get(f"/{name}", headers=JSON)).json()) == [name]
+
+
+async def test_what_workers_tell(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """Each page shows it, with links to the jobs; hostile text stays text."""
+    settings = {
+        "functions": [func(jobs.fail, name=HOSTILE), jobs.add],
+        "cron_jobs": [cron(nightly, run_at_startup=True)],
+    }
+    await start_worker(track_status(settings), max_jobs=7)
+    await pool.enqueue_job(HOSTILE, _job_id="bad")
+    await ended(client, "bad")
+    await put_job(pool, "later", due=4_000_000_000_000)
+
+    async def counted() -> bool:
+        return any(it.failed for it in await client.functions())
+
+    await until(counted)
+    async with page_of(create_app(pool)) as page:
+        for name, texts in (
+            ("functions", ["&lt;script&gt;", 'class="number bad"', "status=failed"]),
+            ("queues", ["arq:queue", "status=deferred&amp;queue=arq%3Aqueue"]),
+            ("workers", ["alive", " / 7", "add"]),
+            ("cron", ["nightly", "/statuses/cron%3A"]),
+        ):
+            html = (await page.get(f"/{name}")).text
+            for text in texts:
+                assert text in html, (name, text)
+            assert "<img" not in html
+            records = (await page.get(f"/{name}", headers=JSON)).json()[name]
+            assert records
+
+
+async def test_a_page_is_live(pool: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It sends what changed, as JSON and rendered."""
+    monkeypatch.setattr("arq_status.web.insight_view._PERIOD", 0.05)
+    await put_job(pool, "first")
+    async with (
+        serving(create_app(pool)) as url,
+        stream(f"{url}/queues") as events,
+        stream(f"{url}/queues?parts=1") as parts,
+    ):
+        [queue] = await next_event(events, "queues")
+        assert (queue["name"], queue["queued"]) == ("arq:queue", 1)
+        assert "arq:queue" in (await next_event(parts, "parts"))["records"]
+        await put_job(pool, "later", due=4_000_000_000_000)
+        while (await next_event(events, "queues"))[0]["deferred"] != 1:
+            pass
+        await next_event(parts, "parts")
+
+
+async def test_pages_are_shown_whole_or_not_at_all(pool: ArqRedis) -> None:
+    """``authorize`` is asked to ``view``, without a job."""
+    asked: list[tuple[str, str | None]] = []
+
+    def authorize(request: Request, action: str, job_id: str | None) -> bool:
+        asked.append((action, job_id))
+        return False
+
+    async with page_of(create_app(pool, authorize=authorize)) as page:
+        for name in NAMES:
+            response: httpx.Response = await page.get(f"/{name}")
+            assert response.status_code == 403
+    assert asked == [("view", None)] * 4
