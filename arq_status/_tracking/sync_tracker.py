@@ -134,7 +134,7 @@ def send_home(coroutine: Coroutine[Any, Any, T], home: asyncio.AbstractEventLoop
             # arq's worker runs its loop twice: for the jobs, and for its own end
             ended, ended_before = not home.is_running(), ended
             if future.done():
-                raise
+                return future.result()
             if ended and ended_before:
                 future.cancel()
                 if getcoroutinestate(coroutine) == CORO_CREATED:

@@ -15,6 +15,7 @@ from arq_status._model.record import State, StoredRecord
 from arq_status._tracking.attempt import Attempt
 from arq_status._tracking.outbox import Outbox
 from arq_status._tracking.pace import Pace
+from arq_status._tracking.sync_tracker import send_home
 from tests.conftest import RunJob, StartWorker, ended, started, until
 
 Context = dict[str, Any]
@@ -124,6 +125,20 @@ def test_a_thread_outlives_the_workers_event_loop() -> None:
     loop.close()
     assert _sync_calls(status) == ["veritas", "default"]
     assert monotonic() - began < 5
+
+
+async def test_a_wait_in_a_thread_that_the_worker_gives_up(run_job: RunJob) -> None:
+    """The time limit of what runs in the worker's event loop is that of the thread as well."""
+
+    async def job(ctx: Context) -> None:
+        async def slow() -> None:
+            async with asyncio.timeout(0.3):
+                await asyncio.Event().wait()
+
+        with pytest.raises(TimeoutError):
+            await asyncio.to_thread(send_home, slow(), asyncio.get_running_loop())
+
+    assert (await run_job(job)).error is None
 
 
 async def test_other_event_loops(run_job: RunJob) -> None:

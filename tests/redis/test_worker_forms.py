@@ -12,6 +12,7 @@ import sentry_sdk
 from arq import cron, func
 from arq.connections import ArqRedis, RedisSettings
 from arq.worker import Worker, create_worker
+from redis import Redis as SyncRedis
 from sentry_sdk.integrations.arq import ArqIntegration
 from sentry_sdk.integrations.asyncio import AsyncioIntegration
 
@@ -426,3 +427,96 @@ async def test_a_worker_whose_event_loop_has_ended(
     assert record is not None
     assert (record.status, record.at, record.message) == (Status.INTERRUPTED, 6, "last words")
     await asyncio.to_thread(end_loop, loop, worker)
+
+
+async def test_a_worker_that_runs_in_another_event_loop(
+    pool: ArqRedis, client: StatusClient, redis_settings: RedisSettings
+) -> None:
+    """It gets a session for that loop, with the user's own hooks and serializers."""
+    calls: list[str] = []
+
+    async def on_job_start(ctx: Context) -> None:
+        calls.append(ctx["job_id"])
+
+    settings = track_status(
+        {"functions": [func(report, name="report")], "on_job_start": on_job_start}
+    )
+    workers: list[Worker] = []
+
+    async def run() -> None:
+        if not workers:
+            workers.append(
+                create_worker(
+                    settings,
+                    redis_settings=redis_settings,
+                    burst=True,
+                    poll_delay=0.01,
+                    handle_signals=False,
+                )
+            )
+        worker = workers[0]
+        worker.loop = asyncio.get_running_loop()
+        worker.sem = asyncio.BoundedSemaphore(11)
+        await worker.main()
+        await worker.pool.aclose()
+        worker._pool = None
+
+    for at in (1, 2):
+        await pool.enqueue_job("report", at, _job_id=f"job{at}")
+        await asyncio.to_thread(lambda: asyncio.run(run()))
+    records = await client.jobs(["job1", "job2"])
+    assert [(it.status, it.at) for it in records if it] == [
+        (Status.COMPLETE, 1), (Status.COMPLETE, 2),
+    ]  # fmt: skip
+    assert calls == ["job1", "job2"]
+
+
+async def test_the_end_of_a_process_whose_worker_was_not_closed(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker, dsn: str
+) -> None:
+    """What is left is written and the worker deregistered, as ``atexit`` does it."""
+    go_on = asyncio.Event()
+    seen: list[Any] = []
+
+    async def job(ctx: Context) -> None:
+        await go_on.wait()
+        await ctx["status"].at(5, "last words")
+        heartbeat._stop_at_exit()
+        with SyncRedis.from_url(dsn) as redis:
+            seen.extend(
+                [
+                    redis.get("arqstatus:1/job"),
+                    redis.zrange("arqstatus:1:workers", 0, -1, withscores=True),
+                ]
+            )
+
+    worker: Any = await start_worker(track_status({"functions": [func(job, name="job")]}))
+    heartbeat = worker._arq_status_session._uplink._heartbeat
+    await pool.enqueue_job("job", _job_id="job")
+    await started(client, "job")
+    go_on.set()
+    await until(lambda: seen)
+    assert b"last words" in seen[0]
+    # dead from now on, and known as long as its job is
+    assert [score for _, score in seen[1]] == [0]
+    assert not heartbeat._thread.is_alive()
+
+
+async def test_a_start_that_cannot_be_recorded(
+    pool: ArqRedis,
+    client: StatusClient,
+    start_worker: StartWorker,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whatever it is, it is logged, and the job runs, reports and ends."""
+
+    async def fails(work: Any, attempt: Any) -> None:
+        work.close()
+        raise RuntimeError("no vino")
+
+    monkeypatch.setattr("arq_status._tracking.beginning.finish_despite_cancellation", fails)
+    await start_worker(settings_class())
+    await pool.enqueue_job("report", 7, _job_id="job")
+    assert (await ended(client, "job")).at == 7
+    assert "the start of job job is not tracked" in caplog.text

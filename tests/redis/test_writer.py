@@ -796,6 +796,29 @@ async def test_the_writer_backs_off(pool: ArqRedis, monkeypatch: pytest.MonkeyPa
     assert 0.9 < pauses[5] < 1.5
 
 
+async def test_more_than_is_kept_while_redis_is_away(
+    pool: ArqRedis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The oldest progress is dropped and its number logged; the rest arrives."""
+    away = [RedisConnectionError("away")]
+    write = Store.write
+
+    async def fail_once(self: Store, rows: Any) -> set[str]:
+        if away:
+            raise away.pop()
+        return await write(self, rows)
+
+    monkeypatch.setattr(Store, "write", fail_once)
+    monkeypatch.setattr("arq_status._tracking.writer.CAPACITY", 3)
+    outbox = Outbox()
+    runs = [waiting_run(str(number), outbox) for number in range(5)]
+    writer = Writer(Store(pool), outbox)
+    writer.notify()
+    await until(lambda: sum(run.begun for run in runs) == 3)
+    await writer.close()
+    assert "dropped the tracking of 2 jobs" in caplog.text
+
+
 async def test_many_refused_rows_are_not_tried_one_by_one(
     pool: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
