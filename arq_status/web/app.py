@@ -20,6 +20,7 @@ from arq_status.web.authorization import Access, Authorize
 from arq_status.web.clients import ClientProvider, RedisOption
 from arq_status.web.dashboard import Dashboard
 from arq_status.web.errors import ErrorPages
+from arq_status.web.group_view import GroupView
 from arq_status.web.insight_view import SECTIONS, InsightView
 from arq_status.web.job_view import JobView
 from arq_status.web.list_view import ListView
@@ -121,8 +122,9 @@ def _build(dashboard: Dashboard) -> Starlette:
             Route("/metrics", partial(show_metrics, dashboard)),
             Route("/statuses", jobs.show),
             Route("/statuses", jobs.act, methods=["POST"]),
-            _JobRoute(job.show, "GET"),
-            _JobRoute(job.act, "POST"),
+            _IdRoute("statuses", job.show, "GET"),
+            _IdRoute("statuses", job.act, "POST"),
+            _IdRoute("groups", GroupView(dashboard).show, "GET"),
             *(Route(f"/{it.name}", InsightView(dashboard, it).show) for it in SECTIONS),
             Mount("/static", _Static(directory=_STATIC)),
         ],
@@ -132,13 +134,15 @@ def _build(dashboard: Dashboard) -> Starlette:
     )
 
 
-class _JobRoute(Route):
-    """The path of a job; a job id may contain any character."""
+class _IdRoute(Route):
+    """The path of a job or a group; an id may contain any character."""
 
-    def __init__(self, endpoint: Callable[[Request], Awaitable[Response]], method: str) -> None:
-        super().__init__("/statuses/{job_id:path}", endpoint, methods=[method])
+    def __init__(
+        self, prefix: str, endpoint: Callable[[Request], Awaitable[Response]], method: str
+    ) -> None:
+        super().__init__(f"/{prefix}/{{job_id:path}}", endpoint, methods=[method])
         # Starlette's own pattern would cut the id at its newline and match another job
-        self.path_regex = re.compile(r"/statuses/(?P<job_id>.*)\Z", re.DOTALL)
+        self.path_regex = re.compile(rf"/{prefix}/(?P<job_id>.*)\Z", re.DOTALL)
 
 
 class _Static(StaticFiles):

@@ -41,6 +41,8 @@ def read_query(params: Iterable[tuple[str, str]], per_page: int) -> Query:
         statuses=tuple(dict.fromkeys(statuses)),
         function=values.get("function"),
         queue=values.get("queue"),
+        tag=values.get("tag"),
+        group=values.get("group"),
         search=values.get("search"),
         since=_moment("since", values.get("since")),
         until=_moment("until", values.get("until")),
@@ -122,6 +124,10 @@ class Links:
             return f"{self.root}/statuses/?{urlencode({'id': job_id})}"
         return f"{self.root}/statuses/{quote(job_id, safe='')}"
 
+    def group(self, group_id: str) -> str:
+        """Return the URL of a group."""
+        return f"{self.root}/groups/{quote(group_id, safe='')}"
+
     def list(self, query: Query | None = None) -> str:
         """Return the URL of the list; without a query of the first page of all jobs."""
         return self._list([] if query is None else self.pairs(query))
@@ -164,6 +170,8 @@ class Links:
             *(("status", status.value) for status in query.statuses),
             ("function", query.function or ""),
             ("queue", query.queue or ""),
+            ("tag", query.tag or ""),
+            ("group", query.group or ""),
             ("search", query.search or ""),
             ("since", _moment_text(query.since)),
             ("until", _moment_text(query.until)),

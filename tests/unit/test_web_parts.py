@@ -42,7 +42,7 @@ def test_every_parameter_is_heeded() -> None:
     """The URL says everything that a query can ask for."""
     params = {
         "status": "failed", "function": "f", "search": "x", "sort": "eta", "direction": "asc",
-        "page": "3", "per_page": "50", "queue": "q", "since": "90m",
+        "page": "3", "per_page": "50", "queue": "q", "since": "90m", "tag": "t", "group": "g",
         "until": "2026-11-26T08:00:00+00:00",
     }  # fmt: skip
     query = read_query(params.items(), 25)

@@ -1,12 +1,21 @@
-// The pages of functions, queues, workers and cron jobs, live.
+// The pages of functions, queues, workers, cron jobs and groups, live.
 
-import { everySecond, follow, parse, patchPart } from "./page.js";
+import { everySecond, follow, parse, patchPart, say, show } from "./page.js";
 
-follow({
+const stream = follow({
   parts(parts) {
     for (const [name, html] of Object.entries(parts)) {
       patchPart(name, typeof html === "string" ? parse(html) : html);
     }
+  },
+  end() {
+    stream.close();
+    show("ended", "Ended");
+  },
+  gone() {
+    stream.close();
+    show("ended", "Gone");
+    say("It is gone.");
   },
 });
 everySecond();
