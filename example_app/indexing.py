@@ -11,6 +11,8 @@ from pathlib import Path
 
 _SKIPPED = frozenset({"__pycache__", "site-packages", "dist-packages"})
 _LONGEST_SEARCH = 200
+#: Some releases of CPython raise ``SystemError`` where two threads build syntax trees at once.
+_parsing = threading.Lock()
 #: A search heeds the path below the root only: what is above would match everything.
 _INSIDE = "substr(path, length(root) + 1)"
 #: No write-ahead log: who turns it on or off waits for nobody, but fails on a locked database.
@@ -89,7 +91,7 @@ def source_files(root: Path) -> list[str]:
 def read_source(path: Path) -> Source:
     """Parse a file; one that cannot be parsed is a result like any other."""
     try:
-        with warnings.catch_warnings():
+        with _parsing, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the code that is read, not of ours
             tree = ast.parse(path.read_bytes(), path.name)
         return Source(list(_definitions(tree)))

@@ -2,6 +2,7 @@
 
 import secrets
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from arq_status.web import progress_token
@@ -16,10 +17,8 @@ class Bar:
 
     job_id: str
     label: str
-    #: shows the progress of this job, and stops it if it is ``mine``
+    #: shows its progress, and stops it for the browser that started it
     token: str
-    #: the browser that asks has started this job
-    mine: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +47,8 @@ class StartedJobs:
     def bars(self, key: str) -> list[Bar]:
         """Return the newest jobs, first the one that this key belongs to."""
         jobs = sorted(self._jobs, key=lambda job: not job.has_key(key))
-        return [self._bar(job, job.has_key(key)) for job in jobs[:_SHOWN]]
+        return [self._bar(job, may=("stop",) if job.has_key(key) else ()) for job in jobs[:_SHOWN]]
 
-    def _bar(self, job: _Job, mine: bool) -> Bar:
-        token = progress_token(self._secret, job.job_id, may=("stop",) if mine else ())
-        return Bar(job.job_id, job.label, token, mine)
+    def _bar(self, job: _Job, may: Iterable[str]) -> Bar:
+        token = progress_token(self._secret, job.job_id, may=may)
+        return Bar(job.job_id, job.label, token)

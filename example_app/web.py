@@ -87,7 +87,7 @@ class Site:
             problem = f"There is no directory {directory}" if directory else "Name a directory"
             return await self._page(request, directory, problem, 400)
         root = await asyncio.to_thread(os.path.realpath, directory)
-        label = f"Index of {root}"
+        label = f"Index of {Path(root).name or root}"
         return await self._enqueue(request, label, "index_source", root, str(self.database))
 
     async def upload(self, request: Request) -> Response:

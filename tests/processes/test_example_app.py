@@ -470,7 +470,6 @@ async def test_the_newest_jobs_have_bars(demo: Demo) -> None:
     page = (await demo.page.get(first.headers["location"])).text
     names = re.findall(r'<job-progress src="[^"]+" label="([^"]+)"', page)
     assert names == ["Fail", *["Remind me in half a minute"] * 4]
-    assert page.count("You started this job") == 1
     assert len(await demo.bars(labels[-1])) == 5
 
 

@@ -1,9 +1,13 @@
 """The demo's indexer: every file becomes data, also one that cannot be parsed."""
 
+import argparse
+import gc
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -230,6 +234,22 @@ def test_two_indexes_share_a_database(tmp_path: Path, root: Path) -> None:
         thread.join()
     with closing(Index(tmp_path / "shared.sqlite")) as index:
         assert names(index, "method") == ["Outer.method", "Outer.method.inner"]
+
+
+def test_several_threads_may_parse_at_once() -> None:
+    """Also where the garbage collector has one of them wait in the middle of a tree."""
+
+    def switch_threads(*_: object) -> None:
+        time.sleep(0.0001)
+
+    gc.callbacks.append(switch_threads)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            sources = list(threads.map(read_source, [Path(argparse.__file__)] * 8))
+    finally:
+        gc.callbacks.remove(switch_threads)
+    assert sources == sources[:1] * 8
+    assert sources[0].error is None
 
 
 def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
