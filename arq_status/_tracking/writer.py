@@ -87,9 +87,10 @@ class Writer:
         timeout = _LONGEST_PAUSE if self._refused else FLUSH_TIMEOUT
         done, _ = await asyncio.wait((self._task,), timeout=timeout)
         if not done:
-            logger.warning("Redis is away: dropping the tracking of %d jobs", self._outbox.size)
             self._task.cancel()
+            # what was on its way is in the outbox again then
             await asyncio.wait((self._task,))
+            logger.warning("Redis is away: dropping the tracking of %d jobs", self._outbox.size)
 
     async def _work(self) -> None:
         while not (self._closing and not self._outbox):
