@@ -137,7 +137,7 @@ async def test_restart_with_nothing(
     async with Redis(port=server.port) as redis:
         await until(lambda: redis.exists("arqstatus:1/long"))
         await until(lambda: redis.zcard("arqstatus:1:workers"))
-        await until(lambda: redis.sismember("arqstatus:1:queues", "arq:queue"))
+        await until(lambda: redis.zscore("arqstatus:1:queues", "arq:queue"))
     warnings = [it for it in caplog.records if "tracking waits" in it.message]
     # one for each connection that was open, and not for each write
     assert 1 <= len(warnings) <= 2
