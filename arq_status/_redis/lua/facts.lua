@@ -34,7 +34,7 @@ local with_fields = not for_status and string.find(words, 'fields', 1, true)
 local with_returned = not for_status and string.find(words, 'returned', 1, true)
 local head = string.find(words, 'whole', 1, true) and 1048576 or string.find(words, 'short', 1, true) and 1024 or 65536
 -- calls and bytes that are left until Redis has been held up for long enough
-local calls, bytes = 8000, 1048576
+local calls, bytes = 6000, 524288
 
 local rows, known, open, last = {}, false, false, 3
 for i = 3, #ARGV do

@@ -32,6 +32,24 @@ local function add_source(status, key, low, high, minus)
   return source
 end
 
+-- Those of many workers or queues that have any of their keys: most have none, and so it is looked at
+-- many at a time.
+local function in_use(names, keys_of)
+  local found, at_once = {}, 25
+  for first = 1, #names, at_once do
+    local keys, last = {}, math.min(#names, first + at_once - 1)
+    for i = first, last do
+      for _, key in ipairs(keys_of(names[i])) do keys[#keys + 1] = key end
+    end
+    if redis.call('EXISTS', unpack(keys)) > 0 then
+      for i = first, last do
+        if redis.call('EXISTS', unpack(keys_of(names[i]))) > 0 then found[#found + 1] = names[i] end
+      end
+    end
+  end
+  return found
+end
+
 local function move_count(from, to)
   counts[from], counts[to] = counts[from] - 1, (counts[to] or 0) + 1
 end
@@ -75,32 +93,34 @@ end
 local is_asked = {}
 for _, queue in ipairs(queues) do is_asked[queue] = true end
 local alive_since = now - tonumber(K.dead_after)
-local workers = read('ZREVRANGE', K.workers, 0, 999, 'WITHSCORES') or {}
-for i = 1, #workers, 2 do
-  local index = K.running .. workers[i] .. label
-  if redis.call('EXISTS', index) == 1 and (not ARGV[6] or is_asked[queue_of_worker(workers[i])]) then
-    local alive = tonumber(workers[i + 1]) >= alive_since
+local workers, beats = {}, {}
+for i, part in ipairs(read('ZREVRANGE', K.workers, 0, 999, 'WITHSCORES') or {}) do
+  if i % 2 == 1 then workers[#workers + 1] = part else beats[workers[#workers]] = tonumber(part) end
+end
+for _, worker in ipairs(in_use(workers, function(name) return {K.running .. name .. label} end)) do
+  if not ARGV[6] or is_asked[queue_of_worker(worker)] then
+    local index, alive = K.running .. worker .. label, beats[worker] >= alive_since
     add_source(alive and S.working or S.interrupted, index, -HUGE, HUGE)
     live_indexes[#live_indexes + 1] = index
     if not alive then find_orphans(index) end
   end
 end
 
-local busy, waiting_in = {}, {}
-for _, queue in ipairs(queues) do
-  local retrying, interrupted = K.retrying .. queue .. label, K.interrupted .. queue .. label
-  local waiting, recorded = K.waiting .. queue .. label, K.recorded .. queue
-  if redis.call('EXISTS', queue, retrying, interrupted, waiting) > 0 then
-    busy[#busy + 1] = queue
-    -- with a tag or in a group are only jobs that have a record
-    local all, without = queue, recorded
-    if label ~= '' then all, without = waiting, nil end
-    waiting_in[queue] = add_source('queued', all, -HUGE, now, without)
-    add_source('deferred', all, now, HUGE, without)
-    add_source(S.retrying, retrying, -HUGE, HUGE)
-    add_source(S.interrupted, interrupted, -HUGE, HUGE)
-    for _, index in ipairs({retrying, interrupted, waiting}) do live_indexes[#live_indexes + 1] = index end
-  end
+local function keys_of_queue(queue)
+  return {queue, K.retrying .. queue .. label, K.interrupted .. queue .. label, K.waiting .. queue .. label}
+end
+
+local busy, waiting_in = in_use(queues, keys_of_queue), {}
+for _, queue in ipairs(busy) do
+  local _, retrying, interrupted, waiting = unpack(keys_of_queue(queue))
+  -- with a tag or in a group are only jobs that have a record
+  local all, without = queue, K.recorded .. queue
+  if label ~= '' then all, without = waiting, nil end
+  waiting_in[queue] = add_source('queued', all, -HUGE, now, without)
+  add_source('deferred', all, now, HUGE, without)
+  add_source(S.retrying, retrying, -HUGE, HUGE)
+  add_source(S.interrupted, interrupted, -HUGE, HUGE)
+  for _, index in ipairs({retrying, interrupted, waiting}) do live_indexes[#live_indexes + 1] = index end
 end
 
 -- An id may be in a queue while the record of an ended run lives. Looking for such ids takes time for
