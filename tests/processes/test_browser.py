@@ -11,6 +11,7 @@ import pytest
 from arq.connections import ArqRedis
 from arq.utils import timestamp_ms
 
+import arq_status
 from arq_status import Status, StatusClient, track_status
 from arq_status._model.record import State
 from arq_status._redis.store import Store
@@ -779,6 +780,25 @@ async def test_pages_of_workers_and_queues(
     await put_job(pool, "other", due=timestamp_ms() + 60_000)
     await page.get_by_role("link", name="2", exact=True).click()
     await expect(page).to_have_url(re.compile(r"/statuses\?status=deferred&queue=arq%3Aqueue"))
+
+
+async def test_the_page_of_a_group(
+    url: str, open_page: Open, pool: ArqRedis, client: StatusClient
+) -> None:
+    """It is live, its counts lead to the jobs, and axe finds nothing on it."""
+    async with arq_status.group("import-7", title="accounts.csv") as group:
+        for number in range(3):
+            await group.enqueue_job(pool, "add", number, 1, _job_id=f"job-{number}")
+    page = await open_page(f"{url}/groups/import-7")
+    await expect(page.locator("h1")).to_have_text("accounts.csv")
+    await expect(page.locator("#connection")).to_have_text("Live")
+    results = await Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+    await client.cancel("job-1")
+    await expect(page.get_by_role("link", name="Stopped 1")).to_be_visible()
+    await page.get_by_role("link", name="Stopped 1").click()
+    await expect(page).to_have_url(f"{url}/statuses?status=stopped&group=import-7")
+    assert await ids(page) == ["job-1"]
 
 
 async def test_columns_keep_apart_on_every_width(url: str, open_page: Open, pool: ArqRedis) -> None:
