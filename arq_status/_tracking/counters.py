@@ -1,6 +1,7 @@
 """How the jobs of a worker ended, in numbers: counted in memory, sent with its heartbeats."""
 
 import json
+from collections import deque
 from collections.abc import Collection, Container
 from threading import Lock
 from typing import Any
@@ -17,6 +18,8 @@ from arq_status._tracking.attempt import Attempt
 _BATCH = 40
 
 Encoded = dict[str, Any]
+#: Function, what to count, when the attempt began and ended (monotonic), when it was due (ms).
+_End = tuple[str | None, str, float | None, float | None, int | None]
 
 
 class Counters:
@@ -41,6 +44,7 @@ class Counters:
         self._cron_jobs = cron_jobs
         self._clock = clock
         self._lock = Lock()
+        self._ends: deque[_End] = deque()
         self._tallies: dict[str | None, Tally] = {}
         self._last_cron_jobs: dict[str | None, Attempt] = {}
         #: what was taken and is not known to be in Redis
@@ -50,23 +54,53 @@ class Counters:
     def note_cron_job(self, attempt: Attempt, function: str | None) -> None:
         """Note an attempt as the last one of a cron job, if it is of one."""
         if function in self._cron_jobs:
-            self._last_cron_jobs[function] = attempt
+            with self._lock:
+                self._last_cron_jobs[function] = attempt
 
     def count(self, attempt: Attempt, function: str | None) -> None:
-        """Count the end of an attempt."""
+        """Count the end of an attempt: note it, for the heartbeat's thread to add up."""
         if self._cron_jobs:
             self.note_cron_job(attempt, function)
+        record = attempt.record
+        what = record.state if attempt.final else RETRIED
+        self._ends.append((function, what, attempt.began, attempt.ended, record.due))
+
+    async def send(self, store: Store, worker: str) -> None:
+        """Send what was counted, in batches that are counted once however often they are sent.
+
+        Raises:
+            RedisError, OSError: Redis is away; what is not sent is sent the next time.
+        """
+        # also while Redis is away, so that not every end is kept
+        self._add_up()
+        while self._unsent or self._take():
+            batch = self._unsent[:_BATCH]
+            await store.count(worker, self._number, batch)
+            self._number += 1
+            del self._unsent[: len(batch)]
+
+    def _take(self) -> bool:
+        tallies, self._tallies = self._tallies, {}
         with self._lock:
+            noted, self._last_cron_jobs = self._last_cron_jobs, {}
+        for name in noted.keys() - tallies.keys():
+            tallies[name] = Tally()
+        for function, tally in tallies.items():
+            name = announced_as(self._queue, function or OTHER)
+            last = self._encode_last(noted[function]) if function in noted else None
+            self._unsent.append(encode_tally(name, tally, last))
+        return bool(self._unsent)
+
+    def _add_up(self) -> None:
+        """Add up what was noted since the last time."""
+        for _ in range(len(self._ends)):
+            function, what, began, ended, due = self._ends.popleft()
             tally = self._tallies.get(function)
             if tally is None:
                 tally = self._tally_of(function)
-            if not attempt.final:
-                tally.counts[RETRIED] += 1
-                return
-            tally.counts[attempt.record.state] += 1
-            began, ended, due = attempt.began, attempt.ended, attempt.record.due
-            if began is None or ended is None:
-                return
+            tally.counts[what] += 1
+            if what == RETRIED or began is None or ended is None:
+                continue
             run, bucket = ended - began, bucket_of(ended - began)
             tally.runs[bucket] = tally.runs.get(bucket, 0) + 1
             tally.run_sum += run
@@ -76,30 +110,6 @@ class Counters:
                 bucket = bucket_of(wait)
                 tally.waits[bucket] = tally.waits.get(bucket, 0) + 1
                 tally.wait_sum += wait
-
-    async def send(self, store: Store, worker: str) -> None:
-        """Send what was counted, in batches that are counted once however often they are sent.
-
-        Raises:
-            RedisError, OSError: Redis is away; what is not sent is sent the next time.
-        """
-        while self._unsent or self._take():
-            batch = self._unsent[:_BATCH]
-            await store.count(worker, self._number, batch)
-            self._number += 1
-            del self._unsent[: len(batch)]
-
-    def _take(self) -> bool:
-        with self._lock:
-            tallies, self._tallies = self._tallies, {}
-            noted, self._last_cron_jobs = self._last_cron_jobs, {}
-        for name in noted.keys() - tallies.keys():
-            tallies[name] = Tally()
-        for function, tally in tallies.items():
-            name = announced_as(self._queue, function or OTHER)
-            last = self._encode_last(noted[function]) if function in noted else None
-            self._unsent.append(encode_tally(name, tally, last))
-        return bool(self._unsent)
 
     def _tally_of(self, function: str | None) -> Tally:
         name = function if function is not None and function in self._functions else None
