@@ -15,7 +15,7 @@ from arq_status._redis.tallies import encode_tally
 from arq_status._tracking.attempt import Attempt
 
 #: Functions in one batch, so that Redis is not held up by it.
-_BATCH = 40
+_BATCH = 8
 
 Encoded = dict[str, Any]
 #: Function, what to count, when the attempt began and ended (monotonic), when it was due (ms).

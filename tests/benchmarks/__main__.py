@@ -13,6 +13,7 @@ from platform import python_version
 from arq.connections import ArqRedis, RedisSettings, create_pool
 
 from tests.benchmarks import (
+    counting,
     following,
     importing,
     memory,
@@ -32,6 +33,7 @@ MEASURES: Mapping[str, Callable[[ArqRedis], Awaitable[list[Result]]]] = {
     "queries": queries.measure,
     "pages": pages.measure,
     "memory": memory.measure,
+    "counting": counting.measure,
     "redis_time": redis_time.measure,
     "following": following.measure,
     "importing": importing.measure,

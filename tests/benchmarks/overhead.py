@@ -52,6 +52,11 @@ def _result(measure: str, what: str, found: Comparison, aim: float) -> Result:
     return Result(measure, what, found.ratio, found.quartiles, f"<= {aim}", met, detail)
 
 
+def tracked_slice(pool: ArqRedis) -> Callable[[], Awaitable[float]]:
+    """Processor time of worker and Redis for a tracked job that does nothing."""
+    return _slice(pool, True, 10)
+
+
 def _slice(
     pool: ArqRedis, track: bool, max_jobs: int, hooks: dict[str, Any] | None = None
 ) -> Callable[[], Awaitable[float]]:
