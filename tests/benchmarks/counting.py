@@ -57,7 +57,7 @@ def _without_counting() -> Iterator[None]:
         pass
 
     Counters.count = lambda *_: None  # type: ignore[method-assign]
-    Counters.send = nothing  # type: ignore[method-assign]
+    Counters.send = nothing  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
@@ -90,7 +90,9 @@ async def _memory(pool: ArqRedis) -> Result:
          (keys.MINUTES, keys.HOURS, keys.TOTALS)]
     )  # fmt: skip
     await pool.flushdb()
-    what = f"{FUNCTIONS} functions in {QUEUES} queues, {JOBS_AN_HOUR:,} jobs an hour each, 30 days, MB"
+    what = (
+        f"{FUNCTIONS} functions in {QUEUES} queues, {JOBS_AN_HOUR:,} jobs an hour each, 30 days, MB"
+    )
     detail = f"{taken / FUNCTIONS / 1024:.0f} KiB a function, the last one {function / 1024:.0f}"
     return Result("P16", what, taken / 1e6, None, "<= 3", taken <= 3e6, detail)
 
@@ -111,7 +113,7 @@ def _tally(
     return tally
 
 
-async def _count_at(pool: ArqRedis, now: int, name: str, tally: Tally) -> None:
+async def _count_at(pool: Any, now: int, name: str, tally: Tally) -> None:
     """Add to the counts as if it were then."""
     source = assembled("count").replace("local now = now_ms()", "local now = tonumber(ARGV[4])")
     batch = json.dumps([encode_tally(name, tally, None)])

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from arq import func
+from arq import cron, func
 from arq.connections import ArqRedis, RedisSettings
 from arq.utils import timestamp_ms
 from arq.worker import Worker
@@ -25,12 +25,16 @@ from fastapi import FastAPI, Request
 
 import arq_status
 from arq_status import (
+    CronRecord,
+    FunctionStats,
     JobRecord,
     JobStopped,
     JobTracker,
     Page,
+    QueueRecord,
     Status,
     StatusClient,
+    WorkerRecord,
     current_tracker,
     status_options,
     testing,
@@ -48,7 +52,7 @@ from arq_status.web import (
     progress_token,
     serve,
 )
-from tests.conftest import RunBurst, until
+from tests.conftest import RunBurst, StartWorker, until
 from tests.records import HOUR, put_result, write_end, write_record
 from tests.snippets import example_in, play
 from tests.web import page_of
@@ -115,7 +119,9 @@ def test_functions_begin_as_methods_do(name: str) -> None:
     assert DOCS[name] == f"{first}\n\nSee ``StatusClient.{name}``."
 
 
-@pytest.mark.parametrize("kind", [JobRecord, Page, Status])
+@pytest.mark.parametrize(
+    "kind", [JobRecord, Page, Status, FunctionStats, QueueRecord, WorkerRecord, CronRecord]
+)
 def test_every_field_is_told(kind: Any) -> None:
     """In their order, by their names."""
     names = list(Status.__members__) if kind is Status else [it.name for it in fields(kind)]
@@ -418,9 +424,29 @@ def test_tests(tmp_path: Path) -> None:
     assert "5 passed" in done.stdout, done.stdout
 
 
+async def test_insight(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker, dsn: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """What is known of functions, queues, workers and cron jobs has the fields that are shown."""
+
+    async def nightly(ctx: dict[str, Any]) -> None: ...
+
+    cron_jobs = [cron(nightly, hour=3)]
+    await start_worker(track_status({"functions": [nightly], "cron_jobs": cron_jobs}))
+    for name in "functions activity queues workers crons".split():
+
+        async def shown(example: str = EXAMPLES[f"StatusClient.{name}"]) -> str:
+            await play(example, dsn, client=client, timedelta=timedelta)
+            return capsys.readouterr().out
+
+        assert await until(shown)
+
+
 def test_every_example_is_tested() -> None:
     """No docstring shows what this file does not run."""
     asked = "get_all watch list_jobs counts store wait".split()
+    asked += "functions activity queues workers crons".split()
     asked += "group watch_group stop_jobs retry_jobs changes watch_many".split()
     assert set(EXAMPLES) == {
         *(f"StatusClient.{name}" for name in asked),

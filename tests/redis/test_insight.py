@@ -1,25 +1,40 @@
 """What is known of functions, queues, workers and cron jobs."""
 
 import asyncio
+import json
 import os
-from collections.abc import Sequence
-from datetime import timedelta
+import random
+import socket
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
-from arq import Retry, func
+from arq import Retry, cron, func
 from arq.connections import ArqRedis
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as NoConnection
 
-from arq_status import FunctionStats, StatusClient, track_status
+import arq_status
+from arq_status import CronRecord, FunctionStats, Status, StatusClient, track_status
 from arq_status._model.histogram import bucket_of
+from arq_status._model.options import FunctionOptions
+from arq_status._model.record import State, StoredRecord
 from arq_status._model.tally import Tally
+from arq_status._redis import keys, scripts
 from arq_status._redis.announcements import announced_as
+from arq_status._redis.clock import RedisClock
+from arq_status._redis.scripts import Script, assembled
 from arq_status._redis.store import Store
 from arq_status._redis.tallies import encode_tally
-from tests.conftest import RunBurst, StartWorker, ended, until
+from arq_status._tracking.attempt import Attempt
+from arq_status._tracking.counters import Counters
+from tests.conftest import RunBurst, StartWorker, ended, started, until
+from tests.records import HOUR, beat, begin, put_job, write_record
 
-Context = dict[str, Any]
 DAY = timedelta(days=1)
+Context = dict[str, Any]
 
 
 async def work(ctx: Context, outcome: str = "complete") -> None:
@@ -47,6 +62,19 @@ async def count(redis: Any, tally: Tally, function: str = "f", queue: str = "arq
     """Add what a worker counted."""
     name = announced_as(queue, function)
     await Store(redis).count(os.urandom(4).hex(), 0, [encode_tally(name, tally, None)])
+
+
+async def redis_ms(redis: Any) -> int:
+    """Redis' time in ms."""
+    seconds, microseconds = await redis.time()
+    return int(seconds) * 1000 + int(microseconds) // 1000
+
+
+async def count_at(redis: Any, now: int, tally: Tally, function: str = "f") -> None:
+    """Add what a worker counted, as if Redis' time were another."""
+    source = assembled("count").replace("local now = now_ms()", "local now = tonumber(ARGV[4])")
+    batch = json.dumps([encode_tally(announced_as("arq:queue", function), tally, None)])
+    assert await redis.eval(source, 0, os.urandom(4).hex(), 0, batch, now) == now
 
 
 async def stats_of(client: StatusClient, function: str, **given: Any) -> FunctionStats:
@@ -101,3 +129,403 @@ async def test_what_is_counted_is_sent_when_the_worker_shuts_down(
     assert stats.run_p50 == pytest.approx(record.elapsed, rel=0.1, abs=timedelta(milliseconds=2))
     assert stats.wait_p95 is not None
     assert stats.wait_p95 == pytest.approx(record.waited, rel=0.1, abs=timedelta(milliseconds=2))
+
+
+async def test_jobs_that_others_end_are_counted_once(pool: ArqRedis, client: StatusClient) -> None:
+    """Those that are lost with a worker by whoever ends their record, cancelled ones likewise."""
+    await beat(pool, "host:1:x", {"f": FunctionOptions()})
+    await write_record(pool, "lost", worker="host:1:x")
+    await pool.zadd(keys.WORKERS, {"host:1:x": 0})
+    await put_job(pool, "waits")
+    assert (await client.list_jobs()).items
+    assert (await client.counts())[Status.INTERRUPTED] == 1
+    assert await client.cancel("waits")
+    for _ in range(2):
+        stats = await stats_of(client, "f")
+        assert (stats.interrupted, stats.stopped, stats.ended) == (1, 1, 2)
+        assert (stats.run_p50, stats.wait_p50, stats.run_max) == (None, None, None)
+    assert not await pool.exists(keys.UNCOUNTED)
+
+
+async def test_jobs_that_arq_gives_up_are_counted(
+    pool: ArqRedis, client: StatusClient, run_burst: RunBurst
+) -> None:
+    """Also those of functions that nobody knows, all under one name."""
+    for number in range(3):
+        await pool.enqueue_job(f"unknown_{number}")
+    await run_burst(track_status({"functions": [work]}))
+    assert (await stats_of(client, "(other)")).failed == 3
+    assert {it.function for it in await client.functions()} == {"(other)", "work"}
+
+
+async def test_what_is_not_tracked_is_not_counted(
+    pool: ArqRedis, client: StatusClient, run_burst: RunBurst
+) -> None:
+    """A worker without tracked functions leaves no counts."""
+    await pool.enqueue_job("work")
+    await run_burst(track_status(track=False)({"functions": [work]}))
+    assert await client.functions() == []
+    assert not await pool.keys("arqstatus:1:hours:*")
+
+
+async def test_a_batch_that_is_sent_again_is_counted_once(
+    pool: ArqRedis, client: StatusClient
+) -> None:
+    """The answer to a batch may be lost on its way."""
+    batch = [encode_tally(announced_as("arq:queue", "f"), tally_of([1.0, 2.0]), None)]
+    for number in (0, 0, 1, 1):
+        await Store(pool).count("host:1:x", number, batch)
+    assert (await stats_of(client, "f")).complete == 4
+
+
+async def test_counts_wait_for_redis(pool: ArqRedis, client: StatusClient) -> None:
+    """What a worker could not send goes with the next batch; many functions take several."""
+    counters = Counters("arq:queue", {f"f{it}" for it in range(20)}, (), RedisClock())
+    for number in range(20):
+        attempt = Attempt("job", StoredRecord(enqueued_ms=1, job_try=1, state=State.FAILED), None)
+        attempt.close(final=True)
+        counters.count(attempt, f"f{number}")
+    away = Redis(port=1)
+    with pytest.raises(NoConnection):
+        await counters.send(Store(away), "host:1:x")
+    await away.aclose()
+    await counters.send(Store(pool), "host:1:x")
+    await counters.send(Store(pool), "host:1:x")
+    assert [it.failed for it in await client.functions()] == [1] * 20
+
+
+RUNS: dict[str, Callable[[random.Random], float]] = {
+    "log-normal": lambda it: it.lognormvariate(-1, 1),
+    "narrow": lambda it: it.lognormvariate(3, 0.3),
+    "bimodal": lambda it: it.gauss(0.02, 0.002) if it.random() < 0.7 else it.gauss(5, 0.5),
+    "constant": lambda it: 0.25,
+    "short": lambda it: it.uniform(0.0001, 0.0004),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("hours", [0, 24])
+async def test_percentiles_are_within_ten_percent(
+    pool: ArqRedis, client: StatusClient, name: str, hours: int
+) -> None:
+    """Of the present hour, and of past ones, which are kept in fewer bytes."""
+    generator = random.Random(7)
+    now, recorded = await redis_ms(pool), list[float]()
+    for hour in range(hours + 1):
+        runs = [abs(RUNS[name](generator)) for _ in range(400)]
+        recorded += runs
+        await count_at(pool, now - (hours - hour) * HOUR, tally_of(runs, runs))
+    since = timedelta(hours=1 if not hours else hours + 1)
+    stats, recorded = await stats_of(client, "f", since=since), sorted(recorded)
+    assert stats.complete == len(recorded)
+    for share, run, wait in (
+        (0.5, stats.run_p50, stats.wait_p50),
+        (0.95, stats.run_p95, stats.wait_p95),
+    ):
+        exact = recorded[int(share * len(recorded)) - 1]
+        assert run is not None
+        assert wait is not None
+        assert run.total_seconds() == pytest.approx(exact, rel=0.1)
+        assert wait.total_seconds() == pytest.approx(exact, rel=0.1)
+    assert stats.run_max is not None
+    assert stats.run_max.total_seconds() == pytest.approx(max(recorded), abs=1e-6)
+
+
+async def test_since(pool: ArqRedis, client: StatusClient) -> None:
+    """Minutes are told apart for three hours, and hours for 30 days."""
+    now = await redis_ms(pool)
+    for days in (31, 29, 2):
+        await count_at(pool, now - days * 24 * HOUR, tally_of([1.0]))
+    for minutes in (170, 30, 0):
+        await count_at(pool, now - minutes * 60_000, tally_of([1.0]))
+    expected = {
+        timedelta(minutes=20): 1,
+        timedelta(hours=1): 2,
+        timedelta(minutes=175): 3,
+        timedelta(days=3): 4,
+        timedelta(days=60): 5,
+        timedelta(days=400_000): 5,
+        datetime.fromtimestamp((now - HOUR) / 1000, UTC): 2,
+        timedelta(days=-1): 1,
+    }
+    assert {it: (await stats_of(client, "f", since=it)).complete for it in expected} == expected
+    with pytest.raises(TypeError, match="since must be a datetime or a timedelta, not int"):
+        await client.functions(3600)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="since must have a timezone"):
+        await client.functions(datetime(2026, 1, 1))
+
+
+async def test_functions_of_a_queue(pool: ArqRedis, client: StatusClient) -> None:
+    """The same function in two queues is counted twice over."""
+    await count(pool, tally_of([1.0]), queue="one")
+    await count(pool, tally_of([2.0]), queue="two")
+    assert [it.queue for it in await client.functions()] == ["one", "two"]
+    [stats] = await client.functions(queue="two")
+    assert stats.run_max == timedelta(seconds=2)
+
+
+async def test_names_of_functions_are_bounded(
+    pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond so many functions all others are counted as one."""
+    monkeypatch.setattr(scripts, "count", Script("count"))
+    monkeypatch.setattr(keys, "MOST_COUNTED", 3)
+    for number in range(6):
+        await count(pool, tally_of([1.0]), f"f{number}")
+    found = {it.function: it.complete for it in await client.functions()}
+    assert found == {"f0": 1, "f1": 1, "f2": 1, "(other)": 3}
+
+
+async def test_functions_that_are_gone_are_forgotten(pool: ArqRedis, client: StatusClient) -> None:
+    """When nobody announces them and no job of theirs ended for long."""
+    await count(pool, tally_of([1.0]), "gone")
+    await count(pool, tally_of([1.0]), "idle")
+    await beat(pool, "host:1:x", {"idle": FunctionOptions()})
+    await pool.zadd(
+        keys.COUNTED_FUNCTIONS, dict.fromkeys(await pool.zrange(keys.COUNTED_FUNCTIONS, 0, -1), 1)
+    )
+    await Store(pool).sweep()
+    assert [it.function for it in await client.functions()] == ["idle"]
+    assert len(await pool.keys("arqstatus:1:totals:*")) == 1
+
+
+async def test_damaged_counts(pool: Any, client: StatusClient) -> None:
+    """Whatever stands in their keys, what can be read is shown, and counting goes on."""
+    name = announced_as("arq:queue", "f")
+    await count(pool, tally_of([1.0]))
+    await pool.rpush(keys.MINUTES + name, b"\xff\xff", b"", os.urandom(40))
+    await pool.delete(keys.HOURS + name, keys.TOTALS + name)
+    await pool.set(keys.HOURS + name, "a text")
+    await pool.set(keys.TOTALS + name, "a text")
+    await count(pool, tally_of([1.0]))
+    assert (await stats_of(client, "f", since=DAY)).ended >= 1
+    assert await client.activity()
+    await pool.hset(keys.UNCOUNTED, mapping={"nonsense": "x", "failed arq:queue\0f": "y"})
+    assert (await stats_of(client, "f")).function == "f"
+
+
+# activity
+
+
+async def test_activity(pool: ArqRedis, client: StatusClient) -> None:
+    """Each step has a point, also an empty one; all that ended is in one of them."""
+    now = await redis_ms(pool)
+    for minutes in (50, 49, 10, 0):
+        await count_at(pool, now - minutes * 60_000, tally_of([1.0], complete=2, failed=1))
+    points = await client.activity(timedelta(hours=1), timedelta(minutes=5))
+    assert len(points) in (12, 13, 14)
+    steps = {after.time - before.time for before, after in pairwise(points)}
+    assert steps == {timedelta(minutes=5)}
+    assert all(it.time.minute % 5 == 0 and it.time.tzinfo is UTC for it in points)
+    assert sum(it.complete for it in points) == 8
+    assert sum(it.failed for it in points) == 4
+    assert points[-1].ended == 3
+    assert points[-1].run_max == timedelta(seconds=1)
+    assert any(it.ended == 0 and it.run_p50 is None for it in points)
+
+
+async def test_activity_of_hours_in_shorter_steps(pool: ArqRedis, client: StatusClient) -> None:
+    """An hour of which only the sum is kept is spread over its steps, and nothing is lost."""
+    now = await redis_ms(pool)
+    await count_at(pool, now - 10 * HOUR, tally_of([1.0], complete=7))
+    await count_at(pool, now, tally_of([1.0], complete=5))
+    points = await client.activity()
+    assert 288 <= len(points) <= 290
+    assert sum(it.complete for it in points) == 12
+    assert max(it.complete for it in points[:-1]) == 1
+    [whole] = [it for it in await client.activity(DAY, timedelta(hours=1)) if it.complete == 7]
+    assert whole.run_max == timedelta(seconds=1)
+    days = await client.activity(timedelta(days=2), DAY)
+    assert sum(it.complete for it in days) == 12
+
+
+async def test_activity_of_one_function(pool: ArqRedis, client: StatusClient) -> None:
+    """Or of one queue, or both."""
+    await count(pool, tally_of([1.0]), "f", "one")
+    await count(pool, tally_of([1.0]), "g", "one")
+    await count(pool, tally_of([1.0]), "f", "two")
+    minute = timedelta(minutes=1)
+
+    async def ended_in(**given: Any) -> int:
+        return sum(it.ended for it in await client.activity(minute, minute, **given))
+
+    assert await ended_in() == 3
+    assert await ended_in(function="f") == 2
+    assert await ended_in(queue="one") == 2
+    assert await ended_in(function="f", queue="one") == 1
+
+
+@pytest.mark.parametrize(
+    ("since", "step", "error", "words"),
+    [
+        (DAY, timedelta(seconds=59), ValueError, "step must be a minute or more, not 0:00:59"),
+        (DAY, 300, TypeError, "step must be a timedelta, not int"),
+        ("1h", timedelta(minutes=1), TypeError, "since must be a datetime or a timedelta, not str"),
+        (timedelta(days=30), timedelta(minutes=1), ValueError, "43,201 steps"),
+    ],
+)
+async def test_wrong_steps(
+    client: StatusClient, since: Any, step: Any, error: type[Exception], words: str
+) -> None:
+    """What makes no sense is refused with a sentence."""
+    with pytest.raises(error, match=words):
+        await client.activity(since, step)
+
+
+# queues
+
+
+async def test_queues(pool: ArqRedis, client: StatusClient, start_worker: StartWorker) -> None:
+    """A queue tells what waits in it and for how long, leaving out what runs."""
+    now = await redis_ms(pool)
+    await start_worker(track_status({"functions": [work]}), max_jobs=2)
+    for number in range(2):
+        await pool.enqueue_job("work", "stopped", _job_id=f"runs-{number}")
+        await started(client, f"runs-{number}")
+    await put_job(pool, "waits", function="work", enqueued=now - 60_000)
+    await put_job(pool, "later", function="work", due=now + HOUR)
+    [queue] = await client.queues()
+    assert (queue.name, queue.queued, queue.deferred, queue.working) == ("arq:queue", 1, 1, 2)
+    assert (queue.retrying, queue.workers) == (0, 1)
+    assert queue.oldest_due_at == datetime.fromtimestamp((now - 60_000) / 1000, UTC)
+    assert queue.latency == pytest.approx(timedelta(minutes=1), abs=timedelta(seconds=20))
+
+
+async def test_latency_leaves_out_what_runs_untracked(pool: ArqRedis, client: StatusClient) -> None:
+    """A job that an untracked worker runs does not wait; one whose next try is due does."""
+    now = await redis_ms(pool)
+    await put_job(pool, "runs", enqueued=now - 9_000)
+    await begin(pool, "runs")
+    [queue] = await client.queues()
+    assert (queue.queued, queue.oldest_due_at, queue.latency) == (1, None, timedelta(0))
+    run = await put_job(pool, "again", enqueued=now - 5_000)
+    await write_record(pool, "again", State.RETRYING, run=run, due=run)
+    [queue] = await client.queues()
+    assert queue.retrying == 1
+    assert queue.oldest_due_at == datetime.fromtimestamp(run / 1000, UTC)
+
+
+async def test_many_queues(pool: ArqRedis, client: StatusClient) -> None:
+    """All that workers announced are told of, or those that the client was given."""
+    names = [f"queue-{number:02}" for number in range(45)]
+    await pool.zadd(keys.QUEUES, dict.fromkeys(names, 1))
+    assert [it.name for it in await client.queues()] == ["arq:queue", *names]
+    own = StatusClient(pool, queues=["mine", "arq:queue"])
+    assert [it.name for it in await own.queues()] == ["mine", "arq:queue"]
+
+
+# workers
+
+
+async def test_workers(pool: ArqRedis, client: StatusClient, start_worker: StartWorker) -> None:
+    """A worker tells who it is, what it can run, and what it runs."""
+    before = datetime.fromtimestamp(await redis_ms(pool) / 1000, UTC)
+    settings = track_status({"functions": [work], "cron_jobs": [cron(work, hour=3)]})
+    await start_worker(settings, max_jobs=7, queue_name="mine")
+    await pool.enqueue_job("work", "stopped", _job_id="runs", _queue_name="mine")
+    await started(client, "runs")
+    [worker] = await client.workers()
+    assert (worker.host, worker.pid) == (socket.gethostname(), os.getpid())
+    assert worker.name.startswith(f"{worker.host}:{worker.pid}:")
+    assert (worker.queue, worker.alive, worker.max_jobs) == ("mine", True, 7)
+    assert (worker.functions, worker.running) == (("work", "cron:work"), ("runs",))
+    assert worker.started_at is not None
+    assert worker.seen_at is not None
+    assert before - timedelta(seconds=1) < worker.started_at <= worker.seen_at
+
+
+async def test_dead_workers(pool: ArqRedis, client: StatusClient) -> None:
+    """One that was killed is told of while it has left jobs behind, one that shut down likewise."""
+    await beat(pool, "host:1:killed")
+    await write_record(pool, "a", worker="host:1:killed")
+    await write_record(pool, "b", worker="host:2:gone")
+    await pool.zadd(keys.WORKERS, {"host:1:killed": await redis_ms(pool) - 60_000})
+    killed, gone = await client.workers()
+    assert (killed.alive, killed.running, killed.max_jobs) == (False, ("a",), None)
+    assert killed.seen_at is not None
+    assert (gone.alive, gone.seen_at, gone.queue, gone.running) == (False, None, None, ("b",))
+
+
+@pytest.mark.parametrize("text", ["no JSON", "[]", '{"functions": 1, "crons": [1, {}]}'])
+async def test_damaged_descriptions(pool: ArqRedis, client: StatusClient, text: str) -> None:
+    """What a worker cannot have written is left out."""
+    await beat(pool, "nameless")
+    await pool.set(keys.ABOUT + "nameless", text)
+    [worker] = await client.workers()
+    assert (worker.name, worker.host, worker.pid) == ("nameless", "", None)
+    assert worker.functions == ()
+    assert await client.crons() is not None
+
+
+# cron jobs
+
+
+async def test_crons(pool: ArqRedis, client: StatusClient, start_worker: StartWorker) -> None:
+    """A cron job tells its schedule, when it runs next and how it ended last."""
+    jobs = [
+        cron(work, name="often", second=set(range(60)), keep_result=0),
+        cron(work, name="rarely", hour=3, minute={30, 0}, weekday="mon"),
+        cron(partial_work, name="hourly", minute=0),
+        cron(work, name="minutely"),
+        cron(work, name="always", second=None),
+    ]
+    await start_worker(track_status({"functions": [work], "cron_jobs": jobs}))
+
+    async def has_ended() -> dict[str, CronRecord] | None:
+        found = {it.name: it for it in await client.crons()}
+        done = "often" in found and found["often"].status is Status.COMPLETE
+        return found if done and found["rarely"].next_run_at is not None else None
+
+    found = await until(has_ended, 20)
+    often, rarely = found["often"], found["rarely"]
+    assert (often.function, often.queue) == ("work", "arq:queue")
+    assert often.job_id is not None
+    assert often.job_id.startswith("often:")
+    assert often.ended_at is not None
+    assert often.elapsed is not None
+    assert (rarely.job_id, rarely.status, rarely.elapsed) == (None, None, None)
+    assert {it.name: it.schedule for it in found.values()} == {
+        "often": f"second={list(range(60))}",
+        "rarely": "weekday=mon, hour=3, minute=[0, 30]",
+        "hourly": "minute=0",
+        "minutely": "every minute",
+        "always": "every second",
+    }
+
+
+async def partial_work(ctx: Context) -> None:
+    """Another function."""
+
+
+async def test_the_last_cron_job_when_its_record_has_expired(
+    pool: Any, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """How it ended is known from its worker; one that never ended was lost."""
+    jobs = [cron(work, name=name, month=1) for name in ("ended", "lost", "damaged")]
+    await start_worker(track_status({"functions": [work], "cron_jobs": jobs}))
+    now = await redis_ms(pool)
+    notes = {
+        "ended": ["a", "failed", now, 1500],
+        "lost": ["b", "working", None, None],
+        "damaged": 7,
+    }
+    await pool.hset(
+        keys.LAST_CRON_JOBS,
+        mapping={announced_as("arq:queue", name): json.dumps(it) for name, it in notes.items()},
+    )
+    found = {it.name: it for it in await client.crons()}
+    assert (found["ended"].job_id, found["ended"].status) == ("a", Status.FAILED)
+    assert found["ended"].ended_at == datetime.fromtimestamp(now / 1000, UTC)
+    assert found["ended"].elapsed == timedelta(seconds=1.5)
+    assert (found["lost"].status, found["lost"].ended_at) == (Status.INTERRUPTED, None)
+    assert found["damaged"].status is None
+
+
+async def test_the_default_client_is_asked(pool: ArqRedis, client: StatusClient) -> None:
+    """The functions of the package ask the client that was configured."""
+    await count(pool, tally_of([1.0]))
+    assert await arq_status.functions() == await client.functions()
+    assert await arq_status.activity() == await client.activity()
+    assert [it.name for it in await arq_status.queues()] == ["arq:queue"]
+    assert await arq_status.workers() == []
+    assert await arq_status.crons() == []

@@ -56,7 +56,7 @@ local function read_durations(next_number)
     if value % 2 == 1 then
       bucket = bucket + (value - 1) / 2
     else
-      durations.weights[bucket] = value / 2
+      if value > 0 then durations.weights[bucket] = value / 2 end
       bucket = bucket + 1
     end
   end
