@@ -99,7 +99,7 @@ class ArqWorker:
         #: the queue that it takes jobs from
         self.queue: str = worker.queue_name
         #: after how many ms the in-progress keys that it sets expire
-        self.in_progress_ms = int(worker.in_progress_timeout_s * 1000)
+        self.in_progress_ms: int = int(worker.in_progress_timeout_s * 1000)
         #: the jobs that it has begun, and those that ended a moment ago
         self.tasks: Mapping[str, asyncio.Task[Any]] = worker.tasks
 

@@ -24,7 +24,7 @@ class Connection(Store):
 
     def __init__(self, redis: Redis, *, owned: bool, **options: Any) -> None:
         super().__init__(redis, **options)
-        self.feed = Feed(self)
+        self.feed: Feed = Feed(self)
         self._owned = owned
         self._swept = 0.0
 

@@ -54,7 +54,7 @@ class Following:
         self._groups: dict[str, GroupRecord | None] = {}
         #: with ``others``: the jobs that changed; or else more did, or nobody knows which
         self.mentioned: set[str] = set()
-        self.missed_some = False
+        self.missed_some: bool = False
         self._has_news = asyncio.Event()
 
     @property

@@ -43,7 +43,7 @@ class Lookup:
         self._deserializer = deserializer
         # what workers announced, and the version of that; "?" is none
         self._version = b"?"
-        self._queues: list[bytes] = []
+        self._announced_queues: list[bytes] = []
         self._announced = Announced()
 
     async def facts(
@@ -101,7 +101,7 @@ class Lookup:
     def _how(self, *words: str) -> bytes:
         queues = self._given_queues
         if queues is None:
-            words, queues = (*words, "follow"), self._queues
+            words, queues = (*words, "follow"), self._announced_queues
         if self._deserializer is not None:
             words = (*words, "whole")
         return b"\xff".join((" ".join(words).encode(), *queues))
@@ -113,7 +113,7 @@ class Lookup:
         announced: tuple[bytes, list[bytes], list[bytes]] | None,
     ) -> "_Workers":
         if announced:
-            self._version, self._queues, options = announced
+            self._version, self._announced_queues, options = announced
             self._announced = announced_in(options)
         return _Workers(now, dead_workers(dead))
 

@@ -45,7 +45,7 @@ class Call(NamedTuple):
     arguments: tuple[Argument, ...]
 
 
-class Store:
+class Store(Lookup):
     """The tracking data and arq's keys, through one Redis client."""
 
     def __init__(
@@ -62,8 +62,7 @@ class Store:
         #: redis-py's own types do not tell what a command answers
         self.redis: Any = redis
         self._queues = () if queues is None else tuple(dict.fromkeys(queues))
-        lookup = Lookup(redis, self._queues or None, expires, deserializer)
-        self.facts, self.status = lookup.facts, lookup.status
+        super().__init__(redis, self._queues or None, expires, deserializer)
         database = redis.connection_pool.connection_kwargs.get("db") or 0
         self._announce_due = 0.0
         #: what was told last of the worker that this is the store of
@@ -71,8 +70,8 @@ class Store:
         #: dead workers whose jobs without a record were looked for
         self.searched: set[str] = set()
         #: index and rank at which the next pass over all live jobs goes on
-        self.recovered_up_to = ("", 0)
-        self.channel = keys.changes(int(database))
+        self.recovered_up_to: tuple[str, int] = ("", 0)
+        self.channel: str = keys.changes(int(database))
 
     # reading
 

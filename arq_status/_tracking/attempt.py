@@ -55,26 +55,26 @@ class Attempt:
     began: float | None = None
     ended: float | None = None
     #: whether its first row is in Redis
-    begun = False
+    begun: bool = False
     #: whether its function may be running: only then a tracker call raises
-    running = True
+    running: bool = True
     #: whether arq called its function, and whether its record tells the end
-    entered = False
-    closed = False
+    entered: bool = False
+    closed: bool = False
     #: whether arq will not run the job again
-    final = False
+    final: bool = False
     #: whether it reported progress or data of its own
-    reported = False
+    reported: bool = False
     #: whether it was asked to stop, and its task cancelled to that end
-    stopping = False
-    force_stopped = False
+    stopping: bool = False
+    force_stopped: bool = False
     #: what the job raised, or what arq will find wrong with what it returned
     raised: BaseException | None = None
     raised_at: TracebackType | None = None
     #: whether it was cancelled from outside, by ``Job.abort``, by the worker's shutdown
-    cancelled = False
-    aborted = False
-    shut_down = False
+    cancelled: bool = False
+    aborted: bool = False
+    shut_down: bool = False
     #: when arq will run it again, where that is not when this try was due
     retry_due: int | None = None
     #: what arq stores as its result

@@ -20,7 +20,7 @@ class Outbox:
 
     def __init__(self, clock: RedisClock | None = None) -> None:
         #: Redis' clock, by which attempts tell their times
-        self.clock = clock or RedisClock()
+        self.clock: RedisClock = clock or RedisClock()
         self.progress: deque[Attempt] = deque()
         self.urgent: deque[Attempt] = deque()
         self.notify: Any = _nothing

@@ -46,9 +46,9 @@ class Context:
         # a queue that list filters by need not be announced
         queue = getattr(arguments, "queue", None)
         queues = arguments.queues or ([queue] if queue else None)
-        self.client = StatusClient(self.redis, queues=queues)
+        self.client: StatusClient = StatusClient(self.redis, queues=queues)
         self._output = output
-        self.console = Console(
+        self.console: Console = Console(
             file=cast("IO[str]", output),
             highlight=False,
             markup=False,

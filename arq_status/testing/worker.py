@@ -9,8 +9,9 @@ from typing import Any
 
 from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix
+from arq.cron import CronJob
 from arq.jobs import DeserializationError, SerializationError, deserialize_result
-from arq.worker import Worker, get_kwargs
+from arq.worker import Function, Worker, get_kwargs
 
 from arq_status._model.errors import JobStopped
 from arq_status._tracking.session import current_session
@@ -31,12 +32,12 @@ class InlineWorker(Worker):
             "ctx": {**(given.get("ctx") or {}), "redis": pool},
         }
         super().__init__(**{**given, **changes})
-        self.functions = {
+        self.functions: dict[str, Function | CronJob] = {
             name: replace(function, coroutine=self._noting(function.coroutine))
             for name, function in self.functions.items()
         }
         #: it has started and is not shutting down
-        self.ready = False
+        self.ready: bool = False
         #: the jobs that it runs, from the first try to the last
         self.running: set[str] = set()
         #: what was there when it started, and what ``on_startup`` added: every job gets a copy

@@ -17,8 +17,8 @@ class Broadcast(Generic[T]):
     """The latest value of a source, which a task reads as long as somebody follows it."""
 
     def __init__(self, source: Source[T]) -> None:
-        self.followers = 0
-        self.version = 0
+        self.followers: int = 0
+        self.version: int = 0
         self.latest: T | None = None
         self._changed = asyncio.Event()
         self._task = asyncio.create_task(self._read(source), name="arq-status broadcast")
