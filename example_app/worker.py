@@ -95,6 +95,7 @@ async def try_again(ctx: dict[str, Any]) -> str:
         await status.log("The weather station does not answer", level="warning")
         raise Retry(defer=5) from TimeoutError("no answer within 3 s")
     logger.info("It is sunny")
+    await status.at(100, "It is sunny")
     return "sunny"
 
 
