@@ -121,8 +121,11 @@ class InsightQueries(ABC):
     async def queues(self) -> list[QueueRecord]:
         """Return what is in each of the client's queues, and how long jobs wait there.
 
-        for queue in await client.queues():
-            print(queue.name, queue.queued, queue.latency, queue.workers)
+            for queue in await client.queues():
+                print(queue.name, queue.queued, queue.latency, queue.workers)
+
+        Those are arq's default queue and all that a tracked worker has announced, unless the client
+        was given others.
         """
         now, found = await (await self._opened()).queues()
         return [
@@ -171,8 +174,10 @@ class InsightQueries(ABC):
     async def crons(self) -> list[CronRecord]:
         """Return the cron jobs that living workers announce, those that run next first.
 
-        for cron in await client.crons():
-            print(cron.name, cron.schedule, cron.next_run_at, cron.status)
+            for cron in await client.crons():
+                print(cron.name, cron.schedule, cron.next_run_at, cron.status)
+
+        How the last job ended is known longer than its record is kept.
         """
         store = await self._opened()
         now, workers = await read_workers(store.redis)
