@@ -84,9 +84,9 @@ FUNCTIONS: Sequence[Column[FunctionStats]] = (
 QUEUES: Sequence[Column[QueueRecord]] = (
     Column("Queue", lambda it: escaped(it.name, "bold")),
     Column("Queued", lambda it: _number(it.queued, STYLES[Status.QUEUED]), 0, True),
-    Column("Deferred", lambda it: _number(it.deferred), 0, True),
-    Column("Retrying", lambda it: _number(it.retrying, STYLES[Status.RETRYING]), 0, True),
-    Column("Working", lambda it: _number(it.working, STYLES[Status.WORKING]), 0, True),
+    Column("Deferred", lambda it: _number(it.deferred), 56, True),
+    Column("Retrying", lambda it: _number(it.retrying, STYLES[Status.RETRYING]), 64, True),
+    Column("Working", lambda it: _number(it.working, STYLES[Status.WORKING]), 48, True),
     Column("Latency", lambda it: _time(it.latency) if it.oldest_due_at else Text(""), 0, True),
     Column("Workers", _workers, 0, True),
 )  # fmt: skip

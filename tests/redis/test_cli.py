@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from arq import Retry, func
+from arq import Retry, cron, func
 from arq.connections import ArqRedis
 from arq.utils import timestamp_ms
 from rich.cells import cell_len
 
-from arq_status import Status, StatusClient, track_status
+from arq_status import QueueRecord, Status, StatusClient, track_status
 from arq_status._model.json import encode, job_object
 from arq_status._model.record import State
 from arq_status.cli import main
@@ -35,6 +35,7 @@ from arq_status.cli.parser import _parser, parse
 from arq_status.web import create_app
 from tests.conftest import StartWorker, ended, until
 from tests.records import HOUR, begin, own_key, put_job, put_sample_jobs, write_end, write_record
+from tests.redis.test_insight import count, tally_of
 from tests.server import free_port
 from tests.snippets import PAGES
 from tests.web import page_of
@@ -740,3 +741,98 @@ async def test_logs_are_followed_to_the_end(
     assert messages == [f"line {number}" for number in range(30)]
     plain = await command("logs", "job")
     assert plain.lines[0].endswith("info      line 0")
+
+
+# functions, queues, workers, cron jobs
+
+
+@pytest.fixture
+async def insight(pool: ArqRedis, client: StatusClient, start_worker: StartWorker) -> None:
+    """A worker that runs one of two jobs, with a cron job, and some jobs that have ended."""
+
+    async def import_rows(ctx: JobContext, outcome: str) -> None:
+        if outcome == "wait":
+            await asyncio.sleep(3600)
+        if outcome == "fail":
+            raise ValueError("no vino")
+
+    async def nightly(ctx: JobContext) -> None: ...
+
+    functions = [
+        func(import_rows, name="import_rows"),
+        *(func(nightly, name=f"f{it}") for it in range(7)),
+    ]
+    cron_jobs = [cron(nightly, name="nightly", hour=3, minute=30)]
+    await start_worker(track_status({"functions": functions, "cron_jobs": cron_jobs}))
+    for number, outcome in enumerate(["return", "return", "fail", "wait", "wait"]):
+        await pool.enqueue_job("import_rows", outcome, _job_id=f"job-{number}")
+
+    async def is_counted() -> bool:
+        found = {it.function: it.ended for it in await client.functions()}
+        planned = [it for it in await client.crons() if it.next_run_at is not None]
+        return found.get("import_rows") == 3 and bool(planned)
+
+    await until(is_counted)
+    await client.counts()
+    await count(pool, tally_of(interrupted=1), "lost")
+    await write_record(pool, "left", worker="host:7:x")
+
+
+@pytest.mark.parametrize("width", [40, 80, 160])
+@pytest.mark.parametrize("name", ["functions", "queues", "workers", "crons"])
+async def test_insight_fits_the_terminal(
+    command: Command, insight: None, name: str, width: int
+) -> None:
+    """Tables have as many columns as there is room for, and no line is longer than the terminal."""
+    answer = await command(name, width=width)
+    assert answer.code == 0
+    assert max(map(cell_len, answer.out.splitlines())) <= width
+    shown = {
+        "functions": {40: "Failed", 80: "Wait p95", 160: "Longest"},
+        "queues": {40: "Queued", 80: "Latency", 160: "Workers"},
+        "workers": {40: "State", 80: "Started", 160: "import_rows"},
+        "crons": {40: "Next", 80: "hour=3, minute=30", 160: "Last job"},
+    }
+    assert shown[name][width] in answer.out
+
+
+async def test_insight(command: Command, insight: None) -> None:
+    """The tables tell how jobs ended, who works, and who is gone."""
+    rows = (await command("functions", "--since", "1d", width=160)).lines
+    [row] = [it.split() for it in rows if it.startswith("import_rows")]
+    assert row[1:7] == ["arq:queue", "2", "1", "0", "0", "0"]
+    assert "33.3 %" in " ".join(row)
+    assert "(other)" not in rows
+    assert (await command("functions", "--queue", "none")).lines == [
+        "no tracked worker has announced a function"
+    ]
+    workers = (await command("workers", width=160)).out
+    assert "● alive" in workers
+    assert "● shut down" in workers
+    assert "2 of 10" in workers
+    assert "1 more" in workers
+
+
+async def test_insight_in_json(command: Command, client: StatusClient, insight: None) -> None:
+    """The same as the records have it: times in ISO 8601, durations in seconds."""
+    [queue] = (await command("queues", "--json")).json
+    assert set(queue) == set(QueueRecord.__dataclass_fields__)
+    assert (queue["name"], queue["working"]) == ("arq:queue", 2)
+    [stats] = [
+        it for it in (await command("functions", "--json")).json if it["function"] == "import_rows"
+    ]
+    assert (stats["complete"], stats["failed"]) == (2, 1)
+    assert isinstance(stats["run_p95"], float)
+    [cron_job] = (await command("crons", "--json")).json
+    assert datetime.fromisoformat(cron_job["next_run_at"]).tzinfo is not None
+    alive = [it for it in (await command("workers", "--json")).json if it["alive"]]
+    assert set(alive[0]["running"]) == {"job-3", "job-4"}
+
+
+async def test_insight_into_nothing(command: Command, pool: ArqRedis) -> None:
+    """An empty Redis has a queue and nobody who works."""
+    assert (await command("workers")).lines == ["no tracked worker is there"]
+    assert (await command("crons")).lines == ["no living worker has cron jobs"]
+    await put_job(pool, "job", enqueued=timestamp_ms() - HOUR)
+    [_, _, row] = (await command("queues")).lines
+    assert row.split() == ["arq:queue", "1", "0", "0", "0", "1", "h", "0"]
