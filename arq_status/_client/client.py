@@ -402,9 +402,11 @@ class StatusClient(FieldQueries, ManyJobs, GroupQueries, InsightQueries):
         return await metrics(await self._connections.open())
 
     async def _act(self, plan: control.Plan, job_id: str) -> bool:
-        if not _is_id(job_id):
-            return False
-        return await control.act(await self._connections.open(), plan, [job_id]) > 0
+        return await self._act_on_jobs(plan, [job_id]) > 0
+
+    async def _act_on_jobs(self, plan: control.Plan, job_ids: Sequence[str]) -> int:
+        known = list(dict.fromkeys(it for it in job_ids if _is_id(it)))
+        return await control.act(await self._connections.open(), plan, known) if known else 0
 
     async def feed(self) -> Feed:
         """Return what ``watch`` listens to in the running event loop."""

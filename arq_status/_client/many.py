@@ -62,7 +62,7 @@ class ManyJobs(ABC):
             ValueError: a filter is not possible, as in ``list_jobs``.
         """
         query = _query(status, function, queue, tag, group, search, since, until)
-        return await self._act_on_many(control.force_stop if force else control.stop, query)
+        return await self._act_on_matching(control.force_stop if force else control.stop, query)
 
     async def cancel_jobs(
         self,
@@ -81,7 +81,7 @@ class ManyJobs(ABC):
         needed, and the errors are those of ``stop_jobs``.
         """
         query = _query(status, function, queue, tag, group, search, since, until)
-        return await self._act_on_many(control.cancel, query)
+        return await self._act_on_matching(control.cancel, query)
 
     async def retry_jobs(
         self,
@@ -102,7 +102,7 @@ class ManyJobs(ABC):
         needed, and the errors are those of ``stop_jobs``.
         """
         query = _query(status, function, queue, tag, group, search, since, until)
-        return await self._act_on_many(control.retry, query)
+        return await self._act_on_matching(control.retry, query)
 
     async def delete_jobs(
         self,
@@ -121,7 +121,7 @@ class ManyJobs(ABC):
         needed, and the errors are those of ``stop_jobs``.
         """
         query = _query(status, function, queue, tag, group, search, since, until)
-        return await self._act_on_many(control.delete, query)
+        return await self._act_on_matching(control.delete, query)
 
     async def changes(
         self,
@@ -195,7 +195,7 @@ class ManyJobs(ABC):
                 if len(live) < len(following.job_ids):
                     following.job_ids = frozenset(live)
 
-    async def _act_on_many(self, plan: control.Plan, query: Query) -> int:
+    async def _act_on_matching(self, plan: control.Plan, query: Query) -> int:
         store = await self._connections.open()
 
         def matches(facts: Facts) -> bool:

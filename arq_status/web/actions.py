@@ -1,20 +1,15 @@
 """What can be done with jobs: one table for forms, dialogs and requests."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
+from arq_status._client import control
 from arq_status._client.client import StatusClient
-from arq_status._client.listing import NEWEST
-from arq_status._model.query import MOST_PER_PAGE, Query
+from arq_status._model.query import Query
 from arq_status._model.snapshot import JobRecord
 from arq_status._model.status import Status
 
-#: Jobs of which Redis is asked at the same time.
-_AT_ONCE = 50
-
-Perform = Callable[[StatusClient, str], Awaitable[object]]
+_DEFAULT = Query()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +22,7 @@ class Action:
         consequence: what it does, for the dialog that asks; empty: one job is done without asking.
         done: what to say when it was done to one job.
         done_to_many: what to say after the number of jobs it was done to.
-        perform: does it to one job; true if it was done.
+        plan: does it.
     """
 
     permission: str
@@ -35,7 +30,7 @@ class Action:
     consequence: str = ""
     done: str
     done_to_many: str
-    perform: Perform
+    plan: control.Plan
 
 
 ACTIONS: Mapping[str, Action] = {
@@ -45,7 +40,7 @@ ACTIONS: Mapping[str, Action] = {
         consequence="A running job ends at its next progress call and is not tried again.",
         done="The job was asked to stop.",
         done_to_many="asked to stop",
-        perform=StatusClient.stop,
+        plan=control.stop,
     ),
     "force-stop": Action(
         permission="stop",
@@ -54,7 +49,7 @@ ACTIONS: Mapping[str, Action] = {
         " not tried again.",
         done="The job was asked to stop at once.",
         done_to_many="asked to stop at once",
-        perform=partial(StatusClient.stop, force=True),
+        plan=control.force_stop,
     ),
     "cancel": Action(
         permission="cancel",
@@ -62,14 +57,14 @@ ACTIONS: Mapping[str, Action] = {
         consequence="A job that waits is taken out of its queue for good.",
         done="The job is cancelled.",
         done_to_many="cancelled",
-        perform=StatusClient.cancel,
+        plan=control.cancel,
     ),
     "retry": Action(
         permission="retry",
         label="Retry",
         done="The job runs again.",
         done_to_many="enqueued again",
-        perform=StatusClient.retry,
+        plan=control.retry,
     ),
     "delete": Action(
         permission="delete",
@@ -77,7 +72,7 @@ ACTIONS: Mapping[str, Action] = {
         consequence="Status, progress and data are forgotten. A job that runs goes on.",
         done="The job is deleted.",
         done_to_many="deleted",
-        perform=StatusClient.delete,
+        plan=control.delete,
     ),
 }
 PERMISSIONS = tuple(dict.fromkeys(action.permission for action in ACTIONS.values()))
@@ -103,24 +98,12 @@ def texts() -> dict[str, dict[str, str]]:
     }
 
 
-async def matching_ids(client: StatusClient, query: Query) -> list[str]:
-    """Return the ids of the jobs that match, at most as many as a list covers."""
-    job_ids: list[str] = []
-    while len(job_ids) < NEWEST:
-        number = len(job_ids) // MOST_PER_PAGE + 1
-        found = replace(query, page=number, per_page=MOST_PER_PAGE)
-        page, _, _ = await client._overview(found)
-        job_ids += [record.job_id for record in page.items]
-        if number >= page.pages:
-            break
-    return job_ids
+async def act_on_jobs(client: StatusClient, action: Action, job_ids: Sequence[str]) -> int:
+    """Do something to jobs; return to how many it was done."""
+    return await client._act_on_jobs(action.plan, job_ids)
 
 
-async def act_on_many(client: StatusClient, action: Action, job_ids: Sequence[str]) -> int:
-    """Do something to many jobs; return to how many it was done."""
-    done = 0
-    for start in range(0, len(job_ids), _AT_ONCE):
-        batch = job_ids[start : start + _AT_ONCE]
-        outcomes = await asyncio.gather(*(action.perform(client, job_id) for job_id in batch))
-        done += sum(map(bool, outcomes))
-    return done
+async def act_on_matching(client: StatusClient, action: Action, query: Query) -> int:
+    """Do something to all jobs that match, the newest where a list does not cover all."""
+    jobs = replace(query, sort=_DEFAULT.sort, descending=_DEFAULT.descending, page=_DEFAULT.page)
+    return await client._act_on_matching(action.plan, jobs)

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from arq_status._client.client import StatusClient
 from arq_status._model.json import job_with_history
-from arq_status.web.actions import ACTIONS
+from arq_status.web.actions import ACTIONS, act_on_jobs
 from arq_status.web.broadcast import Broadcasts
 from arq_status.web.dashboard import TIMEOUT, Dashboard, json_response, media_type
 from arq_status.web.event_stream import event_stream, first_of
@@ -76,7 +76,7 @@ class JobView:
         action = ACTIONS[form["action"][-1]]
         client = await self._dashboard.clients.client()
         async with asyncio.timeout(TIMEOUT):
-            done = bool(await action.perform(client, job_id))
+            done = await act_on_jobs(client, action, [job_id]) > 0
         if media_type(request) is MediaType.JSON:
             return json_response({"ok": done})
         return RedirectResponse(self._way_back(request, form, job_id), 303)

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from arq_status._model.json import list_object
-from arq_status.web.actions import ACTIONS, act_on_many, matching_ids
+from arq_status.web.actions import ACTIONS, act_on_jobs, act_on_matching
 from arq_status.web.broadcast import Broadcasts
 from arq_status.web.dashboard import TIMEOUT, Dashboard, json_response, media_type
 from arq_status.web.event_stream import event_stream, first_of
@@ -92,8 +92,9 @@ class ListView:
             raise HTTPException(400, "Choose jobs by their ids (job_id) or by at least one filter.")
         client = await self._dashboard.clients.client()
         if job_ids is None:
-            job_ids = await matching_ids(client, query)
-        done = await act_on_many(client, action, job_ids)
+            done = await act_on_matching(client, action, query)
+        else:
+            done = await act_on_jobs(client, action, job_ids)
         if media_type(request) is MediaType.JSON:
             return json_response({"ok": True, "jobs": done})
         return RedirectResponse(links.list(query), 303)

@@ -53,25 +53,44 @@ async def test_actions_on_many(url: str, pool: ArqRedis, client: StatusClient) -
         assert (await page.post("/statuses", data={"action": "delete"})).status_code == 403
 
 
-async def test_actions_on_more_than_a_page(
+async def test_actions_on_all_that_match(
     pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All that match, on whatever page, at most as many as a list covers."""
-    monkeypatch.setattr("arq_status.web.actions.MOST_PER_PAGE", 4)
-    monkeypatch.setattr("arq_status.web.actions._AT_ONCE", 3)
+    """On whatever page and in whatever order they are, in few round trips; the newest of many."""
     for number in range(10):
-        await put_job(pool, f"job-{number}", function="charge")
+        await put_job(pool, f"job-{number}", function="charge", enqueued=1_000 + number)
     headers = {"X-Arq-Status": "1", "Accept": "application/json"}
     async with (
         serving(create_app(pool)) as url,
         httpx.AsyncClient(base_url=url, headers=headers) as page,
     ):
-        form = {"action": "cancel", "function": "charge"}
+        monkeypatch.setattr("arq_status._client.listing.NEWEST", 8)
+        asc = {"direction": "asc", "page": "2", "per_page": "3", "function": "charge"}
+        done = await page.post("/statuses", data={"action": "cancel", **asc})
+        assert done.json() == {"ok": True, "jobs": 8}
+        assert [await client.is_queued(f"job-{number}") for number in range(3)] == [
+            True, True, False
+        ]  # fmt: skip
+        monkeypatch.undo()
+        before = (await pool.info("commandstats"))["cmdstat_evalsha"]["calls"]
+        form = {"action": "delete", "job_id": [f"job-{number}" for number in range(10)]}
         assert (await page.post("/statuses", data=form)).json() == {"ok": True, "jobs": 10}
-        assert (await client.counts())[Status.STOPPED] == 10
-        monkeypatch.setattr("arq_status.web.actions.NEWEST", 3)
-        form = {"action": "delete", "function": "charge"}
-        assert (await page.post("/statuses", data=form)).json() == {"ok": True, "jobs": 4}
+        assert (await pool.info("commandstats"))["cmdstat_evalsha"]["calls"] - before < 15
+
+
+async def test_a_job_named_twice_counts_once(pool: ArqRedis, client: StatusClient) -> None:
+    """And what is no id counts not at all."""
+    await write_end(pool, "job", State.FAILED)
+    headers = {"X-Arq-Status": "1", "Accept": "application/json"}
+    async with (
+        serving(create_app(pool)) as url,
+        httpx.AsyncClient(base_url=url, headers=headers) as page,
+    ):
+        form = {"action": "delete", "job_id": ["job", "job", ""]}
+        assert (await page.post("/statuses", data=form)).json() == {"ok": True, "jobs": 1}
+        assert (await page.post("/statuses", data={"action": "delete", "job_id": [""]})).json() == {
+            "ok": True, "jobs": 0,
+        }  # fmt: skip
 
 
 async def test_actions_on_many_are_authorized_without_an_id(pool: ArqRedis) -> None:
