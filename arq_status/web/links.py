@@ -21,7 +21,7 @@ _DIRECTIONS = {"asc": False, "desc": True}
 #: Parameters that change the order or the page, not which jobs match.
 _DISPLAY = ("sort", "direction", "page", "per_page")
 #: Parameters for which the form above the list has a control.
-_CONTROLS = ("search", "function", "queue", "since", "sort", "direction", "page")
+_CONTROLS = ("search", "function", "queue", "tag", "since", "sort", "direction", "page")
 
 
 class QueryError(ValueError):

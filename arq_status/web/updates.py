@@ -201,6 +201,11 @@ class Listing(Snapshot):
         return self.query.statuses
 
     @property
+    def tags(self) -> list[str]:
+        """Return the tags of the jobs on the page, sorted."""
+        return sorted({tag for record in self.page.items for tag in record.tags})
+
+    @property
     def range(self) -> str:
         """Return which of the matching jobs are on the page, as in ``26 to 50 of 1,234``."""
         page = self.page

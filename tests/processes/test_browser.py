@@ -462,6 +462,26 @@ async def test_filters_are_chips(url: str, open_page: Open, pool: ArqRedis) -> N
     await expect(page).to_have_url(f"{url}/statuses")
 
 
+async def test_jobs_are_found_by_a_tag(
+    url: str, open_page: Open, pool: ArqRedis, client: StatusClient
+) -> None:
+    """The field offers the tags of the page, takes any, and keeps the other filters."""
+    for job_id in ("a", "b"):
+        await write_end(pool, job_id, State.FAILED)
+    await client.tag("a", "tenant:42")
+    page = await open_page(f"{url}/statuses?status=failed")
+    assert await page.locator("#tags option").evaluate_all("all => all.map(it => it.value)") == [
+        "tenant:42"
+    ]
+    await page.get_by_role("combobox", name="Tag").fill("tenant:42")
+    await page.keyboard.press("Enter")
+    await expect(page).to_have_url(f"{url}/statuses?status=failed&tag=tenant%3A42")
+    assert await ids(page) == ["a"]
+    await page.get_by_role("combobox", name="Tag").fill("")
+    await page.keyboard.press("Tab")
+    await expect(page).to_have_url(f"{url}/statuses?status=failed")
+
+
 async def test_filters_on_a_phone(url: str, open_page: Open, pool: ArqRedis) -> None:
     """Behind one button beside the search."""
     await write_end(pool, "a")

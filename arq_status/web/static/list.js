@@ -235,7 +235,9 @@ const tools = $(".tools");
 tools.addEventListener("formdata", ({ formData }) => {
   for (const [name, value] of [...formData]) if (!value) formData.delete(name);
 });
-for (const select of $$("select", tools)) select.addEventListener("change", () => tools.requestSubmit());
+for (const control of $$("select, [name=tag]", tools)) {
+  control.addEventListener("change", () => tools.requestSubmit());
+}
 
 const toggle = $("#filter");
 toggle.hidden = false;
