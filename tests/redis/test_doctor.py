@@ -26,6 +26,7 @@ from arq_status.cli.doctor.server import Server, check_server
 from arq_status.cli.doctor.workers import redis_time
 from tests.conftest import StartWorker, ended, until
 from tests.records import HOUR, begin, own_key, put_job, put_result, write_end, write_record
+from tests.redis.test_insight import count, tally_of
 
 Context = dict[str, Any]
 Doctor = Callable[..., Coroutine[Any, Any, list[Finding]]]
@@ -549,3 +550,17 @@ def test_a_fork_of_arq(monkeypatch: pytest.MonkeyPatch) -> None:
     [finding] = check_packages()
     assert finding.level is Level.OK
     assert finding.text == "arq-status unknown, arq2 0.27.0, redis 0.27.0"
+
+
+async def test_a_wait_that_is_usual(pool: ArqRedis, doctor: Doctor) -> None:
+    """A queue whose jobs always wait for minutes gets a warning when it is far more than that."""
+    await announce(pool, "host:1:alive")
+    await count(pool, tally_of([1.0] * 100, [120.0] * 100))
+    await put_job(pool, "first", enqueued=timestamp_ms() - 300_000)
+    assert about(await doctor(), "queues") == [("ok", "arq:queue: 1 job, 1 due")]
+    await put_job(pool, "first", enqueued=timestamp_ms() - 600_000)
+    await announce(pool, "host:1:alive")
+    [(level, text)] = about(await doctor(), "queues")
+    assert level == "warning"
+    assert "the first has waited for 10 min" in text
+    assert re.search(r"95 of 100 waited [12] min.* at most in the last 24 h$", text)

@@ -3,11 +3,14 @@
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import timedelta
 
-from arq.constants import default_queue_name, health_check_key_suffix, in_progress_key_prefix
+from arq.constants import health_check_key_suffix, in_progress_key_prefix
 from redis.asyncio import Redis
 
+from arq_status._client.client import StatusClient
 from arq_status._model.durations import duration
+from arq_status._model.insight import QueueRecord
 from arq_status._redis import keys
 from arq_status._redis.commands import command, pipeline, scan
 from arq_status._redis.replies import scored, text
@@ -18,6 +21,8 @@ from arq_status.cli.doctor.workers import Worker, alive_on, redis_time
 _FRONT = 100
 #: Seconds that a job may wait though workers are there before that is worth a warning.
 _UNUSUAL = 60
+#: It must be so many times what 95 of 100 jobs waited at most in this time.
+_TIMES_THE_USUAL, _USUALLY = 3, timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,22 +36,29 @@ class Queue:
     running: int
     #: for how many seconds the first job that does not run has been due; ``None``: none waits
     waiting: float | None
+    #: how many seconds 95 of 100 jobs waited at most in the last 24 h; 0 if that is not known
+    usual: float
     #: arq's health check key exists, up to an hour after a killed worker, tracked or not
     served: bool
     #: a tracked worker has announced it
     announced: bool
 
 
-async def read_queues(redis: Redis, names: Sequence[str] | None) -> list[Queue]:
-    """Read the queues with these names; without names those that are known."""
+async def read_queues(redis: Redis, client: StatusClient) -> list[Queue]:
+    """Read the queues that the client looks into."""
     announced = {text(it) for it in await command(redis, "ZRANGE", keys.QUEUES, "0", "-1")}
+    usual: dict[str, float] = {}
+    for it in await client.functions(_USUALLY):
+        if it.wait_p95 is not None:
+            usual[it.queue] = max(usual.get(it.queue, 0), it.wait_p95.total_seconds())
     return [
-        await _read_queue(redis, name, name in announced)
-        for name in dict.fromkeys(names or [default_queue_name, *sorted(announced)])
+        await _read_queue(redis, it, it.name in announced, usual.get(it.name, 0))
+        for it in await client.queues()
     ]
 
 
-async def _read_queue(redis: Redis, name: str, announced: bool) -> Queue:
+async def _read_queue(redis: Redis, record: QueueRecord, announced: bool, usual: float) -> Queue:
+    name = record.name
     now = await redis_time(redis)
     front = ("ZRANGEBYSCORE", name, "-inf", str(now), "WITHSCORES", "LIMIT", "0", str(_FRONT))
     counts = [("ZCARD", name), ("ZCOUNT", name, "-inf", str(now))]
@@ -56,13 +68,13 @@ async def _read_queue(redis: Redis, name: str, announced: bool) -> Queue:
     running = await pipeline(
         redis, [("EXISTS", in_progress_key_prefix + job_id) for job_id, _ in found]
     )
-    waiting = [since for (_, since), runs in zip(found, running, strict=True) if not runs]
     return Queue(
         name=name,
         jobs=jobs or 0,
         due=due or 0,
         running=sum(running),
-        waiting=(now - waiting[0]) / 1000 if waiting else None,
+        waiting=record.latency.total_seconds() if record.oldest_due_at is not None else None,
+        usual=usual,
         served=bool(served),
         announced=announced,
     )
@@ -80,12 +92,17 @@ def _judge(queue: Queue, workers: Sequence[Worker]) -> tuple[Level, str, str | N
     alive = alive_on(queue.name, workers)
     if not alive:
         return _judge_without_workers(queue, workers)
-    if queue.waiting is None or queue.waiting < _UNUSUAL:
+    if queue.waiting is None or queue.waiting < max(_UNUSUAL, _TIMES_THE_USUAL * queue.usual):
         return Level.OK, "", None
+    usually = (
+        f"; 95 of 100 waited {duration(queue.usual)} at most in the last 24 h"
+        if queue.usual
+        else ""
+    )
     return (
         Level.WARNING,
         f", the first has waited for {_seconds(queue.waiting)} though"
-        f" {counted(len(alive), 'worker')} live",
+        f" {counted(len(alive), 'worker')} live{usually}",
         "its jobs take long or hang (arq-status list --status working): start more workers, or"
         " raise max_jobs",
     )

@@ -64,7 +64,7 @@ async def _examine(context: Context, findings: list[Finding]) -> None:
     functions = announced_in(await command(redis, "HGETALL", keys.FUNCTIONS)).functions
     findings += check_functions(functions)
     findings += check_clocks(await read_clock(redis), workers)
-    queues = await read_queues(redis, given.queues)
+    queues = await read_queues(redis, context.client)
     findings += check_queues(queues, workers)
     findings += check_sample(await take_sample(redis, [queue.name for queue in queues]))
     if given.job_id is None:
