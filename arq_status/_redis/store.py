@@ -274,9 +274,13 @@ class Store(Lookup):
         await self._tag(job_id, waiting, "enqueued")
 
     async def _tag(self, job_id: str, waiting: StoredRecord, how: str) -> int:
+        labels = [keys.TAGGED + tag for tag in waiting.tags]
+        if waiting.group is not None:
+            labels.append(keys.GROUPED + waiting.group)
         tagged: int = await scripts.tag(
-            self.redis, self.channel, job_id, waiting.encode(), how, *self._queues
-        )
+            self.redis, self.channel, job_id, waiting.encode(), how, waiting.queue,
+            waiting.group or "", b"".join(b"\xff" + it.encode() for it in labels), *self._queues,
+        )  # fmt: skip
         return tagged
 
     async def set_group(self, group_id: str, *, closed: bool, title: str | None = None) -> None:

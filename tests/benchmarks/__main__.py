@@ -15,6 +15,7 @@ from arq.connections import ArqRedis, RedisSettings, create_pool
 from tests.benchmarks import (
     counting,
     following,
+    groups,
     importing,
     memory,
     overhead,
@@ -36,6 +37,7 @@ MEASURES: Mapping[str, Callable[[ArqRedis], Awaitable[list[Result]]]] = {
     "counting": counting.measure,
     "redis_time": redis_time.measure,
     "following": following.measure,
+    "groups": groups.measure,
     "importing": importing.measure,
 }
 HEADING = """\

@@ -72,11 +72,11 @@ def _slice(
         async def note(ctx: dict[str, Any]) -> None:
             if taken:
                 await asyncio.sleep(LATE)
-            taken.append(used.seconds + await _redis_seconds(pool))
+            taken.append(used.seconds + await redis_seconds(pool))
 
         used = Processor()
         settings = {"functions": [noop], "on_startup": note, "on_shutdown": note, **(hooks or {})}
-        await _work(pool, track, max_jobs, settings)
+        await work(pool, track, max_jobs, settings)
         return (taken[1] - taken[0]) / JOBS
 
     return side
@@ -113,7 +113,7 @@ def _waits(pool: ArqRedis, track: bool) -> Callable[[], Awaitable[float]]:
             moments.append(perf_counter())
 
         hooks = {"on_job_start": note, "after_job_end": note}
-        await _work(pool, track, 10, {"functions": [short], **hooks})
+        await work(pool, track, 10, {"functions": [short], **hooks})
         return (max(moments) - min(moments)) / JOBS
 
     return side
@@ -124,7 +124,8 @@ async def _enqueue(pool: ArqRedis, function: str) -> None:
     await enqueue(pool, function, range(JOBS))
 
 
-async def _work(pool: ArqRedis, track: bool, max_jobs: int, settings: dict[str, Any]) -> None:
+async def work(pool: ArqRedis, track: bool, max_jobs: int, settings: dict[str, Any]) -> None:
+    """Have a worker run all jobs of its queue."""
     worker = create_worker(
         track_status(settings) if track else settings,
         redis_pool=pool, burst=True, poll_delay=0.001, max_jobs=max_jobs, handle_signals=False,
@@ -134,7 +135,8 @@ async def _work(pool: ArqRedis, track: bool, max_jobs: int, settings: dict[str, 
     assert worker.jobs_complete == JOBS
 
 
-async def _redis_seconds(pool: ArqRedis) -> float:
+async def redis_seconds(pool: ArqRedis) -> float:
+    """Return the processor time that Redis has taken so far."""
     used = await pool.info("cpu")
     return float(used["used_cpu_user"] + used["used_cpu_sys"])
 

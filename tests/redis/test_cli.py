@@ -441,7 +441,7 @@ def test_help_tells_what_every_argument_is_for() -> None:
         assert all(told.values()), told
     examples = re.findall(r"^  arq-status (.*)$", parser.epilog or "", re.MULTILINE)
     given = [parse(it.split()) for it in examples]
-    assert [it.command for it in given] == ["list", "watch", "doctor"]
+    assert [it.command for it in given] == ["list", "watch", "retry", "doctor"]
 
 
 async def test_redis_is_away(command: Command) -> None:

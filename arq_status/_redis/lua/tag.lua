@@ -1,11 +1,47 @@
 -- Give a job tags, and a group.
 -- ARGV: channel, id, the record of a waiting job (JSON text) with its tags and its group, "enqueued" if
--- it was enqueued a moment ago, so that only arq knows when, or else "known", queues...
+-- it was enqueued a moment ago, so that only arq knows when, or else "known", its queue, its group or
+-- nothing, what stands behind the keys of the indexes of its tags and its group (byte 255 before each),
+-- queues...
 -- Answer: 1, or 0 where there is neither a live job nor a record, -1 where it has too many tags.
-local id, waiting, was_enqueued = ARGV[2], record_of(ARGV[3]), ARGV[4] == 'enqueued'
+local id, raw, queue, group = ARGV[2], ARGV[3], ARGV[5], ARGV[6]
+
+-- A job that was enqueued and has no record yet comes first: it is the usual one, and making a function
+-- takes longer than recording it.
+if ARGV[4] == 'enqueued' then
+  local tail = redis.pcall('GETRANGE', K.arq_job .. id, -32, -1)
+  local at = type(tail) == 'string' and string.find(tail, '\140\2et\148\138\6', 1, true)
+  local due = at and #tail >= at + 12 and redis.pcall('ZSCORE', queue, id)
+  if type(due) == 'string' then
+    local run, time = 0, redis.call('TIME')
+    for i = at + 12, at + 7, -1 do run = run * 256 + string.byte(tail, i) end
+    local now = time[1] * 1000 + math.floor(time[2] / 1000 + 0.5)
+    raw = string.gsub(raw, '^{"' .. F.enqueued_ms .. '":0', string.format('{"' .. F.enqueued_ms .. '":%.0f', run))
+    raw = string.gsub(raw, ',"' .. F.updated .. '":0', string.format(',"' .. F.updated .. '":%.0f', now - run), 1)
+    if redis.call('SET', K.record .. id, raw, 'NX') then
+      local changed = {id}
+      redis.call('ZADD', K.waiting .. queue, string.format('%.0f', now), id)
+      for label in string.gmatch(ARGV[7], '\255([^\255]*)') do
+        redis.call('ZADD', K.waiting .. queue .. label, due, id)
+      end
+      if group ~= '' then
+        redis.call('HINCRBY', K.group .. group, 'live', 1)
+        redis.call('HSET', K.group .. group, 'updated', string.format('%.0f', now), 'queue:' .. queue, '')
+        redis.call('PERSIST', K.group .. group)
+        changed[2] = K.group_subject .. group
+      end
+      redis.pcall('PUBLISH', ARGV[1], cjson.encode(changed))
+      return 1
+    end
+    raw = ARGV[3]
+  end
+end
+
+-- @common
+
+local waiting, was_enqueued = record_of(raw), ARGV[4] == 'enqueued'
 local old_raw = read('GET', K.record .. id)
-local old, raw, run = record_of(old_raw), ARGV[3], waiting[F.enqueued_ms]
-local function is_there() return is_live(id, queues_from(5)) end
+local old, run = record_of(old_raw), waiting[F.enqueued_ms]
 
 if was_enqueued then
   run = enqueue_time_in(read('GETRANGE', K.arq_job .. id, -32, -1))
@@ -25,15 +61,15 @@ local known = old and not is_earlier and old[F.state] ~= S.deleted
 
 local new, ended_set = waiting, nil
 if known then
-  local tags, group = all_tags(old, waiting), text(old[F.group]) or waiting[F.group]
+  local tags = all_tags(old, waiting)
   if not was_enqueued and #tags > tonumber(K.most_tags) then return -1 end
   new = record_of(old_raw)
-  raw = with_labels(new, old_raw, tags, group)
+  raw = with_labels(new, old_raw, tags, text(old[F.group]) or waiting[F.group])
   if raw == old_raw then return 1 end
   ended_set = put(id, raw, new, old)
 else
   local has_result = was_enqueued and redis.call('EXISTS', K.arq_result .. id) == 1
-  if not has_result and not is_there() then return 0 end
+  if not has_result and not is_live(id, queues_from(8)) then return 0 end
   drop_belongings(id)
   put(id, raw, waiting, old)
 end

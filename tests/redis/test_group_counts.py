@@ -1,0 +1,155 @@
+"""Whatever becomes of its jobs: a group's counts are what ``status`` says of them."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+from arq.connections import RedisSettings, create_pool
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, invariant, precondition, rule, run_state_machine_as_test
+
+from arq_status import Status
+from arq_status._model.record import State, StoredRecord
+from arq_status._model.transitions import enqueued
+from arq_status._redis import keys
+from tests.fuzzing import examples
+from tests.redis.test_races import ENDED, JOB, STEPS, Races, identity
+
+GROUP = "import-7"
+#: What a member counts as whose id is used for another run before its end was recorded.
+LOST = {State.WAITING: Status.FAILED, State.RETRYING: Status.FAILED}
+
+
+class Lives(Races):
+    """The lives of one job after the other, of which most are in a group."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: the record of the present member, and how many earlier ones there are of each status
+        self.member: StoredRecord | None = None
+        self.kept: Counter[Status] = Counter()
+        self.leaves = False
+
+    @initialize()
+    def begin_empty(self) -> None:
+        self.do(self.redis.flushdb())
+        self.do(self.store.set_group(GROUP, closed=False, title="accounts.csv"))
+
+    @precondition(lambda self: not self.live and self.result is None)
+    @rule(later=st.booleans(), in_group=st.booleans())
+    def enqueue(self, later: bool, in_group: bool = True) -> None:
+        """As a group does, or as arq alone."""
+        Races.enqueue.__wrapped__(self, later)  # type: ignore[attr-defined]
+        if in_group:
+            self.do(self.store.tag_enqueued(JOB, enqueued("f", None, ("a/b",), GROUP)))
+            self.record = StoredRecord(enqueued_ms=self.run, job_try=0, state=State.WAITING)
+
+    @precondition(lambda self: self.live and self.own_record() is not None)
+    @rule()
+    def tag(self) -> None:
+        """Somebody tags the job."""
+        assert self.do(self.client.tag(JOB, "x"))
+
+    @precondition(lambda self: not self.live and self.record is not None and self.record.ended)
+    @rule()
+    def expire(self) -> None:
+        """Its record expires, and at the same time its place in the indexes."""
+        self.do(self.redis.delete(keys.RECORD + JOB, keys.PAYLOAD + JOB))
+        for index in self.do(self.redis.keys(f"{keys.ENDED}*")):
+            self.do(self.redis.zrem(index, JOB))
+        self.record, self.letters = None, []
+        self.let_result_go()
+
+    @precondition(lambda self: not self.live and self.record is not None)
+    @rule()
+    def delete(self) -> None:
+        """What was tracked of it is deleted: it counts in no group any more."""
+        self.let_result_go()
+        if self.do(self.client.status(JOB)) is None:
+            return
+        self.leaves = True
+        assert self.do(self.client.delete(JOB)) == 1
+        self.record, self.letters = None, []
+
+    @invariant()
+    def the_newest_row_stands(self) -> None:
+        """Also where one was deleted."""
+        found = self.do(self.store.record(JOB))
+        if found is None or found.state is not State.DELETED:
+            assert identity(found) == identity(self.record)
+
+    def let_result_go(self) -> None:
+        """Arq's result expires."""
+        self.result = None
+        self.do(self.redis.delete("arq:result:job"))
+
+    @invariant()
+    def counts_are_what_status_says(self) -> None:
+        """Also of the jobs that expired or whose ids were used again."""
+        [(facts, _)] = self.do(self.store.facts([JOB]))
+        record = facts.stored_record
+        self.note(record)
+        expected = Counter(self.kept)
+        done = sum(self.kept.values())
+        if self.member is not None:
+            status = self.do(self.client.status(JOB))
+            if facts.live and facts.current_record is None:
+                status = lost_status(self.member)
+            assert status
+            expected[status] += 1
+            done += not facts.live or facts.current_record is None
+        group = self.do(self.client.group_status(GROUP))
+        assert group is not None
+        assert +Counter(group.counts) == expected
+        assert (group.total, group.done) == (sum(expected.values()), done)
+        self.lists_agree(facts.current_record)
+        if self.do(self.store.record(JOB)) != record:
+            self.settle(self.allowed())
+            self.note(self.do(self.store.record(JOB)))
+
+    def lists_agree(self, record: StoredRecord | None) -> None:
+        """The group's list and that of the tag have the job as long as it has its record."""
+        expected = [JOB] if record is not None and record.group else []
+        for filters in ({"group": GROUP}, {"tag": "a/b"}):
+            page = self.do(self.client.list_jobs(**filters))  # type: ignore[arg-type]
+            assert [it.job_id for it in page.items] == expected
+
+    def note(self, record: StoredRecord | None) -> None:
+        """Take in which record there is by now."""
+        before, self.member = self.member, None
+        if record is not None and record.group == GROUP:
+            self.member = record
+        elif before is not None and not self.leaves:
+            self.kept[lost_status(before)] += 1
+        self.leaves = False
+
+
+def lost_status(record: StoredRecord) -> Status:
+    """As what a job counts whose record is gone."""
+    if record.ended is not None:
+        return ENDED[record.state]
+    return LOST.get(record.state, Status.INTERRUPTED)
+
+
+@pytest.mark.hypothesis
+def test_counts_of_a_group(dsn: str) -> None:
+    """Cancelled, killed, given up, retried, expired, deleted, enqueued again: they are right."""
+    with asyncio.Runner() as runner:
+        redis = runner.run(create_pool(RedisSettings.from_dsn(dsn)))
+        machine = type("Machine", (Lives,), {"runner": runner, "redis": redis})
+        try:
+            run_state_machine_as_test(
+                machine,
+                settings=settings(
+                    max_examples=examples(12),
+                    stateful_step_count=STEPS,
+                    deadline=None,
+                    suppress_health_check=list(HealthCheck),
+                    phases=[Phase.generate, Phase.shrink],
+                    report_multiple_bugs=False,
+                    database=None,
+                ),
+            )
+        finally:
+            runner.run(redis.aclose())
