@@ -305,3 +305,29 @@ async def test_the_app_closes_what_it_opened(dsn: str, pool: ArqRedis) -> None:
         return len(await pool.client_list()) == before
 
     await until(is_closed)
+
+
+async def test_progress_of_a_group(
+    http: httpx.AsyncClient, url: str, pool: ArqRedis, client: StatusClient
+) -> None:
+    """It counts the jobs that have ended, under the group's title; whoever may stops them all."""
+    async with client.group("import-7", title="accounts.csv") as group:
+        for number in range(4):
+            await group.enqueue_job(pool, "f", _job_id=str(number))
+    await client.cancel("0")
+    token = progress_token(SECRET, group="import-7", may=("stop",))
+    found = (await http.get(token)).json()
+    assert found.keys() == FIELDS
+    assert (found["at"], found["total"], found["pct_complete"]) == (1, 4, 25)
+    assert (found["status"], found["message"], found["ended"]) == ("queued", "accounts.csv", False)
+    async with stream(f"{url}/{token}") as events:
+        assert (await next_event(events, "progress"))["at"] == 1
+        assert (await http.post(token, data={"action": "stop"})).json() == {"ok": True}
+        last = await next_event(events, "end")
+        assert (last["status"], last["at"], last["ended"]) == ("stopped", 4, True)
+    assert (await http.post(token, data={"action": "stop"})).json() == {"ok": False}
+    unknown = await http.get(progress_token(SECRET, group="import-8"))
+    assert unknown.status_code == 404
+    assert unknown.json()["error"].startswith("There is no such group")
+    watching = progress_token(SECRET, group="import-7")
+    assert (await http.post(watching, data={"action": "stop"})).status_code == 403

@@ -235,11 +235,12 @@ local function with_labels(record, raw, tags, group)
   return rest .. labels_text(record) .. '}'
 end
 
--- Add an ended job to an index of those with one label. As soon as all in there have expired it does.
-local function add_ended(index, expires, ...)
+-- Add ended jobs, the oldest of which ended then, to an index of those with one label. It expires as
+-- soon as all in there have.
+local function add_ended(index, expires, oldest, ...)
   write('ZADD', index, ...)
   redis.call('PEXPIRE', index, integer(expires))
-  write('ZADD', K.labelled, 'NX', integer(now_ms() + expires), index)
+  write('ZADD', K.labelled, 'LT', integer(oldest + expires), index)
 end
 
 -- As what a record's job counts in its group.
@@ -312,7 +313,7 @@ local function relabel(id, new, old)
   for _, label in ipairs(index and labels_of(new) or {}) do
     kept[label] = true
     if has_ended(new) then
-      add_ended(index .. label, new[F.expires], integer(last_time(new)), id)
+      add_ended(index .. label, new[F.expires], last_time(new), integer(last_time(new)), id)
     else
       local due = new[F.state] == S.waiting and read('ZSCORE', queue_of(new), id)
       write('ZADD', index .. label, due or integer(last_time(new)), id)

@@ -33,14 +33,14 @@ def create_progress_app(
     data: Iterable[str] = (),
     allow_origins: Iterable[str] = (),
 ) -> Starlette:
-    """Return a Starlette app that shows the holder of a token how far one job is.
+    """Return a Starlette app that shows the holder of a token how far one job or group is.
 
         app.mount("/progress", create_progress_app(redis, secret=SECRET, data=("rows",)))
 
     ``GET /progress/TOKEN`` answers with JSON, or with ``Accept: text/event-stream`` with events
-    ``progress`` and, last, ``end``; ``POST`` with ``action=stop`` stops the job where the token
-    says so. ``/progress/element.js`` is the script of ``<job-progress>``. Nothing else of a job is
-    ever told: no error, arguments, function, worker, queue, tags or ids.
+    ``progress`` and, last, ``end``; ``POST`` with ``action=stop`` stops the job, or the group's
+    jobs, where the token says so. ``/progress/element.js`` is the script of ``<job-progress>``.
+    Nothing else of a job is ever told: no error, arguments, function, worker, queue, tags or ids.
 
     Args:
         redis: as in ``create_app``.
@@ -87,7 +87,7 @@ def create_progress_app(
 
 
 class _ProgressView:
-    """The progress of the job that a token names."""
+    """The progress of the job or the group that a token names."""
 
     def __init__(self, clients: ClientProvider, tokens: TokenReader, data: tuple[str, ...]) -> None:
         self._clients = clients
@@ -104,7 +104,8 @@ class _ProgressView:
         return await progress_response(
             request,
             await self._clients.client(),
-            grant.job_id or "",
+            grant.job_id,
+            group=grant.group,
             data=self._data,
             may_stop="stop" in grant.may,
             is_allowed=is_allowed,
@@ -121,6 +122,8 @@ class _ProgressView:
             raise HTTPException(403, "This link only shows the progress.")
         client = await self._clients.client()
         async with asyncio.timeout(10):
+            if grant.group is not None:
+                return json_response({"ok": await client.stop_jobs(group=grant.group) > 0})
             return json_response({"ok": await client.stop(grant.job_id or "")})
 
     def _grant(self, request: Request) -> Grant:

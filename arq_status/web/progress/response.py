@@ -1,8 +1,9 @@
-"""The progress of one job, as JSON or as a stream, and nothing beside it."""
+"""The progress of one job or group, as JSON or as a stream, and nothing beside it."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -11,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from arq_status._client.client import StatusClient
+from arq_status._model.group import GroupRecord
 from arq_status._model.json import encode, standard
 from arq_status._model.snapshot import JobRecord
 from arq_status.web.broadcast import Broadcasts
@@ -20,7 +22,7 @@ from arq_status.web.updates import PACE, Gone, frame
 
 #: Seconds for which Redis is waited for.
 _TIMEOUT = 10.0
-_UNKNOWN = "There is no such job: it never was, or it has expired."
+_UNKNOWN = "There is no such {}: it never was, or it has expired."
 
 HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
@@ -51,13 +53,14 @@ _broadcasts: WeakKeyDictionary[StatusClient, Broadcasts[Update | Gone]] = WeakKe
 async def progress_response(
     request: Request,
     client: StatusClient,
-    job_id: str,
+    job_id: str | None = None,
     *,
+    group: str | None = None,
     data: Iterable[str] = (),
     may_stop: bool = False,
     is_allowed: IsAllowed | None = None,
 ) -> Response:
-    """Answer a request for the progress of a job: what ``<job-progress>`` asks for.
+    """Answer a request for the progress of a job or a group: what ``<job-progress>`` asks for.
 
         @app.get("/imports/{job_id}/progress")
         async def progress(request: Request, job_id: str):
@@ -71,6 +74,8 @@ async def progress_response(
         request: the request; only its ``Accept`` header counts.
         client: the client to ask.
         job_id: arq's id of the job.
+        group: the id of a group, instead of a job. ``at`` is how many of its jobs have ended, and
+            the message its title.
         data: the names of the fields of the job's data that may be seen; none by default.
         may_stop: the endpoint also answers ``POST`` with ``action=stop``: have the element show
             its button.
@@ -78,15 +83,17 @@ async def progress_response(
             ``False``.
     """
     headers = {**HEADERS, "Allow": "GET, HEAD, POST" if may_stop else "GET, HEAD"}
-    fields = tuple(data)
+    subject = Subject(job_id, group, tuple(data))
     if request.method == "GET" and preferred(request.headers.get("accept", "")) is MediaType.STREAM:
-        response = await _stream(client, job_id, fields, is_allowed or _always)
+        response = await _stream(client, subject, is_allowed or _always)
     else:
         async with asyncio.timeout(_TIMEOUT):
-            record = await client.job(job_id)
-        response = None if record is None else json_response(progress_of(record, fields))
+            progress = await subject.progress(client)
+        response = None if progress is None else json_response(progress)
     if response is None:
-        response = json_response({"error": _UNKNOWN}, 404)
+        response = json_response(
+            {"error": _UNKNOWN.format("job" if group is None else "group")}, 404
+        )
     response.headers.update(headers)
     return response
 
@@ -106,11 +113,52 @@ def progress_of(record: JobRecord, fields: Iterable[str]) -> dict[str, Any]:
     }
 
 
-async def _stream(
-    client: StatusClient, job_id: str, fields: tuple[str, ...], is_allowed: IsAllowed
-) -> Response | None:
+def group_progress_of(record: GroupRecord) -> dict[str, Any]:
+    """Return the same of a group: it counts its jobs."""
+    return {
+        "status": record.status.value,
+        "at": record.done,
+        "total": record.total,
+        "pct_complete": record.pct_complete,
+        "message": record.title,
+        "elapsed": record.elapsed,
+        "eta": record.eta,
+        "ended": record.ended_at is not None,
+        "data": {},
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The job or the group whose progress is shown, and which fields of a job's data."""
+
+    job_id: str | None
+    group: str | None
+    fields: tuple[str, ...]
+
+    async def progress(self, client: StatusClient) -> dict[str, Any] | None:
+        """Return its progress; ``None`` if it is unknown."""
+        if self.group is not None:
+            record = await client.group_status(self.group)
+            return None if record is None else group_progress_of(record)
+        job = await client.job(self.job_id or "")
+        return None if job is None else progress_of(job, self.fields)
+
+    async def watch(self, client: StatusClient) -> AsyncGenerator[dict[str, Any]]:
+        """Yield its progress now and at every change."""
+        if self.group is not None:
+            async with aclosing(client.watch_group(self.group)) as groups:
+                async for record in groups:
+                    yield group_progress_of(record)
+        else:
+            async with aclosing(client.watch(self.job_id or "")) as jobs:
+                async for job in jobs:
+                    yield progress_of(job, self.fields)
+
+
+async def _stream(client: StatusClient, subject: Subject, is_allowed: IsAllowed) -> Response | None:
     broadcasts = _broadcasts.setdefault(client, Broadcasts())
-    updates = broadcasts.follow((job_id, fields), partial(_updates, client, job_id, fields))
+    updates = broadcasts.follow(subject, partial(_updates, client, subject))
     async with asyncio.timeout(_TIMEOUT):
         first = await first_of(updates)
     if isinstance(first, Gone):
@@ -119,15 +167,13 @@ async def _stream(
     return event_stream(first, updates, is_allowed)
 
 
-async def _updates(
-    client: StatusClient, job_id: str, fields: tuple[str, ...]
-) -> AsyncGenerator[Update | Gone]:
-    """The progress of the job now and at every change, at most five times a second."""
+async def _updates(client: StatusClient, subject: Subject) -> AsyncGenerator[Update | Gone]:
+    """Its progress now and at every change, at most five times a second."""
     known = False
-    async with aclosing(client.watch(job_id)) as records:
-        async for record in records:
+    async with aclosing(subject.watch(client)) as found:
+        async for progress in found:
             known = True
-            yield Update(progress_of(record, fields))
+            yield Update(progress)
             await asyncio.sleep(PACE)
     if not known:
         yield Gone()

@@ -1,0 +1,457 @@
+"""Tags: how jobs get and keep them, and how they are found by them."""
+
+import logging
+from typing import Any
+
+import pytest
+from arq import Retry, create_pool
+from arq.connections import ArqRedis, RedisSettings
+from arq.utils import timestamp_ms
+
+import arq_status
+from arq_status import JobRecord, Status, StatusClient, status_options, track_status
+from arq_status._model.record import State
+from arq_status._redis import keys
+from arq_status._redis.store import Store
+from arq_status.testing import tracker
+from tests.conftest import RunBurst, StartWorker, ended, started, until
+from tests.jobs import add, fail, wait
+from tests.records import (
+    HOUR,
+    beat,
+    begin,
+    own_keys,
+    put_job,
+    put_result,
+    write_end,
+    write_record,
+    write_running,
+)
+
+Context = dict[str, Any]
+
+
+async def tags_of(client: StatusClient, job_id: str) -> tuple[str, ...]:
+    """The tags of a known job."""
+    record = await client.job(job_id)
+    assert record is not None
+    return record.tags
+
+
+async def found_by(client: StatusClient, tag: str, **filters: Any) -> list[str]:
+    """The ids on the first page of the list of a tag; as many as the total says."""
+    page = await client.list_jobs(tag=tag, per_page=100, **filters)
+    assert len(page.items) == page.total
+    assert not page.truncated
+    return [it.job_id for it in page.items]
+
+
+# From the options, from inside, from outside
+
+
+async def test_tags_of_the_options(
+    pool: ArqRedis, client: StatusClient, run_burst: RunBurst
+) -> None:
+    """A list is for all jobs of a function; a callable gets what the job is called with."""
+
+    @status_options(tags=["listed", "twice", "twice"])
+    async def listed(ctx: Context) -> None: ...
+
+    @status_options(tags=lambda ctx, tenant, *, path: [f"tenant:{tenant}", path, ctx["job_id"]])
+    async def computed(ctx: Context, tenant: int, *, path: str) -> None: ...
+
+    await pool.enqueue_job(listed.__qualname__, _job_id="listed")
+    await pool.enqueue_job(computed.__qualname__, 42, path="a.csv", _job_id="computed")
+    await run_burst(track_status({"functions": [listed, computed]}))
+    assert await tags_of(client, "listed") == ("listed", "twice")
+    assert await tags_of(client, "computed") == ("tenant:42", "a.csv", "computed")
+    assert await found_by(client, "tenant:42") == ["computed"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [lambda ctx: 1 / 0, lambda ctx: "text", lambda ctx: [""], lambda ctx: [7], lambda: []],
+)
+async def test_a_callable_that_fails(
+    pool: ArqRedis,
+    client: StatusClient,
+    run_burst: RunBurst,
+    caplog: pytest.LogCaptureFixture,
+    given: Any,
+) -> None:
+    """Its jobs run without tags, and one line is logged for the function."""
+    functions = [status_options(tags=given)(arq_func(add))]
+    for number in range(3):
+        await pool.enqueue_job("add", 1, number, _job_id=str(number))
+    await run_burst(track_status({"functions": functions}))
+    for number in range(3):
+        record = await client.job(str(number))
+        assert record is not None
+        assert (record.status, record.tags) == (Status.COMPLETE, ())
+    lines = [it for it in caplog.records if "have no tags" in it.message]
+    assert [it.levelno for it in lines] == [logging.WARNING]
+
+
+def arq_func(function: Any) -> Any:
+    """A function of arq's settings that can be decorated anew."""
+    from arq import func
+
+    return func(function, name=function.__name__)
+
+
+async def test_tags_from_inside(pool: ArqRedis, client: StatusClient, run_burst: RunBurst) -> None:
+    """A job tags itself; tags stay through tries, and those of each try are all there."""
+
+    async def job(ctx: Context) -> None:
+        await ctx["status"].tag(f"try {ctx['job_try']}")
+        ctx["status"].sync.tag("sync")
+        if ctx["job_try"] == 1:
+            raise Retry
+
+    await pool.enqueue_job(job.__qualname__, _job_id="job")
+    await run_burst(track_status({"functions": [job]}))
+    assert await tags_of(client, "job") == ("try 1", "sync", "try 2")
+    for tag in ("try 1", "sync", "try 2"):
+        assert await found_by(client, tag) == ["job"]
+
+
+async def test_a_tag_of_after_job_end(
+    pool: ArqRedis, client: StatusClient, run_burst: RunBurst
+) -> None:
+    """A hook may tag a job that has ended."""
+
+    async def after_job_end(ctx: Context) -> None:
+        await ctx["status"].tag("late")
+
+    await pool.enqueue_job("add", 1, 2, _job_id="job")
+    await run_burst(track_status({"functions": [add], "after_job_end": after_job_end}))
+    assert await tags_of(client, "job") == ("late",)
+    assert await found_by(client, "late", status="complete") == ["job"]
+
+
+@pytest.mark.parametrize(
+    ("tag", "error"), [("", ValueError), ("x" * 101, ValueError), (7, TypeError), (None, TypeError)]
+)
+async def test_bad_tags(pool: ArqRedis, client: StatusClient, tag: Any, error: type) -> None:
+    """Nothing is enqueued or written with them."""
+    with pytest.raises(error):
+        await client.tag("job", tag)
+    with pytest.raises(error):
+        await arq_status.enqueue_job(pool, "f", _tags=[tag])
+    with pytest.raises(error):
+        await tracker().tag(tag)
+    with pytest.raises(error):
+        status_options(tags=[tag])
+    with pytest.raises(TypeError, match="not one"):
+        await arq_status.enqueue_job(pool, "f", _tags="text")
+    assert await pool.keys("*") == []
+
+
+async def test_more_than_twenty_tags(pool: ArqRedis, client: StatusClient) -> None:
+    """Are refused, wherever they come from; the longest and the most are taken."""
+    many = [f"{number:0100}" for number in range(20)]
+    job = await arq_status.enqueue_job(pool, "f", _tags=many, _job_id="job")
+    assert job is not None
+    with pytest.raises(ValueError, match="20 tags"):
+        await client.tag("job", "one more")
+    assert await client.tag("job", many[3])
+    assert await tags_of(client, "job") == tuple(many)
+    with pytest.raises(ValueError, match="up to 20"):
+        await arq_status.enqueue_job(pool, "f", _tags=[*many, "one more"])
+    status = tracker()
+    for tag in many:
+        await status.tag(tag)
+    await status.tag(many[0])
+    with pytest.raises(ValueError, match="up to 20"):
+        await status.tag("one more")
+    assert status.record.tags == tuple(many)
+
+
+async def test_tags_beyond_twenty_of_both_sides(
+    pool: ArqRedis, client: StatusClient, run_burst: RunBurst
+) -> None:
+    """Neither side knows of the other's: the first twenty stay, those from outside before all."""
+    outside, inside = ([f"{it}{number}" for number in range(15)] for it in ("o", "i"))
+    await arq_status.enqueue_job(pool, "add", 1, 2, _tags=outside, _job_id="job")
+    await run_burst(track_status({"functions": [status_options(tags=inside)(arq_func(add))]}))
+    assert await tags_of(client, "job") == (*outside, *inside[:5])
+
+
+async def test_tags_from_outside(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """A job that waits, runs or has ended gets them; an unknown one does not."""
+    await pool.enqueue_job("wait", _job_id="job", _defer_by=0.2)
+    assert await client.tag("job", "before")
+    assert await client.status("job") is Status.DEFERRED
+    assert await found_by(client, "before") == ["job"]
+    await start_worker(track_status({"functions": [wait]}))
+    await started(client, "job")
+    assert await client.tag("job", "while it runs")
+    assert await found_by(client, "while it runs", status="working") == ["job"]
+    await client.stop("job", force=True)
+    before = await ended(client, "job")
+    assert await client.tag("job", "after")
+    record = await client.job("job")
+    assert record is not None
+    assert record.tags == ("before", "while it runs", "after")
+    assert (record.ended_at, record.expires_at) == (before.ended_at, before.expires_at)
+    assert await found_by(client, "after", status="stopped") == ["job"]
+    assert not await client.tag("unknown", "x")
+    assert not await client.tag("", "x")
+
+
+# Enqueueing
+
+
+async def test_enqueue_job(pool: ArqRedis, client: StatusClient, run_burst: RunBurst) -> None:
+    """Is arq's, with its arguments and answers; the tags are there from the start to the end."""
+    job = await arq_status.enqueue_job(
+        pool, "add", 1, b=2, _job_id="job", _defer_by=HOUR, _tags=["a/b", 'quo"te', "ü"]
+    )
+    assert job is not None
+    assert await client.status("job") is Status.DEFERRED
+    record = await client.job("job")
+    assert record is not None
+    assert (record.function, record.args) == ("add", "1, b=2")
+    assert record.tags == ("a/b", 'quo"te', "ü")
+    assert await arq_status.enqueue_job(pool, "add", _job_id="job", _tags=["other"]) is None
+    await pool.zadd("arq:queue", {"job": timestamp_ms()})
+    await run_burst(track_status({"functions": [add]}))
+    assert await job.result() == 3
+    assert await tags_of(client, "job") == ("a/b", 'quo"te', "ü")
+    for tag in record.tags:
+        assert await found_by(client, tag) == ["job"]
+        assert (await client.list_jobs(search=tag)).total == 1
+
+
+async def test_without_tags_it_costs_nothing(pool: ArqRedis) -> None:
+    """No key and no command more than arq's own."""
+    await arq_status.enqueue_job(pool, "add", 1, 2)
+    assert await own_keys(pool) == set()
+
+
+async def test_a_worker_that_is_faster(pool: ArqRedis, client: StatusClient) -> None:
+    """It may have begun or ended the job before the tags arrive: they join what it wrote."""
+    store = Store(pool)
+    for job_id, state, values in (
+        ("runs", State.WORKING, {"worker": "host:7:x"}),
+        ("done", State.COMPLETE, {"ended": timestamp_ms()}),
+    ):
+        run = await put_job(pool, job_id)
+        if "ended" in values:
+            await pool.delete(f"arq:job:{job_id}", "arq:queue")
+        await write_record(pool, job_id, state, run=run, tags=("own",), **values)
+        await store.tag_enqueued(job_id, _enqueued("given"))
+        assert await found_by(client, "given") == [job_id]
+        assert await found_by(client, "own") == [job_id]
+        await pool.delete(f"{keys.RECORD}{job_id}")
+        await pool.flushdb()
+    # it has ended, and only arq's result tells so
+    run = await put_result(pool, "booked")
+    await store.tag_enqueued("booked", _enqueued("given"))
+    assert await tags_of(client, "booked") == ("given",)
+    assert await client.status("booked") is Status.COMPLETE
+    # nothing is left of it
+    await store.tag_enqueued("gone", _enqueued("given"))
+    assert await client.status("gone") is None
+
+
+def _enqueued(*tags: str) -> Any:
+    from arq_status._model.transitions import enqueued
+
+    return enqueued("f", None, tags, None)
+
+
+async def test_a_serializer_of_ones_own(
+    pool: ArqRedis, client: StatusClient, redis_settings: RedisSettings, run_burst: RunBurst
+) -> None:
+    """Where the payload does not tell its run the tags stay with the job all the same."""
+    import json
+
+    def dumps(data: Any) -> bytes:
+        return json.dumps(data, default=str).encode()
+
+    async with await create_pool(
+        redis_settings, job_serializer=dumps, job_deserializer=json.loads
+    ) as own:
+        await arq_status.enqueue_job(own, "add", 1, 2, _job_id="job", _tags=["given"])
+        assert await found_by(client, "given") == ["job"]
+        settings = {"functions": [add], "job_serializer": dumps, "job_deserializer": json.loads}
+        await run_burst(track_status(settings))
+    assert await tags_of(client, "job") == ("given",)
+    assert await found_by(client, "given", status="complete") == ["job"]
+
+
+async def test_redis_fails_after_the_enqueueing(
+    pool: ArqRedis, dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The job is enqueued, and a line tells that it has no tags: nobody is to enqueue it twice."""
+    redis: Any = pool
+    await redis.execute_command(
+        "ACL", "SETUSER", "enqueuer", "on", ">secret", "~*", "&*", "+@all", "-@scripting"
+    )
+    settings = RedisSettings.from_dsn(dsn.replace("redis://", "redis://enqueuer:secret@"))
+    try:
+        async with await create_pool(settings) as enqueuer:
+            job = await arq_status.enqueue_job(enqueuer, "f", _job_id="job", _tags=["x"])
+    finally:
+        await redis.execute_command("ACL", "DELUSER", "enqueuer")
+    assert job is not None
+    assert await pool.exists("arq:job:job")
+    assert "job is enqueued without its tags and group" in caplog.text
+
+
+# What they survive
+
+
+async def test_retry_keeps_them(pool: ArqRedis, client: StatusClient, run_burst: RunBurst) -> None:
+    """And what was stored from outside, as it was stored, but nothing else of the run before."""
+
+    async def job(ctx: Context) -> None:
+        status = ctx["status"]
+        await status.tag("inside")
+        await status.store(rows=1, mode="changed")
+        await status.at(50, "half")
+        raise ValueError("no vino")
+
+    settings = track_status({"functions": [job]})
+    await arq_status.enqueue_job(pool, job.__qualname__, _job_id="job", _tags=["outside"])
+    await client.store("job", mode="given")
+    await run_burst(settings)
+    record = await client.job("job")
+    assert record is not None
+    assert record.data == {"mode": "changed", "rows": 1}
+    assert await client.retry("job")
+    record = await client.job("job")
+    assert record is not None
+    assert (record.status, record.at, record.message) == (Status.QUEUED, 0, None)
+    assert (record.tags, record.data) == (("outside", "inside"), {"mode": "given"})
+    assert await found_by(client, "outside", status="queued") == ["job"]
+    await run_burst(settings)
+    assert await tags_of(client, "job") == ("outside", "inside")
+
+
+async def test_a_new_enqueue_starts_without(
+    pool: ArqRedis, client: StatusClient, run_burst: RunBurst
+) -> None:
+    """Tags, data and all else of the run before are gone."""
+    settings = track_status({"functions": [add], "keep_result": 0})
+    await arq_status.enqueue_job(pool, "add", 1, 2, _job_id="job", _tags=["first"])
+    await client.store("job", vino="veritas")
+    await run_burst(settings)
+    assert await tags_of(client, "job") == ("first",)
+    await pool.enqueue_job("add", 1, 2, _job_id="job")
+    assert await tags_of(client, "job") == ()
+    assert await found_by(client, "first") == []
+    await arq_status.tag("job", "second")
+    await run_burst(settings)
+    record = await client.job("job")
+    assert record is not None
+    assert (record.tags, record.data) == (("second",), {})
+    assert await found_by(client, "first") == []
+    assert await found_by(client, "second") == ["job"]
+
+
+async def test_delete(pool: ArqRedis, client: StatusClient) -> None:
+    """Nothing is left of tags and indexes."""
+    await write_end(pool, "job", tags=("one", "two"), group="g")
+    assert await client.delete("job") == 1
+    assert await found_by(client, "one") == []
+    assert not {it for it in await own_keys(pool) if "#" in it}
+
+
+# Lists
+
+
+async def test_every_status_is_listed(pool: ArqRedis, client: StatusClient) -> None:
+    """Jobs with a tag, in whatever state, in the order of all lists, exactly; and no others."""
+    now = timestamp_ms()
+    await beat(pool, "host:7:x")
+    for number, (state, values) in enumerate(
+        [
+            (State.COMPLETE, {}),
+            (State.FAILED, {"expires": HOUR}),
+            (State.STOPPED, {}),
+            (State.INTERRUPTED, {}),
+        ]
+    ):
+        for name, tags in (("in", ("t",)), ("out", ())):
+            run = now - 1_000 * number - 1_000
+            await write_end(pool, f"{name}-{state}", state, ended=run, tags=tags, **values)
+    for name, given in (("in", ["t"]), ("out", [])):
+        later = {"_defer_by": HOUR / 1000}
+        await arq_status.enqueue_job(pool, "f", _job_id=f"{name}-queued", _tags=given)
+        await arq_status.enqueue_job(pool, "f", _job_id=f"{name}-deferred", _tags=given, **later)
+        run = await put_job(pool, f"{name}-retrying", due=now + HOUR)
+        await write_record(
+            pool, f"{name}-retrying", State.RETRYING, run=run, due=now + HOUR, tags=tuple(given)
+        )
+        run = await put_job(pool, f"{name}-working")
+        await begin(pool, f"{name}-working")
+        await write_record(pool, f"{name}-working", run=run, worker="host:7:x", tags=tuple(given))
+    listed = await found_by(client, "t")
+    assert sorted(listed) == sorted(f"in-{status}" for status in Status)
+    assert listed[-1] == "in-deferred"
+    everything = await client.list_jobs(per_page=100)
+    expected = [it.job_id for it in everything.items if it.job_id.startswith("in")]
+    assert listed == expected
+    for status in Status:
+        assert await found_by(client, "t", status=status) == [f"in-{status}"]
+    assert await found_by(client, "t", descending=False) == listed[::-1]
+    assert await found_by(client, "t", function="f", sort="status") != []
+    pages = [await client.list_jobs(tag="t", page=number, per_page=3) for number in (1, 2, 3, 4)]
+    assert [it.job_id for page in pages for it in page.items] == listed
+    assert {page.total for page in pages} == {8}
+
+
+async def test_expired_jobs_leave_the_index(pool: ArqRedis, client: StatusClient) -> None:
+    """Of a tag that goes on being used, by the next sweep; others' indexes expire as a whole."""
+    now, store = timestamp_ms(), Store(pool)
+    for number in range(30):
+        age = 2_000 if number < 20 else 500
+        await write_end(pool, f"{number}", ended=now - age, expires=1_500, tags=("t",))
+    index = f"{keys.ENDED}complete:1500{keys.TAGGED}t"
+    assert (await client.list_jobs(tag="t")).total == 10
+    await store.sweep()
+    assert await pool.zcard(index) == 10
+    assert 0 < await pool.pttl(index) <= 1_500
+    await until(lambda: _is_gone(pool, index))
+    await store.sweep()
+    assert not await pool.exists(keys.LABELLED)
+    assert (await client.list_jobs(tag="t")).total == 0
+
+
+async def _is_gone(pool: ArqRedis, key: str) -> bool:
+    return not await pool.exists(key)
+
+
+async def test_tags_in_json(pool: ArqRedis, client: StatusClient) -> None:
+    """They are lists there."""
+    from arq_status._model.json import encode, job_object
+
+    await write_running(pool, "job", tags=("a", "b"), group="g")
+    record = await client.job("job")
+    assert isinstance(record, JobRecord)
+    shown = job_object(record)
+    assert (shown["tags"], shown["group"]) == (["a", "b"], "g")
+    assert b'"tags":["a","b"]' in encode(shown)
+
+
+async def test_damaged_tags(pool: ArqRedis, client: StatusClient) -> None:
+    """Are left out; what can be read is shown."""
+    run = await put_job(pool, "job")
+    for tags in ("7", '"t"', '["t",7,null]', '{"1":"t"}', "null"):
+        raw = f'{{"r":{run},"v":0,"n":0,"s":"waiting","u":0,"k":{tags}}}'
+        await pool.set(f"{keys.RECORD}job", raw)
+        assert await tags_of(client, "job") == (("t",) if tags.startswith("[") else ())
+        assert await client.tag("job", "more")
+        assert (await tags_of(client, "job"))[-1] == "more"
+
+
+def test_tags_of_the_options_are_checked() -> None:
+    """Where they are decorated, each once."""
+    function = status_options(tags=["a", "b", "a"])(arq_func(fail))
+    assert function.__arq_status_options__["tags"] == ("a", "b")
+    with pytest.raises(TypeError):
+        status_options(tags="text")
