@@ -1,9 +1,10 @@
-"""The jobs that the page started: each has a progress bar, and its own browser may stop it."""
+"""The jobs and groups that the page started: each has a bar, and its own browser may stop it."""
 
 import secrets
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from arq_status.web import progress_token
 
@@ -13,19 +14,21 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A job for ``<job-progress>``."""
+    """A job or a group for ``<job-progress>``."""
 
-    job_id: str
     label: str
+    #: its page in the dashboard
+    path: str
     #: shows its progress, and stops it for the browser that started it
     token: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    job_id: str
+    id: str
     label: str
     key: str
+    is_group: bool
 
     def has_key(self, key: str) -> bool:
         return secrets.compare_digest(self.key.encode(), key.encode())
@@ -38,9 +41,9 @@ class StartedJobs:
         self._secret = secret
         self._jobs: deque[_Job] = deque(maxlen=_REMEMBERED)
 
-    def add(self, job_id: str, label: str) -> str:
-        """Remember a job. Returns a key that only the browser that started it may get."""
-        job = _Job(job_id, label, secrets.token_urlsafe())
+    def add(self, job_id: str, label: str, *, is_group: bool = False) -> str:
+        """Remember a job or a group. Returns a key that only its own browser may get."""
+        job = _Job(job_id, label, secrets.token_urlsafe(), is_group)
         self._jobs.appendleft(job)
         return job.key
 
@@ -50,5 +53,8 @@ class StartedJobs:
         return [self._bar(job, may=("stop",) if job.has_key(key) else ()) for job in jobs[:_SHOWN]]
 
     def _bar(self, job: _Job, may: Iterable[str]) -> Bar:
-        token = progress_token(self._secret, job.job_id, may=may)
-        return Bar(job.job_id, job.label, token)
+        if job.is_group:
+            token = progress_token(self._secret, group=job.id, may=may)
+            return Bar(job.label, f"/groups/{quote(job.id)}", token)
+        token = progress_token(self._secret, job.id, may=may)
+        return Bar(job.label, f"/statuses/{quote(job.id)}", token)

@@ -1,6 +1,7 @@
 """The page: it starts jobs, shows how far they are, and searches what they found."""
 
 import asyncio
+import csv
 import os
 import secrets
 from contextlib import closing
@@ -42,6 +43,8 @@ _ERRANDS: dict[str, tuple[str, dict[str, Any]]] = {
     "try_again": ("Succeed at the third try", {}),
     "remind": ("Remind me in half a minute", {"text": "Tea", "_defer_by": timedelta(seconds=30)}),
 }
+#: An import with a job for each row.
+_GROUP_FILE, _GROUP_SIZE = "team.csv", 200
 _TOO_LARGE = HTTPException(413, "That file is too large for a demo.")
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -63,12 +66,14 @@ class Site:
     def __init__(
         self,
         pool: ArqRedis,
+        client: StatusClient,
         started: StartedJobs,
         directory: Path,
         database: Path,
         uploads: Path,
     ) -> None:
         self.pool = pool
+        self.client = client
         self.started = started
         self.directory = directory
         self.database = database
@@ -103,6 +108,18 @@ class Site:
         await asyncio.to_thread(path.write_bytes, content)
         arguments = (name, str(path), str(self.database))
         return await self._enqueue(request, f"Import of {name}", "import_people", *arguments)
+
+    async def import_each(self, request: Request) -> Response:
+        """Import 200 people in as many jobs, a group with one bar; then show the page."""
+        _refuse_other_sites(request)
+        rows = list(csv.reader(sample().splitlines()))[1 : _GROUP_SIZE + 1]
+        async with self.client.group(title=f"Importing {_GROUP_FILE}") as group:
+            for row in rows:
+                await group.enqueue_job(
+                    self.pool, "import_person", row, str(self.database), _tags=[_GROUP_FILE]
+                )
+        key = self.started.add(group.group_id, f"Import of {_GROUP_FILE}", is_group=True)
+        return RedirectResponse(f"{request.url_for('page').path}?started={key}", 303)
 
     async def errand(self, request: Request) -> Response:
         """Enqueue one of the small jobs, then show the page."""
@@ -164,11 +181,12 @@ def create_app(
 ) -> Starlette:
     """Put the page together, with the dashboard beside it, for a server on this host."""
     secret = secrets.token_bytes(32)
-    site = Site(pool, StartedJobs(secret), directory, database, uploads)
+    site = Site(pool, client, StartedJobs(secret), directory, database, uploads)
     routes = [
         Route("/", site.page, name="page"),
         Route("/jobs", site.start, methods=["POST"], name="start"),
         Route("/uploads", site.upload, methods=["POST"], name="upload"),
+        Route("/groups", site.import_each, methods=["POST"], name="import_each"),
         Route("/errands/{function}", site.errand, methods=["POST"], name="errand"),
         Route("/sample.csv", site.sample, name="sample"),
         Route("/unparsable", site.unparsable, name="unparsable"),

@@ -66,6 +66,12 @@ async def import_people(ctx: dict[str, Any], file: str, path: str, database: str
     return imported
 
 
+async def import_person(ctx: dict[str, Any], row: list[str], database: str) -> None:
+    """Import a single row, as one of a group of jobs."""
+    with closing(await asyncio.to_thread(People, Path(database))) as people:
+        await asyncio.to_thread(people.add, row)
+
+
 async def count_slowly(ctx: dict[str, Any], numbers: int = 240) -> None:
     """Take two minutes, or until somebody stops it: every step of ``track`` is a place to."""
     async for _ in ctx["status"].track(range(numbers), "Counting"):
@@ -114,7 +120,7 @@ async def measure_load(ctx: dict[str, Any]) -> None:
 class WorkerSettings:
     """What arq reads. The page runs it in its own process; ``arq`` could as well run it alone."""
 
-    functions = (index_source, import_people, count_slowly, fail, try_again, remind)
+    functions = (index_source, import_people, import_person, count_slowly, fail, try_again, remind)
     cron_jobs = (cron(measure_load, second=0),)
     queue_name = QUEUE
     job_timeout = timedelta(hours=1)

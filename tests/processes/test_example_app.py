@@ -421,6 +421,23 @@ async def test_every_errand_ends_in_its_way(demo: Demo) -> None:
     await demo.record(responses["count_slowly"], "stopped")
 
 
+async def test_an_import_with_a_job_for_each_row(demo: Demo) -> None:
+    """The jobs are a group with one bar, tagged by the file's name; a bad row is a failed job."""
+    started = await demo.page.post("/groups")
+    [bar] = await demo.bars(started)
+
+    async def is_over() -> bool:
+        progress = (await demo.page.get(bar)).json()
+        assert progress["total"] == 200
+        return bool(progress["ended"])
+
+    await until(is_over, 30)
+    listed = await demo.page.get(
+        "/admin/statuses?tag=team.csv&status=failed", headers={"Accept": "application/json"}
+    )
+    assert [it["function"] for it in listed.json()["items"]] == ["import_person"]
+
+
 async def test_who_started_a_job_may_stop_it(demo: Demo) -> None:
     """The page after the form has a token for it; every other page one that only shows it."""
     started = await demo.page.post("/errands/count_slowly")
