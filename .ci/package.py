@@ -34,6 +34,7 @@ DATA = {".css", ".html", ".js", ".lua", ".svg", ".typed"}
 TESTS = [
     f"tests/{name}.py"
     for name in (
+        "unit/test_docs",
         "redis/test_package",
         "redis/test_docs",
         "redis/test_docstrings",

@@ -75,6 +75,11 @@ class JobRecord:
     data: Mapping[str, Any] = field(default_factory=dict)
     expires_at: datetime | None = None
 
+    @property
+    def ended(self) -> bool:
+        """Whether the job has ended for good: arq will not run it again."""
+        return self.ended_at is not None
+
 
 #: Names that ``store`` refuses, because they are fields of the record.
 BUILT_IN = frozenset(item.name for item in fields(JobRecord))
