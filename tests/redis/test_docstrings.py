@@ -242,6 +242,35 @@ async def test_questions(
         assert shown["record"] == await client.job("job")
 
 
+async def test_what_happened(
+    pool: ArqRedis,
+    client: StatusClient,
+    run_burst: RunBurst,
+    dsn: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A job logs, the hook knows how it failed, and its tries and its log tell of it."""
+    alerts: list[tuple[str, str]] = []
+
+    async def alert(job_id: str, error: BaseException) -> None:
+        alerts.append((job_id, str(error)))
+
+    async def fails(ctx: dict[str, Any]) -> None:
+        await play(EXAMPLES["JobTracker.log"], dsn, status=ctx["status"])
+        raise ValueError("no rows")
+
+    shown = await play(EXAMPLES["JobTracker.record"], dsn, Status=Status, alert=alert)
+    await pool.enqueue_job("fails", _job_id="job")
+    functions = [func(fails, name="fails")]
+    await run_burst(track_status({"functions": functions, "on_job_end": shown["on_job_end"]}))
+    assert alerts == [("job", "no rows")]
+    for name in ("tries", "logs"):
+        await play(EXAMPLES[f"StatusClient.{name}"], dsn, client=client, job_id="job")
+    tries, logs = capsys.readouterr().out.splitlines()
+    assert tries == "1 failed ValueError: no rows"
+    assert logs.endswith(" warning Row 7 has no name")
+
+
 async def test_many_jobs(
     pool: ArqRedis, client: StatusClient, dsn: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -445,13 +474,14 @@ async def test_insight(
 
 def test_every_example_is_tested() -> None:
     """No docstring shows what this file does not run."""
-    asked = "get_all watch list_jobs counts store wait".split()
+    asked = "get_all watch list_jobs counts store wait tries logs".split()
     asked += "functions activity queues workers crons".split()
     asked += "group watch_group stop_jobs retry_jobs changes watch_many".split()
     assert set(EXAMPLES) == {
         *(f"StatusClient.{name}" for name in asked),
         *"enqueue_job JobGroup GroupRecord".split(),
         *"status_options track_status JobTracker JobTracker.track JobTracker.sync".split(),
+        *"JobTracker.log JobTracker.record".split(),
         *"current_tracker JobStopped StatusClient configure JobRecord create_app serve".split(),
         *"basic_auth create_progress_app progress_token progress_response".split(),
         *"inline InlinePool.run_jobs tracker StandaloneTracker StandaloneTracker.stop".split(),
