@@ -1,8 +1,27 @@
 """Status, progress and data of arq jobs: tracked in Redis, queried with await.
 
-``track_status`` decorates the settings of a worker, whose jobs then find a ``JobTracker`` in
-``ctx["status"]``. Anywhere else ``await arq_status.status(job_id)`` and the other functions query
-jobs; ``configure`` sets which Redis they ask.
+In the worker, decorate the settings with ``track_status``; each job then finds its ``JobTracker``
+in ``ctx["status"]``:
+
+    @track_status
+    class WorkerSettings:
+        functions = [import_rows]
+
+    async def import_rows(ctx, rows):
+        await ctx["status"].at(5, "Almost done")
+
+Anywhere else, ask and act, on the Redis that ``configure`` sets, or with a ``StatusClient``:
+
+    await arq_status.status(job_id)
+
+* One job: ``status``, ``job``, ``get``, ``get_all``, ``tries``, ``logs``, ``is_working`` etc.
+* Many jobs: ``jobs``, ``list_jobs``, ``counts``; ``group`` and ``group_status`` for one bar.
+* Following: ``watch``, ``wait``, ``watch_many``, ``watch_group``, ``changes``.
+* Control: ``stop``, ``cancel``, ``retry``, ``delete``, ``store``, ``tag``, ``retry_jobs`` etc.
+* Insight: ``functions``, ``activity``, ``queues``, ``workers``, ``crons``.
+
+``arq_status.web`` has the dashboard and a progress bar for customers, ``arq_status.testing`` runs
+jobs in tests, and ``arq-status --help`` shows the commands for the terminal.
 """
 
 from importlib import import_module as _import_module

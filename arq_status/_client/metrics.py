@@ -64,7 +64,7 @@ def _of_queues(now: int, queues: Sequence[QueueLook]) -> Iterator["Metric"]:
     )
     latency = GaugeMetricFamily(
         "arq_queue_latency_seconds",
-        "How long the job has been due that has been due longest and does not run.",
+        "Seconds since the oldest waiting job became due.",
         labels=["queue"],
     )
     workers = GaugeMetricFamily("arq_workers", "Tracked workers that are alive.", labels=["queue"])

@@ -12,11 +12,13 @@ def checked_tags(tags: Iterable[str]) -> tuple[str, ...]:
     """Return tags as they are stored, each once.
 
     Raises:
-        TypeError: they are a single text, or one of them is none.
+        TypeError: they are no list, or one of them is not a text.
         ValueError: one has not 1 to 100 characters, or there are more than 20.
     """
     if isinstance(tags, str | bytes):
         raise TypeError(f"tags must be a list of texts, not one: [{tags!r}]")
+    if not isinstance(tags, Iterable):
+        raise TypeError(f"tags must be a list of texts, not {type(tags).__name__}")
     checked = tuple(dict.fromkeys(checked_tag(tag) for tag in tags))
     require_few(checked)
     return checked

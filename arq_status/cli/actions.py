@@ -27,25 +27,25 @@ FILTERS = ["status", "function", "queue", "tag", "group", "search", "since", "un
 ACTIONS: Mapping[str, Action] = {
     "stop": Action(
         "stop running jobs at their next progress call, and take waiting ones out of their queue",
-        "is told to stop",
-        "told to stop",
-        "does not run, or is not tracked",
+        "was asked to stop",
+        "asked to stop",
+        "is neither running nor waiting, or is not tracked",
     ),
     "cancel": Action(
         "take waiting jobs out of their queue for good",
-        "is cancelled",
+        "was cancelled",
         "cancelled",
-        "does not wait in a queue",
+        "is not waiting in a queue",
     ),
     "retry": Action(
         "run failed, stopped or interrupted jobs again",
         "is queued again",
         "queued again",
-        "did not fail, or its payload is gone",
+        "has not failed, or its payload is gone",
     ),
     "delete": Action(
         "delete the tracking data of jobs; live jobs go on",
-        "is deleted",
+        "was deleted",
         "deleted",
         "is not known",
     ),
@@ -84,7 +84,5 @@ async def act(context: Context) -> Exit:
 async def _act_on_matching(context: Context, name: str, options: dict[str, Any]) -> Exit:
     number: int = await getattr(context.client, f"{name}_jobs")(**options)
     jobs = "1 job" if number == 1 else f"{number:,} jobs"
-    context.print_result(
-        Text(f"{jobs}: {ACTIONS[name].done_to_many}"), {"ok": True, "jobs": number}
-    )
+    context.print_result(Text(f"{jobs} {ACTIONS[name].done_to_many}"), {"ok": True, "jobs": number})
     return Exit.OK

@@ -15,7 +15,7 @@ from arq_status._model.json import encode
 from arq_status.cli.output import Output, report_error
 
 #: Without the words of the error: they may contain a part of the password.
-NOT_A_DSN = "--redis is not a Redis DSN such as redis://localhost:6379/0"
+NOT_A_DSN = "--redis or REDIS_URL is not a Redis DSN such as redis://localhost:6379/0"
 #: Columns where the output goes to a file or another program.
 _WIDE = 160
 #: Seconds to wait for a server that does not answer.
@@ -92,7 +92,9 @@ class Context:
 
     def fail_unknown(self, job_id: str) -> Exit:
         """Report that there is no such job."""
-        return self.fail(f"no job {job_id!r} is known; doctor may tell why", Exit.FAILED)
+        return self.fail(
+            f"no job {job_id!r} is known; 'arq-status doctor ID' may say why", Exit.FAILED
+        )
 
 
 def shown_dsn(dsn: str) -> str:

@@ -44,7 +44,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="arq-status",
-        description="What are the arq jobs doing? COMMAND --help tells more about a command.",
+        description="Show and control arq jobs. COMMAND --help lists the arguments of a command.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -55,7 +55,7 @@ def read_query(params: Iterable[tuple[str, str]], per_page: int) -> Query:
 
 def _one_of(name: str, text: str, values: Mapping[str, T]) -> T:
     if text not in values:
-        raise QueryError(f"There is no {name} {text!r}: it is one of {', '.join(values)}.")
+        raise QueryError(f"Unknown {name} {text!r}: use one of {', '.join(values)}.")
     return values[text]
 
 

@@ -237,13 +237,13 @@ async def test_actions(command: Command, client: StatusClient, pool: ArqRedis, j
     """``cancel``, ``retry``, ``stop`` and ``delete`` say of each job whether it was done."""
     answer = await command("cancel", "soon", "done")
     assert answer.code == 1
-    assert answer.lines == ["✔ soon is cancelled", "✘ done does not wait in a queue"]
+    assert answer.lines == ["✔ soon was cancelled", "✘ done is not waiting in a queue"]
     assert await client.is_stopped("soon")
     answer = await command("retry", "soon", "--json")
     assert (answer.code, answer.json) == (0, {"ok": True, "jobs": {"soon": True}})
     assert await client.is_queued("soon")
     answer = await command("stop", "--force", "soon")
-    assert (answer.code, answer.lines) == (0, ["✔ soon is told to stop"])
+    assert (answer.code, answer.lines) == (0, ["✔ soon was asked to stop"])
     answer = await command("delete", "done", "nobody", "--json")
     assert (answer.code, answer.json["ok"]) == (1, False)
     assert answer.json["jobs"] == {"done": True, "nobody": False}
@@ -256,9 +256,13 @@ async def test_unknown_jobs(command: Command) -> None:
     for name in ("show", "watch"):
         answer = await command(name, "nobody")
         assert (answer.code, answer.out) == (1, "")
-        assert answer.err == "arq-status: no job 'nobody' is known; doctor may tell why\n"
+        assert answer.err == (
+            "arq-status: no job 'nobody' is known; 'arq-status doctor ID' may say why\n"
+        )
     answer = await command("show", "no\x1b[31mbody", "--json")
-    assert answer.json == {"error": "no job 'no\\x1b[31mbody' is known; doctor may tell why"}
+    assert answer.json == {
+        "error": "no job 'no\\x1b[31mbody' is known; 'arq-status doctor ID' may say why"
+    }
 
 
 @pytest.fixture
@@ -397,10 +401,13 @@ async def test_bad_usage(command: Command, capsys: pytest.CaptureFixture[str]) -
         (["list", "--per-page", "501"], "per_page must be 1 to 500, not 501"),
         (
             ["list", "--redis", "http://localhost"],
-            "--redis is not a Redis DSN such as redis://localhost",
+            "--redis or REDIS_URL is not a Redis DSN such as redis://localhost",
         ),
-        (["list", "--redis", "redis://me:sec/ret@localhost"], "--redis is not a Redis DSN"),
-        (["list", "--redis", "redis://[::1"], "--redis is not a Redis DSN"),
+        (
+            ["list", "--redis", "redis://me:sec/ret@localhost"],
+            "--redis or REDIS_URL is not a Redis DSN",
+        ),
+        (["list", "--redis", "redis://[::1"], "--redis or REDIS_URL is not a Redis DSN"),
     ):
         answer = await command(*argv)
         assert answer.code == 2
@@ -644,7 +651,7 @@ async def test_serve_asks_for_a_password(
 def test_serve_with_a_bad_address(capsys: pytest.CaptureFixture[str]) -> None:
     """What is no DSN is told before anything listens."""
     assert main(["serve", "--redis", "http://localhost"]) == 2
-    assert "--redis is not a Redis DSN" in capsys.readouterr().err
+    assert "--redis or REDIS_URL is not a Redis DSN" in capsys.readouterr().err
 
 
 async def test_the_commands_of_the_documentation(

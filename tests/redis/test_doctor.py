@@ -98,7 +98,7 @@ async def test_all_is_well(
         ("ok", "not tracked: secret"),
     ]
     assert about(findings, "queues") == [("ok", "arq:queue: 1 job, 1 due")]
-    assert about(findings, "keys") == [("ok", "1 job, 1 result of arq's and 2 records looked at")]
+    assert about(findings, "keys") == [("ok", "checked 1 job, 1 arq result and 2 records")]
     assert about(findings, "job") == [("ok", "'runs' is working")]
     [(_, server)] = about(findings, "server")
     assert server.startswith(("Redis ", "Valkey "))
@@ -217,7 +217,7 @@ async def test_why_a_job_is_missing(doctor: Doctor, client: StatusClient, pool: 
     assert text.startswith("'expired' is not known: it ended at 20")
     assert text.endswith("ended jobs are shown for 30 min; arq still has its result")
 
-    nobody = "'nobody' is not known: there is no job of arq's, no result and no record"
+    nobody = "'nobody' is not known: there is no arq job, no result and no record"
     assert about(await doctor("nobody"), "job") == [
         ("problem", f"{nobody} with this id"),
         ("note", "it may have run in a worker that is not tracked and keeps no result"),
@@ -238,8 +238,8 @@ async def test_guesses_about_a_missing_job(
     finally:
         await other.delete("key")
         await other.aclose()
-    words = "it may have ended longer ago than it is shown for"
-    assert texts[1] == f"{words}: 2 h, 1 d if it failed"
+    words = "it may have expired: complete jobs are shown for 2 h, all others for 1 d"
+    assert texts[1] == words
     assert texts[3] == "it may be in another database of this server; there are keys in 7"
 
 

@@ -155,7 +155,7 @@ async def test_bad_and_expired_tokens_get_the_same(
             response = await http.request(method, token, headers={"Accept": accept})
             headers = {k: v for k, v in response.headers.items() if k != "date"}
             answers.append((response.status_code, response.json(), headers))
-    assert answers[0][:2] == (403, {"error": "This link is not valid, or not any more."})
+    assert answers[0][:2] == (403, {"error": "This link is invalid or has expired."})
     assert all(answer == answers[0] for answer in answers)
 
 

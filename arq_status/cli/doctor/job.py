@@ -61,7 +61,7 @@ def check_missing(
         longest = duration(max(it.expires for it in functions.values()) / 1000)
         failed = duration(max(it.expires_failed for it in functions.values()) / 1000)
         text = (
-            f"it may have ended longer ago than it is shown for: {longest}, {failed} if it failed"
+            f"it may have expired: complete jobs are shown for {longest}, all others for {failed}"
         )
         yield _finding(Level.NOTE, text, "raise track_status(expires=..., expires_failed=...)")
     text = "it may have run in a worker that is not tracked and keeps no result"
@@ -82,7 +82,7 @@ def _why_missing(facts: Facts) -> str:
             f"it ended at {_clock(result.finished_ms)}, and ended jobs are shown for {shown};"
             " arq still has its result"
         )
-    return "there is no job of arq's, no result and no record with this id"
+    return "there is no arq job, no result and no record with this id"
 
 
 def _finding(level: Level, text: str, advice: str | None = None) -> Finding:

@@ -114,8 +114,8 @@ async def _are_queued(redis: Redis, job_ids: Sequence[str], queues: Sequence[str
 def check_sample(sample: Sample) -> Iterator[Finding]:
     """Tell what stands out in a sample."""
     text = (
-        f"{counted(len(sample.jobs), 'job')}, {counted(len(sample.results), 'result')} of arq's"
-        f" and {counted(len(sample.records), 'record')} looked at"
+        f"checked {counted(len(sample.jobs), 'job')}, {counted(len(sample.results), 'arq result')}"
+        f" and {counted(len(sample.records), 'record')}"
     )
     yield Finding(Level.OK, "keys", text if sample.complete else f"{text}, a sample of all")
     for ids, level, words, advice in _kinds(sample):

@@ -23,7 +23,7 @@ from arq_status.web.security import parse_origins
 
 _log = logging.getLogger("arq_status.web")
 _ELEMENT = Path(__file__).parent / "static" / "element.js"
-_REFUSED = "This link is not valid, or not any more."
+_REFUSED = "This link is invalid or has expired."
 
 
 def create_progress_app(

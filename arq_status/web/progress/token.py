@@ -73,7 +73,7 @@ def progress_token(
         raise TypeError(f"may must be a collection, such as ({may!r},), not a string")
     actions = sorted(set(may))
     if not ACTIONS.issuperset(actions):
-        raise ValueError(f"may must be among {', '.join(sorted(ACTIONS))}, not {actions}")
+        raise ValueError(f"may can hold {', '.join(sorted(ACTIONS))}, not {actions}")
     content: dict[str, object] = {"g" if job_id is None else "j": name}
     content["x"] = round(time.time() + expires_ms(expires) / 1000, 3)
     if actions:
