@@ -145,6 +145,8 @@ async def test_bad_tags(pool: ArqRedis, client: StatusClient, tag: Any, error: t
     with pytest.raises(TypeError, match="not one"):
         await arq_status.enqueue_job(pool, "f", _tags="text")
     assert await pool.keys("*") == []
+    with pytest.raises(TypeError, match="must be a list of texts, not int"):
+        status_options(tags=5)  # type: ignore[arg-type]
 
 
 async def test_more_than_twenty_tags(pool: ArqRedis, client: StatusClient) -> None:

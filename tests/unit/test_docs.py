@@ -51,6 +51,15 @@ def _commands(page: str) -> Iterator[str]:
                 yield re.split(r" [|&]", line)[0]
 
 
+def test_every_command_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
+    """The page on the terminal names every command that ``--help`` lists."""
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    commands = set(re.findall(r"^    (\w+)  ", capsys.readouterr().out, re.MULTILINE))
+    table = PAGES["docs/terminal.md"].partition("## ")[0]
+    assert {"list", "metrics", "serve"} < commands <= set(re.findall(r"\w+", table))
+
+
 def test_all_folded_code_is_run() -> None:
     """Code in ``<details>`` is a module; this file imports each of them."""
     assert [page for page in PAGES if snippets(page, folded=True)] == ["docs/worker.md"]
