@@ -100,6 +100,17 @@ class InsightQueries(ABC):
             ValueError: ``step`` is shorter than a minute, there would be more than 10,000 steps, or
                 the ``datetime`` has no timezone.
         """
+        points, _ = await self._activity(since, step, function, queue)
+        return points
+
+    async def _activity(
+        self,
+        since: Moment,
+        step: timedelta,
+        function: str | None = None,
+        queue: str | None = None,
+    ) -> tuple[list[ActivityPoint], ActivityPoint]:
+        """Return the points of ``activity``, and one for all of them together."""
         check_moment("since", since)
         step_ms = _step_ms(step)
         store = await self._opened()
@@ -109,14 +120,17 @@ class InsightQueries(ABC):
         if number > MOST_POINTS:
             raise ValueError(f"{number:,} steps: choose a longer one, for {MOST_POINTS:,} at most")
         points = [Tally() for _ in range(number)]
+        total = Tally()
         for stretches in await read_stretches(store.redis, names, first * step_ms, now):
             for it in stretches:
                 _spread(it, points, first, step_ms)
+                total.add(it.tally)
         _make_whole(points)
-        return [
+        found = [
             ActivityPoint(time=_datetime((first + number) * step_ms), **_figures(tally))
             for number, tally in enumerate(points)
         ]
+        return found, ActivityPoint(time=_datetime(first * step_ms), **_figures(total))
 
     async def queues(self) -> list[QueueRecord]:
         """Return what is in each of the client's queues, and how long jobs wait there.

@@ -18,6 +18,11 @@ _ALPHABETICAL = frozenset({"function", "status", "message", "args", "queue"})
 _STATUSES = {status.value: status for status in Status}
 _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 _DIRECTIONS = {"asc": False, "desc": True}
+#: The statuses behind the figures of the last hour.
+_FAILED = (Status.FAILED, Status.INTERRUPTED)
+_ENDED = (Status.COMPLETE, *_FAILED, Status.STOPPED)
+_DUE = (Status.QUEUED, Status.RETRYING)
+_LATELY = timedelta(hours=1)
 #: Parameters that change the order or the page, not which jobs match.
 _DISPLAY = ("sort", "direction", "page", "per_page")
 #: Parameters for which the form above the list has a control.
@@ -111,7 +116,11 @@ class Links:
     def sections(self) -> Pairs:
         """Return the names and URLs of the sections of the app."""
         pages = ("Functions", "Queues", "Workers", "Cron")
-        return [("Jobs", self.list()), *((it, f"{self.root}/{it.lower()}") for it in pages)]
+        return [("Jobs", self.list()), *((it, self.section(it.lower())) for it in pages)]
+
+    def section(self, name: str) -> str:
+        """Return the URL of a section other than the list."""
+        return f"{self.root}/{name}"
 
     def static(self, name: str) -> str:
         """Return the URL of a static file."""
@@ -135,6 +144,18 @@ class Links:
     def list_of(self, **filters: str) -> str:
         """Return the URL of the list with these filters alone."""
         return self._list([*filters.items()])
+
+    def ended_lately(self) -> str:
+        """Return the URL of the list of jobs that ended in the last hour."""
+        return self.list(Query(statuses=_ENDED, since=_LATELY, per_page=self.per_page))
+
+    def failed_lately(self) -> str:
+        """Return the URL of the list of jobs that failed in the last hour."""
+        return self.list(Query(statuses=_FAILED, since=_LATELY, per_page=self.per_page))
+
+    def oldest_due(self) -> str:
+        """Return the URL of the list of jobs that are due, the one due longest first."""
+        return self.list(Query(statuses=_DUE, descending=False, per_page=self.per_page))
 
     def change(self, query: Query, **changes: object) -> str:
         """Return the URL of the list with some parameters changed, at its first page.

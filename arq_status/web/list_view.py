@@ -14,6 +14,7 @@ from arq_status.web.actions import ACTIONS, act_on_jobs, act_on_matching
 from arq_status.web.broadcast import Broadcasts
 from arq_status.web.dashboard import TIMEOUT, Dashboard, json_response, media_type
 from arq_status.web.event_stream import event_stream, first_of
+from arq_status.web.last_hour import LastHourReader
 from arq_status.web.links import read_query
 from arq_status.web.negotiation import MediaType
 from arq_status.web.updates import Listing, list_updates
@@ -46,6 +47,7 @@ class ListView:
         self._dashboard = dashboard
         self._access = dashboard.access
         self._broadcasts: Broadcasts[Listing] = Broadcasts()
+        self._hours = LastHourReader()
 
     async def show(self, request: Request) -> Response:
         """Answer ``GET``: a page, JSON or a stream."""
@@ -53,7 +55,10 @@ class ListView:
         query = read_query(request.query_params.multi_items(), self._dashboard.per_page_options[0])
         client = await self._dashboard.clients.client()
         if media_type(request) is MediaType.STREAM:
-            updates = self._broadcasts.follow((client, query), partial(list_updates, client, query))
+            # scripts are not sent the last hour, and do not have it read
+            hours = self._hours if "parts" in request.query_params else None
+            source = partial(list_updates, client, query, hours)
+            updates = self._broadcasts.follow((client, query, hours), source)
             async with asyncio.timeout(TIMEOUT):
                 first = await first_of(updates)
             write = await self._dashboard.stream_writer(request, None)
@@ -61,9 +66,10 @@ class ListView:
             return event_stream(first, updates, is_allowed, write)
         async with asyncio.timeout(TIMEOUT):
             page, counts, functions = await client._overview(query)
-        if media_type(request) is MediaType.JSON:
-            return json_response(list_object(page, counts))
-        return await self._page(request, Listing(query, page, counts), functions)
+            if media_type(request) is MediaType.JSON:
+                return json_response(list_object(page, counts))
+            hour = await self._hours.read(client)
+        return await self._page(request, Listing(query, page, counts, hour=hour), functions)
 
     async def _page(self, request: Request, listing: Listing, functions: Sequence[str]) -> Response:
         query, links = listing.query, self._dashboard.links(request)

@@ -16,6 +16,7 @@ from arq_status._model.json import readable
 from arq_status._model.snapshot import JobRecord
 from arq_status._model.status import Status
 from arq_status.web.actions import ACTIONS, applicable, texts
+from arq_status.web.last_hour import CHART
 from arq_status.web.links import Links
 from arq_status.web.tracebacks import segments
 
@@ -108,6 +109,7 @@ def _make_environment() -> Environment:
         Status=Status,
         actions=ACTIONS,
         action_texts=texts(),
+        chart_size=CHART,
         newest=NEWEST,
         offered_actions=offered_actions,
         statuses=STATUSES,

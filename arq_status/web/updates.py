@@ -18,6 +18,7 @@ from arq_status._model.json import counts_object, encode, job_object, line_objec
 from arq_status._model.query import Query
 from arq_status._model.snapshot import JobRecord, Page, without_durations
 from arq_status._model.status import Status
+from arq_status.web.last_hour import LastHour, LastHourReader
 from arq_status.web.rendering import View, render_part
 
 #: Seconds between updates, so that a browser gets five a second at most.
@@ -183,12 +184,19 @@ class Job(Snapshot):
 
 
 class Listing(Snapshot):
-    """A page of the list with the counts."""
+    """A page of the list with the counts and, where a person looks, the last hour."""
 
     def __init__(
-        self, query: Query, page: Page, counts: Mapping[Status, int], version: int = 1
+        self,
+        query: Query,
+        page: Page,
+        counts: Mapping[Status, int],
+        version: int = 1,
+        hour: LastHour | None = None,
     ) -> None:
         super().__init__(version)
+        # nothing has happened yet on a first start
+        self.hour = hour if hour is not None and (hour.ended or any(counts.values())) else None
         self.query = query
         self.page = page
         self.counts = counts
@@ -223,6 +231,7 @@ class Listing(Snapshot):
             "empty": not self._rows,
             "pager": page,
             "matching": page,
+            "hour": self.hour,
         }
         parts = {name: Part(key, self._renderer(name)) for name, key in keys.items()}
         for record in self.page.items:
@@ -231,7 +240,7 @@ class Listing(Snapshot):
         return parts
 
     def _renderer(self, name: str) -> Callable[[View], str]:
-        return lambda view: render_part("list_parts.html", name, self, view)
+        return lambda view: render_part("list_parts.html", name, self, view, datetime.now(UTC))
 
     def _row_renderer(self, record: JobRecord) -> Callable[[View], str]:
         return lambda view: render_part(
@@ -283,16 +292,25 @@ async def job_updates(client: StatusClient, job_id: str) -> AsyncGenerator[Job |
         yield Gone()
 
 
-async def list_updates(client: StatusClient, query: Query) -> AsyncGenerator[Listing]:
-    """Yield the list now and whenever something may have changed."""
+async def list_updates(
+    client: StatusClient, query: Query, hours: LastHourReader | None = None
+) -> AsyncGenerator[Listing]:
+    """Yield the list now and whenever something may have changed.
+
+    Args:
+        client: where the jobs are.
+        query: which of them.
+        hours: reads the last hour, for pages.
+    """
     loop = asyncio.get_running_loop()
     version = 0
     async with (await client.feed()).follow(others=True) as following:
         while True:
             begun = loop.time()
             page, counts, _ = await client._overview(query)
+            hour = await hours.read(client) if hours else None
             version += 1
-            yield Listing(query, page, counts, version)
+            yield Listing(query, page, counts, version, hour)
             took = loop.time() - begun
             await asyncio.sleep(max(PACE, _IDLE_FACTOR * took))
             with suppress(TimeoutError):

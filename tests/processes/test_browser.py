@@ -802,6 +802,30 @@ async def test_pages_of_workers_and_queues(
     await expect(page).to_have_url(re.compile(r"/statuses\?status=deferred&queue=arq%3Aqueue"))
 
 
+async def test_the_last_hour(
+    url: str, open_page: Open, pool: ArqRedis, start_worker: StartWorker
+) -> None:
+    """It comes with the first job, is live, and on a phone two lines without a chart."""
+    await start_worker(track_status(SETTINGS))
+    page = await open_page(f"{url}/statuses")
+    strip = page.get_by_role("region", name="The last hour")
+    await expect(page.locator("#connection")).to_have_text("Live")
+    await expect(strip).to_have_count(0)
+    await pool.enqueue_job("fail", _job_id="bad")
+    await expect(strip.get_by_role("link", name="Failure rate 100 %")).to_be_visible()
+    await expect(strip.get_by_role("img", name="1 in all, 1 of them failed")).to_be_visible()
+    await expect(strip.get_by_role("link", name="Workers up 1")).to_be_visible()
+    await page.set_viewport_size({"width": NARROW[0], "height": NARROW[1]})
+    await expect(strip.get_by_role("img")).to_be_hidden()
+    tops = await strip.locator("li").evaluate_all("all => all.map(it => it.offsetTop)")
+    assert len(set(tops)) == 2
+    assert await page.evaluate("document.documentElement.scrollWidth") <= NARROW[0]
+    results = await Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+    await strip.get_by_role("link", name="1 ended").click()
+    assert await ids(page) == ["bad"]
+
+
 async def test_the_page_of_a_group(
     url: str, open_page: Open, pool: ArqRedis, client: StatusClient
 ) -> None:

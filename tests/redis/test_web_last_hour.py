@@ -1,0 +1,109 @@
+"""The strip over the list: the last hour, for all who look."""
+
+import asyncio
+import re
+from html import unescape
+
+import pytest
+from arq.connections import ArqRedis
+
+from arq_status import StatusClient, track_status
+from arq_status._model.insight import WorkerRecord
+from arq_status.web import create_app
+from tests import jobs
+from tests.conftest import StartWorker, ended, until
+from tests.records import put_job
+from tests.web import next_event, page_of, serving, stream
+
+
+class Counting(StatusClient):
+    """A client that counts how often the workers are read, as for the strip."""
+
+    reads = 0
+
+    async def workers(self) -> list[WorkerRecord]:
+        """Count, and return them."""
+        self.reads += 1
+        return await super().workers()
+
+
+def figures(html: str) -> list[str]:
+    """Return the figures of the strip as texts."""
+    found = re.search('<section class="hour".*?</section>', html, re.DOTALL)
+    assert found is not None
+    return [
+        " ".join(re.sub("<[^>]+>", " ", item).split())
+        for item in re.findall("<li>(.*?)</li>", unescape(found[0]), re.DOTALL)
+    ]
+
+
+async def test_a_first_start_has_no_strip(pool: ArqRedis) -> None:
+    """It comes with the first job, which may be one that nobody takes."""
+    async with page_of(create_app(pool)) as page:
+        assert 'class="hour"' not in (await page.get("/statuses")).text
+        await put_job(pool, "job")
+        html = (await page.get("/statuses")).text
+        assert figures(html)[:3] == ["Last hour 0 ended", "Failure rate n/a", "Run p95 n/a"]
+        assert figures(html)[4] == "Workers up none"
+
+
+async def test_the_strip_tells_of_the_last_hour(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """How jobs ended, how long they ran, what is due and who works; each figure is a link."""
+    await start_worker(track_status({"functions": [jobs.fail, jobs.add]}))
+    for number in range(3):
+        await pool.enqueue_job("add", number, 1, _job_id=f"good-{number}")
+    await pool.enqueue_job("fail", _job_id="bad")
+    for job_id in ("good-0", "good-1", "good-2", "bad"):
+        await ended(client, job_id)
+
+    async def counted() -> bool:
+        return sum(it.ended for it in await client.functions()) == 4
+
+    await until(counted)
+    async with page_of(create_app(pool)) as page:
+        html = (await page.get("/statuses")).text
+        total, failures, p95, due, workers = figures(html)
+        assert (total, failures) == ("Last hour 4 ended", "Failure rate 25 %")
+        assert re.fullmatch(r"Run p95 \d+ (ms|s)", p95)
+        assert (due, workers) == ("Oldest due none", "Workers up 1")
+        assert "4 in all, 1 of them failed" in html
+        assert '<path data-status="failed"' in html
+        strip = html[html.index('class="hour"') : html.index("</section>")]
+        links = [unescape(it) for it in re.findall('href="([^"]+)"', strip)]
+        for link in links:
+            assert (await page.get(link)).status_code == 200, link
+        assert 'data-id="bad"' in (await page.get(links[1])).text
+        assert 'data-id="good-0"' not in (await page.get(links[1])).text
+
+
+async def test_the_strip_is_live(pool: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is sent to pages when its figures change, and to no script."""
+    monkeypatch.setattr("arq_status.web.last_hour._PERIOD", 0.05)
+    await put_job(pool, "later", due=4_000_000_000_000)
+    async with (
+        serving(create_app(pool)) as url,
+        stream(f"{url}/statuses?parts=1") as parts,
+    ):
+        assert "Oldest due none" in figures((await next_event(parts, "parts"))["hour"])
+        await put_job(pool, "due")
+        while "hour" not in (sent := await next_event(parts, "parts")):
+            pass
+        assert re.fullmatch(r"Oldest due \d+ s", figures(sent["hour"])[3])
+
+
+async def test_the_strip_is_read_once_for_all(pool: ArqRedis) -> None:
+    """Whatever lists they look at; scripts do not have it read."""
+    client = Counting(pool)
+    json = {"Accept": "application/json"}
+    await put_job(pool, "job")
+    async with serving(create_app(client)) as url, page_of(create_app(client)) as page:
+        async with stream(f"{url}/statuses") as events:
+            await next_event(events, "counts")
+            await page.get("/statuses", headers=json)
+        assert client.reads == 0
+        await asyncio.gather(*(page.get(f"/statuses?per_page={it}") for it in (25, 50, 100)))
+        read = client.reads
+        await asyncio.gather(*(page.get(f"/statuses?page={it}") for it in range(1, 9)))
+        assert client.reads == read <= 3
