@@ -36,6 +36,8 @@ class _Census:
     done: int = 0
     progress: float = 0.0
     unclear: list[str] = field(default_factory=list)
+    #: jobs that have ended and are in a queue
+    ending: list[str] = field(default_factory=list)
 
     def number(self, name: str) -> int | None:
         return integer(self.fields.get(name.encode()))
@@ -59,14 +61,14 @@ async def _take_census(store: Store, group_id: str) -> _Census:
     found = _Census()
     index, rank = b"", 0
     while True:
-        now, fields, left, numbers, progress, unclear, index, rank = await scripts.group_census(
-            store.redis, group_id, index, rank, _AT_ONCE
-        )
+        reply = await scripts.group_census(store.redis, group_id, index, rank, _AT_ONCE)
+        now, fields, left, numbers, progress, unclear, ending, index, rank = reply
         found.now, found.fields, found.left = now, pairs(fields), left
         for name, jobs in zip(map(text, numbers[::2]), numbers[1::2], strict=True):
             found.counts[_STATUSES[name]] += jobs
         found.progress += int(progress) / 1_000_000
         found.unclear += map(text, unclear)
+        found.ending += map(text, ending)
         if not index:
             return found
 
@@ -80,6 +82,13 @@ async def _clear_up(store: Store, census: _Census) -> bool:
         jobs = max(0, census.number(status) or 0)
         census.counts[status] += jobs
         census.done += jobs
+    for facts, _ in await store.facts(census.ending, short=True):
+        current, decided = facts.current_record, decide(facts)
+        if facts.live and current is not None and current.ended is not None and decided is not None:
+            # for arq it has not
+            census.counts[Status(current.state)] -= 1
+            census.counts[decided] += 1
+            census.done -= 1
     over = []
     for facts, _ in await store.facts(census.unclear, short=True):
         stored = facts.stored_record

@@ -3,7 +3,7 @@
 -- them to look at.
 -- Answer: {time in ms, the group's hash, ms that it lives or -1, {status, jobs, ...} of those looked at,
 -- millionths of a job that the running ones have done together, {id of one whose status is not clear,
--- ...}, index and rank to go on at, or nothing and 0}.
+-- ...}, {id of one that has ended and is in a queue, ...}, index and rank to go on at, or nothing and 0}.
 local group, first, rank, room = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local label, queues, now = K.grouped .. group, {}, now_ms()
 local fields = read('HGETALL', K.group .. group) or {}
@@ -84,6 +84,23 @@ for _, index in ipairs(indexes) do
   end
 end
 
+-- Arq may be about to book an end that is recorded, unless its worker died first. Looking for such
+-- jobs takes time for every member of the shorter of ended jobs and queue: where both are long it is
+-- not done.
+local ending, looks = {}, first == '' and 2000 or 0
+for _, name in ipairs(looks > 0 and read('SMEMBERS', K.ended_sets) or {}) do
+  local index = K.ended .. name .. label
+  local ended = read('ZCARD', index) or 0
+  for _, queue in ipairs(ended > 0 and queues or {}) do
+    local shorter = math.min(ended, read('ZCARD', queue) or 0)
+    if shorter > 0 and shorter <= looks then
+      looks = looks - shorter
+      for _, id in ipairs(read('ZINTER', 2, queue, index) or {}) do ending[#ending + 1] = id end
+    end
+  end
+end
+
 local numbers = {}
 for status, jobs in pairs(counts) do numbers[#numbers + 1], numbers[#numbers + 2] = status, jobs end
-return {now, fields, redis.call('PTTL', K.group .. group), numbers, integer(done * 1e6), unclear, following[1], following[2]}
+return {now, fields, redis.call('PTTL', K.group .. group), numbers, integer(done * 1e6), unclear, ending, following[1],
+  following[2]}

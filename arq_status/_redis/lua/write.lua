@@ -165,6 +165,50 @@ for id, kind, raw, more in string.gmatch(ARGV[2], '([^\255]*)\255([^\255]*)\255(
   end
 end
 
+local taken_out, labelled, counted = {}, {}, {}
+
+local function add_to(lists, key, ...)
+  local list = lists[key] or {}
+  lists[key] = list
+  for i = 1, select('#', ...) do list[#list + 1] = select(i, ...) end
+end
+
+-- Replace the record of a job that waited, with tags or in a group and with nothing else, when it has
+-- completed. What follows from that is done for all of them together.
+local function complete_waiting(id, raw, ended, expires, left)
+  local old = stored_record(id)
+  local run = tonumber(string.match(raw, '^{"' .. F.enqueued_ms .. '":(%d+),'))
+  if not old or old[F.state] ~= S.waiting or number(old[F.generation]) > 1 or old[F.enqueued_ms] ~= run then return false end
+  if redis.call('EXISTS', K.data .. id, K.outside .. id, K.payload .. id, K.tries .. id, K.logs .. id) > 0 then return false end
+  local new, index = {[F.enqueued_ms] = run}, index_of(old)
+  redis.call('SET', K.record .. id, carry_over(raw, new, old), 'PX', integer(left))
+  add_to(taken_out, index, id)
+  for _, label in ipairs(labels_of(new)) do
+    add_to(taken_out, index .. label, id)
+    add_to(labelled, S.complete .. ':' .. integer(expires) .. label, ended, id)
+  end
+  local group = text(new[F.group])
+  if not group then return true end
+  groups[group] = true
+  local times, started = counted[group] or {jobs = 0, updated = 0, started = 1e15, ended = 0, expires = 0}, nil
+  counted[group] = times
+  started = tonumber(string.match(raw, ',"' .. F.started .. '":(%-?%d+)'))
+  times.jobs, times.updated = times.jobs + 1, math.max(times.updated, tonumber(ended))
+  times.ended, times.expires = times.updated, math.max(times.expires, ended + expires)
+  if started then times.started = math.min(times.started, run + started) end
+  return true
+end
+
+local function finish_completed()
+  for index, ids in pairs(taken_out) do read('ZREM', index, unpack(ids)) end
+  for name, entries in pairs(labelled) do
+    local oldest, expires = tonumber(entries[1]), tonumber(string.match(name, ':(%d+)'))
+    for i = 3, #entries, 2 do oldest = math.min(oldest, tonumber(entries[i])) end
+    add_ended(K.ended .. name, expires, oldest, unpack(entries))
+  end
+  for group, times in pairs(counted) do count_in_group(group, 'live', S.complete, times.jobs, times) end
+end
+
 -- The most usual of all rows, hence without a look at what is stored: it is new, or not so usual.
 local now = now_ms()
 for i = 3, #ARGV, 2 do
@@ -173,6 +217,9 @@ for i = 3, #ARGV, 2 do
     local left = ended + expires - now
     left = left > expires and expires or left < 1 and 1 or left
     if not stops and redis.call('SET', K.record .. id, raw, 'PX', integer(left), 'NX') then
+      entries[#entries + 1], entries[#entries + 2] = ended, id
+      changed[#changed + 1] = id
+    elseif not stops and complete_waiting(id, raw, ended, expires, left) then
       entries[#entries + 1], entries[#entries + 2] = ended, id
       changed[#changed + 1] = id
     else
@@ -186,6 +233,7 @@ for i = 3, #ARGV, 2 do
   end
 end
 
+finish_completed()
 for name in pairs(ended_sets) do write('SADD', K.ended_sets, name) end
 groups[''] = nil
 for group in pairs(groups) do changed[#changed + 1] = K.group_subject .. group end

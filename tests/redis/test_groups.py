@@ -1,0 +1,453 @@
+"""Groups: one bar for many jobs, right in every way a job can go."""
+
+import asyncio
+from contextlib import aclosing
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from arq import Retry, func
+from arq.connections import ArqRedis
+from arq.utils import timestamp_ms
+
+import arq_status
+from arq_status import GroupRecord, Status, StatusClient, testing, track_status
+from arq_status._model.record import State
+from arq_status._redis import keys
+from arq_status._redis.recovery import recover_orphans
+from arq_status._redis.store import Store
+from tests.conftest import RunBurst, StartWorker, started, until
+from tests.jobs import add, fail, wait
+from tests.records import HOUR, begin, calls, own_keys, put_job, write_end, write_record
+
+Context = dict[str, Any]
+
+
+async def enqueue(pool: ArqRedis, *job_ids: str, function: str = "f", **options: Any) -> None:
+    """Enqueue jobs in the group "g", which is closed then."""
+    async with arq_status.group("g", title="accounts.csv") as group:
+        for job_id in job_ids:
+            await group.enqueue_job(pool, function, _job_id=job_id, **options)
+
+
+async def told(client: StatusClient, group_id: str = "g") -> GroupRecord:
+    """The record of a group that is known."""
+    record = await client.group_status(group_id)
+    assert record is not None
+    assert sum(record.counts.values()) == record.total
+    return record
+
+
+def counts(**numbers: int) -> dict[Status, int]:
+    """Counts with every status."""
+    return {status: numbers.get(status, 0) for status in Status}
+
+
+# From the beginning to the end
+
+
+async def test_the_life_of_a_group(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """It waits, works with the progress of its jobs, and has ended when they have."""
+    release = asyncio.Event()
+
+    async def job(ctx: Context, at: int) -> None:
+        await ctx["status"].at(at)
+        await release.wait()
+        if at == 75:
+            raise ValueError("no vino")
+
+    async with arq_status.group("g", title="accounts.csv") as group:
+        empty = await told(client)
+        assert (empty.status, empty.total, empty.pct_complete) == (Status.QUEUED, 0, 0)
+        assert (group.group_id, group.title) == ("g", "accounts.csv")
+        for at in (25, 50, 75):
+            await group.enqueue_job(pool, job.__qualname__, at, _tags=["t"])
+        waiting = await told(client)
+        assert (waiting.status, waiting.closed) == (Status.QUEUED, False)
+        assert (waiting.total, waiting.counts) == (3, counts(queued=3))
+        assert (waiting.title, waiting.started_at, waiting.expires_at) == (
+            "accounts.csv",
+            None,
+            None,
+        )
+    await start_worker(track_status({"functions": [job]}))
+
+    async def works() -> bool:
+        record = await told(client)
+        return record.pct_complete == 50 and record.status is Status.WORKING
+
+    await until(works)
+    record = await told(client)
+    assert (record.done, record.counts, record.closed) == (0, counts(working=3), True)
+    assert record.started_at is not None
+    assert record.eta is not None
+    assert record.elapsed is not None
+    release.set()
+    last = await client.wait_group("g", timeout=10)
+    assert last is not None
+    assert (last.status, last.done, last.pct_complete) == (Status.FAILED, 3, 100)
+    assert last.counts == counts(complete=2, failed=1)
+    assert last.started_at == record.started_at
+    assert last.ended_at is not None
+    assert (last.elapsed, last.eta) == (last.ended_at - record.started_at, None)
+    assert last.expires_at is not None
+    assert last.expires_at - last.ended_at > timedelta(hours=23)
+    listed = await client.list_jobs(group="g", status="complete")
+    assert (listed.total, {it.group for it in listed.items}) == (2, {"g"})
+    assert (await client.list_jobs(group="g", tag="t")).total == 3
+    assert (await client.list_jobs(group="g", tag="u")).total == 0
+
+
+@pytest.mark.parametrize(
+    ("states", "status"),
+    [
+        ((State.COMPLETE, State.COMPLETE), Status.COMPLETE),
+        ((State.COMPLETE, State.STOPPED), Status.STOPPED),
+        ((State.STOPPED, State.FAILED), Status.FAILED),
+        ((State.COMPLETE, State.INTERRUPTED), Status.FAILED),
+    ],
+)
+async def test_how_it_ended(
+    pool: ArqRedis, client: StatusClient, states: tuple[State, ...], status: Status
+) -> None:
+    """By the worst of its jobs; but not before it is closed."""
+    async with client.group("g"):
+        for number, state in enumerate(states):
+            await write_end(pool, str(number), state, group="g")
+        record = await told(client)
+        assert (record.status, record.pct_complete, record.ended_at) == (Status.WORKING, 99, None)
+    record = await told(client)
+    assert (record.status, record.pct_complete) == (status, 100)
+
+
+async def test_opened_again(pool: ArqRedis, client: StatusClient) -> None:
+    """It grows; it is closed by an exception as well, and takes no jobs then."""
+    await enqueue(pool, "one")
+    group = client.group("g")
+    with pytest.raises(RuntimeError, match="closed"):
+        await group.enqueue_job(pool, "f")
+
+    async def fail_in_between() -> None:
+        async with group:
+            assert not (await told(client)).closed
+            await group.enqueue_job(pool, "f", _job_id="two")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail_in_between()
+    record = await told(client)
+    assert (record.total, record.closed, record.title) == (2, True, "accounts.csv")
+
+
+async def test_a_group_without_a_name(pool: ArqRedis, client: StatusClient) -> None:
+    """Gets one of its own; one without jobs has ended when it is closed."""
+    async with arq_status.group() as one, arq_status.group() as two:
+        assert one.group_id != two.group_id
+    record = await told(client, one.group_id)
+    assert (record.status, record.total, record.title) == (Status.COMPLETE, 0, None)
+    assert record.expires_at is not None
+
+
+@pytest.mark.parametrize(
+    ("group_id", "error"), [("", ValueError), ("x" * 201, ValueError), (7, TypeError)]
+)
+async def test_bad_names(client: StatusClient, group_id: Any, error: type) -> None:
+    """Are refused where a group is made; asking for one is no error."""
+    with pytest.raises(error):
+        client.group(group_id)
+    assert await client.group_status(group_id) is None
+    assert await client.wait_group(group_id) is None
+    assert [it async for it in client.watch_group(group_id)] == []
+
+
+async def test_a_job_enqueues_a_group(
+    pool: ArqRedis, client: StatusClient, run_burst: RunBurst, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has told its process where Redis is: the group is where its jobs go."""
+    monkeypatch.setattr("arq_status._client.default._default", StatusClient())
+
+    async def parent(ctx: Context) -> None:
+        async with arq_status.group("g") as group:
+            for number in range(3):
+                await group.enqueue_job(ctx["redis"], "add", number, 1)
+
+    await pool.enqueue_job("parent")
+    await run_burst(track_status({"functions": [func(parent, name="parent"), add]}))
+    record = await told(client)
+    assert (record.status, record.total, record.closed) == (Status.COMPLETE, 3, True)
+
+
+# Every way a job can go
+
+
+async def test_killed_given_up_cancelled_expired(pool: ArqRedis, client: StatusClient) -> None:
+    """The counts are what ``status`` says of each job, where no hook ran as well."""
+    await enqueue(pool, "killed", "over", "cancelled", "expired", "booked", "waits", "begins")
+    for job_id in ("killed", "over"):
+        await begin(pool, job_id)
+        record = await Store(pool).record(job_id)
+        assert record is not None
+        run = record.enqueued_ms
+        await write_record(pool, job_id, run=run, worker="host:7:dead")
+    assert await client.cancel("cancelled")
+    # arq gave up what a dead worker had, and one that expired, and ran one without our hooks
+    await pool.delete("arq:job:over", "arq:in-progress:over", "arq:job:expired")
+    await pool.zrem("arq:queue", "over", "expired", "booked")
+    await pool.delete("arq:job:booked")
+    record = await Store(pool).record("booked")
+    assert record is not None
+    from tests.records import put_result
+
+    await put_result(pool, "booked", enqueued=record.enqueued_ms)
+    await begin(pool, "begins")
+    expected = {
+        "killed": Status.INTERRUPTED,
+        "over": Status.INTERRUPTED,
+        "cancelled": Status.STOPPED,
+        "expired": Status.FAILED,
+        "booked": Status.COMPLETE,
+        "waits": Status.QUEUED,
+        "begins": Status.WORKING,
+    }
+    assert {it: await client.status(it) for it in expected} == expected
+    for _ in range(2):
+        found = await told(client)
+        assert found.counts == counts(
+            interrupted=2, stopped=1, failed=1, complete=1, queued=1, working=1
+        )
+        assert found.done == 4
+        # and what is lost is ended by whoever looks
+        await recover_orphans(Store(pool))
+
+
+async def test_deferred_retrying_interrupted(pool: ArqRedis, client: StatusClient) -> None:
+    """Jobs between two tries are told apart, and from those whose next try has begun."""
+    await enqueue(pool, "deferred", _defer_by=HOUR / 1000)
+    await enqueue(pool, "retrying", "shut down", "again")
+    for job_id, state in (
+        ("retrying", State.RETRYING),
+        ("shut down", State.INTERRUPTED),
+        ("again", State.RETRYING),
+    ):
+        record = await Store(pool).record(job_id)
+        assert record is not None
+        await write_record(pool, job_id, state, run=record.enqueued_ms)
+    for _ in range(2):
+        await begin(pool, "again")
+    found = await told(client)
+    assert found.counts == counts(deferred=1, retrying=1, interrupted=1, working=1)
+    assert (found.status, found.done) == (Status.WORKING, 0)
+
+
+async def test_retry_and_delete(pool: ArqRedis, client: StatusClient, run_burst: RunBurst) -> None:
+    """A job that runs again has not ended any more; a deleted one does not count."""
+    await enqueue(pool, "one", "two", function="fail")
+    settings = track_status({"functions": [fail]})
+    await run_burst(settings)
+    assert (await told(client)).counts == counts(failed=2)
+    assert await client.retry("one")
+    again = await told(client)
+    assert (again.counts, again.done) == (counts(failed=1, queued=1), 1)
+    assert (again.status, again.expires_at) == (Status.WORKING, None)
+    await run_burst(settings)
+    assert await client.delete("two")
+    last = await told(client)
+    assert (last.counts, last.total) == (counts(failed=1), 1)
+    assert await client.delete("one")
+    assert await client.group_status("g") is None
+    assert not {it for it in await own_keys(pool) if "g" in it.split("@")[1:]}
+
+
+async def test_expiry(pool: ArqRedis, client: StatusClient) -> None:
+    """What expired counts as it ended, as long as another record of the group stays."""
+    async with client.group("g"):
+        await write_end(pool, "short", group="g", expires=300)
+        await write_end(pool, "long", State.FAILED, group="g", expires=1_500)
+
+    async def expired() -> bool:
+        return await client.status("short") is None
+
+    await until(expired)
+    record = await told(client)
+    assert (record.counts, record.total) == (counts(complete=1, failed=1), 2)
+    assert (await client.list_jobs(group="g")).total == 1
+
+    async def gone() -> bool:
+        return await client.group_status("g") is None
+
+    await until(gone)
+    assert await client.status("long") is None
+
+
+async def test_an_id_is_used_again(pool: ArqRedis, client: StatusClient) -> None:
+    """In the same group it is one job; elsewhere the run before counts as it ended."""
+    await enqueue(pool, "job")
+    assert await client.cancel("job")
+    await enqueue(pool, "job")
+    assert (await told(client)).counts == counts(queued=1)
+    assert await client.cancel("job")
+    run = await put_job(pool, "job", enqueued=timestamp_ms() + 5)
+    assert (await told(client)).counts == counts(stopped=1)
+    await begin(pool, "job")
+    await write_record(pool, "job", run=run, worker="host:7:x")
+    record = await told(client)
+    assert (record.counts, record.status) == (counts(stopped=1), Status.STOPPED)
+    assert (await client.list_jobs(group="g")).total == 0
+
+
+async def test_a_lost_run_gives_way(pool: ArqRedis, client: StatusClient) -> None:
+    """A job that nobody ended counts as lost when its id is used again."""
+    await enqueue(pool, "waits", "runs")
+    record = await Store(pool).record("runs")
+    assert record is not None
+    await begin(pool, "runs")
+    await write_record(pool, "runs", run=record.enqueued_ms, worker="host:7:x")
+    await pool.delete("arq:in-progress:runs", "arq:retry:runs")
+    for job_id in ("waits", "runs"):
+        await put_job(pool, job_id, enqueued=timestamp_ms() + 5)
+    expected = counts(failed=1, interrupted=1)
+    await recover_orphans(Store(pool))
+    record_of_group = await told(client)
+    assert (record_of_group.counts, record_of_group.done) == (expected, 2)
+
+
+async def test_another_queue(pool: ArqRedis, client: StatusClient) -> None:
+    """Whichever queues a client looks into, it knows all jobs of a group."""
+    await enqueue(pool, "here")
+    await enqueue(pool, "there", _queue_name="imports")
+    narrow = StatusClient(pool, queues=["other"])
+    assert (await told(narrow)).counts == (await told(client)).counts == counts(queued=2)
+
+
+async def test_many_live_jobs(pool: ArqRedis, client: StatusClient) -> None:
+    """More than one call looks at are counted all the same."""
+    await enqueue(pool, *map(str, range(4_500)))
+    assert (await told(client)).counts == counts(queued=4_500)
+
+
+async def test_ended_jobs_cost_nothing(pool: ArqRedis, client: StatusClient) -> None:
+    """Reading takes as many commands with 1,000 of them as with 10."""
+    taken = []
+    for number in (10, 1_000):
+        async with client.group("g"):
+            for job in range(number):
+                await write_end(pool, f"{number}-{job}", group="g")
+        await client.group_status("g")
+        await pool.config_resetstat()
+        await client.group_status("g")
+        taken.append(sum((await calls(pool)).values()))
+    assert taken[0] == taken[1]
+
+
+# Following
+
+
+async def test_watch_group(pool: ArqRedis, client: StatusClient, start_worker: StartWorker) -> None:
+    """It yields what changes, new jobs as well, and ends with the group."""
+    seen: list[GroupRecord] = []
+
+    async def watch() -> None:
+        async for record in client.watch_group("g"):
+            seen.append(record)
+
+    async with arq_status.group("g") as group:
+        task = asyncio.create_task(watch())
+        await until(lambda: seen)
+        await group.enqueue_job(pool, "add", 1, 2)
+        await until(lambda: seen[-1].total == 1)
+    await start_worker(track_status({"functions": [add]}))
+    await asyncio.wait_for(task, 10)
+    assert (seen[0].total, seen[-1].status, seen[-1].pct_complete) == (0, Status.COMPLETE, 100)
+    assert [it.done for it in seen] == sorted(it.done for it in seen)
+
+
+async def test_a_heartbeat(pool: ArqRedis, client: StatusClient) -> None:
+    """Without a change the last record comes again."""
+    await enqueue(pool, "job")
+    async with aclosing(client.watch_group("g", heartbeat=0.05)) as records:
+        first, again = await anext(records), await anext(records)
+    assert (first.total, again.total) == (1, 1)
+    with pytest.raises(ValueError, match="positive"):
+        await anext(client.watch_group("g", heartbeat=0))
+
+
+async def test_waiting_for_too_long(pool: ArqRedis, client: StatusClient) -> None:
+    """``TimeoutError``; and an expired group ends the waiting without a record."""
+    await enqueue(pool, "job")
+    with pytest.raises(TimeoutError):
+        await client.wait_group("g", timeout=0.05)
+    waiting = asyncio.create_task(client.wait_group("g"))
+    await asyncio.sleep(0)
+    await pool.delete(f"{keys.GROUP}g")
+    assert await asyncio.wait_for(waiting, 10) is None
+
+
+async def test_progress_of_running_jobs(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """Counts, also of those with a total of 0, and beyond their total."""
+
+    async def job(ctx: Context, at: int, total: int) -> None:
+        await ctx["status"].total(total)
+        await ctx["status"].at(at)
+        await asyncio.sleep(HOUR)
+
+    async with arq_status.group("g") as group:
+        for at, total in ((5, 10), (20, 10), (7, 0), (0, 10)):
+            await group.enqueue_job(pool, job.__qualname__, at, total)
+    await start_worker(track_status({"functions": [job]}))
+
+    async def half() -> bool:
+        return (await told(client)).pct_complete == 37
+
+    await until(half)
+
+
+async def test_a_job_that_retries(
+    pool: ArqRedis, client: StatusClient, run_burst: RunBurst
+) -> None:
+    """Is one job of its group."""
+
+    async def job(ctx: Context) -> None:
+        if ctx["job_try"] < 3:
+            raise Retry
+
+    async with arq_status.group("g") as group:
+        await group.enqueue_job(pool, job.__qualname__, _job_id="job")
+    await run_burst(track_status({"functions": [job]}))
+    assert (await told(client)).counts == counts(complete=1)
+
+
+async def test_inline() -> None:
+    """Groups, tags and bulk actions answer without a server."""
+
+    class Settings:
+        functions = [add, fail]
+
+    async with testing.inline(track_status(Settings), raises=False) as pool:
+        async with arq_status.group("g") as group:
+            await group.enqueue_job(pool, "add", 1, 2, _tags=["t"])
+            await group.enqueue_job(pool, "fail", _job_id="job")
+        record = await arq_status.group_status("g")
+        assert record is not None
+        assert record.counts == counts(complete=1, failed=1)
+        assert (await arq_status.list_jobs(tag="t")).total == 1
+        assert await arq_status.retry_jobs(group="g", status="failed") == 1
+        assert [it.run for it in await arq_status.tries("job")] == [1, 2]
+        assert await arq_status.delete_jobs(group="g") == 2
+
+
+async def test_stopping_all(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """``stop_jobs`` asks those that run, and cancels those that wait."""
+    await start_worker(track_status({"functions": [wait]}), max_jobs=1)
+    await enqueue(pool, "runs", function="wait")
+    await started(client, "runs")
+    await enqueue(pool, "waits", function="wait")
+    assert await client.stop_jobs(group="g", force=True) == 2
+    record = await client.wait_group("g", timeout=10)
+    assert record is not None
+    assert (record.status, record.counts) == (Status.STOPPED, counts(stopped=2))
