@@ -45,9 +45,10 @@ async def enqueue_job(
         As arq: the job, or ``None`` if there is a job with this id.
 
     Raises:
-        TypeError: a tag is not a text.
+        TypeError: ``redis`` is not arq's pool, or a tag is not a text.
         ValueError: a tag is empty or too long, or there are more than 20. Nothing is enqueued then.
     """
+    _require_pool(redis)
     return await _enqueue(redis, function, args, kwargs, checked_tags(_tags), None)
 
 
@@ -102,11 +103,13 @@ class JobGroup:
         It takes the same: ``redis``, ``function``, ``args``, ``_tags`` and ``kwargs``.
 
         Raises:
+            TypeError: ``redis`` is not arq's pool.
             RuntimeError: the group is closed.
         """
         if not self._is_open:
             raise RuntimeError("the group is closed: enqueue its jobs within `async with`")
         tags = checked_tags(_tags)
+        _require_pool(redis)
         await self._open(_store_of(redis))
         return await _enqueue(redis, function, args, kwargs, tags, self.group_id)
 
@@ -134,6 +137,13 @@ async def _enqueue(
         # the job is enqueued: who enqueues it again would have it twice
         logger.warning("job %s is enqueued without its tags and group: %r", job.job_id, error)
     return job
+
+
+def _require_pool(redis: object) -> None:
+    # easily forgotten: it is not an argument of arq's own `enqueue_job`
+    if not isinstance(redis, ArqRedis):
+        kind = type(redis).__name__
+        raise TypeError(f"the first argument must be arq's pool, an ArqRedis, not {kind}")
 
 
 def _store_of(redis: Redis) -> Store:

@@ -70,7 +70,7 @@ def require_room(size: int) -> None:
     if size > DATA_LIMIT:
         raise ValueError(
             f"the job's data takes {size} bytes as JSON, more than {DATA_LIMIT}:"
-            " store it elsewhere, and here where it is"
+            " store it elsewhere, and a reference to it here"
         )
 
 
@@ -87,7 +87,7 @@ def _encode_field(name: str, value: object) -> str:
     if size > FIELD_LIMIT:
         raise ValueError(
             f"field {name!r} takes {size} bytes as JSON, more than {FIELD_LIMIT}:"
-            " store it elsewhere, and here where it is"
+            " store it elsewhere, and a reference to it here"
         )
     return text
 

@@ -168,6 +168,15 @@ def run(environment: dict[str, str], *arguments: object) -> tuple[int, str, str]
     return process.returncode, output, errors
 
 
+def test_without_its_extra() -> None:
+    """The demo names what is missing, and how to install it."""
+    code = "import sys; sys.modules['uvicorn'] = None; import example_app"
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, cwd=HOME, capture_output=True, text=True
+    )
+    assert "the demo needs uvicorn: pip install -e '.[example]'" in done.stderr
+
+
 def final_record(output: str) -> dict[str, str]:
     """The record that ``--once`` printed at last."""
     rows = re.findall(r"^(\w+) {2,}(.*)$", output[output.index("job_id") :], re.MULTILINE)

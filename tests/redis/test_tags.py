@@ -149,6 +149,15 @@ async def test_bad_tags(pool: ArqRedis, client: StatusClient, tag: Any, error: t
         status_options(tags=5)  # type: ignore[arg-type]
 
 
+async def test_without_a_pool(pool: ArqRedis, client: StatusClient) -> None:
+    """Whoever calls it like arq's ``enqueue_job`` reads what is missing; nothing is enqueued."""
+    async with client.group() as group:
+        for call in (arq_status.enqueue_job, group.enqueue_job):
+            with pytest.raises(TypeError, match="must be arq's pool, an ArqRedis, not str"):
+                await call("f", 1)  # type: ignore[arg-type]
+    assert await client.counts() == dict.fromkeys(Status, 0)
+
+
 async def test_more_than_twenty_tags(pool: ArqRedis, client: StatusClient) -> None:
     """Are refused, wherever they come from; the longest and the most are taken."""
     many = [f"{number:0100}" for number in range(20)]
