@@ -30,25 +30,33 @@ _MOST_MEMBERS, _DEEPEST, _MEMBER_LIMIT = 10, 2, 1_000
 
 def failure_of(error: BaseException, seconds: float | None) -> str:
     """Return why a job failed; ``seconds`` is how long it ran."""
-    return shorten(_failure_of(error, seconds, _DEEPEST), ERROR_LIMIT)
+    try:
+        text = _failure_of(error, seconds, _DEEPEST)
+    except Exception:  # exceptions can be made of anything
+        text = error_text(error)
+    return shorten(text, ERROR_LIMIT)
+
+
+def arguments_of(error: BaseException) -> tuple[Any, ...]:
+    """Return what an exception was made with; nothing where its class has other ``args``."""
+    try:
+        args = error.args
+    except Exception:
+        return ()
+    return args if isinstance(args, tuple) else ()
 
 
 def _failure_of(error: BaseException, seconds: float | None, depth: int) -> str:
     kind = type(error)
-    try:
-        args = error.args
-    except Exception:
-        args = ()  # a class of its own making
-    special = _special_text(kind.__name__, kind.__module__, args, seconds)
+    special = _special_text(kind.__name__, kind.__module__, arguments_of(error), seconds)
     if special is not None:
         return special
     if isinstance(error, BaseExceptionGroup) and depth:
-        try:
-            message, members = str(error.message), error.exceptions
-        except Exception:
-            return error_text(error)
         return _group_text(
-            kind.__name__, message, members, lambda it: _failure_of(it, None, depth - 1)
+            kind.__name__,
+            str(error.message),
+            error.exceptions,
+            lambda it: _failure_of(it, None, depth - 1),
         )
     return error_text(error)
 

@@ -175,7 +175,9 @@ class ManyJobs(ABC):
         Args:
             job_ids: arq's ids of the jobs.
         """
-        found = await self.jobs(list(dict.fromkeys(job_ids)))
+        # no job has an id of another type
+        ids = dict.fromkeys(it for it in job_ids if isinstance(it, str))
+        found = await self.jobs(list(ids))
         known = [record for record in found if record is not None]
         for record in known:
             yield record

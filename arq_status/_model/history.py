@@ -16,8 +16,8 @@ LEVELS = {
     "error": logging.ERROR,
     "critical": logging.CRITICAL,
 }
-#: Characters of a line that are kept.
-LINE_LIMIT = 2_000
+#: Characters of a line, and of the name of its logger, that are kept.
+LINE_LIMIT, LOGGER_LIMIT = 2_000, 300
 #: Lines and bytes of a job's log that are kept, the newest.
 LOG_LINES, LOG_BYTES = 1_000, 262_144
 #: Tries of a job that are kept: the first, and so many of the last.

@@ -36,7 +36,7 @@ class Query:
 
     Raises:
         ValueError: the sort is unknown, a number is out of its bounds, or a moment has no timezone.
-        TypeError: a moment is neither a datetime nor a timedelta.
+        TypeError: a moment is neither a datetime nor a timedelta, or a filter is no text.
     """
 
     #: those of these statuses; of all if it is empty
@@ -61,6 +61,10 @@ class Query:
             raise ValueError(f"page must be 1 or more, not {self.page!r}")
         if type(self.per_page) is not int or not 1 <= self.per_page <= MOST_PER_PAGE:
             raise ValueError(f"per_page must be 1 to {MOST_PER_PAGE}, not {self.per_page!r}")
+        for name in ("function", "queue", "tag", "group", "search"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                raise TypeError(f"{name} must be a str, not {type(value).__name__}")
         for name in ("since", "until"):
             check_moment(name, getattr(self, name))
 

@@ -16,6 +16,14 @@ async def command(redis: Any, *parts: str) -> Any:
     return await redis.execute_command(*parts, NEVER_DECODE=True)
 
 
+async def read(redis: Any, *parts: str) -> Any:
+    """Run one command that reads; ``None`` stands for a key of the wrong type."""
+    try:
+        return await command(redis, *parts)
+    except ResponseError as error:
+        return _or_none(error)
+
+
 async def pipeline(redis: Any, commands: Iterable[Sequence[str]]) -> list[Any]:
     """Run many commands in one round trip; ``None`` stands for a key of the wrong type.
 

@@ -18,7 +18,7 @@ from arq_status._redis import keys, scripts
 from arq_status._redis.announcements import Announced, announced_as, announced_in
 from arq_status._redis.batch import AnyRow, Row, arguments, batches, flat
 from arq_status._redis.clock import RedisClock
-from arq_status._redis.commands import pipeline
+from arq_status._redis.commands import pipeline, read
 from arq_status._redis.history import decode_lines, decode_tries
 from arq_status._redis.indexes import Look, QueueLook
 from arq_status._redis.lookup import Lookup
@@ -77,21 +77,17 @@ class Store(Lookup):
 
     async def field(self, job_id: str, name: str) -> bytes | None:
         """Return one stored field, encoded; ``None`` if there is none."""
-        value = await self.redis.execute_command(
-            "HGET", keys.DATA + job_id, name, NEVER_DECODE=True
-        )
+        value = await read(self.redis, "HGET", keys.DATA + job_id, name)
         return value if isinstance(value, bytes) else None
 
     async def options(self, queue: str, function: str) -> FunctionOptions | None:
         """Return the options that a worker of the queue has announced for a function."""
-        raw = await self.redis.execute_command(
-            "HGET", keys.FUNCTIONS, announced_as(queue, function), NEVER_DECODE=True
-        )
+        raw = await read(self.redis, "HGET", keys.FUNCTIONS, announced_as(queue, function))
         return FunctionOptions.decode(raw) if isinstance(raw, bytes) else None
 
     async def record(self, job_id: str) -> StoredRecord | None:
         """Return the stored record of a job."""
-        raw = await self.redis.execute_command("GET", keys.RECORD + job_id, NEVER_DECODE=True)
+        raw = await read(self.redis, "GET", keys.RECORD + job_id)
         return StoredRecord.decode(raw) if raw else None
 
     async def stored_texts(self, job_ids: Sequence[str]) -> list[bytes | None]:
@@ -115,15 +111,13 @@ class Store(Lookup):
         return decode_lines(await self._list(key, -new)) if new > 0 else []
 
     async def _list(self, key: str, start: int) -> list[bytes]:
-        found: list[bytes] = await self.redis.execute_command(
-            "LRANGE", key, start, -1, NEVER_DECODE=True
-        )
-        return found
+        found: list[bytes] | None = await read(self.redis, "LRANGE", key, str(start), "-1")
+        return found or []
 
     async def announced(self) -> Announced:
         """Return the functions that tracked workers announced."""
-        found = await self.redis.execute_command("HGETALL", keys.FUNCTIONS, NEVER_DECODE=True)
-        return announced_in(found)
+        found = await read(self.redis, "HGETALL", keys.FUNCTIONS)
+        return announced_in(found or [])
 
     # lists
 
@@ -204,8 +198,8 @@ class Store(Lookup):
 
     async def stops(self) -> dict[str, str]:
         """Return the jobs that are to stop: enqueue times, with "!" appended if by force."""
-        found = await self.redis.execute_command("HGETALL", keys.STOPS, NEVER_DECODE=True)
-        return {text(job_id): text(run) for job_id, run in pairs(found).items()}
+        found = await read(self.redis, "HGETALL", keys.STOPS)
+        return {text(job_id): text(run) for job_id, run in pairs(found or []).items()}
 
     async def run(self, calls: Sequence["Call"]) -> list[Any]:
         """Run scripts, those of one kind in one round trip, and return what they answer."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import count
 from time import monotonic
 
-from arq_status._model.history import LINE_LIMIT, LOG_BYTES, LOG_LINES
+from arq_status._model.history import LINE_LIMIT, LOG_BYTES, LOG_LINES, LOGGER_LIMIT
 from arq_status._model.text import shorten
 from arq_status._redis.clock import RedisClock
 from arq_status._redis.history import encode_line
@@ -41,8 +41,9 @@ class AttemptLog:
         encoded: list[str] = []
         room = LOG_BYTES
         for number, time, level, message, logger in reversed(self._lines.copy()):
+            name = None if logger is None else shorten(logger, LOGGER_LIMIT)
             line = encode_line(
-                number, clock.ms_at(time), level, shorten(message, LINE_LIMIT), job_try, logger
+                number, clock.ms_at(time), level, shorten(message, LINE_LIMIT), job_try, name
             )
             room -= len(line.encode())
             if room < 0:

@@ -54,11 +54,16 @@ class OptionsTable:
         return {"": self.other, **self._known}
 
 
+def is_tracked(function: AnyFunction) -> bool:
+    """Return whether the runs of a function are tracked."""
+    return hasattr(function.coroutine, _ATTRIBUTE)
+
+
 def tracked(given: AnyFunction, options: OptionsTable, join: Join) -> AnyFunction:
     """Return a function or cron job of the settings whose runs are tracked."""
     coroutine: Any = given.coroutine
     own_options = options.add(given)
-    if hasattr(coroutine, _ATTRIBUTE):
+    if is_tracked(given):
         return given
 
     @wraps(coroutine)

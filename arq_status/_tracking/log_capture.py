@@ -3,7 +3,8 @@
 import logging
 from threading import Lock
 
-from arq_status._model.history import level_name
+from arq_status._model.history import LINE_LIMIT, level_name
+from arq_status._model.text import render_value
 from arq_status._tracking.attempt import Attempt
 from arq_status._tracking.tracker import JobTracker, job_var
 
@@ -28,15 +29,19 @@ class _JobLogHandler(logging.Handler):
         return True
 
     def _add(self, attempt: Attempt, record: logging.LogRecord) -> None:
-        if attempt.closed or record.name.partition(".")[0] in _LEFT_OUT:
+        name = str(record.name)
+        if attempt.closed or name.partition(".")[0] in _LEFT_OUT:
             return
+        formatted = record.exc_text
         try:
             has_more = record.exc_info or record.exc_text or record.stack_info
             message = self.format(record) if has_more else record.getMessage()
         except Exception:
             # other handlers complain of it
-            message = str(record.msg)
-        attempt.add_line(message, level_name(record.levelno), record.name)
+            message = render_value(record.msg, LINE_LIMIT)
+        # handlers after this one may format it otherwise
+        record.exc_text = formatted
+        attempt.add_line(message, level_name(record.levelno), name)
 
 
 _handler = _JobLogHandler()

@@ -7,7 +7,7 @@ from typing import Any
 
 from arq.worker import Retry, RetryJob
 
-from arq_status._arq.failures import failure_of
+from arq_status._arq.failures import arguments_of, failure_of
 from arq_status._model.errors import JobStopped
 from arq_status._model.record import State
 from arq_status._model.text import render_message
@@ -89,7 +89,7 @@ def _reason_for(retry: BaseException, given: Circumstances) -> str | None:
 
 def _judge_final(error: BaseException, given: Circumstances) -> Outcome:
     if isinstance(error, JobStopped):
-        return Outcome(State.STOPPED, render_message(error.args) or "stopped")
+        return Outcome(State.STOPPED, render_message(arguments_of(error)) or "stopped")
     if isinstance(error, asyncio.CancelledError):
         if given.shutdown and not given.aborted:
             return Outcome(State.INTERRUPTED, "cut off by a shutdown")

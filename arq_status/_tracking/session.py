@@ -22,7 +22,7 @@ from arq_status._tracking.attempts import Attempts
 from arq_status._tracking.beginning import Beginning
 from arq_status._tracking.counters import Counters
 from arq_status._tracking.ending import Ending
-from arq_status._tracking.functions import OptionsTable, tracked
+from arq_status._tracking.functions import OptionsTable, is_tracked, tracked
 from arq_status._tracking.log_capture import stop_capturing_logs
 from arq_status._tracking.outbox import Outbox
 from arq_status._tracking.pace import Pace
@@ -164,6 +164,7 @@ class Session(HookOwner):
     async def begin(self, ctx: dict[str, Any], payload: Mapping[str, Any]) -> None:
         """Begin an attempt: give it its tracker, and Redis its record."""
         attempt = self._beginning.new_attempt(ctx, payload)
+        self._track(attempt.function or "", in_place=True)
         if attempt.tracked:
             self._attempts.add(attempt)
             await self._beginning.record(attempt)
@@ -258,12 +259,19 @@ class Session(HookOwner):
         for name in HOOKS:
             setattr(worker, name, getattr(self, name))
         worker.job_serializer, worker.job_deserializer = self.serialize, self.deserialize
-        for name, function in worker.functions.items():
-            ours = tracked(function, self._options, partial(join, self._options))
-            if self._late:
-                # a job that has begun has this very one
-                function.coroutine = ours.coroutine
-            worker.functions[name] = ours
+        for name in worker.functions:
+            self._track(name, in_place=self._late)
+
+    def _track(self, name: str, *, in_place: bool) -> None:
+        """Track a function of the worker, unless it is; ``in_place`` if a job of it has begun."""
+        function = self._arq.functions.get(name)
+        if function is None or is_tracked(function):
+            return
+        ours = tracked(function, self._options, partial(join, self._options))
+        if in_place:
+            # the job that has begun has this very one
+            function.coroutine = ours.coroutine
+        self._arq.functions[name] = ours
 
 
 def given_hook(hook: Hook | None) -> Hook | None:

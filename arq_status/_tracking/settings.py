@@ -112,7 +112,9 @@ def _apply(default: Given, settings: Any) -> Any:
     _warn_of_untested_arq(VERSION)
     # arq reads the class itself and none of its bases
     given: Mapping[str, Any] = settings if isinstance(settings, dict) else vars(settings)
-    if isinstance(given.get("functions"), TrackedList):
+    # the functions alone may be those of another worker's settings
+    are_tracked = any(given_hook(given.get(name)) is not given.get(name) for name in HOOKS)
+    if are_tracked and isinstance(given.get("functions"), TrackedList):
         raise TypeError("these settings are tracked already: apply track_status once")
     parts = TrackedSettings(given, default).parts()
     if isinstance(settings, dict):

@@ -415,6 +415,19 @@ async def _has(client: StatusClient, messages: list[str]) -> bool:
     return await read(client) == messages
 
 
+async def test_keys_of_the_wrong_type(
+    pool: ArqRedis, client: StatusClient, run_job: RunJob
+) -> None:
+    """Where tries and log are no lists any more the job is shown with the rest."""
+    await run_job(ask)
+    await pool.set(keys.TRIES + "job", "x")
+    await pool.set(keys.LOGS + "job", "x")
+    assert outline(await client.tries("job")) == [(1, 3, "complete", None)]
+    assert await client.logs("job") == []
+    await pool.set(keys.FUNCTIONS, "x")
+    assert [it.function for it in await client.functions()] == ["job"]
+
+
 # record_logs
 
 
@@ -484,6 +497,80 @@ def _copy(function: Callable[..., Any]) -> Callable[..., Any]:
         await function(ctx)
 
     return copied
+
+
+class _Unprintable:
+    """Has no text."""
+
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+    __repr__ = __str__
+
+
+async def test_what_is_logged_never_fails_the_job(
+    client: StatusClient, run_job: RunJob, low_level: None
+) -> None:
+    """Neither messages without a text nor loggers with a strange name; the log shows both."""
+
+    @status_options(record_logs="INFO")
+    async def work(ctx: Context) -> None:
+        logger.info(_Unprintable())
+        logger.info("%s", _Unprintable())
+        logging.getLogger("shop.\udcff").warning("half a surrogate")
+        logging.getLogger("shop." + "x" * 300_000).warning("long")
+        logger.handle(logging.makeLogRecord({"msg": "of no logger", "levelno": 20, "name": None}))
+
+    record = await run_job(work)
+    assert (record.status, record.error) == (Status.COMPLETE, None)
+    found = await client.logs("job")
+    assert [it.message for it in found] == [
+        "<_Unprintable>",
+        "'%s'",
+        "half a surrogate",
+        "long",
+        "of no logger",
+    ]
+    names = [it.logger or "" for it in found]
+    assert names[2] == "shop.?"
+    assert len(names[3]) == 300
+    assert names[4] == "None"
+
+
+async def test_other_handlers_format_tracebacks_in_their_own_way(
+    client: StatusClient, run_job: RunJob, low_level: None
+) -> None:
+    """A handler that comes after the log's is not handed the text that was made for the log."""
+
+    class Brief(logging.Formatter):
+        def formatException(self, ei: Any) -> str:  # noqa: N802 - of logging
+            return "brief"
+
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.setFormatter(Brief())
+    handler.emit = lambda record: lines.append(handler.format(record))  # type: ignore[method-assign]
+
+    @status_options(record_logs="INFO")
+    async def work(ctx: Context) -> None:
+        # those of pytest would make the text first
+        logging.root.handlers[:] = [
+            *(it for it in logging.root.handlers if "JobLog" in repr(it)),
+            handler,
+        ]
+        try:
+            raise ValueError("no vino")
+        except ValueError:
+            logger.exception("failed")
+
+    before = list(logging.root.handlers)
+    try:
+        await run_job(work)
+    finally:
+        logging.root.handlers[:] = before
+    assert "failed\nbrief" in lines
+    [line] = await client.logs("job")
+    assert line.message.endswith("ValueError: no vino")
 
 
 async def test_without_record_logs_nothing_is_captured(

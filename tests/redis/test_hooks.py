@@ -2,15 +2,16 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
 import pytest
-from arq import func
+from arq import Retry, func
 from arq.connections import ArqRedis
 from redis import Redis as SyncRedis
 
-from arq_status import JobTracker, Status, StatusClient, current_tracker, track_status
+from arq_status import JobStopped, JobTracker, Status, StatusClient, current_tracker, track_status
 from arq_status._model.record import State, StoredRecord
 from arq_status._tracking.attempt import Attempt
 from arq_status._tracking.outbox import Outbox
@@ -66,6 +67,71 @@ async def test_no_tracker_call_in_a_hook_raises(
     assert "ignored a progress call outside job 'job': at must be a number, not str" in caplog.text
     assert worker.main_task is not None
     assert not worker.main_task.done()
+
+
+class _CommandError(Exception):
+    """Has ``args`` of its own, as a class that describes a command line may."""
+
+    args: Any = None
+
+
+class _LazyGroup(ExceptionGroup[Exception]):
+    """A group whose members cannot be counted."""
+
+    @property
+    def exceptions(self) -> Any:
+        return iter(())
+
+
+class _OwnStop(JobStopped):
+    """A stop with ``args`` of its own."""
+
+    args: Any = 5
+
+
+class _SilentError(Exception):
+    """Says nothing of itself."""
+
+    @property
+    def args(self) -> Any:
+        raise AttributeError("args")
+
+    @args.setter
+    def args(self, value: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("make", "status", "error"),
+    [
+        (lambda: _CommandError("ls"), Status.FAILED, "_CommandError: ls"),
+        (lambda: _SilentError("ls"), Status.FAILED, "_SilentError: ls"),
+        (
+            lambda: _LazyGroup("many", [ValueError(1)]),
+            Status.FAILED,
+            "_LazyGroup: many (1 sub-exception)",
+        ),
+        (lambda: _OwnStop("x"), Status.STOPPED, "stopped"),
+    ],
+    ids=["args", "no args", "group", "stop"],
+)
+@pytest.mark.parametrize("again", [False, True])
+async def test_exceptions_of_their_own_making(
+    run_job: RunJob, make: Callable[[], Exception], status: Status, error: str, again: bool
+) -> None:
+    """Whatever an exception's attributes are, the job ends as arq says, and its worker goes on."""
+    seen: list[Status] = []
+
+    async def hook(ctx: Context) -> None:
+        seen.append(ctx["status"].record.status)
+
+    async def job(ctx: Context) -> None:
+        if again and ctx["job_try"] == 1:
+            raise Retry from make()
+        raise make()
+
+    record = await run_job(job, on_job_end=hook)
+    assert (record.status, record.error) == (status, error)
+    assert seen == [Status.RETRYING, status] if again else [status]
 
 
 async def test_a_stop_while_a_hook_reports(

@@ -265,6 +265,19 @@ async def test_a_moment_is_one(client: StatusClient) -> None:
         await client.list_jobs(since=5)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("name", ["function", "queue", "tag", "group", "search"])
+async def test_a_filter_is_a_text(client: StatusClient, name: str) -> None:
+    """Anything else is an error that names it."""
+    with pytest.raises(TypeError, match=f"{name} must be a str, not int"):
+        await client.list_jobs(**{name: 5})  # type: ignore[arg-type]
+
+
+async def test_ids_of_other_types_are_unknown(client: StatusClient) -> None:
+    """``watch_many`` leaves them out, hashable or not."""
+    ids: Any = [None, 5, [], {}]
+    assert [it async for it in client.watch_many(ids)] == []
+
+
 async def test_equal_values_are_listed_newest_first(pool: ArqRedis, client: StatusClient) -> None:
     """Where the value asked for does not decide, the last update does."""
     now = timestamp_ms()

@@ -186,6 +186,38 @@ async def test_functions_that_were_appended(
     assert (await ended(client, "job")).at == 5
 
 
+@pytest.mark.parametrize("keep_result", [0, 60])
+async def test_functions_that_were_replaced_while_the_worker_runs(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker, keep_result: int
+) -> None:
+    """A function that the running worker was given is tracked from its first job on."""
+    worker = await start_worker(settings_class(), keep_result=keep_result)
+    worker.functions["report"] = func(report, name="report")
+    worker.functions["new"] = func(refuse, name="new")
+    await pool.enqueue_job("report", 6, _job_id="replaced")
+    await pool.enqueue_job("new", _job_id="new")
+    record = await ended(client, "replaced")
+    assert (record.status, record.at) == (Status.COMPLETE, 6)
+    record = await ended(client, "new")
+    assert (record.status, record.error) == (Status.FAILED, "ValueError: no")
+
+
+async def test_functions_of_another_workers_settings(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """Settings that share tracked functions have their own options."""
+    settings = track_status(expires=60)(
+        {"functions": settings_class().functions, "queue_name": "other"}
+    )
+    await start_worker(settings)
+    await pool.enqueue_job("report", 5, _job_id="job", _queue_name="other")
+    record = await ended(client, "job")
+    assert record.at == 5
+    assert record.expires_at is not None
+    assert record.ended_at is not None
+    assert (record.expires_at - record.ended_at).total_seconds() == 60
+
+
 async def test_options_of_functions_that_a_tool_has_wrapped(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
