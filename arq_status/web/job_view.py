@@ -17,7 +17,7 @@ from arq_status.web.event_stream import event_stream, first_of
 from arq_status.web.forms import Form
 from arq_status.web.links import Links, QueryError, read_query
 from arq_status.web.negotiation import MediaType
-from arq_status.web.updates import JOB_PARTS, Gone, Job, job_updates
+from arq_status.web.updates import JOB_PARTS, Gone, Job, job_updates, usual_run
 
 _UNKNOWN = "There is no such job: it never was, or it has expired."
 
@@ -44,8 +44,9 @@ class JobView:
             if record is None:
                 raise HTTPException(404, _UNKNOWN)
             tries, lines = await asyncio.gather(client.tries(job_id), client.logs(job_id))
-        if media_type(request) is MediaType.JSON:
-            return json_response(job_with_history(record, tries, lines))
+            if media_type(request) is MediaType.JSON:
+                return json_response(job_with_history(record, tries, lines))
+            usual = await usual_run(client, record)
         view = await self._dashboard.view(request, job_id)
         return self._dashboard.page(
             request,
@@ -55,11 +56,14 @@ class JobView:
             job=record,
             tries=tries,
             lines=lines,
+            usual=usual,
             job_parts=[*JOB_PARTS],
         )
 
     async def _stream(self, request: Request, client: StatusClient, job_id: str) -> Response:
-        updates = self._broadcasts.follow((client, job_id), partial(job_updates, client, job_id))
+        is_page = "parts" in request.query_params
+        source = partial(job_updates, client, job_id, is_page)
+        updates = self._broadcasts.follow((client, job_id, is_page), source)
         async with asyncio.timeout(TIMEOUT):
             first = await first_of(updates)
         if isinstance(first, Gone):

@@ -8,12 +8,13 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 from arq_status._client.client import StatusClient
 from arq_status._model.history import LogLine, Try
+from arq_status._model.insight import ActivityPoint
 from arq_status._model.json import counts_object, encode, job_object, line_object, try_object
 from arq_status._model.query import Query
 from arq_status._model.snapshot import JobRecord, Page, without_durations
@@ -38,6 +39,8 @@ JOB_PARTS: Mapping[str, tuple[str, ...]] = {
     "data": ("data",),
     "arguments": ("args",),
 }
+#: Days of which is told how long such jobs usually take.
+_USUAL_DAYS = 7
 _HEAD = {"head": ("function", "job_try", "due_at", "started_at", "ended_at", "expires_at")}
 _PROPERTIES = {"properties": ("queue", "worker", "job_try", "updated_at", "expires_at")}
 
@@ -115,7 +118,7 @@ class Gone:
 
 
 class Job(Snapshot):
-    """A job with its tries and its log."""
+    """A job with its tries, its log and how jobs of its function usually run."""
 
     def __init__(
         self,
@@ -123,9 +126,11 @@ class Job(Snapshot):
         version: int,
         tries: Sequence[Try] = (),
         lines: Sequence[LogLine] = (),
+        usual: ActivityPoint | None = None,
     ) -> None:
         super().__init__(version)
         self._record = record
+        self._usual = usual
         self._tries = tries
         self._lines = lines
 
@@ -141,7 +146,13 @@ class Job(Snapshot):
             # further lines are sent alone
             return bool(self._lines)
         history = self._tries if name in ("error", "timeline") else None
-        return [self._record.status, history, *(getattr(self._record, it, None) for it in fields)]
+        usual = self._usual if name in _HEAD else None
+        return [
+            self._record.status,
+            history,
+            usual,
+            *(getattr(self._record, it, None) for it in fields),
+        ]
 
     def _renderer(self, name: str) -> Callable[[View], str]:
         return lambda view: render_part(
@@ -152,6 +163,7 @@ class Job(Snapshot):
             datetime.now(UTC),
             self._tries,
             self._lines,
+            self._usual,
         )
 
     def _html(self, seen: Any, view: View) -> Iterator[bytes]:
@@ -276,17 +288,33 @@ class Listing(Snapshot):
         }
 
 
-async def job_updates(client: StatusClient, job_id: str) -> AsyncGenerator[Job | Gone]:
-    """Yield the job now and at every change, up to its end."""
-    record, version = None, 0
+async def usual_run(client: StatusClient, record: JobRecord) -> ActivityPoint:
+    """Return how long jobs of the same function in the same queue ran lately."""
+    day = timedelta(days=1)
+    _, usual = await client._activity(_USUAL_DAYS * day, day, record.function or "", record.queue)
+    return usual
+
+
+async def job_updates(
+    client: StatusClient, job_id: str, is_page: bool = False
+) -> AsyncGenerator[Job | Gone]:
+    """Yield the job now and at every change, up to its end.
+
+    Args:
+        client: where the job is.
+        job_id: arq's id of the job.
+        is_page: also tell how such jobs usually run.
+    """
+    record, version, usual = None, 0, None
     tries: Sequence[Try] = ()
     async with aclosing(client.watch(job_id)) as records:
         async for latest in records:
             if record is None or (latest.job_try, latest.status) != (record.job_try, record.status):
                 tries = await client.tries(job_id)
+                usual = await usual_run(client, latest) if is_page else None
             record = latest
             version += 1
-            yield Job(record, version, tries, await client.logs(job_id))
+            yield Job(record, version, tries, await client.logs(job_id), usual)
             await asyncio.sleep(PACE)
     if record is None or record.ended_at is None:
         yield Gone()

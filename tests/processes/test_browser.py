@@ -826,6 +826,30 @@ async def test_the_last_hour(
     assert await ids(page) == ["bad"]
 
 
+async def test_a_job_that_runs_long_says_so_while_one_looks(
+    url: str, open_page: Open, pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """Once it has run longer than 95 of 100 of its function."""
+    await start_worker(track_status(SETTINGS))
+    await pool.enqueue_job("wait", 3, _job_id="first")
+    await ended(client, "first")
+    await until(lambda: has_counts(client))
+    await pool.enqueue_job("wait", _job_id="long")
+    await started(client, "long")
+    page = await open_page(f"{url}/statuses/long")
+    late = page.get_by_text("longer than 95 % of such jobs")
+    await expect(late).to_be_hidden()
+    await expect(page.get_by_text("95 % within")).to_be_visible()
+    await expect(late).to_be_visible()
+    results = await Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+
+
+async def has_counts(client: StatusClient) -> bool:
+    """Whether an end has been counted."""
+    return any(it.ended for it in await client.functions())
+
+
 async def test_the_page_of_a_group(
     url: str, open_page: Open, pool: ArqRedis, client: StatusClient
 ) -> None:

@@ -1,4 +1,4 @@
-"""The strip over the list: the last hour, for all who look."""
+"""What is told of jobs together: the last hour over the list, and how long such jobs take."""
 
 import asyncio
 import re
@@ -107,3 +107,28 @@ async def test_the_strip_is_read_once_for_all(pool: ArqRedis) -> None:
         read = client.reads
         await asyncio.gather(*(page.get(f"/statuses?page={it}") for it in range(1, 9)))
         assert client.reads == read <= 3
+
+
+async def test_a_job_tells_how_long_such_jobs_take(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """On its page and live, of its function alone; a script is told by ``functions``."""
+    await start_worker(track_status({"functions": [jobs.wait, jobs.add]}))
+    await pool.enqueue_job("wait", 0.3, _job_id="first")
+    await ended(client, "first")
+
+    async def counted() -> bool:
+        return any(it.ended for it in await client.functions())
+
+    await until(counted)
+    await pool.enqueue_job("wait", _job_id="long")
+    await until(lambda: client.is_working("long"))
+    await put_job(pool, "other", function="add")
+    async with serving(create_app(pool)) as url, page_of(create_app(pool)) as page:
+        assert re.search("usually <b>[23]", (await page.get("/statuses/long")).text)
+        assert "usually" not in (await page.get("/statuses/other")).text
+        async with stream(f"{url}/statuses/long?parts=1") as parts:
+            assert "95 % within" in (await next_event(parts, "parts"))["head"]
+        async with stream(f"{url}/statuses/long") as events:
+            assert (await next_event(events, "job"))["function"] == "wait"
+    await client.stop("long", force=True)

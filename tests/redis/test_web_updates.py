@@ -101,7 +101,8 @@ async def work(ctx: dict[str, Any]) -> str:
     await ctx["status"].log(f"Try {ctx['job_try']}", level="warning")
     await ctx["status"].flush()
     if ctx["job_try"] == 1:
-        raise Retry(defer=0.2) from ConnectionError("no answer")
+        # longer than streams gather changes, so that viewers see both tries
+        raise Retry(defer=1) from ConnectionError("no answer")
     raise ValueError("no rows")
 
 

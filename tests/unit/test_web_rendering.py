@@ -8,6 +8,7 @@ import pytest
 
 from arq_status import JobRecord, Status
 from arq_status._model.history import LogLine, Try
+from arq_status._model.insight import ActivityPoint
 from arq_status._model.query import Query
 from arq_status._model.snapshot import Page
 from arq_status.web.links import Links
@@ -117,6 +118,33 @@ def test_a_running_job_is_told_to_work() -> None:
     html = part("timeline", record(Status.WORKING, error=None), VIEW, NOW, tries)
     assert html.index("Try 1 retrying") < html.index("Try 2 started") < html.index("Working")
     assert "Try 2 working" not in html
+
+
+# How long such jobs take
+
+
+USUAL = ActivityPoint(time=NOW, run_p50=timedelta(seconds=31), run_p95=timedelta(seconds=64))
+
+
+def head(job: JobRecord, usual: ActivityPoint) -> str:
+    """The head of a job's page."""
+    return part("head", job, VIEW, NOW, (), (), usual)
+
+
+def test_how_long_such_jobs_usually_take() -> None:
+    """Nothing is said where none has ended."""
+    assert "usually <b>31 s</b>, 95 % within <b>1 min 4 s</b>" in head(record(), USUAL)
+    assert "such jobs" not in head(record(), USUAL)
+    assert "usually" not in head(record(Status.WORKING), ActivityPoint(time=NOW))
+
+
+@pytest.mark.parametrize(("seconds", "is_late"), [(63, False), (65, True)])
+def test_a_job_that_runs_long_says_so(seconds: int, is_late: bool) -> None:
+    """From the moment on when it has run longer than 95 of 100; the script knows that moment."""
+    began = NOW - timedelta(seconds=seconds)
+    html = head(record(Status.WORKING, started_at=began), USUAL)
+    late = f'data-from="{(began + timedelta(seconds=64)).isoformat()}"'
+    assert f"{late}{'' if is_late else ' hidden'}>longer than 95 % of such jobs" in html
 
 
 # The log

@@ -72,6 +72,7 @@ export const tick = (of = document) => {
     element.title = absolute !== undefined ? utc(moment) : zoned.format(moment);
   }
   for (const element of $$("[data-since]", of)) setText(element, duration(since(element.dataset.since)));
+  for (const element of $$("[data-from]", of)) element.hidden = since(element.dataset.from) < 0;
   for (const element of $$("[data-until]", of)) {
     setText(element, `${duration(-since(element.dataset.until))} left`);
   }
