@@ -248,6 +248,33 @@ async def test_actions(command: Command, client: StatusClient, pool: ArqRedis, j
     assert (answer.code, answer.json["ok"]) == (1, False)
     assert answer.json["jobs"] == {"done": True, "nobody": False}
     assert await client.status("done") is None
+
+
+async def test_actions_on_all_that_match(
+    command: Command, client: StatusClient, pool: ArqRedis
+) -> None:
+    """With filters instead of ids they tell how many; without either, or with both, nothing."""
+    async with client.group("g") as group:
+        for number in range(3):
+            await group.enqueue_job(pool, "resize", _job_id=str(number), _tags=["t"])
+    listed = await command("list", "--tag", "t", "--json")
+    assert {it["job_id"] for it in listed.json["items"]} == {"0", "1", "2"}
+    listed = await command("list", "--group", "g", "--since", "1h", "--json")
+    assert [it["tags"] for it in listed.json["items"]] == [["t"]] * 3
+    shown = await command("show", "0")
+    assert ["tags", "t"] in [it.split() for it in shown.lines]
+    answer = await command("cancel", "--function", "resize", "--tag", "t", "--queue", "arq:queue")
+    assert (answer.code, answer.lines) == (0, ["3 jobs cancelled"])
+    answer = await command("retry", "--status", "stopped", "--search", "1", "--json")
+    assert (answer.code, answer.json) == (0, {"ok": True, "jobs": 1})
+    assert (await command("stop", "--force", "--group", "g")).lines == ["1 job told to stop"]
+    assert (await command("delete", "--until", "7d")).lines == ["0 jobs deleted"]
+    for argv in (["retry"], ["retry", "1", "--status", "failed"]):
+        answer = await command(*argv)
+        assert (answer.code, answer.out) == (2, "")
+        assert "filters such as --status" in answer.err
+    answer = await command("delete", "1", "--queue", "arq:queue")
+    assert (answer.code, answer.lines) == (0, ["✔ 1 was deleted"])
     assert (await command("retry", "done")).code == 1
 
 
