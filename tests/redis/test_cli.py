@@ -267,7 +267,7 @@ async def test_actions_on_all_that_match(
     assert (answer.code, answer.lines) == (0, ["3 jobs cancelled"])
     answer = await command("retry", "--status", "stopped", "--search", "1", "--json")
     assert (answer.code, answer.json) == (0, {"ok": True, "jobs": 1})
-    assert (await command("stop", "--force", "--group", "g")).lines == ["1 job told to stop"]
+    assert (await command("stop", "--force", "--group", "g")).lines == ["1 job asked to stop"]
     assert (await command("delete", "--until", "7d")).lines == ["0 jobs deleted"]
     for argv in (["retry"], ["retry", "1", "--status", "failed"]):
         answer = await command(*argv)
