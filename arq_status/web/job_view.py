@@ -15,9 +15,10 @@ from arq_status.web.broadcast import Broadcasts
 from arq_status.web.dashboard import TIMEOUT, Dashboard, json_response, media_type
 from arq_status.web.event_stream import event_stream, first_of
 from arq_status.web.forms import Form
+from arq_status.web.job_updates import JOB_PARTS, Job, job_updates, usual_run
 from arq_status.web.links import Links, QueryError, read_query
 from arq_status.web.negotiation import MediaType
-from arq_status.web.updates import JOB_PARTS, Gone, Job, job_updates, usual_run
+from arq_status.web.updates import Gone
 
 _UNKNOWN = "There is no such job: it never was, or it has expired."
 

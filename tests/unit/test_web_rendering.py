@@ -11,10 +11,11 @@ from arq_status._model.history import LogLine, Try
 from arq_status._model.insight import ActivityPoint
 from arq_status._model.query import Query
 from arq_status._model.snapshot import Page
+from arq_status.web.job_updates import Job
 from arq_status.web.links import Links
+from arq_status.web.list_updates import Listing
 from arq_status.web.rendering import View, render_part
 from arq_status.web.tracebacks import Segment, segments
-from arq_status.web.updates import Job, Listing
 from tests.web import HOSTILE
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)

@@ -1,0 +1,140 @@
+"""A job at one moment, for its page and stream, and its changes."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from arq_status._client.client import StatusClient
+from arq_status._model.history import LogLine, Try
+from arq_status._model.insight import ActivityPoint
+from arq_status._model.json import job_object, line_object, try_object
+from arq_status._model.snapshot import JobRecord
+from arq_status.web.rendering import View, render_part
+from arq_status.web.updates import PACE, Gone, Part, Snapshot, frame
+
+#: The parts of a job's page in their order, and the fields that each shows besides the status.
+JOB_PARTS: Mapping[str, tuple[str, ...]] = {
+    "error": ("error",),
+    "progress": ("at", "total", "message", "pct_complete"),
+    "timeline": ("enqueued_at", "due_at", "started_at", "ended_at", "job_try"),
+    "log": (),
+    "result": ("returned",),
+    "data": ("data",),
+    "arguments": ("args",),
+}
+#: Days of which is told how long such jobs usually take.
+_USUAL_DAYS = 7
+_HEAD = {"head": ("function", "job_try", "due_at", "started_at", "ended_at", "expires_at")}
+_PROPERTIES = {"properties": ("queue", "worker", "job_try", "updated_at", "expires_at")}
+
+
+class Job(Snapshot):
+    """A job with its tries, its log and how jobs of its function usually run."""
+
+    def __init__(
+        self,
+        record: JobRecord,
+        version: int,
+        tries: Sequence[Try] = (),
+        lines: Sequence[LogLine] = (),
+        usual: ActivityPoint | None = None,
+    ) -> None:
+        super().__init__(version)
+        self._record = record
+        self._usual = usual
+        self._tries = tries
+        self._lines = lines
+
+    def parts(self) -> Mapping[str, Part]:
+        """Return the parts of its page."""
+        return {
+            name: Part(self._key(name, fields), self._renderer(name))
+            for name, fields in {**_HEAD, **JOB_PARTS, **_PROPERTIES}.items()
+        }
+
+    def _key(self, name: str, fields: tuple[str, ...]) -> object:
+        if name == "log":
+            # further lines are sent alone
+            return bool(self._lines)
+        history = self._tries if name in ("error", "timeline") else None
+        usual = self._usual if name in _HEAD else None
+        return [
+            self._record.status,
+            history,
+            usual,
+            *(getattr(self._record, it, None) for it in fields),
+        ]
+
+    def _renderer(self, name: str) -> Callable[[View], str]:
+        return lambda view: render_part(
+            "job_parts.html",
+            name,
+            self._record,
+            view,
+            datetime.now(UTC),
+            self._tries,
+            self._lines,
+            self._usual,
+        )
+
+    def _html(self, seen: Any, view: View) -> Iterator[bytes]:
+        yield from super()._html(seen, view)
+        # those who saw none get the whole log as a part
+        if seen is not None and seen._lines and (new := self._lines_since(seen)):
+            yield frame("lines", render_part("job_parts.html", "log_lines", new))
+        yield from self._end()
+
+    def _json(self, seen: Any) -> Iterator[bytes]:
+        if self._has_history and (seen is None or seen._tries != self._tries):
+            yield frame("tries", [try_object(it) for it in self._tries])
+        if new := self._lines_since(seen):
+            yield frame("log", [line_object(line) for line in new])
+        yield frame("job", job_object(self._record))
+        yield from self._end()
+
+    @property
+    def _has_history(self) -> bool:
+        """Return whether the tries tell more than the record."""
+        return len(self._tries) > 1 or any(it.traceback for it in self._tries)
+
+    def _lines_since(self, seen: "Job | None") -> list[LogLine]:
+        last = seen._lines[-1].number if seen is not None and seen._lines else 0
+        return [line for line in self._lines if line.number > last]
+
+    def _end(self) -> Iterator[bytes]:
+        if self._record.ended_at is not None:
+            yield frame("end", {})
+
+
+async def usual_run(client: StatusClient, record: JobRecord) -> ActivityPoint:
+    """Return how long jobs of the same function in the same queue ran lately."""
+    day = timedelta(days=1)
+    _, usual = await client._activity(_USUAL_DAYS * day, day, record.function or "", record.queue)
+    return usual
+
+
+async def job_updates(
+    client: StatusClient, job_id: str, is_page: bool = False
+) -> AsyncGenerator[Job | Gone]:
+    """Yield the job now and at every change, up to its end.
+
+    Args:
+        client: where the job is.
+        job_id: arq's id of the job.
+        is_page: also tell how such jobs usually run.
+    """
+    record, version, usual = None, 0, None
+    tries: Sequence[Try] = ()
+    async with aclosing(client.watch(job_id)) as records:
+        async for latest in records:
+            if record is None or (latest.job_try, latest.status) != (record.job_try, record.status):
+                tries = await client.tries(job_id)
+                usual = await usual_run(client, latest) if is_page else None
+            record = latest
+            version += 1
+            yield Job(record, version, tries, await client.logs(job_id), usual)
+            await asyncio.sleep(PACE)
+    if record is None or record.ended_at is None:
+        yield Gone()
