@@ -212,12 +212,11 @@ async def stop_worker(worker: Worker, task: "asyncio.Task[None]") -> None:
 def end_loop(loop: asyncio.AbstractEventLoop, worker: Worker) -> None:
     """End a worker whose event loop was stopped on the way, and that loop."""
     assert worker.main_task is not None
-    ended = False
-    while not ended:
+    stopping = loop.create_task(stop_worker(worker, worker.main_task))
+    while not stopping.done():
         # what a job raised goes through each task that waits for it, and out of the loop
         with suppress(SystemExit):
-            loop.run_until_complete(stop_worker(worker, worker.main_task))
-            ended = True
+            loop.run_until_complete(stopping)
     loop.close()
 
 
