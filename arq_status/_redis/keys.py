@@ -97,6 +97,30 @@ CHANGES = PREFIX + "changes:"
 GROUP_SUBJECT = "\0@"
 
 
+#: What else the scripts must know.
+_LIMITS: Mapping[str, object] = {
+    "BUCKET_OF_1_MS": BUCKET_OF_1_MS,
+    "COUNTED": COUNTED,
+    "DEAD_AFTER_MS": DEAD_AFTER_MS,
+    "DEFAULT_EXPIRES_MS": DEFAULT_EXPIRES_MS,
+    "DEFAULT_TOTAL": DEFAULT_TOTAL,
+    "LAST_TRIES": LAST_TRIES,
+    "LOG_BYTES": LOG_BYTES,
+    "LOG_LINES": LOG_LINES,
+    "MOST_TAGS": MOST_TAGS,
+    "OTHER": OTHER,
+    "PER_DOUBLING": PER_DOUBLING,
+}
+_ARQ = {
+    "arq_queue": arq.default_queue_name,
+    "arq_job": arq.job_key_prefix,
+    "arq_in_progress": arq.in_progress_key_prefix,
+    "arq_result": arq.result_key_prefix,
+    "arq_retry": arq.retry_key_prefix,
+    "arq_abort": arq.abort_jobs_ss,
+}
+
+
 def changes(database: int) -> str:
     """Return the channel that tells which jobs of a database changed."""
     return f"{CHANGES}{database}"
@@ -105,66 +129,15 @@ def changes(database: int) -> str:
 def script_constants() -> Mapping[str, Mapping[str, str]]:
     """Return what the scripts call ``K.name``, ``F.name`` and ``S.name``.
 
-    Keys and limits, the letters of the stored record's fields, and its states.
+    The constants in small letters and arq's keys; the letters of the stored record; its states.
     """
-    constants = {
-        "record": RECORD,
-        "data": DATA,
-        "payload": PAYLOAD,
-        "tries": TRIES,
-        "logs": LOGS,
-        "workers": WORKERS,
-        "worker": WORKER,
-        "functions": FUNCTIONS,
-        "functions_seen": FUNCTIONS_SEEN,
-        "queues": QUEUES,
-        "announced": ANNOUNCED,
-        "running": RUNNING,
-        "begun": BEGUN,
-        "retrying": RETRYING,
-        "interrupted": INTERRUPTED,
-        "waiting": WAITING,
-        "recorded": RECORDED,
-        "ended": ENDED,
-        "ended_sets": ENDED_SETS,
-        "labelled": LABELLED,
-        "group": GROUP,
-        "tagged": TAGGED.replace("\0", "\\0"),
-        "grouped": GROUPED.replace("\0", "\\0"),
-        "group_subject": GROUP_SUBJECT.replace("\0", "\\0"),
-        "most_tags": str(MOST_TAGS),
-        "outside": OUTSIDE,
-        "stops": STOPS,
-        "about": ABOUT,
-        "counted_functions": COUNTED_FUNCTIONS,
-        "minutes": MINUTES,
-        "hours": HOURS,
-        "minutes_kept": str(MINUTES_KEPT),
-        "hours_kept": str(HOURS_KEPT),
-        "totals": TOTALS,
-        "uncounted": UNCOUNTED,
-        "counted_batch": COUNTED_BATCH,
-        "last_cron_jobs": LAST_CRON_JOBS,
-        "most_counted": str(MOST_COUNTED),
-        "counted_for": str(COUNTED_FOR_MS),
-        "counted": " ".join(COUNTED),
-        "other_function": OTHER,
-        "bucket_of_1_ms": str(BUCKET_OF_1_MS),
-        "per_doubling": str(PER_DOUBLING),
-        "largest_payload": str(LARGEST_PAYLOAD),
-        "last_tries": str(LAST_TRIES),
-        "log_lines": str(LOG_LINES),
-        "log_bytes": str(LOG_BYTES),
-        "dead_after": str(DEAD_AFTER_MS),
-        "forgotten_after": str(FORGOTTEN_AFTER_MS),
-        "default_expires": str(DEFAULT_EXPIRES_MS),
-        "default_total": str(DEFAULT_TOTAL),
-        "arq_queue": arq.default_queue_name,
-        "arq_job": arq.job_key_prefix,
-        "arq_in_progress": arq.in_progress_key_prefix,
-        "arq_result": arq.result_key_prefix,
-        "arq_retry": arq.retry_key_prefix,
-        "arq_abort": arq.abort_jobs_ss,
-    }
+    named = {**_LIMITS, **globals()}
+    constants = {name.lower(): _spelled(it) for name, it in named.items() if name.isupper()}
     states = {state.value: state.value for state in State}
-    return {"K": constants, "F": LETTERS, "S": states}
+    return {"K": constants | _ARQ, "F": LETTERS, "S": states}
+
+
+def _spelled(value: object) -> str:
+    """Return a constant as Lua spells it between quotes."""
+    words = " ".join(value) if isinstance(value, tuple) else str(value)
+    return words.replace("\0", "\\0")

@@ -10,7 +10,7 @@ local function record_of(raw)
   if not ok or type(record) ~= 'table' then return nil end
   if record[F.state] == nil and record[F.ended] then record[F.state] = S.complete end
   if record[F.job_try] == nil then record[F.job_try] = 1 end
-  if record[F.expires] == nil then record[F.expires] = tonumber(K.default_expires) end
+  if record[F.expires] == nil then record[F.expires] = tonumber(K.default_expires_ms) end
   return record
 end
 
@@ -290,7 +290,7 @@ local function count_in_group(group, was, now, jobs, times)
     if now == 'live' and was ~= now then redis.call('PERSIST', key) end
   elseif was ~= now or times.expires then
     local now_is = now_ms()
-    if stays == 0 then stays = now_is + tonumber(K.default_expires) end
+    if stays == 0 then stays = now_is + tonumber(K.default_expires_ms) end
     redis.call('PEXPIRE', key, integer(math.max(1, stays - now_is)))
   end
 end
@@ -406,7 +406,7 @@ end
 -- Have the end of a job counted that no worker counts (see `count.lua`).
 local function note_uncounted(record)
   local name = queue_of(record) .. '\0' .. text(record[F.function], '')
-  if read('HEXISTS', K.functions, name) ~= 1 then name = queue_of(record) .. '\0' .. K.other_function end
+  if read('HEXISTS', K.functions, name) ~= 1 then name = queue_of(record) .. '\0' .. K.other end
   write('HINCRBY', K.uncounted, record[F.state] .. ' ' .. name, 1)
 end
 

@@ -169,7 +169,7 @@ local now = now_ms()
 local function add(name, tally)
   if not read('ZSCORE', K.counted_functions, name)
     and (read('ZCARD', K.counted_functions) or 0) >= MOST_FUNCTIONS then
-    name = string.match(name, '^(.*)%z') .. '\0' .. K.other_function
+    name = string.match(name, '^(.*)%z') .. '\0' .. K.other
   end
   write('ZADD', K.counted_functions, now, name)
   add_to_list(K.minutes .. name, now, 60000, tonumber(K.minutes_kept), tally)

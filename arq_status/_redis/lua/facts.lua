@@ -126,7 +126,7 @@ end
 -- Only where a try may be in progress of which no record tells.
 local dead
 local function lost_with(id)
-  if not dead then dead = dead_workers(now - tonumber(K.dead_after)) end
+  if not dead then dead = dead_workers(now - tonumber(K.dead_after_ms)) end
   for i = 1, #dead, 3 do
     calls = calls - 1
     if read('SISMEMBER', K.begun .. dead[i], id) == 1 then return dead[i] end

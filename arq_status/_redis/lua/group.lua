@@ -7,7 +7,7 @@ if ARGV[4] ~= '' then redis.call('HSET', key, 'title', ARGV[4]) end
 if (tonumber(redis.call('HGET', key, 'live')) or 0) <= 0 then
   -- without a job it is kept for as long as one may be enqueued, or looked for
   local stays, now = tonumber(redis.call('HGET', key, 'until')) or 0, now_ms()
-  local least = tonumber(ARGV[3] == 'open' and K.forgotten_after or K.default_expires)
+  local least = tonumber(ARGV[3] == 'open' and K.forgotten_after_ms or K.default_expires_ms)
   if ARGV[3] == 'open' or stays == 0 then stays = math.max(stays, now + least) end
   redis.call('PEXPIRE', key, integer(math.max(1, stays - now)))
 end

@@ -47,7 +47,7 @@ end
 
 -- The indexes of its live jobs: {key, what to do with the ids}.
 local indexes = {}
-local alive_since = now - tonumber(K.dead_after)
+local alive_since = now - tonumber(K.dead_after_ms)
 local workers = live > 0 and read('ZREVRANGE', K.workers, 0, 1999, 'WITHSCORES') or {}
 for i = 1, #workers, 2 do
   local is_alive = tonumber(workers[i + 1]) >= alive_since

@@ -92,7 +92,7 @@ end
 
 local is_asked = {}
 for _, queue in ipairs(queues) do is_asked[queue] = true end
-local alive_since = now - tonumber(K.dead_after)
+local alive_since = now - tonumber(K.dead_after_ms)
 local workers, beats = {}, {}
 for i, part in ipairs(read('ZREVRANGE', K.workers, 0, 999, 'WITHSCORES') or {}) do
   if i % 2 == 1 then workers[#workers + 1] = part else beats[workers[#workers]] = tonumber(part) end

@@ -6,7 +6,7 @@ local skipped, queues, now = tonumber(ARGV[1]), queues_from(2), now_ms()
 local AT_ONCE, LOOKED_AT = 20, 300
 
 local working, workers = {}, {}
-for _, worker in ipairs(read('ZRANGEBYSCORE', K.workers, integer(now - tonumber(K.dead_after) + 1), '+inf',
+for _, worker in ipairs(read('ZRANGEBYSCORE', K.workers, integer(now - tonumber(K.dead_after_ms) + 1), '+inf',
   'LIMIT', 0, 1000) or {}) do
   local ok, described = pcall(cjson.decode, read('GET', K.worker .. worker) or '')
   local queue = ok and type(described) == 'table' and described.queue

@@ -33,7 +33,7 @@ for _, id in ipairs(read('HRANDFIELD', K.stops, 100) or {}) do
   if redis.call('EXISTS', K.arq_job .. id) == 0 then redis.call('HDEL', K.stops, id) end
 end
 
-local silent_since = integer(now - tonumber(K.dead_after))
+local silent_since = integer(now - tonumber(K.dead_after_ms))
 for _, worker in ipairs(read('ZRANGEBYSCORE', K.workers, '-inf', silent_since, 'LIMIT', 0, 500) or {}) do
   -- a dead worker's description stays as long as jobs may be found that it had begun
   if redis.call('EXISTS', K.running .. worker, K.worker .. worker) == 0 then
@@ -41,7 +41,7 @@ for _, worker in ipairs(read('ZRANGEBYSCORE', K.workers, '-inf', silent_since, '
   end
 end
 
-local unannounced_since, forgotten = integer(now - tonumber(K.forgotten_after)), 0
+local unannounced_since, forgotten = integer(now - tonumber(K.forgotten_after_ms)), 0
 for _, queue in ipairs(read('ZRANGEBYSCORE', K.queues, '-inf', unannounced_since, 'LIMIT', 0, 1000) or {}) do
   local indexes = {K.retrying .. queue, K.interrupted .. queue, K.waiting .. queue, K.recorded .. queue}
   if redis.call('EXISTS', queue, unpack(indexes)) == 0 then
@@ -53,7 +53,7 @@ for _, name in ipairs(read('ZRANGEBYSCORE', K.functions_seen, '-inf', unannounce
   read('HDEL', K.last_cron_jobs, name)
   forgotten = forgotten + redis.call('ZREM', K.functions_seen, name)
 end
-local uncounted_since = integer(now - tonumber(K.counted_for))
+local uncounted_since = integer(now - tonumber(K.counted_for_ms))
 for _, name in ipairs(read('ZRANGEBYSCORE', K.counted_functions, '-inf', uncounted_since, 'LIMIT', 0, 100) or {}) do
   if read('HEXISTS', K.functions, name) ~= 1 then
     redis.call('DEL', K.minutes .. name, K.hours .. name, K.totals .. name)
