@@ -81,6 +81,25 @@ local function find_orphans(index)
   end
 end
 
+-- Jobs of a living worker that arq neither has nor has a result of are lost as well: their keys were
+-- deleted or evicted. Mostly there are none, and so it is looked at many at a time.
+local glances = 2000
+local function find_lost(index)
+  local ids, keys = glances > 0 and read('ZRANGE', index, 0, 99) or {}, {}
+  for i, id in ipairs(ids) do keys[i] = K.arq_job .. id end
+  glances = glances - #ids
+  if #ids == 0 or redis.call('EXISTS', unpack(keys)) == #ids then return end
+  for _, id in ipairs(ids) do
+    if #orphans < 100 and looks > 0 then
+      looks = looks - 1
+      if not is_live(id, queues) and redis.call('EXISTS', K.arq_result .. id) == 0 then
+        orphans[#orphans + 1] = id
+        move_count(S.working, S.interrupted)
+      end
+    end
+  end
+end
+
 -- A worker's queue is that of its description or, when that has expired, of its jobs.
 local function queue_of_worker(worker)
   local ok, described = pcall(cjson.decode, read('GET', K.worker .. worker) or '')
@@ -102,7 +121,7 @@ for _, worker in ipairs(in_use(workers, function(name) return {K.running .. name
     local index, alive = K.running .. worker .. label, beats[worker] >= alive_since
     add_source(alive and S.working or S.interrupted, index, -HUGE, HUGE)
     live_indexes[#live_indexes + 1] = index
-    if not alive then find_orphans(index) end
+    if alive then find_lost(index) else find_orphans(index) end
   end
 end
 
