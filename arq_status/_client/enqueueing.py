@@ -86,9 +86,17 @@ class JobGroup:
         traceback: TracebackType | None,
     ) -> None:
         self._is_open = False
-        for store in self._stores:
-            await store.set_group(self.group_id, closed=True)
-        self._stores.clear()
+        errors: list[Exception] = []
+        while self._stores:
+            try:
+                await self._stores.pop().set_group(self.group_id, closed=True)
+            except CONNECTION_ERRORS as error:
+                errors.append(error)
+        if errors and exc is None:
+            raise errors[0]
+        if errors:
+            # what the block raised tells more, and may be due to the same
+            logger.warning("group %s is not closed: %r", self.group_id, errors[0])
 
     async def enqueue_job(
         self,

@@ -90,7 +90,8 @@ class Writer:
             self._task.cancel()
             # what was on its way is in the outbox again then
             await asyncio.wait((self._task,))
-            logger.warning("Redis is away: dropping the tracking of %d jobs", self._outbox.size)
+            why = "Redis refuses writes" if self._refused else "Redis is away"
+            logger.warning("%s: dropping the tracking of %d jobs", why, self._outbox.size)
 
     async def _work(self) -> None:
         while not (self._closing and not self._outbox):

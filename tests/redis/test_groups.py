@@ -9,6 +9,7 @@ import pytest
 from arq import Retry, func
 from arq.connections import ArqRedis
 from arq.utils import timestamp_ms
+from redis.exceptions import ResponseError
 
 import arq_status
 from arq_status import GroupRecord, Status, StatusClient, testing, track_status
@@ -139,6 +140,28 @@ async def test_opened_again(pool: ArqRedis, client: StatusClient) -> None:
         await fail_in_between()
     record = await told(client)
     assert (record.total, record.closed, record.title) == (2, True, "accounts.csv")
+
+
+async def test_a_group_that_cannot_be_closed(
+    pool: ArqRedis, client: StatusClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the block raised is raised, and else what Redis answered."""
+
+    async def fill(error: Exception | None) -> None:
+        async with client.group("g"):
+            await pool.config_set("maxmemory", "1")
+            if error is not None:
+                raise error
+
+    try:
+        with pytest.raises(ZeroDivisionError):
+            await fill(ZeroDivisionError())
+        assert "group g is not closed: " in caplog.text
+        await pool.config_set("maxmemory", "0")
+        with pytest.raises(ResponseError, match="OOM"):
+            await fill(None)
+    finally:
+        await pool.config_set("maxmemory", "0")
 
 
 async def test_a_group_without_a_name(pool: ArqRedis, client: StatusClient) -> None:

@@ -140,6 +140,19 @@ async def test_who_may_not_stop(
     assert (await http.post(stopping, data={"action": "stop"})).json() == {"ok": False}
 
 
+_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+
+async def test_a_token_has_one_spelling(http: httpx.AsyncClient, pool: ArqRedis) -> None:
+    """Not even one that base64 reads as the same bytes passes for it."""
+    await write_private(pool)
+    token = progress_token(SECRET, "job")
+    last = _ALPHABET[_ALPHABET.index(token[-1]) ^ 1]
+    for changed in (token[:-1], token + "A", token + "=", token[:-1] + last, token + "."):
+        assert (await http.get(changed)).status_code == 403, changed
+    assert (await http.get(token)).status_code == 200
+
+
 @pytest.mark.parametrize("accept", ["application/json", "text/event-stream", "text/html"])
 async def test_bad_and_expired_tokens_get_the_same(
     http: httpx.AsyncClient, pool: ArqRedis, accept: str

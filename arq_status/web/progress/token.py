@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from itsdangerous import BadData, URLSafeSerializer
+from itsdangerous import BadData, URLSafeSerializer, base64_decode, base64_encode
 
 from arq_status._model.options import Expires, expires_ms
 
@@ -97,6 +97,10 @@ class TokenReader:
         try:
             content = self._serializer.loads(token[: _LONGEST_TOKEN + 1])
         except (BadData, RecursionError):
+            return None
+        signature = token.rpartition(".")[2]
+        if base64_encode(base64_decode(signature)).decode() != signature:
+            # the same bytes spelled otherwise: padded, or with other bits after the last byte
             return None
         grant = Grant(
             job_id=content.get("j"),
