@@ -99,8 +99,18 @@ def _add_list(commands: Commands) -> None:
     listing = _add_command(commands, "list", "list jobs")
     _add_filters(listing)
     add = listing.add_argument
-    add("--sort", choices=SORTS, default="updated_at", help="(default: %(default)s)")
-    add("--ascending", action="store_true", help="lowest or oldest first (default: last)")
+    add(
+        "--sort",
+        choices=SORTS,
+        default="updated_at",
+        metavar="FIELD",
+        help="%(choices)s (default: %(default)s)",
+    )
+    add(
+        "--ascending",
+        action="store_true",
+        help="lowest or oldest first (default: highest or newest first)",
+    )
     add("--page", type=int, default=1, metavar="N", help="(default: 1)")
     add("--per-page", type=int, default=25, metavar="N", help="1 to 500 (default: 25)")
 
@@ -109,7 +119,13 @@ def _add_filters(command: argparse.ArgumentParser) -> None:
     """Add the arguments that choose jobs, as in ``list_jobs``."""
     statuses = [str(status) for status in Status]
     add = command.add_argument
-    add("--status", choices=statuses, action="append", help="only jobs of this status, repeatable")
+    add(
+        "--status",
+        choices=statuses,
+        action="append",
+        metavar="STATUS",
+        help="only jobs of this status, repeatable: %(choices)s",
+    )
     add("--function", metavar="NAME", help="only jobs of this function")
     add("--queue", metavar="NAME", help="only jobs of this queue")
     add("--tag", metavar="TAG", help="only jobs with this tag")
@@ -120,7 +136,7 @@ def _add_filters(command: argparse.ArgumentParser) -> None:
         type=_moment,
         help="only jobs updated since then: 1h, 7d, or a date",
     )
-    add("--until", metavar="TIME", type=_moment, help="only jobs updated until")
+    add("--until", metavar="TIME", type=_moment, help="only jobs updated until then")
     add(
         "--search",
         metavar="TEXT",
