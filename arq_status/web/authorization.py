@@ -78,7 +78,7 @@ def basic_auth(user: str, password: str) -> Authorize:
         if hmac.compare_digest(_credentials(request), expected):
             return True
         challenge = {"WWW-Authenticate": 'Basic realm="arq-status", charset="UTF-8"'}
-        raise HTTPException(401, "A user name and a password are needed.", challenge)
+        raise HTTPException(401, "A user name and a password are required.", challenge)
 
     return authorize
 

@@ -54,12 +54,12 @@ class Dashboard:
         if not is_same_site(request.headers, self.trusted_origins):
             raise HTTPException(403, _FOREIGN)
         if self.access.read_only:
-            raise HTTPException(403, "This page only shows jobs.")
+            raise HTTPException(403, "This dashboard is read-only.")
         await self.access.require(request, "view", job_id)
         form, request = await read_form(request)
         action = ACTIONS.get(form.get("action", [""])[-1])
         if action is None:
-            raise HTTPException(400, f"An action is one of {', '.join(ACTIONS)}.")
+            raise HTTPException(400, f"action must be one of {', '.join(ACTIONS)}.")
         await self.access.require(request, action.permission, job_id)
         return form, request
 

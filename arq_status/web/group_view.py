@@ -23,7 +23,7 @@ from arq_status.web.negotiation import MediaType
 from arq_status.web.rendering import View, render_part
 from arq_status.web.updates import PACE, Gone, Part, Snapshot, frame
 
-_UNKNOWN = "There is no such group: it never was, or it has expired."
+_UNKNOWN = "There is no such group, or it has expired."
 _FAILED = (Status.FAILED, Status.INTERRUPTED)
 #: Failed jobs that the page names.
 _SHOWN = 10

@@ -20,7 +20,7 @@ from arq_status.web.links import Links, QueryError, read_query
 from arq_status.web.negotiation import MediaType
 from arq_status.web.updates import Gone
 
-_UNKNOWN = "There is no such job: it never was, or it has expired."
+_UNKNOWN = "There is no such job, or it has expired."
 
 
 class JobView:

@@ -69,7 +69,7 @@ def _number(name: str, text: str, most: int | None) -> int:
     number = int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else 0
     if number < 1 or (most is not None and number > most):
         bounds = "1 or more" if most is None else f"1 to {most}"
-        raise QueryError(f"The parameter {name} is a number, {bounds}, not {text!r}.")
+        raise QueryError(f"{name} must be a number, {bounds}, not {text!r}.")
     return number
 
 

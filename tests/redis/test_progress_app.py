@@ -131,7 +131,7 @@ async def test_who_may_not_stop(
     for action in ("", "force-stop", "delete", "retry"):
         response = await http.post(stopping, data={"action": action})
         assert (response.status_code, response.json()) == (
-            400, {"error": "An action is one of stop."},
+            400, {"error": "action must be one of stop."},
         )  # fmt: skip
     assert (await http.post(stopping, content=b"x" * 70_000)).status_code == 413
     assert await client.is_working("job")
@@ -264,9 +264,9 @@ async def test_redis_is_away(caplog: pytest.LogCaptureFixture) -> None:
             for accept in ("application/json", "text/event-stream"):
                 response = await page.get(token, headers={"Accept": accept})
                 assert response.status_code == 503
-                assert response.json() == {"error": "The progress cannot be told just now."}
+                assert response.json() == {"error": "The progress is not available right now."}
             assert (await page.post(token, data={"action": "stop"})).status_code == 403
-    assert "progress cannot be told" in caplog.text
+    assert "progress is not available" in caplog.text
     assert token not in caplog.text
 
 

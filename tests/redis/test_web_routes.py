@@ -315,7 +315,7 @@ async def test_what_is_no_page_leads_to_the_list(page: httpx.AsyncClient, path: 
         ("/statuses/unknown", 404, "There is no such job"),
         ("/elsewhere", 404, "Not Found."),
         ("/static/../_app.py", 404, "Not Found."),
-        ("/statuses?page=0", 400, "The parameter page is a number, 1 or more, not &#39;0&#39;."),
+        ("/statuses?page=0", 400, "page must be a number, 1 or more, not &#39;0&#39;."),
         ("/statuses?status=<b>", 400, "Unknown status &#39;&lt;b&gt;&#39;"),
         ("/statuses?since=soon", 400, "The parameter since: &#39;soon&#39; is not a time"),
     ],

@@ -117,7 +117,7 @@ class _ProgressView:
         fields, _ = await read_form(request)
         action = fields.get("action", [""])[-1]
         if action not in ACTIONS:
-            raise HTTPException(400, f"An action is one of {', '.join(sorted(ACTIONS))}.")
+            raise HTTPException(400, f"action must be one of {', '.join(sorted(ACTIONS))}.")
         if action not in grant.may:
             raise HTTPException(403, "This link only shows the progress.")
         client = await self._clients.client()
@@ -146,8 +146,8 @@ async def _refused(_: Request, error: Exception) -> Response:
 
 async def _unreachable(_: Request, error: Exception) -> Response:
     # without the address: it holds the token
-    _log.warning("progress cannot be told: %r", error)
-    response = json_response({"error": "The progress cannot be told just now."}, 503)
+    _log.warning("progress is not available: %r", error)
+    response = json_response({"error": "The progress is not available right now."}, 503)
     response.headers["Retry-After"] = "5"
     return response
 

@@ -22,7 +22,7 @@ from arq_status.web.updates import PACE, Gone, frame
 
 #: Seconds for which Redis is waited for.
 _TIMEOUT = 10.0
-_UNKNOWN = "There is no such {}: it never was, or it has expired."
+_UNKNOWN = "There is no such {}, or it has expired."
 
 HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
