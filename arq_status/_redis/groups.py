@@ -16,8 +16,6 @@ from arq_status._redis.store import Store
 
 #: Live jobs that one call looks at, so that Redis is not held up.
 _AT_ONCE = 4_000
-#: Looks at a group of which jobs were found lost: by the last one all of them have ended.
-_LOOKS = 3
 
 #: For so many ms after arq's own end a worker may still have its record to write.
 _UNWRITTEN_MS = 2_000
@@ -48,13 +46,12 @@ async def read_group(store: Store, group_id: str) -> GroupRecord | None:
 
     What it takes does not depend on how many of its jobs have ended.
     """
-    for _ in range(_LOOKS):
+    census = await _take_census(store, clean(group_id))
+    if await _clear_up(store, census):
+        # some of its jobs were lost, and have ended by now
         census = await _take_census(store, clean(group_id))
-        if not census.fields:
-            return None
-        if not await _clear_up(store, census):
-            break
-    return build_group(_facts_of(group_id, census))
+        await _clear_up(store, census)
+    return build_group(_facts_of(group_id, census)) if census.fields else None
 
 
 async def _take_census(store: Store, group_id: str) -> _Census:

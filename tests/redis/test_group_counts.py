@@ -103,7 +103,9 @@ class Lives(Races):
         assert group is not None
         assert +Counter(group.counts) == expected
         assert (group.total, group.done) == (sum(expected.values()), done)
-        self.lists_agree(facts.current_record)
+        if not facts.live or record is None or record.ended is None:
+            # else its worker died before arq booked the end: lists by tag have it when it runs
+            self.lists_agree(facts.current_record)
         if self.do(self.store.record(JOB)) != record:
             self.settle(self.allowed())
             self.note(self.do(self.store.record(JOB)))

@@ -331,6 +331,10 @@ async def test_a_lost_run_gives_way(pool: ArqRedis, client: StatusClient) -> Non
     for job_id in ("waits", "runs"):
         await put_job(pool, job_id, enqueued=timestamp_ms() + 5)
     expected = counts(failed=1, interrupted=1)
+    await pool.zadd(keys.WORKERS, {"host:7:x": 0})
+    await begin(pool, "waits")
+    record_of_group = await told(client)
+    assert (record_of_group.counts, record_of_group.done) == (expected, 2)
     await recover_orphans(Store(pool))
     record_of_group = await told(client)
     assert (record_of_group.counts, record_of_group.done) == (expected, 2)
@@ -405,6 +409,34 @@ async def test_waiting_for_too_long(pool: ArqRedis, client: StatusClient) -> Non
     await asyncio.sleep(0)
     await pool.delete(f"{keys.GROUP}g")
     assert await asyncio.wait_for(waiting, 10) is None
+
+
+async def test_a_group_that_goes_while_it_is_watched(pool: ArqRedis, client: StatusClient) -> None:
+    """Ends the iteration."""
+    await enqueue(pool, "job")
+    async with aclosing(client.watch_group("g", heartbeat=0.05)) as records:
+        for _ in range(3):
+            assert (await anext(records)).total == 1
+        await pool.delete(f"{keys.GROUP}g")
+        rest = [it async for it in records]
+    assert all(it.total == 1 for it in rest)
+
+
+async def test_an_end_that_arq_has_not_booked(pool: ArqRedis, client: StatusClient) -> None:
+    """The job counts as what ``status`` says, until arq has ended it or runs it again."""
+    await enqueue(pool, "job")
+    found = await Store(pool).record("job")
+    assert found is not None
+    await begin(pool, "job")
+    now = timestamp_ms()
+    await write_record(pool, "job", State.COMPLETE, run=found.enqueued_ms, ended=now)
+    assert await client.status("job") is Status.WORKING
+    record = await told(client)
+    assert (record.counts, record.done) == (counts(working=1), 0)
+    await pool.delete("arq:job:job", "arq:in-progress:job")
+    await pool.zrem("arq:queue", "job")
+    record = await told(client)
+    assert (record.counts, record.done) == (counts(complete=1), 1)
 
 
 async def test_progress_of_running_jobs(

@@ -12,12 +12,15 @@ from arq.utils import timestamp_ms
 
 import arq_status
 from arq_status import JobRecord, Status, StatusClient, track_status
+from arq_status._client.changes import _ChangeLog
 from arq_status._client.listing import candidates
+from arq_status._model.query import Query
 from arq_status._model.record import State
 from arq_status._redis import keys
+from arq_status._redis.store import Store
 from tests.conftest import RunBurst, StartWorker, started, until
 from tests.jobs import add, fail, wait
-from tests.records import HOUR, begin, calls, put_job, write_end, write_record
+from tests.records import HOUR, begin, calls, put_job, write_end, write_record, write_running
 
 Context = dict[str, Any]
 
@@ -236,3 +239,43 @@ async def test_many_changes_at_once(pool: ArqRedis, client: StatusClient) -> Non
     async with feed.follow(others=True) as following:
         feed.notify([str(number) for number in range(10_001)])
         assert (len(following.mentioned), following.missed_some) == (0, True)
+
+
+async def test_what_a_log_of_changes_knows(
+    pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that is gone tells nothing, one whose end arq has not booked is looked at again."""
+    monkeypatch.setattr("arq_status._client.changes._REMEMBERED", 1)
+    store = Store(pool)
+    log = _ChangeLog(store, Query())
+    await write_end(pool, "old")
+    await log.begin()
+    run = await put_job(pool, "job")
+    await begin(pool, "job")
+    await write_end(pool, "job", run=run)
+    [record] = await log.read({"job", "gone", "\0@g"}, missed_some=True)
+    assert (record.job_id, record.status) == ("job", Status.WORKING)
+    assert log.ending == {"job"}
+    await pool.delete("arq:job:job", "arq:in-progress:job")
+    await pool.zrem("arq:queue", "job")
+    [record] = await log.read(set(), missed_some=False)
+    assert (record.job_id, record.status) == ("job", Status.COMPLETE)
+    assert await log.read({"job"}, missed_some=False) == []
+    assert log.ending == set()
+
+
+async def test_watch_many_tells_progress(pool: ArqRedis, client: StatusClient) -> None:
+    """Each change of each job, as long as one is live."""
+    await write_running(pool, "one")
+    async with aclosing(client.watch_many(["one"])) as records:
+        first = await anext(records)
+        for at in (1, 2):
+            found = await Store(pool).record("one")
+            assert found is not None
+            await write_record(
+                pool, "one", first=False, run=found.enqueued_ms, worker="host:7:x", at=at,
+                version=found.version + 1,
+            )  # fmt: skip
+            while first.at != at:
+                first = await anext(records)
+    assert first.at == 2
