@@ -34,14 +34,13 @@ def _from_record(
     stored, payload = _as_arq_knows(stored, facts.result), facts.payload
     ended, updated = _last_times(facts, stored)
     started = stored.started
-    working = status is Status.WORKING
     seen = stored.state is not State.WAITING
     # else nobody knows when it ended, and the clock starts when that is noted
     is_told = stored.ended is not None or facts.result is not None
     expires = stored.expires if stored.ended else _expiry(facts, status)
-    elapsed = None
-    if started is not None:
-        elapsed = max(0, (facts.now if working else ended or stored.updated) - started)
+    working = status is Status.WORKING
+    until = facts.now if working else ended or stored.updated
+    elapsed = None if started is None else max(0, until - started)
     return JobRecord(
         job_id=facts.job_id,
         status=status,
