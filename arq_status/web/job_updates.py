@@ -11,6 +11,7 @@ from arq_status._model.history import LogLine, Try
 from arq_status._model.insight import ActivityPoint
 from arq_status._model.json import job_object, line_object, try_object
 from arq_status._model.snapshot import JobRecord
+from arq_status.web.last_hour import unless_refused
 from arq_status.web.rendering import View, render_part
 from arq_status.web.updates import PACE, Gone, Part, Snapshot, frame
 
@@ -108,11 +109,13 @@ class Job(Snapshot):
             yield frame("end", {})
 
 
-async def usual_run(client: StatusClient, record: JobRecord) -> ActivityPoint:
+async def usual_run(client: StatusClient, record: JobRecord) -> ActivityPoint | None:
     """Return how long jobs of the same function in the same queue ran lately."""
     day = timedelta(days=1)
-    _, usual = await client._activity(_USUAL_DAYS * day, day, record.function or "", record.queue)
-    return usual
+    found = await unless_refused(
+        client._activity(_USUAL_DAYS * day, day, record.function or "", record.queue)
+    )
+    return found and found[1]
 
 
 async def job_updates(

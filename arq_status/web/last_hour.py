@@ -1,14 +1,19 @@
 """The strip over the list: how jobs ended in the last hour, what waits and who works on it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic
+from typing import TypeVar
+
+from redis.exceptions import ResponseError
 
 from arq_status._client.client import StatusClient
 from arq_status._model.insight import ActivityPoint
 from arq_status._model.status import Status
+
+T = TypeVar("T")
 
 #: Seconds between readings, however many look.
 _PERIOD = 5.0
@@ -104,6 +109,17 @@ async def read_last_hour(client: StatusClient) -> LastHour:
     )
 
 
+async def unless_refused(reading: Awaitable[T]) -> T | None:
+    """Return what is read, or ``None`` if Redis refuses it, as where a permission is missing.
+
+    Jobs are shown all the same; the pages of functions, queues and workers tell the error.
+    """
+    try:
+        return await reading
+    except ResponseError:
+        return None
+
+
 class LastHourReader:
     """Reads the figures once for all who look at a list, whichever they look at."""
 
@@ -112,11 +128,11 @@ class LastHourReader:
         self._latest: LastHour | None = None
         self._read_at = 0.0
 
-    async def read(self, client: StatusClient) -> LastHour:
-        """Return the figures, at most a few seconds old."""
+    async def read(self, client: StatusClient) -> LastHour | None:
+        """Return the figures, at most a few seconds old; ``None`` if Redis refuses them."""
         is_fresh = self._client is client and monotonic() - self._read_at < _PERIOD
         if self._latest is None or not is_fresh:
             # whoever asks meanwhile gets the former ones
             self._client, self._read_at = client, monotonic()
-            self._latest = await read_last_hour(client)
+            self._latest = await unless_refused(read_last_hour(client))
         return self._latest

@@ -3,17 +3,25 @@
 import asyncio
 import re
 from html import unescape
+from typing import Any
 
 import pytest
 from arq.connections import ArqRedis
+from arq.utils import timestamp_ms
+from redis.asyncio import Redis
 
 from arq_status import StatusClient, track_status
 from arq_status._model.insight import WorkerRecord
+from arq_status._redis import keys
+from arq_status._redis.announcements import announced_as
 from arq_status.web import create_app
 from tests import jobs
 from tests.conftest import StartWorker, ended, until
 from tests.records import put_job
 from tests.web import next_event, page_of, serving, stream
+
+#: May do everything but read the counts.
+GUEST = ("on", "nopass", "~*", "&*", "+@all", "-lrange")
 
 
 class Counting(StatusClient):
@@ -132,3 +140,21 @@ async def test_a_job_tells_how_long_such_jobs_take(
         async with stream(f"{url}/statuses/long") as events:
             assert (await next_event(events, "job"))["function"] == "wait"
     await client.stop("long", force=True)
+
+
+async def test_a_missing_permission_hides_no_job(pool: ArqRedis) -> None:
+    """The strip is missing, and nothing else."""
+    admin: Any = pool
+    await put_job(pool, "job")
+    await pool.zadd(keys.COUNTED_FUNCTIONS, {announced_as("arq:queue", "f"): timestamp_ms()})
+    await admin.execute_command("ACL", "SETUSER", "guest", *GUEST)
+    where = pool.connection_pool.connection_kwargs
+    guest = Redis(host=where["host"], port=where["port"], db=where["db"], username="guest")
+    try:
+        async with page_of(create_app(guest)) as page:
+            html = (await page.get("/statuses")).text
+            assert 'data-id="job"' in html
+            assert 'class="hour"' not in html
+    finally:
+        await guest.aclose()
+        await admin.execute_command("ACL", "DELUSER", "guest")
