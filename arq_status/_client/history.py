@@ -11,7 +11,7 @@ from arq_status._model.builder import (
     utc_datetime,
 )
 from arq_status._model.facts import Facts
-from arq_status._model.history import KeptTry, LogLine, Try
+from arq_status._model.history import LAST_TRIES, KeptTry, LogLine, Try
 from arq_status._model.record import State
 from arq_status._model.snapshot import JobRecord
 from arq_status._model.status import Status
@@ -42,7 +42,8 @@ def build_tries(facts: Facts, record: JobRecord, kept: Sequence[KeptTry]) -> lis
     if found and (found[-1].run, found[-1].job_try) == (last.run, last.job_try):
         # its end is told by the record, how it came to that by what was kept with it
         return [*found[:-1], replace(last, traceback=found[-1].traceback)]
-    return [*found, last]
+    # with it there may be one more than are kept
+    return [*found[:1], *[*found[1:], last][-LAST_TRIES:]]
 
 
 def _kept_try(kept: KeptTry) -> Try:

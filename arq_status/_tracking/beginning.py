@@ -12,7 +12,7 @@ from arq_status._arq.worker import ArqWorker
 from arq_status._model.options import FunctionOptions, Tags
 from arq_status._model.record import State, StoredRecord
 from arq_status._model.tags import checked_tags
-from arq_status._model.text import render_args, shorten
+from arq_status._model.text import error_text, render_args, shorten
 from arq_status._tracking.attempt import Attempt
 from arq_status._tracking.counters import Counters
 from arq_status._tracking.functions import OptionsTable
@@ -119,8 +119,13 @@ class Beginning:
         except Exception as error:  # whatever the user's function raises
             if attempt.function not in self._without_tags:
                 self._without_tags.add(attempt.function)
+                # what it says may be made of the arguments
+                hides = attempt.record.hides_args
                 logger.warning(
-                    "jobs of %s have no tags: %r", attempt.function, error, exc_info=error
+                    "jobs of %s have no tags: %s",
+                    attempt.function,
+                    type(error).__name__ if hides else error_text(error),
+                    exc_info=None if hides else error,
                 )
             return ()
 

@@ -14,7 +14,7 @@ from arq_status._model.record import State
 from arq_status._redis import keys
 from arq_status._redis.store import Store
 from arq_status.testing import tracker
-from tests.conftest import RunBurst, StartWorker, ended, started, until
+from tests.conftest import RunBurst, RunJob, StartWorker, ended, started, until
 from tests.jobs import add, fail, wait
 from tests.records import (
     HOUR,
@@ -466,3 +466,18 @@ def test_tags_of_the_options_are_checked() -> None:
     assert function.__arq_status_options__["tags"] == ("a", "b")
     with pytest.raises(TypeError):
         status_options(tags="text")
+
+
+async def test_tags_that_are_wrong_tell_no_hidden_arguments(
+    pool: ArqRedis, run_job: RunJob, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With ``record_args=False`` the log names the error and not what it was made of."""
+
+    @status_options(record_args=False, tags=lambda ctx, secret: secret)
+    async def work(ctx: dict[str, Any], secret: str) -> None:
+        """A job."""
+
+    assert (await run_job(work, "s3cret")).tags == ()
+    [line] = [it for it in caplog.records if "have no tags" in it.message]
+    assert line.message == "jobs of job have no tags: TypeError"
+    assert line.exc_info is None
