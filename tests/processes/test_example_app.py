@@ -538,10 +538,10 @@ async def test_it_ends_when_its_redis_is_gone(demo: Demo) -> None:
     os.kill(pid, signal.SIGKILL)
     _, errors = demo.process.communicate(timeout=20)
     assert demo.process.returncode == 1
-    *logged, told = errors.splitlines()
-    assert told.startswith("Redis is gone")
-    # where the worker's heartbeat was due before the page noticed
-    assert all(line.startswith("no heartbeat of worker") for line in logged)
+    # the worker's heartbeat may be due meanwhile
+    told = [it for it in errors.splitlines() if not it.startswith("no heartbeat of worker")]
+    assert len(told) == 1
+    assert told[0].startswith("Redis is gone")
 
 
 # What it refuses

@@ -503,6 +503,7 @@ async def test_the_last_cron_job_when_its_record_has_expired(
     """How it ended is known from its worker; one that never ended was lost."""
     jobs = [cron(work, name=name, month=1) for name in ("ended", "lost", "damaged")]
     await start_worker(track_status({"functions": [work], "cron_jobs": jobs}))
+    await until(client.crons)
     now = await redis_ms(pool)
     notes = {
         "ended": ["a", "failed", now, 1500],

