@@ -114,8 +114,10 @@ class Beginning:
         try:
             if callable(tags):
                 payload = attempt.payload
-                tags = tuple(tags(ctx, *(payload.get("a") or ()), **(payload.get("k") or {})))
-            return checked_tags(tags)
+                given = tags(ctx, *(payload.get("a") or ()), **(payload.get("k") or {}))
+            else:
+                given = tags
+            return checked_tags(given)
         except Exception as error:  # whatever the user's function raises
             if attempt.function not in self._without_tags:
                 self._without_tags.add(attempt.function)

@@ -70,7 +70,14 @@ async def test_tags_of_the_options(
 
 @pytest.mark.parametrize(
     "given",
-    [lambda ctx: 1 / 0, lambda ctx: "text", lambda ctx: [""], lambda ctx: [7], lambda: []],
+    [
+        lambda *_: 1 / 0,
+        lambda *_: "text",
+        lambda *_: [""],
+        lambda *_: [7],
+        lambda *_: None,
+        lambda: [],
+    ],
 )
 async def test_a_callable_that_fails(
     pool: ArqRedis,
