@@ -11,9 +11,12 @@ from redis.asyncio import Redis
 
 from arq_status._model.options import FunctionOptions
 from arq_status._model.record import State, StoredRecord
+from arq_status._model.tally import Tally
 from arq_status._redis import keys
 from arq_status._redis.batch import Row
+from arq_status._redis.scripts import assembled
 from arq_status._redis.store import Store
+from arq_status._redis.tallies import encode_tally
 
 #: Ours that stays when no job is left: what workers announce of themselves.
 ANNOUNCED = ("workers", "functions", "functions:seen", "announced", "queues", "counted", "crons")
@@ -123,6 +126,13 @@ async def write_running(redis: Redis, job_id: str, **values: Any) -> None:
     await begin(redis, job_id)
     await beat(redis, "host:7:x")
     await write_record(redis, job_id, run=run, worker="host:7:x", **values)
+
+
+async def count_at(redis: Any, now: int, name: str, tally: Tally) -> None:
+    """Add to the counts of a function as if it were then."""
+    source = assembled("count").replace("local now = now_ms()", "local now = tonumber(ARGV[4])")
+    batch = json.dumps([encode_tally(name, tally, None)])
+    assert await redis.eval(source, 0, "worker", now, batch, now) == now
 
 
 async def own_keys(redis: Redis) -> set[str]:

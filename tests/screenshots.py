@@ -15,10 +15,13 @@ from arq.worker import create_worker
 from playwright.async_api import async_playwright
 
 from arq_status import track_status
+from arq_status._model.histogram import bucket_of
 from arq_status._model.record import State
+from arq_status._model.tally import Tally
+from arq_status._redis.announcements import announced_as
 from arq_status.web import create_app
 from tests import browser
-from tests.records import put_job, write_end, write_running
+from tests.records import count_at, put_job, write_end, write_running
 from tests.server import running_server
 from tests.web import serving
 
@@ -111,6 +114,23 @@ async def fill(pool: ArqRedis) -> None:
         )  # fmt: skip
 
 
+async def count(pool: ArqRedis) -> None:
+    """Write how jobs ended in the last hour."""
+    random = Random(3)
+    now = timestamp_ms()
+    for minute in range(60):
+        for place, (function, jobs) in enumerate((("resize", 15 + minute / 4), ("charge", 4))):
+            tally = Tally(run_max=30)
+            tally.counts["complete"] = max(0, round(random.gauss(jobs, jobs / 5)))
+            tally.counts["failed"] = random.choice((0, 0, 0, 0, 1)) if minute > 30 else 0
+            for _ in range(20):
+                it = bucket_of(random.lognormvariate(0, 0.8))
+                tally.runs[it] = tally.runs.get(it, 0) + 1
+            # a batch is known by its moment
+            moment = now - (59 - minute) * MINUTE + place
+            await count_at(pool, moment, announced_as("arq:queue", function), tally)
+
+
 async def run(settings: RedisSettings, pool: ArqRedis) -> None:
     """Run the job that fails, in a worker."""
     await pool.enqueue_job("charge", 4711, "19.90", _job_id="9b1d5f0c7a3e4c288d6f0e5a4b7c1d20")
@@ -127,6 +147,7 @@ async def main() -> None:
     with running_server() as dsn:
         settings = RedisSettings.from_dsn(dsn)
         pool = await create_pool(settings)
+        await count(pool)
         await run(settings, pool)
         await fill(pool)
         async with serving(create_app(pool)) as url, async_playwright() as playwright:

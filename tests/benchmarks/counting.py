@@ -1,7 +1,6 @@
 """P16: what the counts of functions cost, in time for a job and in Redis' memory."""
 
 import asyncio
-import json
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -13,11 +12,10 @@ from arq_status._model.histogram import bucket_of
 from arq_status._model.tally import Tally
 from arq_status._redis import keys
 from arq_status._redis.announcements import announced_as
-from arq_status._redis.scripts import assembled
-from arq_status._redis.tallies import encode_tally
 from arq_status._tracking.counters import Counters
 from tests.benchmarks.measuring import Result, compare, pinned
 from tests.benchmarks.overhead import tracked_slice
+from tests.records import count_at
 
 ROUNDS = 60
 FUNCTIONS, QUEUES = 50, 5
@@ -78,11 +76,11 @@ async def _memory(pool: ArqRedis) -> Result:
         for hour in range(keys.HOURS_KEPT + 1):
             now = _END - (keys.HOURS_KEPT - hour) * _HOUR
             if hour < keys.HOURS_KEPT - 3:
-                await _count_at(pool, now, name, generator.choice(hours))
+                await count_at(pool, now, name, generator.choice(hours))
             else:
                 for minute in range(60):
                     tally = generator.choice(minutes)
-                    await _count_at(pool, now + minute * _MINUTE, name, tally)
+                    await count_at(pool, now + minute * _MINUTE, name, tally)
     await asyncio.sleep(2)
     taken = await _used(pool) - before
     function = sum(
@@ -111,13 +109,6 @@ def _tally(
             buckets[bucket_of(seconds)] = buckets.get(bucket_of(seconds), 0) + 1
             tally.run_max = max(tally.run_max, seconds)
     return tally
-
-
-async def _count_at(pool: Any, now: int, name: str, tally: Tally) -> None:
-    """Add to the counts as if it were then."""
-    source = assembled("count").replace("local now = now_ms()", "local now = tonumber(ARGV[4])")
-    batch = json.dumps([encode_tally(name, tally, None)])
-    assert await pool.eval(source, 0, "worker", now, batch, now) == now
 
 
 async def _used(pool: ArqRedis) -> int:
