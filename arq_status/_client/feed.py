@@ -269,10 +269,21 @@ class Feed:
             # perhaps again, and what was published before is lost
             self.mark_all_stale()
         elif message["type"] == "message":
-            try:
-                self.notify(json.loads(message["data"]))
-            except (ValueError, TypeError):
+            subjects = _subjects_in(message["data"])
+            if subjects is None:
                 self.mark_all_stale()
+            else:
+                self.notify(subjects)
+
+
+def _subjects_in(data: bytes) -> list[str] | None:
+    """Return which jobs and groups changed; ``None`` if the message is none of ours."""
+    try:
+        subjects = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    is_ours = isinstance(subjects, list) and all(isinstance(it, str) for it in subjects)
+    return subjects if is_ours else None
 
 
 async def _next_message(pubsub: PubSub) -> Mapping[str, Any]:

@@ -1,0 +1,154 @@
+"""Following every job that matches, and several by their ids."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+from arq.connections import ArqRedis
+
+import arq_status
+from arq_status import Status, StatusClient
+from arq_status._client import changes, feed
+from arq_status._model.record import State
+from tests.conftest import until
+from tests.records import begin, put_job, write_end, write_record
+
+#: Ids and statuses.
+Seen = list[tuple[str, str]]
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What publishes nothing is looked for every 0.1 s."""
+    monkeypatch.setattr(feed, "POLL_INTERVAL", 0.1)
+
+
+@asynccontextmanager
+async def following(pool: ArqRedis, **filters: Any) -> AsyncIterator[Seen]:
+    """Follow changes; what is told from when that is under way."""
+    seen: Seen = []
+
+    async def follow() -> None:
+        async for record in arq_status.changes(**filters):
+            seen.append((record.job_id, record.status))
+
+    async def is_under_way() -> bool:
+        await write_end(pool, f"first-{len(seen)}", State.FAILED, run=len(seen) + 1)
+        return bool(seen)
+
+    task = asyncio.create_task(follow())
+    await until(is_under_way)
+    seen.clear()
+    try:
+        yield seen
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_what_nobody_told_is_found(pool: ArqRedis, client: StatusClient) -> None:
+    """A job enqueued by plain arq, and one that it begins; not those that are as they were."""
+    await put_job(pool, "old")
+    async with following(pool) as seen:
+        await put_job(pool, "new")
+        await until(lambda: ("new", "queued") in seen)
+        await begin(pool, "new")
+        await until(lambda: ("new", "working") in seen)
+        await write_record(pool, "told", fields={"vino": "veritas"})
+        await until(lambda: any(job_id == "told" for job_id, _ in seen))
+    assert "old" not in dict(seen)
+    assert seen.count(("new", "queued")) == seen.count(("new", "working")) == 1
+
+
+async def test_only_those_that_match(pool: ArqRedis, client: StatusClient) -> None:
+    """Other statuses, groups and jobs that are deleted are not told."""
+    async with following(pool, status="failed") as seen:
+        await write_end(pool, "good")
+        await write_end(pool, "deleted")
+        assert await client.delete("deleted") == 1
+        async with arq_status.group("g") as group:
+            await group.enqueue_job(pool, "f", _job_id="grouped")
+        await write_end(pool, "bad", State.FAILED)
+        await until(lambda: ("bad", "failed") in seen)
+    assert {status for _, status in seen} == {Status.FAILED}
+    assert "good" not in dict(seen)
+
+
+async def test_an_end_that_arq_has_yet_to_book(pool: ArqRedis, client: StatusClient) -> None:
+    """The end is told when arq's own keys are gone, though nobody says so."""
+    run = await put_job(pool, "job")
+    await begin(pool, "job")
+    async with following(pool) as seen:
+        await write_end(pool, "job", run=run)
+        await pool.delete("arq:job:job", "arq:in-progress:job", "arq:queue")
+        await until(lambda: ("job", "complete") in seen)
+    assert seen.count(("job", "complete")) == 1
+
+
+async def test_what_is_remembered_is_bounded(
+    pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of jobs beyond that each change is told all the same."""
+    monkeypatch.setattr(changes, "_REMEMBERED", 1)
+    monkeypatch.setattr(feed, "POLL_INTERVAL", 3600)
+    async with following(pool) as seen:
+        for job_id in ("a", "b", "a", "b"):
+            seen.clear()
+            await write_end(pool, job_id, State.FAILED)
+            await until(lambda job_id=job_id: (job_id, "failed") in seen)
+
+
+async def test_more_changes_than_are_named(
+    pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever falls behind looks at the newest jobs."""
+    monkeypatch.setattr(feed, "_MOST_MENTIONED", 0)
+    async with following(pool) as seen:
+        await write_end(pool, "job")
+        await until(lambda: ("job", "complete") in seen)
+
+
+async def test_unreadable_messages(pool: ArqRedis, client: StatusClient) -> None:
+    """Whatever is published, changes go on being told."""
+    async with following(pool) as seen:
+        deep = b"[" * 100_000
+        for message in (b"\xff", b"", b"null", b'{"job": [{}]}', b"[[], {}, 1]", b"[1]", deep):
+            await pool.publish("arqstatus:1:changes:0", message)
+        await write_end(pool, "job")
+        await until(lambda: ("job", "complete") in seen)
+
+
+async def test_several_jobs(pool: ArqRedis, client: StatusClient) -> None:
+    """Each is told now, at its changes and at its end; unknown ones are left out."""
+    await write_end(pool, "ended")
+    for job_id in ("a", "b", "deleted"):
+        await put_job(pool, job_id)
+    seen: Seen = []
+
+    async def follow() -> None:
+        async for record in arq_status.watch_many(["ended", "a", "unknown", "b", "deleted", "a"]):
+            seen.append((record.job_id, record.status))
+
+    task = asyncio.create_task(follow())
+    await until(lambda: len(seen) == 4)
+    assert dict(seen) == {"ended": "complete", "a": "queued", "b": "queued", "deleted": "queued"}
+    await pool.zrem("arq:queue", "deleted")
+    await pool.delete("arq:job:deleted")
+    await begin(pool, "b")
+    await until(lambda: ("b", "working") in seen)
+    assert await client.cancel("a")
+    await until(lambda: ("a", "stopped") in seen)
+    await pool.delete("arq:in-progress:b")
+    assert await client.cancel("b")
+    await asyncio.wait_for(task, 10)
+    assert seen[-1] == ("b", "stopped")
+
+
+async def test_several_that_have_ended(pool: ArqRedis, client: StatusClient) -> None:
+    """They are told, and that is all; of none nothing is."""
+    await write_end(pool, "job")
+    assert [it.job_id async for it in arq_status.watch_many(["job", "job"])] == ["job"]
+    assert [it async for it in arq_status.watch_many(["unknown"])] == []
