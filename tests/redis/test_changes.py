@@ -49,14 +49,19 @@ async def following(pool: ArqRedis, **filters: Any) -> AsyncIterator[Seen]:
             await task
 
 
+async def told(seen: Seen, job_id: str, status: str) -> None:
+    """Wait until a job was told with this status."""
+    await until(lambda: (job_id, status) in seen)
+
+
 async def test_what_nobody_told_is_found(pool: ArqRedis, client: StatusClient) -> None:
     """A job enqueued by plain arq, and one that it begins; not those that are as they were."""
     await put_job(pool, "old")
     async with following(pool) as seen:
         await put_job(pool, "new")
-        await until(lambda: ("new", "queued") in seen)
+        await told(seen, "new", "queued")
         await begin(pool, "new")
-        await until(lambda: ("new", "working") in seen)
+        await told(seen, "new", "working")
         await write_record(pool, "told", fields={"vino": "veritas"})
         await until(lambda: any(job_id == "told" for job_id, _ in seen))
     assert "old" not in dict(seen)
@@ -72,7 +77,7 @@ async def test_only_those_that_match(pool: ArqRedis, client: StatusClient) -> No
         async with arq_status.group("g") as group:
             await group.enqueue_job(pool, "f", _job_id="grouped")
         await write_end(pool, "bad", State.FAILED)
-        await until(lambda: ("bad", "failed") in seen)
+        await told(seen, "bad", "failed")
     assert {status for _, status in seen} == {Status.FAILED}
     assert "good" not in dict(seen)
 
@@ -83,8 +88,9 @@ async def test_an_end_that_arq_has_yet_to_book(pool: ArqRedis, client: StatusCli
     await begin(pool, "job")
     async with following(pool) as seen:
         await write_end(pool, "job", run=run)
+        await until(lambda: seen)
         await pool.delete("arq:job:job", "arq:in-progress:job", "arq:queue")
-        await until(lambda: ("job", "complete") in seen)
+        await told(seen, "job", "complete")
     assert seen.count(("job", "complete")) == 1
 
 
@@ -98,7 +104,7 @@ async def test_what_is_remembered_is_bounded(
         for job_id in ("a", "b", "a", "b"):
             seen.clear()
             await write_end(pool, job_id, State.FAILED)
-            await until(lambda job_id=job_id: (job_id, "failed") in seen)
+            await told(seen, job_id, "failed")
 
 
 async def test_more_changes_than_are_named(
@@ -108,7 +114,7 @@ async def test_more_changes_than_are_named(
     monkeypatch.setattr(feed, "_MOST_MENTIONED", 0)
     async with following(pool) as seen:
         await write_end(pool, "job")
-        await until(lambda: ("job", "complete") in seen)
+        await told(seen, "job", "complete")
 
 
 async def test_unreadable_messages(pool: ArqRedis, client: StatusClient) -> None:
@@ -118,7 +124,7 @@ async def test_unreadable_messages(pool: ArqRedis, client: StatusClient) -> None
         for message in (b"\xff", b"", b"null", b'{"job": [{}]}', b"[[], {}, 1]", b"[1]", deep):
             await pool.publish("arqstatus:1:changes:0", message)
         await write_end(pool, "job")
-        await until(lambda: ("job", "complete") in seen)
+        await told(seen, "job", "complete")
 
 
 async def test_several_jobs(pool: ArqRedis, client: StatusClient) -> None:
@@ -138,9 +144,9 @@ async def test_several_jobs(pool: ArqRedis, client: StatusClient) -> None:
     await pool.zrem("arq:queue", "deleted")
     await pool.delete("arq:job:deleted")
     await begin(pool, "b")
-    await until(lambda: ("b", "working") in seen)
+    await told(seen, "b", "working")
     assert await client.cancel("a")
-    await until(lambda: ("a", "stopped") in seen)
+    await told(seen, "a", "stopped")
     await pool.delete("arq:in-progress:b")
     assert await client.cancel("b")
     await asyncio.wait_for(task, 10)
