@@ -144,7 +144,7 @@ def test_counts_of_a_group(dsn: str) -> None:
             run_state_machine_as_test(
                 machine,
                 settings=settings(
-                    max_examples=examples(12),
+                    max_examples=examples(40),
                     stateful_step_count=STEPS,
                     deadline=None,
                     suppress_health_check=list(HealthCheck),
