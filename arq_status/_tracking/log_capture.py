@@ -4,7 +4,7 @@ import logging
 from threading import Lock
 
 from arq_status._model.history import LINE_LIMIT, level_name
-from arq_status._model.text import render_value
+from arq_status._model.text import render_message
 from arq_status._tracking.attempt import Attempt
 from arq_status._tracking.tracker import JobTracker, job_var
 
@@ -38,7 +38,7 @@ class _JobLogHandler(logging.Handler):
             message = self.format(record) if has_more else record.getMessage()
         except Exception:
             # other handlers complain of it
-            message = render_value(record.msg, LINE_LIMIT)
+            message = render_message((record.msg,), LINE_LIMIT)
         # handlers after this one may format it otherwise
         record.exc_text = formatted
         attempt.add_line(message, level_name(record.levelno), name)
