@@ -106,9 +106,14 @@ class Store(Lookup):
         key = keys.LOGS + job_id
         if not after:
             return decode_lines(await self._list(key, 0))
-        last = decode_lines(await self._list(key, -1))
-        new = last[0].number - after if last else 0
-        return decode_lines(await self._list(key, -new)) if new > 0 else []
+        count, new = 0, 1
+        lines: list[LogLine] = []
+        # lines that come between two reads push older ones out of what is read
+        while count < new:
+            count = new
+            lines = decode_lines(await self._list(key, -count))
+            new = lines[-1].number - after if lines else 0
+        return lines if new > 0 else []
 
     async def _list(self, key: str, start: int) -> list[bytes]:
         found: list[bytes] | None = await read(self.redis, "LRANGE", key, str(start), "-1")
