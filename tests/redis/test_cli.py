@@ -743,6 +743,33 @@ async def test_show_tells_why(
     assert "run 2, try 1" in (await command("show", "job")).out
 
 
+async def recover(ctx: JobContext) -> None:
+    """A job that succeeds at its second try."""
+    if ctx["job_try"] == 1:
+        raise Retry from ConnectionError("no answer")
+
+
+async def test_show_of_a_job_that_recovered(
+    command: Command, pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """Its tries are told, but no traceback: it has not failed."""
+    await start_worker(track_status({"functions": [recover]}))
+    await pool.enqueue_job("recover", _job_id="job")
+    await ended(client, "job")
+    answer = await command("show", "job")
+    assert re.search(r"try 1 .*retrying +ConnectionError: no answer", answer.out)
+    assert re.search(r"try 2 .*complete", answer.out)
+    assert "Traceback" not in answer.out
+
+
+async def test_an_action_on_no_jobs(command: Command) -> None:
+    """Neither ids nor filters, or both, is a mistake, and nothing is done."""
+    for argv in (["stop"], ["delete", "job", "--status", "failed"]):
+        answer = await command(*argv)
+        assert (answer.code, answer.out) == (2, "")
+        assert "Name jobs, or say which with filters" in answer.err
+
+
 async def _has_runs(client: StatusClient) -> bool:
     return any(it.run == 2 for it in await client.tries("job"))
 

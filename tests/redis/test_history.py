@@ -1,6 +1,7 @@
 """What happened to a job: tries, tracebacks, log, result."""
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +16,7 @@ from arq_status import JobTracker, LogLine, Status, StatusClient, Try, status_op
 from arq_status._model.history import LOG_LINES
 from arq_status._model.record import State
 from arq_status._redis import keys
+from arq_status._redis.store import Store
 from tests.conftest import RunBurst, RunJob, StartWorker, ended, started, stop_worker, until
 from tests.records import own_keys, put_result, write_end, write_record
 
@@ -336,8 +338,6 @@ async def test_lines_that_are_sent_twice_stand_once(
     client: StatusClient, pool: ArqRedis, run_job: RunJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A batch whose answer is lost is sent again."""
-    from arq_status._redis.store import Store
-
     write, lost = Store.write, [True]
 
     async def lose(self: Store, rows: Any) -> set[str]:
@@ -869,3 +869,28 @@ async def test_a_cancelled_job_keeps_the_tries_that_it_had(
     [only] = await client.tries("job")
     assert (only.status, only.job_try) == (Status.STOPPED, 1)
     assert "no vino" in str(only.traceback)
+
+
+async def test_lines_that_come_while_a_log_is_followed(
+    pool: Any, client: StatusClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None is left out, however many come between two reads."""
+
+    async def log(*numbers: int) -> None:
+        texts = [json.dumps([0, "info", f"line {it}", 1, None]) for it in numbers]
+        lines = [f"{it} 9 try {it} {text}" for it, text in zip(numbers, texts, strict=True)]
+        await pool.rpush(keys.LOGS + "job", *lines)
+
+    read_list = Store._list
+
+    async def grow(store: Store, key: str, start: int) -> list[bytes]:
+        found = await read_list(store, key, start)
+        if (size := await pool.llen(key)) < 9:
+            await log(size + 1, size + 2)
+        return found
+
+    await write_end(pool, "job")
+    await log(1, 2, 3)
+    monkeypatch.setattr(Store, "_list", grow)
+    assert [it.number for it in await client._logs_after("job", 1)] == list(range(2, 10))
+    assert await client._logs_after("job", 9) == []

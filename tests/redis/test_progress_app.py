@@ -338,9 +338,26 @@ async def test_progress_of_a_group(
         assert (await http.post(token, data={"action": "stop"})).json() == {"ok": True}
         last = await next_event(events, "end")
         assert (last["status"], last["at"], last["ended"]) == ("stopped", 4, True)
+        assert [it async for it in events] == []
     assert (await http.post(token, data={"action": "stop"})).json() == {"ok": False}
     unknown = await http.get(progress_token(SECRET, group="import-8"))
     assert unknown.status_code == 404
     assert unknown.json()["error"].startswith("There is no such group")
     watching = progress_token(SECRET, group="import-7")
     assert (await http.post(watching, data={"action": "stop"})).status_code == 403
+
+
+async def test_an_endpoint_without_a_check_of_its_own(
+    pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its stream goes on to the end of the job."""
+    monkeypatch.setattr("arq_status.web.event_stream._CHECK_INTERVAL", 0)
+
+    async def endpoint(request: Request) -> Response:
+        return await progress_response(request, client, "job")
+
+    await put_job(pool, "job")
+    async with serving(Starlette(routes=[Route("/", endpoint)])) as url, stream(url) as events:
+        assert (await next_event(events, "progress"))["status"] == "queued"
+        assert await client.cancel("job")
+        assert (await next_event(events, "end"))["ended"]

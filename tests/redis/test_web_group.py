@@ -56,6 +56,7 @@ async def test_a_group_is_followed_to_its_end(
         await run_burst(track_status({"functions": [jobs.add, jobs.fail]}))
         assert await next_event(events, "end") == {}
         assert await next_event(parts, "end") == {}
+        assert [it async for it in events] == [it async for it in parts] == []
         async with httpx.AsyncClient(base_url=url) as page:
             headers = {"Accept": "text/event-stream"}
             assert (await page.get("/groups/unknown", headers=headers)).status_code == 404
