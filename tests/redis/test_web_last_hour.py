@@ -51,7 +51,7 @@ async def test_a_first_start_has_no_strip(pool: ArqRedis) -> None:
         assert 'class="hour"' not in (await page.get("/statuses")).text
         await put_job(pool, "job")
         html = (await page.get("/statuses")).text
-        assert figures(html)[:3] == ["Last hour 0 ended", "Failure rate n/a", "Run p95 n/a"]
+        assert figures(html)[:3] == ["Past hour 0 ended", "Failure rate n/a", "Run p95 n/a"]
         assert figures(html)[4] == "Workers up none"
 
 
@@ -73,7 +73,7 @@ async def test_the_strip_tells_of_the_last_hour(
     async with page_of(create_app(pool)) as page:
         html = (await page.get("/statuses")).text
         total, failures, p95, due, workers = figures(html)
-        assert (total, failures) == ("Last hour 4 ended", "Failure rate 25 %")
+        assert (total, failures) == ("Past hour 4 ended", "Failure rate 25 %")
         assert re.fullmatch(r"Run p95 \d+ (ms|s)", p95)
         assert (due, workers) == ("Oldest due none", "Workers up 1")
         assert "4 in all, 1 of them failed" in html
