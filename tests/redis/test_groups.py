@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import aclosing
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from redis.exceptions import ResponseError
 
 import arq_status
 from arq_status import GroupRecord, Status, StatusClient, testing, track_status
+from arq_status._client import feed
 from arq_status._model.record import State
 from arq_status._redis import keys
 from arq_status._redis.recovery import recover_orphans
@@ -390,12 +392,15 @@ async def test_watch_group(pool: ArqRedis, client: StatusClient, start_worker: S
     assert [it.done for it in seen] == sorted(it.done for it in seen)
 
 
-async def test_a_heartbeat(pool: ArqRedis, client: StatusClient) -> None:
-    """Without a change the last record comes again."""
+async def test_a_heartbeat(
+    pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a change the last record comes again, though it was read in between."""
+    monkeypatch.setattr(feed, "POLL_INTERVAL", 0.05)
     await enqueue(pool, "job")
-    async with aclosing(client.watch_group("g", heartbeat=0.05)) as records:
-        first, again = await anext(records), await anext(records)
-    assert (first.total, again.total) == (1, 1)
+    async with aclosing(client.watch_group("g", heartbeat=0.3)) as records:
+        seen = [await anext(records) for _ in range(3)]
+    assert [it.total for it in seen] == [1, 1, 1]
     with pytest.raises(ValueError, match="positive"):
         await anext(client.watch_group("g", heartbeat=0))
 
@@ -414,7 +419,7 @@ async def test_waiting_for_too_long(pool: ArqRedis, client: StatusClient) -> Non
 async def test_a_group_that_goes_while_it_is_watched(pool: ArqRedis, client: StatusClient) -> None:
     """Ends the iteration."""
     await enqueue(pool, "job")
-    async with aclosing(client.watch_group("g", heartbeat=0.05)) as records:
+    async with aclosing(client.watch_group("g", heartbeat=0.3)) as records:
         for _ in range(3):
             assert (await anext(records)).total == 1
         await pool.delete(f"{keys.GROUP}g")
@@ -437,6 +442,42 @@ async def test_an_end_that_arq_has_not_booked(pool: ArqRedis, client: StatusClie
     await pool.zrem("arq:queue", "job")
     record = await told(client)
     assert (record.counts, record.done) == (counts(complete=1), 1)
+
+
+async def test_an_expired_group(pool: ArqRedis, client: StatusClient) -> None:
+    """Whoever has seen it change is told no more, and does not wait for it."""
+    seen: list[GroupRecord] = []
+
+    async def watch() -> None:
+        async for record in arq_status.watch_group("g"):
+            seen.append(record)
+
+    await enqueue(pool, "job")
+    task = asyncio.create_task(watch())
+    await until(lambda: seen)
+    await enqueue(pool, "another")
+    await until(lambda: seen[-1].total == 2)
+    await pool.delete(f"{keys.GROUP}g")
+    await asyncio.wait_for(task, 10)
+    assert seen[-1].ended_at is None
+
+
+async def test_several_watch_one_group(pool: ArqRedis, client: StatusClient) -> None:
+    """One that comes later has it at once, and both see its end."""
+    seen: dict[int, list[GroupRecord]] = {0: [], 1: []}
+
+    async def watch(number: int) -> None:
+        async for record in client.watch_group("g"):
+            seen[number].append(record)
+
+    await enqueue(pool, "job")
+    tasks = []
+    for number, records in seen.items():
+        tasks.append(asyncio.create_task(watch(number)))
+        await until(partial(bool, records))
+    assert await client.cancel("job")
+    await asyncio.wait_for(asyncio.gather(*tasks), 10)
+    assert {records[-1].status for records in seen.values()} == {Status.STOPPED}
 
 
 async def test_progress_of_running_jobs(

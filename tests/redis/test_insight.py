@@ -339,6 +339,17 @@ async def test_activity_of_hours_in_shorter_steps(pool: ArqRedis, client: Status
     assert sum(it.complete for it in days) == 12
 
 
+async def test_activity_from_within_an_hour(pool: ArqRedis, client: StatusClient) -> None:
+    """Of an hour that began before only the share since then is told."""
+    now = await redis_ms(pool)
+    hour = (now - 10 * HOUR) // HOUR * HOUR
+    await count_at(pool, hour, tally_of([1.0], complete=8))
+    half_past = datetime.fromtimestamp(hour / 1000 + 1800, UTC)
+    points = await client.activity(half_past, timedelta(minutes=15))
+    assert [it.complete for it in points[:3]] == [2, 2, 0]
+    assert sum(it.complete for it in points) == 4
+
+
 async def test_activity_of_one_function(pool: ArqRedis, client: StatusClient) -> None:
     """Or of one queue, or both."""
     await count(pool, tally_of([1.0]), "f", "one")
@@ -491,6 +502,18 @@ async def test_crons(pool: ArqRedis, client: StatusClient, start_worker: StartWo
         "minutely": "every minute",
         "always": "every second",
     }
+
+
+async def test_crons_of_several_workers(pool: ArqRedis, client: StatusClient) -> None:
+    """Each is told once, as the living worker that runs it first announces it."""
+    now = await redis_ms(pool)
+    for worker, next_ms in (("late", now + 2), ("early", now + 1), ("unsure", None), ("dead", now)):
+        await beat(pool, worker)
+        crons = [{"name": "c", "function": "f", "schedule": "minute=0", "next": next_ms}]
+        await pool.set(keys.ABOUT + worker, json.dumps({"crons": crons}))
+    await pool.zadd(keys.WORKERS, {"dead": 1})
+    [found] = await client.crons()
+    assert found.next_run_at == datetime.fromtimestamp((now + 1) / 1000, UTC)
 
 
 async def partial_work(ctx: Context) -> None:

@@ -1,6 +1,7 @@
 """Tags: how jobs get and keep them, and how they are found by them."""
 
 import logging
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -488,3 +489,21 @@ async def test_tags_that_are_wrong_tell_no_hidden_arguments(
     [line] = [it for it in caplog.records if "have no tags" in it.message]
     assert line.message == "jobs of job have no tags: TypeError"
     assert line.exc_info is None
+
+
+async def test_acting_on_all_jobs_by_mistake(pool: ArqRedis, client: StatusClient) -> None:
+    """Without any filter nothing is done."""
+    await write_end(pool, "job")
+    for act in (client.retry_jobs, client.stop_jobs, client.cancel_jobs, client.delete_jobs):
+        with pytest.raises(TypeError, match="at least one of status, function"):
+            await act()
+    assert await client.status("job") is Status.COMPLETE
+
+
+async def test_acting_by_time(pool: ArqRedis, client: StatusClient) -> None:
+    """A job of which no time is known is not among those of the last hour."""
+    await write_end(pool, "job")
+    await pool.zadd("arq:queue", {"unknown": timestamp_ms() + HOUR})
+    assert await client.cancel_jobs(since=timedelta(hours=1)) == 0
+    assert await client.delete_jobs(since=timedelta(hours=1)) == 1
+    assert await client.status("unknown") is Status.DEFERRED

@@ -543,6 +543,19 @@ async def test_one_who_leaves_while_jobs_are_read(pool: ArqRedis) -> None:
         assert feed._known == {"a": None}
 
 
+async def test_one_who_leaves_while_groups_are_read(pool: ArqRedis) -> None:
+    """The same holds of groups."""
+    reader = SlowStore(pool)
+    followed = Feed(reader)
+    stays, leaves = feed.group_subject("a"), feed.group_subject("b")
+    async with followed.follow([stays]) as following:
+        async with followed.follow([leaves]):
+            await reader.reading.wait()
+        reader.go_on.set()
+        assert await following.changed_groups() == {stays: None}
+        assert followed._known_groups == {stays: None}
+
+
 async def test_a_follower_survives_what_goes_wrong(
     pool: ArqRedis,
     client: StatusClient,
