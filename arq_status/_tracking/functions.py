@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import wraps
-from typing import Any
+from typing import Any, cast
 
 from arq.cron import CronJob
 from arq.utils import timestamp_ms
@@ -101,9 +101,8 @@ async def _record_exit(attempt: Attempt, error: BaseException) -> None:
     attempt.record.state = State.INTERRUPTED
     attempt.record.error = f"ended its worker with {failure_of(error, None)}"
     attempt.close(final=False)
-    tracker = job_var.get(None)
-    if isinstance(tracker, JobTracker):
-        await tracker.flush()
+    # the job has an attempt, hence a tracker
+    await cast("JobTracker", job_var.get()).flush()
 
 
 def _note_failure(attempt: Attempt, worker: ArqWorker, error: BaseException) -> bool:

@@ -618,6 +618,53 @@ async def test_a_configuration_of_logging_takes_nothing_away(
     assert await read(client) == ["said"]
 
 
+async def test_lines_outside_jobs_are_no_jobs_own(
+    client: StatusClient, run_job: RunJob, low_level: None
+) -> None:
+    """While a worker captures what its jobs log, what others log goes into no log of a job."""
+    begun, logged = asyncio.Event(), asyncio.Event()
+
+    async def work(ctx: Context) -> None:
+        logger.info("inside")
+        begun.set()
+        await logged.wait()
+
+    async def log_beside() -> None:
+        await begun.wait()
+        logger.info("outside")
+        logged.set()
+
+    task = asyncio.create_task(log_beside())
+    await run_job(status_options(record_logs="INFO")(work))
+    await task
+    assert await read(client) == ["inside"]
+
+
+async def test_workers_that_capture_logs_together(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker, run_burst: RunBurst
+) -> None:
+    """The one that ends first takes nothing from the other."""
+    go_on = asyncio.Event()
+
+    async def work(ctx: Context) -> None:
+        await go_on.wait()
+        logger.warning("still here")
+
+    async def say(ctx: Context) -> None:
+        logger.warning("said")
+
+    track = track_status(record_logs="INFO")
+    await start_worker(track({"functions": [func(work, name="work")]}))
+    await pool.enqueue_job("work", _job_id="job")
+    await started(client, "job")
+    await pool.enqueue_job("say", _job_id="other", _queue_name="second")
+    await run_burst(track({"functions": [func(say, name="say")], "queue_name": "second"}))
+    go_on.set()
+    await ended(client, "job")
+    assert await read(client) == ["still here"]
+    assert await read(client, "other") == ["said"]
+
+
 # expiry, delete
 
 

@@ -1,6 +1,7 @@
 """Trackers in hooks, in threads and in other event loops."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from time import monotonic
@@ -14,6 +15,7 @@ from redis import Redis as SyncRedis
 from arq_status import JobStopped, JobTracker, Status, StatusClient, current_tracker, track_status
 from arq_status._model.record import State, StoredRecord
 from arq_status._tracking.attempt import Attempt
+from arq_status._tracking.attempts import Attempts
 from arq_status._tracking.outbox import Outbox
 from arq_status._tracking.pace import Pace
 from arq_status._tracking.sync_tracker import send_home
@@ -205,6 +207,44 @@ async def test_a_wait_in_a_thread_that_the_worker_gives_up(run_job: RunJob) -> N
             await asyncio.to_thread(send_home, slow(), asyncio.get_running_loop())
 
     assert (await run_job(job)).error is None
+
+
+def test_the_workers_event_loop_stops_amid_a_wait_of_a_thread() -> None:
+    """The thread gives up what that loop has begun and will not end."""
+    loop = asyncio.new_event_loop()
+    begun = threading.Event()
+
+    async def begin() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    home = threading.Thread(target=loop.run_forever)
+    home.start()
+
+    def stop() -> None:
+        begun.wait(10)
+        loop.call_soon_threadsafe(loop.stop)
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    with pytest.raises(TimeoutError):
+        send_home(begin(), loop)
+    stopper.join()
+    home.join()
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+        loop.run_until_complete(asyncio.wait({task}))
+    loop.close()
+
+
+async def test_an_attempt_that_took_the_place_of_another() -> None:
+    """Where an id was used again while its job ran, the end of the first leaves the second."""
+    attempts = Attempts(Any)  # type: ignore[arg-type]
+    first, second = (Attempt("job", StoredRecord(enqueued_ms=it, job_try=1), None) for it in (1, 2))
+    attempts.add(first)
+    attempts.add(second)
+    attempts.remove(first)
+    assert attempts.get("job") is second
 
 
 async def test_other_event_loops(run_job: RunJob) -> None:

@@ -396,3 +396,9 @@ async def test_without_the_extra(missing: str, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ModuleNotFoundError, match=words):
         async with inline(Imports):
             raise AssertionError("it began")
+
+
+async def test_how_the_pool_is_shown() -> None:
+    """Its queue tells pools apart."""
+    async with inline({"functions": [report]}) as pool:
+        assert repr(pool) == "<InlinePool of queue 'arq:queue'>"

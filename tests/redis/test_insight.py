@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -21,13 +22,13 @@ from arq_status import CronRecord, FunctionStats, Status, StatusClient, track_st
 from arq_status._model.histogram import bucket_of
 from arq_status._model.options import FunctionOptions
 from arq_status._model.record import State, StoredRecord
-from arq_status._model.tally import Tally
+from arq_status._model.tally import COUNTED, Tally
 from arq_status._redis import keys, scripts
 from arq_status._redis.announcements import announced_as
 from arq_status._redis.clock import RedisClock
 from arq_status._redis.scripts import Script, assembled
 from arq_status._redis.store import Store
-from arq_status._redis.tallies import encode_tally
+from arq_status._redis.tallies import decode_entry, encode_tally
 from arq_status._tracking.attempt import Attempt
 from arq_status._tracking.counters import Counters
 from tests.conftest import RunBurst, StartWorker, ended, started, until
@@ -192,6 +193,33 @@ async def test_counts_wait_for_redis(pool: ArqRedis, client: StatusClient) -> No
     await counters.send(Store(pool), "host:1:x")
     await counters.send(Store(pool), "host:1:x")
     assert [it.failed for it in await client.functions()] == [1] * 20
+
+
+async def test_a_cron_job_that_runs_is_noted_before_anything_is_counted(
+    pool: Any, client: StatusClient
+) -> None:
+    """The first job of a worker may run for hours; one that tells no due time has no wait."""
+    name = announced_as("arq:queue", "f")
+    counters = Counters("arq:queue", {"f"}, ("f",), RedisClock())
+    attempt = Attempt("job", StoredRecord(enqueued_ms=1, job_try=1), None)
+    attempt.began = monotonic()
+    counters.note_cron_job(attempt, "f")
+    await counters.send(Store(pool), "host:1:x")
+    assert json.loads(await pool.hget(keys.LAST_CRON_JOBS, name)) == ["job", "working", None, None]
+    attempt.record.state, attempt.record.due = State.COMPLETE, None
+    attempt.close(final=True)
+    counters.count(attempt, "f")
+    await counters.send(Store(pool), "host:1:x")
+    assert json.loads(await pool.hget(keys.LAST_CRON_JOBS, name))[1] == "complete"
+    found = await stats_of(client, "f")
+    assert (found.complete, found.wait_p50) == (1, None)
+
+
+def test_an_entry_that_was_cut_off() -> None:
+    """What of its durations is left is read."""
+    whole = bytes([7, *[1] * len(COUNTED), 100, 4, 2, 2, 2])
+    assert decode_entry(whole)[1].runs == {0: 2.0, 1: 2.0}
+    assert decode_entry(whole[:-1])[1].runs == {0: 4.0}
 
 
 RUNS: dict[str, Callable[[random.Random], float]] = {

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from arq_status import JobTracker, Status, StatusClient, status_options, track_status
 from tests.conftest import RunBurst, RunJob, StartWorker, end_loop, ended, until
-from tests.records import own_keys, write_record
+from tests.records import own_keys, put_job, write_record
 
 Context = dict[str, Any]
 
@@ -254,6 +254,30 @@ async def test_arguments_that_are_not_recorded(
         assert record.args == ""
         assert SECRET not in repr(record)
     assert SECRET not in await everything_of_ours(pool)
+
+
+async def test_out_of_tries_after_its_worker_died(
+    pool: ArqRedis, client: StatusClient, run_burst: RunBurst
+) -> None:
+    """The error tells of the worker as well, for that is why there are no tries left."""
+    run = await put_job(pool, "job", function="report")
+    await pool.set("arq:retry:job", 1)
+    await write_record(pool, "job", run=run, function="report", worker="host:7:dead")
+    await run_burst(track_status({"functions": [report], "max_tries": 1}))
+    record = await ended(client, "job")
+    assert record.status is Status.FAILED
+    assert record.error == "max 1 tries exceeded; last: worker host:7 stopped responding"
+
+
+async def test_a_function_name_that_is_no_text(
+    pool: ArqRedis, client: StatusClient, run_burst: RunBurst
+) -> None:
+    """Arq fails the job, and the worker goes on."""
+    await pool.enqueue_job(7, _job_id="wrong")  # type: ignore[arg-type]
+    await pool.enqueue_job("report", _job_id="job")
+    await run_burst(track_status({"functions": [report]}))
+    assert (await ended(client, "job")).status is Status.COMPLETE
+    assert await client.status("wrong") is Status.FAILED
 
 
 @pytest.mark.parametrize("announced", [True, False])

@@ -17,7 +17,7 @@ from sentry_sdk.integrations.arq import ArqIntegration
 from sentry_sdk.integrations.asyncio import AsyncioIntegration
 
 from arq_status import JobStopped, Status, StatusClient, status_options, track_status
-from tests.conftest import StartWorker, end_loop, ended, started, stop_worker, until
+from tests.conftest import RunBurst, StartWorker, end_loop, ended, started, stop_worker, until
 
 Context = dict[str, Any]
 Make = Callable[[type[Any]], tuple[Any, dict[str, Any]]]
@@ -552,3 +552,42 @@ async def test_a_start_that_cannot_be_recorded(
     await pool.enqueue_job("report", 7, _job_id="job")
     assert (await ended(client, "job")).at == 7
     assert "the start of job job is not tracked" in caplog.text
+
+
+async def test_a_payload_that_is_no_mapping(pool: ArqRedis, run_burst: RunBurst) -> None:
+    """A deserializer may return anything: arq gives the job up, tracked or not, and works on."""
+    settings = {"functions": [func(report, name="report")], "job_deserializer": lambda raw: [raw]}
+    booked = []
+    for each in (settings, track_status(settings)):
+        await pool.enqueue_job("report", 1, _job_id="job")
+        worker = await run_burst(each)
+        booked.append((worker.jobs_complete, worker.jobs_failed, worker.jobs_retried))
+        await pool.flushdb()
+    assert booked[0] == booked[1] == (0, 1, 0)
+
+
+async def test_a_job_that_began_before_its_worker_was_tracked(
+    pool: ArqRedis, client: StatusClient, run_burst: RunBurst
+) -> None:
+    """The hook for its end is called as arq calls it, though it has no tracker."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    ends: list[tuple[str, bool]] = []
+
+    async def wait(ctx: Context) -> None:
+        begun.set()
+        await go_on.wait()
+
+    async def track(ctx: Context) -> None:
+        await begun.wait()
+        go_on.set()
+
+    async def on_job_end(ctx: Context) -> None:
+        ends.append((ctx["job_id"], "status" in ctx))
+
+    own = track_status({"functions": [func(track, name="track")]})
+    function = own["functions"][0]
+    await pool.enqueue_job("wait", _job_id="first")
+    await pool.enqueue_job("track", _job_id="second")
+    await run_burst({"functions": [func(wait, name="wait"), function], "on_job_end": on_job_end})
+    assert sorted(ends) == [("first", False), ("second", True)]
+    assert (await ended(client, "second")).status is Status.COMPLETE

@@ -4,11 +4,11 @@ import subprocess
 import sys
 from typing import Any, NoReturn
 
-from arq.worker import func
+from arq.worker import Retry, func
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arq_status._tracking.tracebacks import cut_in_the_middle, format_traceback
+from arq_status._tracking.tracebacks import cut_in_the_middle, format_traceback, traceback_of
 from arq_status.testing import tracker
 
 
@@ -117,6 +117,17 @@ def test_an_exception_that_cannot_be_formatted() -> None:
             raise RuntimeError
 
     assert format_traceback(BrokenError()) is None
+
+
+def test_a_retry_whose_reason_cannot_be_read() -> None:
+    """It counts as one without a reason, which has no traceback."""
+
+    class BrokenRetry(Retry):
+        @property
+        def __cause__(self) -> NoReturn:  # type: ignore[override]
+            raise RuntimeError
+
+    assert traceback_of(BrokenRetry(), None) is None
 
 
 def dig(depth: int) -> NoReturn:
