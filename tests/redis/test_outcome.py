@@ -189,14 +189,23 @@ class NoWordsStopped(JobStopped):
 
 
 @pytest.mark.parametrize("keep_result", [0, 60])
-async def test_an_error_that_cannot_be_read(run_job: RunJob, keep_result: int) -> None:
-    """A job that fails with an error that breaks whoever looks at it is failed like any other."""
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (NoWordsError, (Status.FAILED, "NoWordsError")),
+        (NoWordsStopped, (Status.STOPPED, "stopped")),
+    ],
+)
+async def test_an_error_that_cannot_be_read(
+    run_job: RunJob, keep_result: int, error: type[Exception], told: tuple[Status, str]
+) -> None:
+    """A job that ends with an error that breaks whoever looks at it ends like any other."""
 
     async def job(ctx: Context) -> None:
-        raise NoWordsError
+        raise error
 
     record = await run_job(job, keep_result=keep_result)
-    assert (record.status, record.error) == (Status.FAILED, "NoWordsError")
+    assert (record.status, record.error) == told
 
 
 async def test_what_breaks_the_tracking_breaks_nothing_else(
@@ -204,16 +213,21 @@ async def test_what_breaks_the_tracking_breaks_nothing_else(
     client: StatusClient,
     start_worker: StartWorker,
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Where an end cannot be recorded that is logged, arq's books tell it, the worker goes on."""
 
     async def job(ctx: Context) -> None:
-        raise NoWordsStopped
+        raise JobStopped
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
 
     async def fine(ctx: Context) -> None:
         pass
 
     settings = {"functions": [func(job, name="job"), func(fine, name="fine")]}
+    monkeypatch.setattr("arq_status._tracking.ending.traceback_of", fail)
     worker = await start_worker(track_status(settings))
     await pool.enqueue_job("job", _job_id="job")
     assert (await ended(client, "job")).status is Status.STOPPED
