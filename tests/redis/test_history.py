@@ -813,7 +813,7 @@ async def test_a_shutdown_is_a_try_of_its_own(
     settings = track_status({"functions": [func(wait, name="wait")]})
     await pool.enqueue_job("wait", _job_id="job")
     first = await start_worker(settings)
-    await started(client, "job")
+    await until(lambda: client.logs("job"))
     assert first.main_task is not None
     await stop_worker(first, first.main_task)
     [lost] = await client.tries("job")
@@ -837,7 +837,7 @@ async def test_a_forced_stop_tells_where(
     """The line at which the job waited."""
     await start_worker(track_status({"functions": [func(wait, name="wait")]}))
     await pool.enqueue_job("wait", _job_id="job")
-    await started(client, "job")
+    await until(lambda: client.logs("job"))
     assert await client.stop("job", force=True)
     await ended(client, "job")
     [only] = await client.tries("job")
