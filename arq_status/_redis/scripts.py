@@ -50,13 +50,6 @@ class Script:
         except NoScriptError:
             return await _pipeline(redis, ("EVAL", self._source, 0), calls)
 
-    @property
-    def digest(self) -> bytes:
-        """The digest by which Redis knows it."""
-        if not self._source:
-            self._load()
-        return self._digest
-
     def is_run_by(self, command: tuple[object, ...]) -> bool:
         """Return whether a command, as sent by ``__call__``, runs this script."""
         return bool(self._source) and command[1:2] in ((self._digest,), (self._source,))
