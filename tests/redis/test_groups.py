@@ -547,3 +547,14 @@ async def test_stopping_all(
     record = await client.wait_group("g", timeout=10)
     assert record is not None
     assert (record.status, record.counts) == (Status.STOPPED, counts(stopped=2))
+
+
+async def test_a_group_that_has_ended(pool: ArqRedis, client: StatusClient) -> None:
+    """Is told once, and not waited for."""
+    await enqueue(pool, "job")
+    assert await client.cancel("job")
+    seen = [it.status async for it in arq_status.watch_group("g")]
+    assert seen == [Status.STOPPED]
+    record = await arq_status.wait_group("g", timeout=0)
+    assert record is not None
+    assert record.status is Status.STOPPED
