@@ -293,10 +293,16 @@ async def _next_message(pubsub: PubSub) -> Mapping[str, Any]:
         ConnectionError: nothing came for long, and no answer to a ping either. TCP alone does not
             notice that a host or a path to it is gone.
     """
+    return _heard(await pubsub.get_message(timeout=_SILENCE) or await _answer_to_ping(pubsub))
+
+
+async def _answer_to_ping(pubsub: PubSub) -> Mapping[str, Any] | None:
+    await pubsub.ping(b"arq-status")
     message: Mapping[str, Any] | None = await pubsub.get_message(timeout=_SILENCE)
-    if message is None:
-        await pubsub.ping(b"arq-status")
-        message = await pubsub.get_message(timeout=_SILENCE)
+    return message
+
+
+def _heard(message: Mapping[str, Any] | None) -> Mapping[str, Any]:
     if message is None:
         raise ConnectionError(f"no answer for {_SILENCE:g} s")
     return message
