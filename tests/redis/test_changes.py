@@ -141,10 +141,10 @@ async def test_several_jobs(pool: ArqRedis, client: StatusClient) -> None:
     task = asyncio.create_task(follow())
     await until(lambda: len(seen) == 4)
     assert dict(seen) == {"ended": "complete", "a": "queued", "b": "queued", "deleted": "queued"}
-    await pool.zrem("arq:queue", "deleted")
-    await pool.delete("arq:job:deleted")
     await begin(pool, "b")
     await told(seen, "b", "working")
+    await pool.zrem("arq:queue", "deleted")
+    await pool.delete("arq:job:deleted")
     assert await client.cancel("a")
     await told(seen, "a", "stopped")
     await pool.delete("arq:in-progress:b")
