@@ -77,7 +77,9 @@ class Store(Lookup):
 
     async def field(self, job_id: str, name: str) -> bytes | None:
         """Return one stored field, encoded; ``None`` if there is none."""
-        value = await read(self.redis, "HGET", keys.DATA + job_id, name)
+        value = await self.redis.execute_command(
+            "HGET", keys.DATA + job_id, name, NEVER_DECODE=True
+        )
         return value if isinstance(value, bytes) else None
 
     async def options(self, queue: str, function: str) -> FunctionOptions | None:

@@ -16,8 +16,7 @@ T = TypeVar("T")
 async def or_none(question: Coroutine[Any, Any, T | None]) -> T | None:
     """Return what Redis answers; ``None`` if it does not, or not in time."""
     try:
-        async with asyncio.timeout(TIMEOUT):
-            return await question
+        return await asyncio.wait_for(question, TIMEOUT)
     except CONNECTION_ERRORS:
         return None
 

@@ -941,3 +941,34 @@ async def test_lines_that_come_while_a_log_is_followed(
     monkeypatch.setattr(Store, "_list", grow)
     assert [it.number for it in await client._logs_after("job", 1)] == list(range(2, 10))
     assert await client._logs_after("job", 9) == []
+
+
+async def test_what_is_wrong_in_a_hook_raises_nothing(
+    run_job: RunJob, client: StatusClient
+) -> None:
+    """Neither a tag nor a line that is none ends the worker."""
+
+    async def hook(ctx: Context) -> None:
+        await ctx["status"].tag(5)
+        await ctx["status"].log(5)
+        await ctx["status"].tag("billing")
+
+    async def work(ctx: Context) -> None:
+        await ctx["status"].log("x")
+
+    assert (await run_job(work, on_job_end=hook)).status is Status.COMPLETE
+    assert await read(client) == ["x"]
+
+
+async def test_a_shutdown_hook_that_is_called_twice(
+    client: StatusClient, run_burst: RunBurst
+) -> None:
+    """The second time there is nothing left to do."""
+
+    async def work(ctx: Context) -> None:
+        pass
+
+    worker = await run_burst(track_status({"functions": [func(work, name="work")]}))
+    assert worker.on_shutdown is not None
+    await worker.on_shutdown(worker.ctx)
+    assert await client.workers() == []

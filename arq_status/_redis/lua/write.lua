@@ -50,7 +50,8 @@ local function is_newer(id, old, new, kind)
     if not was_retried then return true end
     -- arq counts the tries anew after `retry`: this one may be from before it
     local began, begun = new[F.started] or new[F.ended], tonumber(read('GET', K.arq_retry .. id) or nil)
-    if ended and old[F.state] ~= S.interrupted and began and new[F.enqueued_ms] + began < last_time(old) then
+    local told_already = old[F.state] == new[F.state] or old[F.state] == S.interrupted
+    if ended and not told_already and began and new[F.enqueued_ms] + began < last_time(old) then
       return false
     end
     return not begun or begun >= try

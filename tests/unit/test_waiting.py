@@ -1,0 +1,22 @@
+"""Waiting for Redis in arq's hooks."""
+
+import asyncio
+
+import pytest
+
+from arq_status._tracking.waiting import or_none
+
+
+async def test_no_answer_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a Redis that is away nor one that is silent fails a hook."""
+
+    async def fail() -> int:
+        raise ConnectionError("away")
+
+    async def answer() -> int:
+        return 5
+
+    monkeypatch.setattr("arq_status._tracking.waiting.TIMEOUT", 0.01)
+    assert await or_none(fail()) is None
+    assert await or_none(asyncio.sleep(3600)) is None
+    assert await or_none(answer()) == 5
