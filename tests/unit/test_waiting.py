@@ -13,10 +13,14 @@ async def test_no_answer_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail() -> int:
         raise ConnectionError("away")
 
+    async def wait() -> int:
+        await asyncio.sleep(3600)
+        return 0
+
     async def answer() -> int:
         return 5
 
     monkeypatch.setattr("arq_status._tracking.waiting.TIMEOUT", 0.01)
     assert await or_none(fail()) is None
-    assert await or_none(asyncio.sleep(3600)) is None
+    assert await or_none(wait()) is None
     assert await or_none(answer()) == 5
