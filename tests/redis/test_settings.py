@@ -18,6 +18,7 @@ from arq.worker import Worker, create_worker, run_worker
 
 from arq_status import JobTracker, Status, StatusClient, status_options, track_status
 from arq_status._model.query import Query
+from arq_status._redis.store import Store
 from arq_status._tracking.settings import _warn_of_untested_arq
 from tests.conftest import RunBurst, StartWorker, ended, until
 
@@ -583,6 +584,12 @@ async def test_arguments_are_hidden_in_each_queue_for_itself(
     hiding = track_status(record_args=False)(settings)
     await start_worker(hiding, queue_name="hiding")
     await start_worker(track_status(settings), queue_name="showing")
+
+    async def announced() -> bool:
+        # for each queue the function, and what holds for any other
+        return len(await Store(pool).redis.hkeys("arqstatus:1:functions")) == 4
+
+    await until(announced)
     for queue in ("hiding", "showing"):
         await pool.enqueue_job("charge", "4242", _job_id=queue, _queue_name=queue)
         await pool.enqueue_job("typo", "4242", _job_id=f"{queue}, typo", _queue_name=queue)
