@@ -35,7 +35,8 @@ class Listing(Snapshot):
     ) -> None:
         super().__init__(version)
         # nothing has happened yet on a first start
-        self.hour = hour if hour is not None and (hour.ended or any(counts.values())) else None
+        is_shown = hour is not None and (hour.ended or any(counts.values()))
+        self.hour: LastHour | None = hour if is_shown else None
         self.query = query
         self.page = page
         self.counts = counts
