@@ -107,7 +107,8 @@ def test_docstrings(name: str) -> None:
     if inspect.isfunction(PUBLIC[name]) or name == "StatusClient":
         taken = set(inspect.signature(PUBLIC[name]).parameters)
         if "what arq's ``enqueue_job`` takes" in told:
-            taken -= set(inspect.signature(ArqRedis.enqueue_job).parameters)
+            # its own signature is not asked, for Sentry wraps it once it is set up
+            taken = {it for it in taken if not it.startswith("_")} - {"function", "args", "kwargs"}
         # whose id it is the class says
         assert taken - {"self", "job_id"} <= set(re.findall(r"\w+", told))
 
