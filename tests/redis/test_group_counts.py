@@ -1,20 +1,16 @@
 """Whatever becomes of its jobs: a group's counts are what ``status`` says of them."""
 
-import asyncio
 from collections import Counter
 
 import pytest
-from arq.connections import RedisSettings, create_pool
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from arq_status import Status
 from arq_status._model.record import State, StoredRecord
 from arq_status._model.transitions import enqueued
 from arq_status._redis import keys
-from tests.fuzzing import examples
-from tests.redis.test_races import ENDED, JOB, STEPS, Races, identity
+from tests.redis.test_races import ENDED, JOB, Races, identity, run_machine
 
 GROUP = "import-7"
 #: What a member counts as whose id is used for another run before its end was recorded.
@@ -137,21 +133,4 @@ def lost_status(record: StoredRecord) -> Status:
 @pytest.mark.hypothesis
 def test_counts_of_a_group(dsn: str) -> None:
     """Cancelled, killed, given up, retried, expired, deleted, enqueued again: they are right."""
-    with asyncio.Runner() as runner:
-        redis = runner.run(create_pool(RedisSettings.from_dsn(dsn)))
-        machine = type("Machine", (Lives,), {"runner": runner, "redis": redis})
-        try:
-            run_state_machine_as_test(
-                machine,
-                settings=settings(
-                    max_examples=examples(40),
-                    stateful_step_count=STEPS,
-                    deadline=None,
-                    suppress_health_check=list(HealthCheck),
-                    phases=[Phase.generate, Phase.shrink],
-                    report_multiple_bugs=False,
-                    database=None,
-                ),
-            )
-        finally:
-            runner.run(redis.aclose())
+    run_machine(Lives, dsn)
