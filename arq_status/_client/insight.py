@@ -1,7 +1,7 @@
 """Queries for functions, queues, workers and cron jobs."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from math import floor
@@ -63,15 +63,21 @@ class InsightQueries(ABC):
             TypeError: ``since`` is neither a ``datetime`` nor a ``timedelta``.
             ValueError: the ``datetime`` has no timezone.
         """
+        _, found = await self._counted(since, queue)
+        return [stats_of(*it) for it in found]
+
+    async def _counted(
+        self, since: Moment, queue: str | None = None
+    ) -> tuple[int, list[tuple[str, str, list[Stretch]]]]:
+        """Return Redis' time in ms and, for each queue and function, what was counted since."""
         check_moment("since", since)
         store = await self._opened()
         now, names = await counted_names(store, queue)
         found = await read_stretches(store.redis, names, _ms_of(since, now), now)
-        stats = []
-        for name, stretches in zip(names, found, strict=True):
-            tally, (its_queue, function) = _sum_of(stretches), queue_and_function(name)
-            stats.append(FunctionStats(function=function, queue=its_queue, **_figures(tally)))
-        return stats
+        return now, [
+            (*queue_and_function(name), stretches)
+            for name, stretches in zip(names, found, strict=True)
+        ]
 
     async def activity(
         self,
@@ -273,11 +279,12 @@ async def counted_names(
     ]
 
 
-def _sum_of(stretches: Sequence[Stretch]) -> Tally:
+def stats_of(queue: str, function: str, stretches: Iterable[Stretch]) -> FunctionStats:
+    """Return the figures of all stretches together."""
     tally = Tally()
     for it in stretches:
         tally.add(it.tally)
-    return tally
+    return FunctionStats(function=function, queue=queue, **_figures(tally))
 
 
 def _spread(it: Stretch, points: Sequence[Tally], first: int, step_ms: int) -> None:
