@@ -19,14 +19,21 @@ ROOT = Path(__file__).parents[1]
 
 
 class WorkerProcess:
-    """A process that runs ``arq``, in a process group of its own."""
+    """A process that runs ``arq`` or another program, in a process group of its own."""
 
     def __init__(
-        self, redis: RedisSettings, log: Path, *, tracked: bool = True, **settings: Any
+        self,
+        redis: RedisSettings,
+        log: Path,
+        *,
+        tracked: bool = True,
+        program: str | None = None,
+        **settings: Any,
     ) -> None:
         self._redis = redis
         self._log = log
-        self._module = f"tests.jobs.{'Settings' if tracked else 'Plain'}"
+        arq = ["arq", f"tests.jobs.{'Settings' if tracked else 'Plain'}"]
+        self._program = arq if program is None else [program]
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -39,7 +46,7 @@ class WorkerProcess:
         }
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "arq", self._module],
+                [sys.executable, "-m", *self._program],
                 cwd=ROOT,
                 env=environment,
                 stdout=log,
@@ -68,6 +75,10 @@ class WorkerProcess:
         """What it has printed."""
         return self._log.read_text()
 
+    def has_printed(self, text: str) -> bool:
+        """Whether it has printed that."""
+        return text in self.log
+
     async def started(self) -> None:
         """Wait until it takes jobs."""
 
@@ -94,13 +105,13 @@ class WorkerProcess:
 
 @asynccontextmanager
 async def worker_process(
-    redis: str | RedisSettings, folder: Path, *, tracked: bool = True, **settings: Any
+    redis: str | RedisSettings, folder: Path, **settings: Any
 ) -> AsyncIterator[WorkerProcess]:
-    """A running worker process; it is killed at the end if it has not ended."""
+    """A running ``WorkerProcess``; it is killed at the end if it has not ended."""
     log = folder / f"worker-{len(list(folder.iterdir()))}.log"
     if isinstance(redis, str):
         redis = RedisSettings.from_dsn(redis)
-    worker = WorkerProcess(redis, log, tracked=tracked, **settings)
+    worker = WorkerProcess(redis, log, **settings)
     worker.start()
     try:
         await worker.started()

@@ -17,7 +17,6 @@ from arq_status._model.history import LOG_LINES
 from arq_status._model.record import State
 from arq_status._redis import keys
 from arq_status._redis.store import Store
-from arq_status._tracking import log_capture
 from tests.conftest import RunBurst, RunJob, StartWorker, ended, started, stop_worker, until
 from tests.records import own_keys, put_result, write_end, write_record
 
@@ -524,10 +523,7 @@ async def test_what_is_logged_never_fails_the_job(
         logger.info("%s", _Unprintable())
         logging.getLogger("shop.\udcff").warning("half a surrogate")
         logging.getLogger("shop." + "x" * 300_000).warning("long")
-        # given to our handler alone: Sentry, once it is set up, takes a name for granted
-        log_capture._handler.handle(
-            logging.makeLogRecord({"msg": "of no logger", "levelno": 20, "name": None})
-        )
+        logger.handle(logging.makeLogRecord({"msg": "of no logger", "levelno": 20, "name": None}))
 
     before = list(logging.root.handlers)
     try:

@@ -1,23 +1,22 @@
 """Tracked settings as people use them: taken apart, changed, run in their own ways."""
 
 import asyncio
-import logging
+import functools
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-import sentry_sdk
 from arq import cron, func
 from arq.connections import ArqRedis, RedisSettings
 from arq.worker import Worker, create_worker
 from redis import Redis as SyncRedis
-from sentry_sdk.integrations.arq import ArqIntegration
-from sentry_sdk.integrations.asyncio import AsyncioIntegration
 
-from arq_status import JobStopped, Status, StatusClient, status_options, track_status
+from arq_status import Status, StatusClient, status_options, track_status
 from tests.conftest import RunBurst, StartWorker, end_loop, ended, started, stop_worker, until
+from tests.worker_process import worker_process
 
 Context = dict[str, Any]
 Make = Callable[[type[Any]], tuple[Any, dict[str, Any]]]
@@ -327,16 +326,7 @@ async def _in_anyio(worker: Worker) -> None:
         group.start_soon(worker.main)
 
 
-async def _under_sentry(worker: Worker) -> None:
-    with sentry_sdk.new_scope():
-        sentry_sdk.init(dsn=None, integrations=[AsyncioIntegration()])
-        try:
-            await asyncio.create_task(worker.main())
-        finally:
-            asyncio.get_running_loop().set_task_factory(None)
-
-
-@pytest.mark.parametrize("run", [_alone, _in_anyio, _under_sentry])
+@pytest.mark.parametrize("run", [_alone, _in_anyio])
 async def test_ways_to_run_a_worker(
     pool: ArqRedis, client: StatusClient, redis_settings: RedisSettings, run: Any
 ) -> None:
@@ -382,47 +372,28 @@ async def test_a_heartbeat_without_a_thread(
     assert await pool.zcard("arqstatus:1:workers") == 0
 
 
-@pytest.mark.parametrize("force", [False, True])
-@pytest.mark.parametrize("raises", ["JobStopped", "another"])
 async def test_a_stop_is_no_error_to_sentry_or_in_arqs_log(
-    pool: ArqRedis,
-    client: StatusClient,
-    start_worker: StartWorker,
-    caplog: pytest.LogCaptureFixture,
-    force: bool,
-    raises: str,
+    pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path
 ) -> None:
-    """Sentry's integration for arq records nothing, and arq logs no traceback."""
-    caplog.set_level(logging.INFO, "arq.worker")
-    events: list[Any] = []
-
-    async def job(ctx: Context) -> None:
-        try:
-            while True:
-                await asyncio.sleep(0.01)
-                await ctx["status"].advance()
-        except JobStopped:
-            if raises == "JobStopped":
-                raise
-
-    sentry_sdk.init(
-        dsn="http://key@127.0.0.1:9/1",
-        integrations=[ArqIntegration()],
-        before_send=lambda event, hint: events.append(event),
-    )
-    try:
-        worker = await start_worker(track_status({"functions": [func(job, name="job")]}))
-        await pool.enqueue_job("job", _job_id="job")
-        await started(client, "job")
-        assert await client.stop("job", force=force)
-        record = await ended(client, "job")
-        await until(lambda: not worker.job_tasks)
-    finally:
-        sentry_sdk.init()
-    if raises == "JobStopped":
-        assert (record.status, record.error) == (Status.STOPPED, "stopped")
-    assert events == []
-    assert [it for it in caplog.records if it.name == "arq.worker" and it.exc_info] == []
+    """Under Sentry a job can be stopped by force too; Sentry records nothing, arq no traceback."""
+    async with worker_process(dsn, tmp_path, program="tests.sentry_worker") as worker:
+        for job_id, raises, force in (
+            ("raises", True, False),
+            ("raises, by force", True, True),
+            ("returns", False, False),
+            ("returns, by force", False, True),
+        ):
+            await pool.enqueue_job("until_stopped", raises, _job_id=job_id)
+            await started(client, job_id)
+            assert await client.stop(job_id, force=force)
+            record = await ended(client, job_id)
+            if raises:
+                assert (record.status, record.error) == (Status.STOPPED, "stopped")
+            await until(functools.partial(worker.has_printed, f"end of {job_id}\n"))
+        assert "event:" not in worker.log
+        assert "Traceback" not in worker.log
+        await pool.enqueue_job("fail", _job_id="fails")
+        await until(functools.partial(worker.has_printed, "event: ValueError"))
 
 
 async def test_a_worker_whose_event_loop_has_ended(
