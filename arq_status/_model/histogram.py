@@ -26,7 +26,8 @@ def middle_of(bucket: int) -> float:
     """Return the duration in seconds that stands for those in a bucket."""
     if bucket <= 0:
         return 0.0
-    return float(2 ** ((bucket - BUCKET_OF_1_MS + 0.5) / PER_DOUBLING) / 1000)
+    doublings = (min(bucket, LAST_BUCKET) - BUCKET_OF_1_MS + 0.5) / PER_DOUBLING
+    return float(2**doublings / 1000)
 
 
 def doubling_of(bucket: int) -> int:

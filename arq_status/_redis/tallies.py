@@ -12,6 +12,8 @@ from arq_status._redis.commands import pipeline
 from arq_status._redis.replies import pairs, text
 
 _MINUTE, _HOUR = 60_000, 3_600_000
+#: The greatest number that Lua counts to; damaged entries may have greater ones.
+_GREATEST = 2**53
 
 
 def encode_tally(name: str, tally: Tally, last: str | None) -> dict[str, Any]:
@@ -57,7 +59,7 @@ def _numbers(entry: bytes) -> Iterator[int]:
     for byte in entry:
         value |= (byte & 127) << shift
         if byte < 128:
-            yield value
+            yield min(value, _GREATEST)
             value = shift = 0
         else:
             shift += 7

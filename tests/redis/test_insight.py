@@ -321,7 +321,7 @@ async def test_damaged_counts(pool: Any, client: StatusClient) -> None:
     """Whatever stands in their keys, what can be read is shown, and counting goes on."""
     name = announced_as("arq:queue", "f")
     await count(pool, tally_of([1.0]))
-    await pool.rpush(keys.MINUTES + name, b"\xff\xff", b"", os.urandom(40))
+    await pool.rpush(keys.MINUTES + name, b"\xff\xff", b"", b"\xff" * 40 + b"\x01")
     await pool.delete(keys.HOURS + name, keys.TOTALS + name)
     await pool.set(keys.HOURS + name, "a text")
     await pool.set(keys.TOTALS + name, "a text")
