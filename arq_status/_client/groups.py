@@ -7,7 +7,6 @@ from contextlib import aclosing
 
 from arq_status._client.connections import Connections
 from arq_status._client.enqueueing import JobGroup
-from arq_status._client.feed import group_subject
 from arq_status._model.group import GroupRecord, group_has_changed
 from arq_status._redis.groups import read_group
 
@@ -74,14 +73,13 @@ class GroupQueries(ABC):
         if record is None:
             return
         yield record
-        subject = group_subject(group_id)
         if record.ended_at is None:
             feed = (await self._connections.open()).feed
-            async with feed.follow([subject]) as following:
+            async with feed.follow_group(group_id) as following:
                 while record.ended_at is None:
                     try:
                         async with asyncio.timeout(heartbeat):
-                            latest = (await following.changed_groups())[subject]
+                            [latest] = (await following.changed()).values()
                     except TimeoutError:
                         yield record
                         continue

@@ -194,8 +194,8 @@ class ManyJobs(ABC):
                         del live[job_id]
                     else:
                         live[job_id] = latest
-                if len(live) < len(following.job_ids):
-                    following.job_ids = frozenset(live)
+                if len(live) < len(following.subjects):
+                    following.subjects = frozenset(live)
 
     async def _act_on_matching(self, plan: control.Plan, query: Query) -> int:
         store = await self._connections.open()

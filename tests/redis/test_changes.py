@@ -111,7 +111,7 @@ async def test_more_changes_than_are_named(
     pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever falls behind looks at the newest jobs."""
-    monkeypatch.setattr(feed, "_MOST_MENTIONED", 0)
+    monkeypatch.setattr("arq_status._client.following._MOST_MENTIONED", 0)
     async with following(pool) as seen:
         await write_end(pool, "job")
         await told(seen, "job", "complete")

@@ -24,7 +24,7 @@ from arq_status import (
     status_options,
     track_status,
 )
-from arq_status._client import feed
+from arq_status._client import feed, subscription
 from arq_status._client.feed import Feed
 from arq_status._model.builder import build_record
 from arq_status._model.facts import Facts
@@ -399,8 +399,8 @@ async def test_a_feed_whose_jobs_change(
         async with asyncio.timeout(5):
             while told.keys() != {"a", "b"}:
                 told |= await following.changed()
-            following.job_ids = {"b", "c", "unknown"}
-            assert following.job_ids == {"b", "c", "unknown"}
+            following.subjects = {"b", "c", "unknown"}
+            assert following.subjects == {"b", "c", "unknown"}
             told = {}
             while told.keys() != {"c", "unknown"}:
                 told |= await following.changed()
@@ -479,8 +479,8 @@ async def test_a_dead_connection_is_noticed(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """One that carries nothing any more, and of whose end nobody is told."""
-    assert 2 * feed._SILENCE < 30
-    monkeypatch.setattr(feed, "_SILENCE", 0.1)
+    assert 2 * subscription.SILENCE < 30
+    monkeypatch.setattr(subscription, "SILENCE", 0.1)
     monkeypatch.setattr(feed, "POLL_INTERVAL", 3600)
     await pool.enqueue_job("add", 1, 2, _job_id="job", _defer_by=60)
     async with (
@@ -504,7 +504,7 @@ async def test_a_long_silence(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A connection on which nothing happens stays open as long as the server answers."""
-    monkeypatch.setattr(feed, "_SILENCE", 0.02)
+    monkeypatch.setattr(subscription, "SILENCE", 0.02)
     await pool.enqueue_job("add", 1, 2, _job_id="job", _defer_by=60)
     waiting = asyncio.create_task(client.wait("job", timeout=10))
     await until(lambda: _listens(pool))
@@ -540,20 +540,19 @@ async def test_one_who_leaves_while_jobs_are_read(pool: ArqRedis) -> None:
             await reader.reading.wait()
         reader.go_on.set()
         assert await stays.changed() == {"a": None}
-        assert feed._known == {"a": None}
+        assert feed._followed.keys() == {"a"}
 
 
 async def test_one_who_leaves_while_groups_are_read(pool: ArqRedis) -> None:
     """The same holds of groups."""
     reader = SlowStore(pool)
-    followed = Feed(reader)
-    stays, leaves = feed.group_subject("a"), feed.group_subject("b")
-    async with followed.follow([stays]) as following:
-        async with followed.follow([leaves]):
+    feed = Feed(reader)
+    async with feed.follow_group("a") as stays:
+        async with feed.follow_group("b"):
             await reader.reading.wait()
         reader.go_on.set()
-        assert await following.changed_groups() == {stays: None}
-        assert followed._known_groups == {stays: None}
+        assert list((await stays.changed()).values()) == [None]
+        assert len(feed._followed) == 1
 
 
 async def test_a_follower_survives_what_goes_wrong(
