@@ -28,61 +28,12 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Final
+
     from arq_status._client.client import StatusClient as StatusClient
+    from arq_status._client.default import configure as configure
     from arq_status._client.enqueueing import JobGroup as JobGroup
     from arq_status._client.enqueueing import enqueue_job as enqueue_job
-    from arq_status._client.functions import activity as activity
-    from arq_status._client.functions import at as at
-    from arq_status._client.functions import cancel as cancel
-    from arq_status._client.functions import cancel_jobs as cancel_jobs
-    from arq_status._client.functions import changes as changes
-    from arq_status._client.functions import configure as configure
-    from arq_status._client.functions import counts as counts
-    from arq_status._client.functions import crons as crons
-    from arq_status._client.functions import delete as delete
-    from arq_status._client.functions import delete_jobs as delete_jobs
-    from arq_status._client.functions import elapsed as elapsed
-    from arq_status._client.functions import ended_at as ended_at
-    from arq_status._client.functions import enqueued_at as enqueued_at
-    from arq_status._client.functions import eta as eta
-    from arq_status._client.functions import functions as functions
-    from arq_status._client.functions import get as get
-    from arq_status._client.functions import get_all as get_all
-    from arq_status._client.functions import group as group
-    from arq_status._client.functions import group_status as group_status
-    from arq_status._client.functions import is_complete as is_complete
-    from arq_status._client.functions import is_deferred as is_deferred
-    from arq_status._client.functions import is_failed as is_failed
-    from arq_status._client.functions import is_interrupted as is_interrupted
-    from arq_status._client.functions import is_queued as is_queued
-    from arq_status._client.functions import is_retrying as is_retrying
-    from arq_status._client.functions import is_stopped as is_stopped
-    from arq_status._client.functions import is_working as is_working
-    from arq_status._client.functions import job as job
-    from arq_status._client.functions import jobs as jobs
-    from arq_status._client.functions import list_jobs as list_jobs
-    from arq_status._client.functions import logs as logs
-    from arq_status._client.functions import message as message
-    from arq_status._client.functions import pct_complete as pct_complete
-    from arq_status._client.functions import queues as queues
-    from arq_status._client.functions import retry as retry
-    from arq_status._client.functions import retry_jobs as retry_jobs
-    from arq_status._client.functions import started_at as started_at
-    from arq_status._client.functions import status as status
-    from arq_status._client.functions import stop as stop
-    from arq_status._client.functions import stop_jobs as stop_jobs
-    from arq_status._client.functions import store as store
-    from arq_status._client.functions import tag as tag
-    from arq_status._client.functions import total as total
-    from arq_status._client.functions import tries as tries
-    from arq_status._client.functions import unschedule as unschedule
-    from arq_status._client.functions import updated_at as updated_at
-    from arq_status._client.functions import wait as wait
-    from arq_status._client.functions import wait_group as wait_group
-    from arq_status._client.functions import watch as watch
-    from arq_status._client.functions import watch_group as watch_group
-    from arq_status._client.functions import watch_many as watch_many
-    from arq_status._client.functions import workers as workers
     from arq_status._model.errors import JobStopped as JobStopped
     from arq_status._model.group import GroupRecord as GroupRecord
     from arq_status._model.history import LogLine as LogLine
@@ -99,6 +50,59 @@ if TYPE_CHECKING:
     from arq_status._tracking.settings import track_status as track_status
     from arq_status._tracking.tracker import JobTracker as JobTracker
     from arq_status._tracking.tracker import current_tracker as current_tracker
+
+    _default_client = StatusClient()
+    activity: Final = _default_client.activity
+    at: Final = _default_client.at
+    cancel: Final = _default_client.cancel
+    cancel_jobs: Final = _default_client.cancel_jobs
+    changes: Final = _default_client.changes
+    counts: Final = _default_client.counts
+    crons: Final = _default_client.crons
+    delete: Final = _default_client.delete
+    delete_jobs: Final = _default_client.delete_jobs
+    elapsed: Final = _default_client.elapsed
+    ended_at: Final = _default_client.ended_at
+    enqueued_at: Final = _default_client.enqueued_at
+    eta: Final = _default_client.eta
+    functions: Final = _default_client.functions
+    get: Final = _default_client.get
+    get_all: Final = _default_client.get_all
+    group: Final = _default_client.group
+    group_status: Final = _default_client.group_status
+    is_complete: Final = _default_client.is_complete
+    is_deferred: Final = _default_client.is_deferred
+    is_failed: Final = _default_client.is_failed
+    is_interrupted: Final = _default_client.is_interrupted
+    is_queued: Final = _default_client.is_queued
+    is_retrying: Final = _default_client.is_retrying
+    is_stopped: Final = _default_client.is_stopped
+    is_working: Final = _default_client.is_working
+    job: Final = _default_client.job
+    jobs: Final = _default_client.jobs
+    list_jobs: Final = _default_client.list_jobs
+    logs: Final = _default_client.logs
+    message: Final = _default_client.message
+    pct_complete: Final = _default_client.pct_complete
+    queues: Final = _default_client.queues
+    retry: Final = _default_client.retry
+    retry_jobs: Final = _default_client.retry_jobs
+    started_at: Final = _default_client.started_at
+    status: Final = _default_client.status
+    stop: Final = _default_client.stop
+    stop_jobs: Final = _default_client.stop_jobs
+    store: Final = _default_client.store
+    tag: Final = _default_client.tag
+    total: Final = _default_client.total
+    tries: Final = _default_client.tries
+    unschedule: Final = _default_client.unschedule
+    updated_at: Final = _default_client.updated_at
+    wait: Final = _default_client.wait
+    wait_group: Final = _default_client.wait_group
+    watch: Final = _default_client.watch
+    watch_group: Final = _default_client.watch_group
+    watch_many: Final = _default_client.watch_many
+    workers: Final = _default_client.workers
 
     __all__: list[str]
 else:
@@ -120,6 +124,7 @@ else:
         "StatusClient": "_client.client",
         "Try": "_model.history",
         "WorkerRecord": "_model.insight",
+        "configure": "_client.default",
         "current_tracker": "_tracking.tracker",
         "enqueue_job": "_client.enqueueing",
         "status_options": "_model.options",
@@ -130,24 +135,16 @@ else:
         if name in _HOMES:
             found = getattr(_import_module(f"{__name__}.{_HOMES[name]}"), name)
         elif name == "__all__":
-            found = sorted([*_HOMES, *_function_names()])
-        elif not name.startswith("_") and name in _function_names():
-            found = getattr(_functions(), name)
+            found = sorted([*_HOMES, *_default().METHODS])
+        elif not name.startswith("_") and name in _default().METHODS:
+            found = _default().as_function(name)
         else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         globals()[name] = found
         return found
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), "__all__", *_HOMES, *_function_names()})
+        return sorted({*globals(), "__all__", *_HOMES, *_default().METHODS})
 
-    def _functions() -> object:
-        return _import_module(f"{__name__}._client.functions")
-
-    def _function_names() -> list[str]:
-        home = _functions()
-        return [
-            name
-            for name, it in vars(home).items()
-            if getattr(it, "__module__", "") == home.__name__ and not name.startswith("_")
-        ]
+    def _default() -> object:
+        return _import_module(f"{__name__}._client.default")

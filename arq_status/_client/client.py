@@ -184,7 +184,7 @@ class StatusClient(FieldQueries, ManyJobs, GroupQueries, InsightQueries):
             return
         yield record
         if record.ended_at is None:
-            async with (await self.feed()).follow([job_id]) as following:
+            async with (await self._feed()).follow([job_id]) as following:
                 while record.ended_at is None:
                     try:
                         async with asyncio.timeout(heartbeat):
@@ -408,7 +408,7 @@ class StatusClient(FieldQueries, ManyJobs, GroupQueries, InsightQueries):
         known = list(dict.fromkeys(it for it in job_ids if _is_id(it)))
         return await control.act(await self._connections.open(), plan, known) if known else 0
 
-    async def feed(self) -> Feed:
+    async def _feed(self) -> Feed:
         """Return what ``watch`` listens to in the running event loop."""
         return (await self._connections.open()).feed
 

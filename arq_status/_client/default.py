@@ -1,13 +1,46 @@
-"""The client that the functions of the package ask."""
+"""The default client, and its methods as functions of the package."""
 
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
+from functools import wraps
+from inspect import iscoroutinefunction, signature
+from typing import Any
 
 from arq_status._client.client import StatusClient
+from arq_status._model.options import Expires
+from arq_status._redis.connection import RedisLike
 
 #: Asked by code in this context instead of the default client.
 in_context: ContextVar[StatusClient | None] = ContextVar("arq_status_client", default=None)
 
 _default = StatusClient()
+
+#: The methods of a client that the package offers as functions, too.
+METHODS = [it for it in dir(StatusClient) if not it.startswith("_") and it != "aclose"]
+
+
+def configure(
+    redis: RedisLike | None = None,
+    *,
+    queues: Sequence[str] | None = None,
+    expires: Expires = 1800,
+    job_deserializer: Callable[[bytes], Any] | None = None,
+) -> StatusClient:
+    """Set which Redis the functions of this package ask; by default one on localhost.
+
+        arq_status.configure("redis://localhost/1", expires=timedelta(days=1))
+
+    The arguments ``redis``, ``queues``, ``expires`` and ``job_deserializer`` and the errors are
+    those of ``StatusClient``.
+
+    Returns:
+        The new default client, for ``aclose``. The earlier one stays open.
+    """
+    global _default  # noqa: PLW0603 - there is one default client in a process
+    _default = StatusClient(
+        redis, queues=queues, expires=expires, job_deserializer=job_deserializer
+    )
+    return _default
 
 
 def default_client() -> StatusClient:
@@ -15,7 +48,22 @@ def default_client() -> StatusClient:
     return in_context.get() or _default
 
 
-def set_default_client(client: StatusClient) -> None:
-    """Have the functions of the package ask this client from now on."""
-    global _default  # noqa: PLW0603 - there is one default client in a process
-    _default = client
+def as_function(name: str) -> Callable[..., Any]:
+    """Return a method of whichever client is the default one when it is called."""
+    method = getattr(StatusClient, name)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return getattr(default_client(), name)(*args, **kwargs)
+
+    async def call_and_wait(*args: Any, **kwargs: Any) -> Any:
+        return await call(*args, **kwargs)
+
+    function: Any = wraps(method)(call_and_wait if iscoroutinefunction(method) else call)
+    del function.__wrapped__
+    its_signature = signature(method)
+    _, *parameters = its_signature.parameters.values()
+    function.__signature__ = its_signature.replace(parameters=parameters)
+    function.__module__, function.__qualname__ = "arq_status", name
+    # python -OO leaves docstrings out
+    function.__doc__ = (method.__doc__ or "").replace(" client.", " arq_status.")
+    return function  # type: ignore[no-any-return]

@@ -128,7 +128,7 @@ async def list_updates(
     """
     loop = asyncio.get_running_loop()
     version = 0
-    async with (await client.feed()).follow(others=True) as following:
+    async with (await client._feed()).follow(others=True) as following:
         while True:
             begun = loop.time()
             page, counts, _ = await client._overview(query)

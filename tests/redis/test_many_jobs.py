@@ -235,7 +235,7 @@ async def test_changes(pool: ArqRedis, client: StatusClient, start_worker: Start
 
 async def test_many_changes_at_once(pool: ArqRedis, client: StatusClient) -> None:
     """Beyond what is named one by one, the newest are told all the same."""
-    feed = await client.feed()
+    feed = await client._feed()
     async with feed.follow(others=True) as following:
         feed.notify([str(number) for number in range(10_001)])
         assert (len(following.mentioned), following.missed_some) == (0, True)

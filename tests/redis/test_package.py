@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -51,10 +52,14 @@ def test_type_checkers_see_the_same_names() -> None:
     tree = ast.parse((PACKAGE / "__init__.py").read_text())
     [block] = [it for it in tree.body if isinstance(it, ast.If)]
     imported = [it for it in block.body if isinstance(it, ast.ImportFrom)]
-    names = {alias.asname: it.module for it in imported for alias in it.names}
-    assert sorted(map(str, names)) == arq_status.__all__
+    names = {str(alias.asname): it.module for it in imported for alias in it.names if alias.asname}
     for name, home in names.items():
-        assert getattr(arq_status, str(name)).__module__ == home
+        assert getattr(arq_status, name).__module__ == home
+    methods = [it for it in block.body if isinstance(it, ast.AnnAssign) and it.value]
+    for it in methods:
+        assert isinstance(it.value, ast.Attribute)
+        assert ast.unparse(it.target) == it.value.attr
+    assert sorted([*names, *(ast.unparse(it.target) for it in methods)]) == arq_status.__all__
 
 
 def test_the_statuses() -> None:
@@ -78,12 +83,13 @@ def test_the_fields_of_a_record() -> None:
 @pytest.mark.parametrize("name", QUERIES)
 def test_functions_and_methods_are_alike(name: str) -> None:
     """A function of the package takes what the client's method takes, fully typed."""
-    function, method = getattr(arq_status, name), getattr(StatusClient, name)
-    taken = list(inspect.signature(method).parameters.values())[1:]
-    assert list(inspect.signature(function).parameters.values()) == taken
+    function, method = getattr(arq_status, name), getattr(StatusClient(), name)
+    assert inspect.signature(function) == inspect.signature(method)
+    assert inspect.iscoroutinefunction(function) == inspect.iscoroutinefunction(method)
     hints = get_type_hints(function)
     assert hints == get_type_hints(method)
-    assert set(hints) == {it.name for it in taken} | {"return"}
+    assert set(hints) == {*inspect.signature(method).parameters, "return"}
+    assert pickle.loads(pickle.dumps(function)) is function is getattr(arq_status, name)
 
 
 def test_configure_takes_what_a_client_takes() -> None:

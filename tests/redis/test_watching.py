@@ -393,7 +393,7 @@ async def test_a_feed_whose_jobs_change(
     """One who follows others from now on gets those as they are, and hears of all that changes."""
     for name in ("a", "b", "c"):
         await pool.enqueue_job("add", 1, 2, _job_id=name, _defer_by=60)
-    feed = await client.feed()
+    feed = await client._feed()
     async with feed.follow(["a", "b"], others=True) as following:
         told: dict[str, JobRecord | None] = {}
         async with asyncio.timeout(5):
