@@ -1,25 +1,17 @@
 """Queries for one field of a job, or for one status."""
 
-from abc import ABC, abstractmethod
 from datetime import datetime, timedelta
 from typing import Any
 
-from arq_status._model.snapshot import BUILT_IN, JobRecord
+from arq_status._client.jobs import JobQueries
+from arq_status._model.snapshot import BUILT_IN
 from arq_status._model.status import Status
 
 _PLAIN = sorted(BUILT_IN - {"data"})
 
 
-class FieldQueries(ABC):
-    """The queries of ``StatusClient`` that are a part of ``status`` or ``job``."""
-
-    @abstractmethod
-    async def status(self, job_id: str) -> Status | None:
-        """Return the status of the job."""
-
-    @abstractmethod
-    async def job(self, job_id: str) -> JobRecord | None:
-        """Return a snapshot of the job."""
+class FieldQueries(JobQueries):
+    """The queries of ``StatusClient`` that return a part of what ``status`` or ``job`` does."""
 
     async def is_deferred(self, job_id: str) -> bool:
         """Return whether the job is in the queue and due later."""

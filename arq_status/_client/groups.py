@@ -1,18 +1,16 @@
 """Queries about groups of jobs."""
 
-import asyncio
-from abc import ABC
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 
 from arq_status._client.connections import Connections
 from arq_status._client.enqueueing import JobGroup
+from arq_status._client.watching import wait_for_end, watch
 from arq_status._model.group import GroupRecord, group_has_changed
 from arq_status._redis.groups import read_group
 
 
-class GroupQueries(ABC):
-    """What ``StatusClient`` tells of groups."""
+class GroupQueries:
+    """The queries of ``StatusClient`` for groups."""
 
     _connections: Connections
 
@@ -44,11 +42,11 @@ class GroupQueries(ABC):
         Args:
             group_id: the id of the group.
         """
-        if not _is_id(group_id):
+        if not isinstance(group_id, str) or not group_id:
             return None
         return await read_group(await self._connections.open(), group_id)
 
-    async def watch_group(
+    def watch_group(
         self, group_id: str, heartbeat: float | None = None
     ) -> AsyncGenerator[GroupRecord]:
         """Yield the record of the group now, at every change, and at last as it ended.
@@ -67,27 +65,13 @@ class GroupQueries(ABC):
         Raises:
             ValueError: ``heartbeat`` is not positive.
         """
-        if heartbeat is not None and not heartbeat > 0:
-            raise ValueError(f"heartbeat must be positive, not {heartbeat!r}")
-        record = await self.group_status(group_id)
-        if record is None:
-            return
-        yield record
-        if record.ended_at is None:
-            feed = (await self._connections.open()).feed
-            async with feed.follow_group(group_id) as following:
-                while record.ended_at is None:
-                    try:
-                        async with asyncio.timeout(heartbeat):
-                            [latest] = (await following.changed()).values()
-                    except TimeoutError:
-                        yield record
-                        continue
-                    if latest is None:
-                        return
-                    if group_has_changed(record, latest):
-                        yield latest
-                    record = latest
+        return watch(
+            self._connections,
+            lambda: self.group_status(group_id),
+            lambda feed: feed.follow_group(group_id),
+            group_has_changed,
+            heartbeat,
+        )
 
     async def wait_group(self, group_id: str, timeout: float | None = None) -> GroupRecord | None:
         """Wait until the group is closed and all its jobs have ended, and return its record.
@@ -101,17 +85,4 @@ class GroupQueries(ABC):
         Raises:
             TimeoutError: it has not ended by then.
         """
-        async with asyncio.timeout(None if timeout is None else max(timeout, _SHORTEST_LOOK)):
-            async with aclosing(self.watch_group(group_id)) as records:
-                async for record in records:
-                    if record.ended_at is not None:
-                        return record
-        return None
-
-
-#: Seconds that ``wait_group`` gives its first look, whatever its timeout.
-_SHORTEST_LOOK = 0.2
-
-
-def _is_id(group_id: object) -> bool:
-    return isinstance(group_id, str) and bool(group_id)
+        return await wait_for_end(self.watch_group(group_id), timeout)

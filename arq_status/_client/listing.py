@@ -1,11 +1,11 @@
 """Lists and counts, answered from the indexes."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from json.encoder import encode_basestring
 
-from arq_status._model.builder import build_record
+from arq_status._model.builder import build_record, utc_datetime
 from arq_status._model.query import SORT_KEYS, Query
 from arq_status._model.record import may_contain
 from arq_status._model.snapshot import JobRecord, Page
@@ -73,7 +73,7 @@ async def candidates(store: Store, query: Query) -> list[str]:
 async def newest(store: Store, query: Query) -> tuple[list[str], datetime]:
     """Return the ids of some of the jobs that may match and changed last, and Redis' time."""
     look = await _look(store, query, count=_NEWEST_CHANGED)
-    return look.job_ids, datetime.fromtimestamp(look.now / 1000, UTC)
+    return look.job_ids, utc_datetime(look.now)
 
 
 async def _candidates(store: Store, query: Query) -> tuple[list[str], Look]:
@@ -120,8 +120,7 @@ async def _matching(
     return [
         record
         for facts, _ in await store.facts(job_ids, short=short)
-        if (record := build_record(facts))
-        and query.matches(record, datetime.fromtimestamp(facts.now / 1000, UTC))
+        if (record := build_record(facts)) and query.matches(record, utc_datetime(facts.now))
     ]
 
 

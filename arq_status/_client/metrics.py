@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from arq_status._client.insight import counted_names
+from arq_status._client.activity import counted_names
 from arq_status._model.tally import ENDS, RETRIED
 from arq_status._redis.announcements import queue_and_function
 from arq_status._redis.indexes import QueueLook

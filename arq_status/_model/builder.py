@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, overload
 
 from arq_status._model.facts import Facts, JobPayload, ResultPayload
 from arq_status._model.record import State, StoredRecord
@@ -153,7 +153,6 @@ def percent(at: float, total: float) -> int:
 
 
 @lru_cache(maxsize=256)
-@lru_cache(maxsize=64)
 def shown_worker(worker: str | None) -> str | None:
     """Return HOST:PID, without the part that makes a worker's name unique."""
     return ":".join(worker.split(":")[:2]) if worker else None
@@ -230,6 +229,10 @@ def _remaining(facts: Facts, stored: StoredRecord) -> int | None:
     return max(0, stored.remaining - max(0, facts.now - stored.updated))
 
 
+@overload
+def utc_datetime(ms: int) -> datetime: ...
+@overload
+def utc_datetime(ms: int | None) -> datetime | None: ...
 def utc_datetime(ms: int | None) -> datetime | None:
     """Return a time in epoch milliseconds as an aware datetime."""
     return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)

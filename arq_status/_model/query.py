@@ -28,6 +28,8 @@ MOST_PER_PAGE = 500
 
 #: A moment, or how long ago it was.
 Moment = datetime | timedelta
+#: The statuses that a user asks for, by one name or several.
+StatusFilter = Status | str | Iterable[Status | str] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +119,7 @@ class Query:
         )
 
 
-def as_statuses(given: Status | str | Iterable[Status | str] | None) -> tuple[Status, ...]:
+def as_statuses(given: StatusFilter) -> tuple[Status, ...]:
     """Return the statuses that a user asks for by one name or several.
 
     Raises:

@@ -118,7 +118,7 @@ async def test_a_job_that_changed_meanwhile(
 ) -> None:
     """It is looked at again just before: what does not match any more is left alone."""
     await write_end(pool, "job", State.FAILED, tags=("t",))
-    module = "arq_status._client.many.candidates"
+    module = "arq_status._client.actions.candidates"
 
     async def then_it_runs_again(*args: Any) -> list[str]:
         found = await candidates(*args)

@@ -1,31 +1,106 @@
-"""What is done to many jobs, and told of many, at once."""
+"""Actions on jobs: on one, and on all that match."""
 
-from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import aclosing
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from typing import Any
 
 from arq_status._client import control
-from arq_status._client.changes import changes
 from arq_status._client.connections import Connections
+from arq_status._client.jobs import is_id
 from arq_status._client.listing import candidates
-from arq_status._model.builder import build_record
+from arq_status._model.builder import build_record, utc_datetime
 from arq_status._model.facts import Facts
-from arq_status._model.query import Moment, Query, as_statuses
-from arq_status._model.snapshot import JobRecord, has_changed
-from arq_status._model.status import Status
-
-StatusFilter = Status | str | Iterable[Status | str] | None
+from arq_status._model.query import Moment, Query, StatusFilter, as_statuses
+from arq_status._model.tags import checked_tag
+from arq_status._model.validation import encode_fields
 
 
-class ManyJobs(ABC):
-    """What ``StatusClient`` does to many jobs and tells of many."""
+class JobActions:
+    """The actions of ``StatusClient``."""
 
     _connections: Connections
 
-    @abstractmethod
-    async def jobs(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
-        """Return snapshots of several jobs."""
+    async def stop(self, job_id: str, *, force: bool = False) -> bool:
+        """Ask the job to stop. Returns whether there was a job to ask.
+
+        A running job raises ``JobStopped`` at its next progress call or ``checkpoint``. It ends as
+        ``stopped`` whatever it raises then, and arq does not try it again; one that returns all
+        the same is ``complete``. A job that is not running is cancelled, as by ``cancel``. A
+        running job that is not tracked cannot be stopped.
+
+        Args:
+            job_id: arq's id of the job.
+            force: also cancel the job at its next ``await``, whatever it waits for.
+        """
+        return await self._act(control.force_stop if force else control.stop, job_id)
+
+    async def cancel(self, job_id: str) -> bool:
+        """Remove a job that is not running from its queue for good. Returns whether it did.
+
+        The status is ``stopped`` from then on. False for a job that is running, ended or unknown.
+        """
+        return await self._act(control.cancel, job_id)
+
+    async def unschedule(self, job_id: str) -> bool:
+        """Cancel the job; another name of ``cancel``."""
+        return await self.cancel(job_id)
+
+    async def retry(self, job_id: str) -> bool:
+        """Run an ended job again with the same id, function and arguments. Returns whether it will.
+
+        For jobs that failed, were stopped or were finally interrupted: arq's payload of those is
+        kept as long as their record, up to 1 MiB. Arq's earlier result is removed; the new run
+        starts without message and progress. False for a job that is live, complete or unknown, or
+        whose payload was not kept, as with ``record_args=False``.
+        """
+        return await self._act(control.retry, job_id)
+
+    async def delete(self, job_id: str) -> int:
+        """Delete the tracking data of the job. Returns 1 if it was known, else 0.
+
+        A live job goes on, and its next report starts a new record.
+        """
+        return int(await self._act(control.delete, job_id))
+
+    async def store(self, job_id: str, /, **fields: Any) -> bool:
+        """Set fields of the job's data from outside it. Returns False for an unknown job.
+
+            await client.store(job_id, reviewed_by="ann", rows=[1, 2])
+
+        Other fields stay. An ended job keeps its place in the lists and its expiry.
+
+        Args:
+            job_id: arq's id of the job.
+            fields: JSON values of up to 64 KiB each, 1 MiB in all. Decimals, datetimes, UUIDs,
+                enum members and numpy scalars are stored as the number or text that they stand
+                for.
+
+        Raises:
+            TypeError: JSON cannot hold a value.
+            ValueError: a name is that of a built-in field, or the data is too large.
+        """
+        encoded = encode_fields(fields)
+        return is_id(job_id) and await control.store_fields(
+            await self._connections.open(), job_id, encoded
+        )
+
+    async def tag(self, job_id: str, tag: str) -> bool:
+        """Give the job a tag from outside it. Returns False for an unknown job.
+
+        The job is then found with ``list_jobs(tag=...)``. The tag stays through tries and
+        ``retry``.
+
+        Args:
+            job_id: arq's id of the job.
+            tag: a text of 1 to 100 characters; a job has up to 20.
+
+        Raises:
+            TypeError: the tag is not a text.
+            ValueError: it is empty or too long, or the job has 20 others.
+        """
+        checked = checked_tag(tag)
+        return is_id(job_id) and await control.tag(
+            await self._connections.open(), job_id, (checked,)
+        )
 
     async def stop_jobs(
         self,
@@ -123,87 +198,19 @@ class ManyJobs(ABC):
         query = _query(status, function, queue, tag, group, search, since, until)
         return await self._act_on_matching(control.delete, query)
 
-    async def changes(
-        self,
-        status: StatusFilter = None,
-        function: str | None = None,
-        queue: str | None = None,
-        tag: str | None = None,
-        group: str | None = None,
-        search: str | None = None,
-    ) -> AsyncGenerator[JobRecord]:
-        """Yield, from now on, the record of every job that changed and matches. It never ends.
+    async def _act(self, plan: control.Plan, job_id: str) -> bool:
+        return await self._act_on_jobs(plan, [job_id]) > 0
 
-            async for record in client.changes(status="failed", tag="tenant:42"):
-                await notify(record)
-
-        More than some twenty changes of a job a second are merged. A job that plain arq enqueued
-        or that became due is noticed within 2 s.
-
-        Args:
-            status: only jobs that have this status now, or one of these.
-            function: only jobs of the function with this name.
-            queue: only jobs of the queue with this name.
-            tag: only jobs with this tag.
-            group: only jobs of the group with this id.
-            search: only jobs that ``list_jobs`` finds with this text.
-
-        Raises:
-            ValueError: the status is unknown.
-        """
-        query = Query(
-            statuses=as_statuses(status),
-            function=function,
-            queue=queue,
-            tag=tag,
-            group=group,
-            search=search,
-        )
-        connection = await self._connections.open()
-        async with aclosing(changes(connection, connection.feed, query)) as records:
-            async for record in records:
-                yield record
-
-    async def watch_many(self, job_ids: Sequence[str]) -> AsyncGenerator[JobRecord]:
-        """Yield the records of several jobs now and at every change, until all have ended.
-
-            async for record in client.watch_many(job_ids):
-                print(record.job_id, record.status, record.pct_complete)
-
-        Unknown jobs are left out, and one that is deleted is followed no further. See ``watch``.
-
-        Args:
-            job_ids: arq's ids of the jobs.
-        """
-        # no job has an id of another type
-        ids = dict.fromkeys(it for it in job_ids if isinstance(it, str))
-        found = await self.jobs(list(ids))
-        known = [record for record in found if record is not None]
-        for record in known:
-            yield record
-        live = {record.job_id: record for record in known if record.ended_at is None}
-        if not live:
-            return
-        feed = (await self._connections.open()).feed
-        async with feed.follow(live) as following:
-            while live:
-                for job_id, latest in (await following.changed()).items():
-                    if latest is not None and has_changed(live[job_id], latest):
-                        yield latest
-                    if latest is None or latest.ended_at is not None:
-                        del live[job_id]
-                    else:
-                        live[job_id] = latest
-                if len(live) < len(following.subjects):
-                    following.subjects = frozenset(live)
+    async def _act_on_jobs(self, plan: control.Plan, job_ids: Sequence[str]) -> int:
+        known = list(dict.fromkeys(it for it in job_ids if is_id(it)))
+        return await control.act(await self._connections.open(), plan, known) if known else 0
 
     async def _act_on_matching(self, plan: control.Plan, query: Query) -> int:
         store = await self._connections.open()
 
         def matches(facts: Facts) -> bool:
             record = build_record(facts)
-            now = datetime.fromtimestamp(facts.now / 1000, UTC)
-            return record is not None and query.matches(record, now)
+            return record is not None and query.matches(record, utc_datetime(facts.now))
 
         return await control.act(store, plan, await candidates(store, query), matches)
 
