@@ -113,6 +113,10 @@ class ArqWorker:
         """The jobs that it enqueues by a schedule."""
         return self._worker.cron_jobs
 
+    def function(self, name: str | None) -> object:
+        """Return arq's function or cron job of this name, if the worker has one."""
+        return self._worker.functions.get(name or "")
+
     def is_shutting_down(self, job_id: str) -> bool:
         """Return whether the worker's end cancels the task in which arq runs a job's hooks."""
         task = self.tasks.get(job_id)

@@ -118,7 +118,10 @@ class StoredRecord:
     def encode(self) -> str:  # noqa: C901, PLR0912 - one line a field, and called for every write
         """Return the JSON text, without what is the same for most jobs."""
         run, ended = self.enqueued_ms, self.ended
-        text = f"{_ENQUEUED}{run}{_common(self.function, self.queue, self.worker, self.expires)}"
+        common = common_text(
+            self.function, self.queue, self.worker, self.expires, hides_args=self.hides_args
+        )
+        text = f"{_ENQUEUED}{run}{common}"
         if self.generation != 1:
             text += f"{_GENERATION}{self.generation}"
         if ended is None:
@@ -147,8 +150,6 @@ class StoredRecord:
             text += f"{_MESSAGE}{_quoted(self.message)}"
         if self.error is not None:
             text += f"{_ERROR}{_quoted(self.error)}"
-        if self.hides_args:
-            text += f"{_HIDES_ARGS}1"
         if self.tags:
             text += f"{_TAGS}[{','.join(map(_quoted, self.tags))}]"
         if self.group is not None:
@@ -208,15 +209,44 @@ def may_contain(raw: bytes, needle: str) -> bool:
     return needle in text.casefold()
 
 
+def encode_completed(
+    run: int, common: str, args: str, due: int | None, started: int | None, ended: int
+) -> str:
+    """Return the JSON text of a job that completed at its first try and reported nothing.
+
+    The same as ``StoredRecord.encode`` returns, for a fraction of what it takes to make a record.
+
+    Args:
+        run: when it was enqueued.
+        common: what ``common_text`` returns for its function.
+        args: its arguments, as they are shown.
+        due: when it was due.
+        started: when it began.
+        ended: when it ended.
+    """
+    text = f"{_ENQUEUED}{run}{common}"
+    if args:
+        text += f"{_ARGS}{_quoted(args)}"
+    if due is not None and due != run:
+        text += f"{_DUE}{due - run}"
+    if started is not None:
+        text += f"{_STARTED}{started - run}"
+    return f"{text}{_ENDED}{ended - run}}}"
+
+
 @lru_cache(maxsize=256)
-def _common(function: str | None, queue: str, worker: str | None, expires: int) -> str:
+def common_text(
+    function: str | None, queue: str, worker: str | None, expires: int, *, hides_args: bool
+) -> str:
     """Return the part of the text that jobs of the same function and worker share."""
     text = "" if function is None else f"{_FUNCTION}{_quoted(function)}"
     if queue != default_queue_name:
         text += f"{_QUEUE}{_quoted(queue)}"
     if worker is not None:
         text += f"{_WORKER}{_quoted(worker)}"
-    return text if expires == DEFAULT_EXPIRES_MS else f"{text}{_EXPIRES}{expires}"
+    if expires != DEFAULT_EXPIRES_MS:
+        text += f"{_EXPIRES}{expires}"
+    return f"{text}{_HIDES_ARGS}1" if hides_args else text
 
 
 #: Year 5138 in ms: what is beyond is damage, and ``datetime`` could not show it.

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from threading import Lock
 from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol
@@ -11,7 +12,7 @@ from typing import Any, Protocol
 from arq_status._arq.worker import ArqWorker
 from arq_status._model.errors import JobStopped
 from arq_status._model.history import LEVELS
-from arq_status._model.record import State, StoredRecord
+from arq_status._model.record import State, StoredRecord, encode_completed
 from arq_status._model.tags import checked_tag, require_few
 from arq_status._model.text import shorten
 from arq_status._model.validation import LARGEST, amount, encode_fields, require_room
@@ -20,6 +21,7 @@ from arq_status._redis.clock import RedisClock
 from arq_status._redis.history import encode_try
 from arq_status._tracking.attempt_log import AttemptLog
 from arq_status._tracking.estimate import Estimate
+from arq_status._tracking.job_kind import JobKind
 from arq_status._tracking.outcome import Outcome
 
 logger = logging.getLogger("arq_status")
@@ -31,6 +33,8 @@ _ROW_BYTES = 65_536
 _NOWHERE, _PROGRESS, _URGENT = range(3)
 #: For attempts of no worker: Redis has told it nothing.
 _HOST_CLOCK = RedisClock()
+#: A record is made in one thread.
+_making_record = Lock()
 
 
 class Recipient(Protocol):
@@ -51,6 +55,16 @@ class Attempt:
 
     # Defaults are on the class: an attempt is made for every job, and few change many of them.
 
+    #: of a job that a worker runs: what it has in common with others, and what not; its record is
+    #: made from it when it is first needed, which for most jobs is never
+    kind: JobKind | None = None
+    enqueued_ms = 0
+    job_try = 1
+    due: int | None = None
+    args = ""
+    #: the times of its end by Redis' clock, once they were told
+    started_ms: int | None = None
+    ended_ms: int | None = None
     #: monotonic times at which it began and ended; ``None`` if it did not in this worker
     began: float | None = None
     ended: float | None = None
@@ -98,13 +112,13 @@ class Attempt:
     def __init__(
         self,
         job_id: str,
-        record: StoredRecord,
+        record: StoredRecord | None,
         outbox: Recipient | None,
         payload: Mapping[str, Any] | None = None,
         worker: ArqWorker | None = None,
     ) -> None:
         self.job_id: str = job_id
-        self.record: StoredRecord = record
+        self._record = record
         #: what the job was enqueued with, under arq's names
         self.payload: Mapping[str, Any] = payload or {}
         #: the worker that runs it, if it is arq's
@@ -114,6 +128,14 @@ class Attempt:
         self.unsent: dict[str, None] = {}
         self._outbox = outbox
         self._clock = _HOST_CLOCK if outbox is None else outbox.clock
+
+    @property
+    def record(self) -> StoredRecord:
+        """What is to be in Redis, without what changes until it is written."""
+        if self._record is None:
+            with _making_record:
+                self._record = self._record or self._new_record()
+        return self._record
 
     @property
     def function(self) -> str | None:
@@ -140,13 +162,17 @@ class Attempt:
         try:
             if type(at) is not int or not 0 <= at <= LARGEST:
                 at = amount(at, "at")
-            if message is not None:
-                self._set_message(message)
+            record = self._record or self.record
+            if message is not None and message is not record.message:
+                if not isinstance(message, str):
+                    raise TypeError(f"message must be a str, not {type(message).__name__}")
+                if not self.closed:
+                    record.message = shorten(message, MESSAGE_LIMIT)
         except (TypeError, ValueError) as error:
             self._refuse(error)
             return
         if not self.closed:
-            self.record.at = at
+            record.at = at
         self.mark()
 
     def advance(self, step: float, message: str | None) -> None:
@@ -232,9 +258,21 @@ class Attempt:
 
     def close(self, *, final: bool) -> None:
         """Take no progress from here on; if ``final`` arq will not run the job again."""
-        self.closed, self.final = True, final
         self.record.remaining = None
+        self.closed, self.final = True, final
         self.ended = monotonic()
+
+    def complete(self) -> bool:
+        """Close it as complete, if it has reported nothing and nothing of it is written yet.
+
+        Its record need not be made then.
+        """
+        with _making_record:
+            if self.reported or self._record is not None:
+                return False
+            self.closed = self.final = True
+        self.ended = monotonic()
+        return True
 
     def raise_if_stopping(self) -> None:
         """End the job here if it was asked to stop. Its hooks and what outlives it go on.
@@ -272,6 +310,8 @@ class Attempt:
     def take(self) -> Row | CompletedRow:
         """Return what is to be written now."""
         self._queued_as = _NOWHERE
+        if self.final and self._record is None and not self.reported:
+            return self._completed_row()
         record = self.record
         record.version += 1
         if self.reported and not self.closed:
@@ -323,6 +363,30 @@ class Attempt:
         self._queued_as = _NOWHERE
         return True
 
+    def _completed_row(self) -> CompletedRow:
+        """Return the whole life of a job that reported nothing, without a record."""
+        kind, ended = self.kind, self.ended_ms
+        assert kind is not None
+        if ended is None:
+            # what was told first tells when it expires, whatever the clock does by now
+            ended_at, began = self.ended or 0.0, self.began or 0.0
+            ended = self.ended_ms = self._clock.ms_at(ended_at)
+            self.started_ms = ended - round((ended_at - began) * 1000)
+        text = encode_completed(
+            self.enqueued_ms, kind.text_when_complete, self.args, self.due, self.started_ms, ended
+        )
+        return CompletedRow(self.job_id, text, ended, kind.options.expires)
+
+    def _new_record(self) -> StoredRecord:
+        assert self.kind is not None
+        record = self.kind.new_record(
+            self.enqueued_ms, self.job_try, self.due, self.args, complete=self.final
+        )
+        if self.ended_ms is not None:
+            record.started, record.updated = self.started_ms, self.ended_ms
+            record.ended = self.ended_ms
+        return record
+
     def set_times(self, record: StoredRecord) -> None:
         """Put the times into its record: those of Redis' clock, as far as it is known by now."""
         clock = self._clock
@@ -359,14 +423,6 @@ class Attempt:
         """Return whether nothing of it is to be shown any more."""
         ended = self.ended
         return ended is not None and (monotonic() - ended) * 1000 >= self.record.expires
-
-    def _set_message(self, message: str) -> None:
-        if message is self.record.message:
-            return
-        if not isinstance(message, str):
-            raise TypeError(f"message must be a str, not {type(message).__name__}")
-        if not self.closed:
-            self.record.message = shorten(message, MESSAGE_LIMIT)
 
     def _refuse(self, error: Exception) -> None:
         """Raise what is wrong with a call, but not in a hook, for there it ends arq's worker."""

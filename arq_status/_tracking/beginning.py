@@ -1,21 +1,21 @@
 """How an attempt begins: its tracker, its record, and what is written before its first line."""
 
 import logging
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Coroutine, Mapping
 from time import monotonic
 from typing import Any
 
 from arq.utils import to_unix_ms
 
 from arq_status._arq.worker import ArqWorker
-from arq_status._model.options import FunctionOptions, Tags
+from arq_status._model.options import FunctionOptions
 from arq_status._model.record import State, StoredRecord
 from arq_status._model.tags import checked_tags
-from arq_status._model.text import error_text, render_args, shorten
+from arq_status._model.text import error_text, render_args
 from arq_status._tracking.attempt import Attempt
+from arq_status._tracking.attempts import Attempts
 from arq_status._tracking.counters import Counters
-from arq_status._tracking.functions import OptionsTable
+from arq_status._tracking.job_kind import JobKind
 from arq_status._tracking.log_capture import capture_logs
 from arq_status._tracking.outbox import Outbox
 from arq_status._tracking.pace import Pace
@@ -25,7 +25,6 @@ from arq_status._tracking.waiting import finish_despite_cancellation, or_none
 
 #: Seconds that the start of a job waits for its record at most.
 _START_TIMEOUT = 0.1
-_NAME_LIMIT = 300
 
 logger = logging.getLogger("arq_status")
 
@@ -37,26 +36,48 @@ class Beginning:
         self,
         worker: ArqWorker,
         name: str,
-        options: OptionsTable,
+        track: Callable[[str], FunctionOptions],
         outbox: Outbox,
         uplink: Uplink,
         pace: Pace,
+        attempts: Attempts,
         counters: Counters,
     ) -> None:
-        self._counters = counters
+        """Begin the attempts of one worker.
+
+        Args:
+            worker: arq's worker.
+            name: the worker's name.
+            track: has a function tracked if it is not yet, and returns its options.
+            outbox: takes what is to be written.
+            uplink: the way to Redis.
+            pace: that of the worker's event loop.
+            attempts: those that run.
+            counters: those of the worker.
+        """
         self._worker = worker
         self._name = name
-        self._options = options
+        self._track = track
         self._outbox = outbox
         self._uplink = uplink
         self._pace = pace
+        self._attempts = attempts
+        self._counters = counters
+        self._kinds: dict[str | None, JobKind] = {}
+        self._cron_jobs = frozenset(it.name for it in worker.cron_jobs)
         #: functions whose tags were found wrong
         self._without_tags: set[str | None] = set()
 
-    def new_attempt(self, ctx: dict[str, Any], payload: Mapping[str, Any]) -> Attempt:
-        """Return a job's attempt; its tracker is in ``ctx`` and writes nothing if ours fails."""
+    def begin(
+        self, ctx: dict[str, Any], payload: Mapping[str, Any]
+    ) -> Coroutine[Any, Any, None] | None:
+        """Begin a job's attempt; its tracker is in ``ctx`` and writes nothing if ours fails.
+
+        Returns:
+            What the job is to wait for before its first line, if anything.
+        """
         try:
-            attempt = self._attempt(ctx, payload)
+            attempt = self._new_attempt(ctx, payload)
         except Exception:
             logger.exception("job %s is not tracked", ctx["job_id"])
             record = StoredRecord(enqueued_ms=0, job_try=ctx["job_try"])
@@ -65,15 +86,21 @@ class Beginning:
         tracker = JobTracker(attempt, self._uplink if attempt.tracked else None, self._pace)
         job_var.set(tracker)
         ctx["status"] = tracker
-        options = self._options.of(attempt.function)
-        if options.tags is not None and attempt.tracked:
-            attempt.record.tags = self._tags(attempt, options.tags, ctx)
-        return attempt
+        if not attempt.tracked:
+            return None
+        kind = attempt.kind
+        if kind is not None and kind.options.tags is not None:
+            attempt.record.tags = self._tags(attempt, kind.options, ctx)
+        self._attempts.add(attempt)
+        if attempt.job_try > 1 or self._uplink.idle:
+            return self._record(attempt)
+        attempt.mark_urgent()
+        return None
 
-    async def record(self, attempt: Attempt) -> None:
+    async def _record(self, attempt: Attempt) -> None:
         """Have the start written, at once if that delays the job by less than a batch would."""
         try:
-            if attempt.record.job_try > 1:
+            if attempt.job_try > 1:
                 await finish_despite_cancellation(self._take_over(attempt), attempt)
             if self._uplink.idle:
                 # before the job's first line, which may block this loop or end this process
@@ -85,32 +112,44 @@ class Beginning:
         except Exception:
             logger.exception("the start of job %s is not tracked", attempt.job_id)
 
-    def _attempt(self, ctx: Mapping[str, Any], payload: Mapping[str, Any]) -> Attempt:
-        function, enqueued = payload.get("f"), payload.get("et")
-        options = self._options.of(function)
-        record = StoredRecord(
-            enqueued_ms=enqueued if type(enqueued) is int else to_unix_ms(ctx["enqueue_time"]),
-            job_try=ctx["job_try"],
-            due=ctx["score"],
-            function=None if function is None else _shown_name(str(function)),
-            args=rendered_args(payload, options),
-            queue=self._worker.queue,
-            worker=self._name,
-            expires=options.expires,
-            hides_args=not options.record_args,
-        )
+    def _new_attempt(self, ctx: Mapping[str, Any], payload: Mapping[str, Any]) -> Attempt:
+        name, enqueued = payload.get("f"), payload.get("et")
+        kind = self._kinds.get(name)
+        if kind is None or kind.function is not self._worker.function(name):
+            kind = self._kinds[name] = self._new_kind(name)
+        options = kind.options
         outbox = self._outbox if options.track else None
-        attempt = Attempt(ctx["job_id"], record, outbox, payload, self._worker)
-        attempt.began = monotonic()
+        attempt = Attempt(ctx["job_id"], None, outbox, payload, self._worker)
+        attempt.kind = kind
+        attempt.enqueued_ms = enqueued if type(enqueued) is int else to_unix_ms(ctx["enqueue_time"])
+        attempt.job_try, attempt.due = ctx["job_try"], ctx["score"]
+        if payload.get("a") or payload.get("k"):
+            # now, for the job may change them
+            attempt.args = rendered_args(payload, options)
         if options.record_logs is not None:
             attempt.log_level = options.record_logs
             capture_logs(self._name)
-        if outbox is not None:
-            self._counters.note_cron_job(attempt, function)
+        attempt.began = monotonic()
+        if kind.is_cron and options.track:
+            self._counters.note_cron_job(attempt, name)
         return attempt
 
-    def _tags(self, attempt: Attempt, tags: Tags, ctx: dict[str, Any]) -> tuple[str, ...]:
+    def _new_kind(self, name: str | None) -> JobKind:
+        options = self._track(name or "")
+        return JobKind(
+            name,
+            self._worker.function(name),
+            options,
+            queue=self._worker.queue,
+            worker=self._name,
+            is_cron=name in self._cron_jobs,
+        )
+
+    def _tags(
+        self, attempt: Attempt, options: FunctionOptions, ctx: dict[str, Any]
+    ) -> tuple[str, ...]:
         """Return the tags that the options of its function give a job."""
+        tags = options.tags or ()
         try:
             if callable(tags):
                 payload = attempt.payload
@@ -122,7 +161,7 @@ class Beginning:
             if attempt.function not in self._without_tags:
                 self._without_tags.add(attempt.function)
                 # what it says may be made of the arguments
-                hides = attempt.record.hides_args
+                hides = not options.record_args
                 logger.warning(
                     "jobs of %s have no tags: %s",
                     attempt.function,
@@ -133,7 +172,7 @@ class Beginning:
 
     async def _take_over(self, attempt: Attempt) -> None:
         """Keep message and total of an earlier try."""
-        earlier = await earlier_record(self._uplink, attempt.job_id, attempt.record.enqueued_ms)
+        earlier = await earlier_record(self._uplink, attempt.job_id, attempt.enqueued_ms)
         if earlier is not None:
             attempt.record.message, attempt.record.total = earlier.message, earlier.total
 
@@ -145,11 +184,6 @@ async def earlier_record(uplink: Uplink, job_id: str, enqueued_ms: int) -> Store
         return None
     same_run = enqueued_ms in (0, earlier.enqueued_ms) or earlier.enqueued_ms == 0
     return earlier if same_run else None
-
-
-@lru_cache(maxsize=256)
-def _shown_name(function: str) -> str:
-    return shorten(function, _NAME_LIMIT)
 
 
 def rendered_args(payload: Mapping[str, Any], options: FunctionOptions) -> str:

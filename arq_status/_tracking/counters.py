@@ -7,6 +7,7 @@ from threading import Lock
 from typing import Any
 
 from arq_status._model.histogram import bucket_of
+from arq_status._model.record import State
 from arq_status._model.tally import OTHER, RETRIED, Tally
 from arq_status._redis.announcements import announced_as
 from arq_status._redis.clock import RedisClock
@@ -64,6 +65,10 @@ class Counters:
         record = attempt.record
         what = record.state if attempt.final else RETRIED
         self._ends.append((function, what, attempt.began, attempt.ended, record.due))
+
+    def count_completed(self, function: str | None, attempt: Attempt) -> None:
+        """Count the end of an attempt whose record was not made."""
+        self._ends.append((function, State.COMPLETE, attempt.began, attempt.ended, attempt.due))
 
     async def send(self, store: Store, worker: str) -> None:
         """Send what was counted, in batches that are counted once however often they are sent.

@@ -47,6 +47,20 @@ class Ending:
         self._uplink = uplink
         self._given_up: set[asyncio.Task[None]] = set()
 
+    def record_completed(self, attempt: Attempt) -> bool:
+        """Record the end of a job that completed and reported nothing; False if it is another.
+
+        Nobody waits for it: until the next batch arq's own result tells as much.
+        """
+        kind, result = attempt.kind, attempt.result
+        if kind is None or kind.is_cron or result is None or not result.get("s"):
+            return False
+        if not attempt.complete():
+            return False
+        self._counters.count_completed(kind.name, attempt)
+        attempt.mark_urgent()
+        return True
+
     async def record(self, attempt: Attempt) -> None:
         """Record the end of an attempt, and wait for it if arq's own result would not tell it."""
         try:

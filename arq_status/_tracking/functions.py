@@ -77,7 +77,8 @@ def tracked(given: AnyFunction, options: OptionsTable, join: Join) -> AnyFunctio
             return await coroutine(ctx, *args, **kwargs)
         attempt.entered = attempt.running = True
         try:
-            attempt.raise_if_stopping()  # it was asked to in an earlier try
+            if attempt.stopping:
+                attempt.raise_if_stopping()  # it was asked to in an earlier try
             returned = await coroutine(ctx, *args, **kwargs)
         except (SystemExit, KeyboardInterrupt) as error:
             await _record_exit(attempt, error)

@@ -16,6 +16,7 @@ from arq.worker import Worker
 
 from arq_status._arq.worker import ArqWorker, running_job
 from arq_status._model.durations import duration
+from arq_status._model.options import FunctionOptions
 from arq_status._model.text import clean
 from arq_status._tracking.attempt import Attempt
 from arq_status._tracking.attempts import Attempts
@@ -124,7 +125,14 @@ class Session(HookOwner):
             counters,
         )
         self._beginning = Beginning(
-            self.worker, self.name, options, outbox, self._uplink, Pace(self._loop), counters
+            self.worker,
+            self.name,
+            self._track_begun,
+            outbox,
+            self._uplink,
+            Pace(self._loop),
+            self._attempts,
+            counters,
         )
         self._ending = Ending(self.worker, options, outbox, self._uplink, counters)
 
@@ -163,11 +171,9 @@ class Session(HookOwner):
 
     async def begin(self, ctx: dict[str, Any], payload: Mapping[str, Any]) -> None:
         """Begin an attempt: give it its tracker, and Redis its record."""
-        attempt = self._beginning.new_attempt(ctx, payload)
-        self._track(attempt.function or "", in_place=True)
-        if attempt.tracked:
-            self._attempts.add(attempt)
-            await self._beginning.record(attempt)
+        start = self._beginning.begin(ctx, payload)
+        if start is not None:
+            await start
 
     # what arq's worker calls
 
@@ -188,7 +194,9 @@ class Session(HookOwner):
         payload = job_var.get(None)
         # a check by class is dear where the class is abstract, and this is done for every job
         known = payload is not None and not isinstance(payload, JobTracker)
-        await self.begin(ctx, payload if known else {})  # type: ignore[arg-type]
+        start = self._beginning.begin(ctx, payload if known else {})  # type: ignore[arg-type]
+        if start is not None:
+            await start
         if self.given["on_job_start"] is not None:
             await self.given["on_job_start"](ctx)
 
@@ -203,7 +211,8 @@ class Session(HookOwner):
         finally:
             if attempt is not None and attempt.tracked:
                 self._attempts.remove(attempt)
-                await self._ending.record(attempt)
+                if not self._ending.record_completed(attempt):
+                    await self._ending.record(attempt)
 
     def serialize(self, data: Any) -> bytes:
         """Serialize a result, and note it: it is how arq judged the job."""
@@ -261,6 +270,11 @@ class Session(HookOwner):
         worker.job_serializer, worker.job_deserializer = self.serialize, self.deserialize
         for name in worker.functions:
             self._track(name, in_place=self._late)
+
+    def _track_begun(self, name: str) -> FunctionOptions:
+        """Track the function of a job that has begun; return its options."""
+        self._track(name, in_place=True)
+        return self._options.of(name)
 
     def _track(self, name: str, *, in_place: bool) -> None:
         """Track a function of the worker, unless it is; ``in_place`` if a job of it has begun."""
