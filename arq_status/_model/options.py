@@ -5,8 +5,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
-from typing import Any, TypeVar
+from functools import partial, wraps
+from typing import Any, ParamSpec, TypeVar
 
 from arq.cron import CronJob
 from arq.worker import Function
@@ -25,6 +25,8 @@ Tags = Sequence[str] | Callable[..., Iterable[str]]
 Given = Mapping[str, Any]
 
 F = TypeVar("F", bound=Callable[..., Any] | Function | CronJob)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _ATTRIBUTE = "__arq_status_options__"
 #: A thousand years: Redis takes no more than 2**63 ms, and nobody means it.
@@ -110,6 +112,21 @@ class FunctionOptions:
             return cls(record_args=0, record_result=False)
 
 
+def _by_keyword(function: Callable[P, T]) -> Callable[P, T]:
+    """Have the bare ``@status_options`` raise an error that says how it is used."""
+
+    @wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+        if args:
+            raise TypeError(
+                "status_options takes keyword arguments only, as in @status_options(track=False)"
+            )
+        return function(*args, **kwargs)
+
+    return checked
+
+
+@_by_keyword
 def status_options(
     *,
     expires: Expires | None = None,

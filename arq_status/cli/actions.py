@@ -26,13 +26,13 @@ FILTERS = ["status", "function", "queue", "tag", "group", "search", "since", "un
 
 ACTIONS: Mapping[str, Action] = {
     "stop": Action(
-        "stop running jobs at their next progress call, and take waiting ones out of their queue",
+        "stop running jobs at their next progress call, and cancel waiting ones",
         "was asked to stop",
         "asked to stop",
         "is neither running nor waiting, or is not tracked",
     ),
     "cancel": Action(
-        "take waiting jobs out of their queue for good",
+        "remove waiting jobs from their queue for good",
         "was cancelled",
         "cancelled",
         "is not waiting in a queue",
@@ -44,7 +44,7 @@ ACTIONS: Mapping[str, Action] = {
         "has not failed, or its payload is gone",
     ),
     "delete": Action(
-        "delete the tracking data of jobs; live jobs go on",
+        "delete the tracking data of jobs, without stopping live ones",
         "was deleted",
         "deleted",
         "is not known",

@@ -1,7 +1,7 @@
 """``functions``, ``queues``, ``workers``, ``crons`` and ``metrics``."""
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from rich.text import Text
 
@@ -11,19 +11,20 @@ from arq_status.cli.insight_view import CRONS, FUNCTIONS, QUEUES, WORKERS
 from arq_status.cli.styles import DIM
 from arq_status.cli.tables import Column, table_of
 
+
+class _OfQueue(Protocol):
+    @property
+    def queue(self) -> str | None: ...
+
+
 T = TypeVar("T")
+Of = TypeVar("Of", bound=_OfQueue)
 
 
 async def functions(context: Context) -> Exit:
     """Print how the jobs of each function ended."""
-    found = await context.client.functions(context.arguments.since)
-    queues = context.arguments.queues
-    return _print(
-        context,
-        [it for it in found if not queues or it.queue in queues],
-        FUNCTIONS,
-        "no tracked worker has announced a function",
-    )
+    found = _chosen(context, await context.client.functions(context.arguments.since))
+    return _print(context, found, FUNCTIONS, "no tracked worker has announced a function")
 
 
 async def queues(context: Context) -> Exit:
@@ -33,24 +34,30 @@ async def queues(context: Context) -> Exit:
 
 async def workers(context: Context) -> Exit:
     """Print the workers."""
-    found = await context.client.workers()
-    return _print(context, found, WORKERS, "no tracked worker is there")
+    found = _chosen(context, await context.client.workers())
+    return _print(context, found, WORKERS, "there is no tracked worker")
 
 
 async def crons(context: Context) -> Exit:
     """Print the cron jobs."""
-    found = await context.client.crons()
+    found = _chosen(context, await context.client.crons())
     return _print(context, found, CRONS, "no living worker has cron jobs")
 
 
 async def metrics(context: Context) -> Exit:
-    """Print the metrics as Prometheus reads them."""
+    """Print the metrics in Prometheus' text format."""
     try:
         text = await context.client._metrics()
     except ModuleNotFoundError as error:
         return context.fail(str(error), Exit.USAGE)
     context.print_line(text.decode().rstrip("\n"))
     return Exit.OK
+
+
+def _chosen(context: Context, records: Sequence[Of]) -> list[Of]:
+    """Return those of the queues that ``--queue`` names, else all."""
+    queues = context.arguments.queues
+    return [it for it in records if not queues or it.queue in queues]
 
 
 def _print(context: Context, records: Sequence[T], columns: Sequence[Column[T]], none: str) -> Exit:

@@ -4,6 +4,7 @@ import argparse
 import os
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TypeAlias
 
 from arq_status._model.moment import parse_moment
@@ -31,6 +32,11 @@ exit codes:
   130  interrupted with Ctrl-C
 """
 
+#: The help of ``--queue`` and ``--json``.
+_LIVE_IN = "a queue to look for live jobs in, repeatable (default: all known queues)"
+_ONLY_OF = "only those of this queue, repeatable"
+_JSON = "print JSON"
+
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the arguments.
@@ -50,53 +56,68 @@ def _parser() -> argparse.ArgumentParser:
     )
     _, version = distribution("arq_status")
     parser.add_argument("--version", action="version", version=version, help="print the version")
-    _add_common(parser)
+    _add_common(parser, _LIVE_IN, _JSON)
     parser.set_defaults(
         redis=os.environ.get("REDIS_URL") or "redis://localhost", queues=None, json=False
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_list(commands)
     _add_queries(commands)
+    _add_insight(commands)
     _add_actions(commands)
     _add_serve(commands)
     return parser
 
 
-def _add_command(commands: Commands, name: str, words: str) -> argparse.ArgumentParser:
+def _add_command(
+    commands: Commands,
+    name: str,
+    words: str,
+    *,
+    more: str = "",
+    queues: str | None = _LIVE_IN,
+    json: str | None = _JSON,
+) -> argparse.ArgumentParser:
+    """Add a command.
+
+    Args:
+        commands: where to add it.
+        name: its name.
+        words: what it does, in the list of commands.
+        more: how that goes on in its own help.
+        queues: what ``--queue`` does; ``None``: it does not take that, or adds its own.
+        json: what ``--json`` does; ``None``: it does not take that.
+    """
     command: argparse.ArgumentParser = commands.add_parser(
-        name, help=words, description=f"{words[0].upper()}{words[1:]}."
+        name, help=words, description=f"{words[0].upper()}{words[1:]}{more}."
     )
-    _add_common(command)
+    _add_common(command, queues, json)
     return command
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that may stand before the command or after it."""
+def _add_common(parser: argparse.ArgumentParser, queues: str | None, json: str | None) -> None:
+    """Add the arguments that may be given before the command or after it."""
     parser.add_argument(
         "--redis",
         metavar="DSN",
         default=argparse.SUPPRESS,
-        help="the Redis to ask (default: REDIS_URL, else redis://localhost)",
+        help="the Redis to use (default: REDIS_URL, else redis://localhost)",
     )
-    if parser.prog.rpartition(" ")[2] not in {"list", *ACTIONS}:  # whose own --queue is a filter
+    if queues is not None:
         parser.add_argument(
             "--queue",
             metavar="NAME",
             dest="queues",
             action="append",
             default=argparse.SUPPRESS,
-            help="a queue to look for live jobs in, repeatable (default: all known queues)",
+            help=queues,
         )
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        default=argparse.SUPPRESS,
-        help="answer in JSON; watch: one line for each change",
-    )
+    if json is not None:
+        parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=json)
 
 
 def _add_list(commands: Commands) -> None:
-    listing = _add_command(commands, "list", "list jobs")
+    listing = _add_command(commands, "list", "list jobs", queues=None)
     _add_filters(listing)
     add = listing.add_argument
     add(
@@ -111,8 +132,14 @@ def _add_list(commands: Commands) -> None:
         action="store_true",
         help="lowest or oldest first (default: highest or newest first)",
     )
-    add("--page", type=int, default=1, metavar="N", help="(default: 1)")
-    add("--per-page", type=int, default=25, metavar="N", help="1 to 500 (default: 25)")
+    add("--page", type=int, default=1, metavar="N", help="the page to print (default: 1)")
+    add(
+        "--per-page",
+        type=int,
+        default=25,
+        metavar="N",
+        help="jobs on a page, 1 to 500 (default: 25)",
+    )
 
 
 def _add_filters(command: argparse.ArgumentParser) -> None:
@@ -134,13 +161,14 @@ def _add_filters(command: argparse.ArgumentParser) -> None:
         "--since",
         metavar="TIME",
         type=_moment,
-        help="only jobs updated since then: 1h, 7d, or a date",
+        help="only jobs updated at or after this time: a time ago such as 1h or 7d, or a date",
     )
-    add("--until", metavar="TIME", type=_moment, help="only jobs updated until then")
+    add("--until", metavar="TIME", type=_moment, help="only jobs updated at or before this time")
     add(
         "--search",
         metavar="TEXT",
-        help="the beginning of an id, or part of function, arguments, message, error or a tag",
+        help="only jobs whose id begins with this text, or whose function, arguments, message,"
+        " error or tags contain it",
     )
 
 
@@ -155,50 +183,58 @@ def _add_queries(commands: Commands) -> None:
     show = _add_command(commands, "show", "show all that is known about a job")
     show.add_argument("job_id", metavar="ID", help="arq's id of the job")
 
-    logs = _add_command(commands, "logs", "show what a job has logged")
+    logs = _add_command(
+        commands, "logs", "show the log of a job", json="print each line of the log as JSON"
+    )
     logs.add_argument("job_id", metavar="ID", help="arq's id of the job")
     logs.add_argument("--follow", action="store_true", help="go on until the job has ended")
 
-    watch = _add_command(commands, "watch", "follow jobs until they end")
+    watch = _add_command(
+        commands, "watch", "follow jobs until they end", json="print JSON, a line for each change"
+    )
     _add_job_ids(watch)
     watch.add_argument(
         "--timeout", type=float, metavar="SECONDS", help="give up after this time (default: never)"
     )
 
     _add_command(commands, "counts", "count the jobs of each status")
-    _add_insight(commands)
 
     doctor = _add_command(
-        commands, "doctor", "find out what is wrong, and why the status of a job is missing"
+        commands, "doctor", "check the setup, and explain the status of a job or why it has none"
     )
-    doctor.add_argument("job_id", metavar="ID", nargs="?", help="arq's id of the job to look into")
+    doctor.add_argument("job_id", metavar="ID", nargs="?", help="arq's id of the job to explain")
 
 
 def _add_insight(commands: Commands) -> None:
     functions = _add_command(
-        commands, "functions", "show how the jobs of each function ended, ran and waited"
+        commands,
+        "functions",
+        "show how the jobs of each function ended, ran and waited",
+        queues=_ONLY_OF,
     )
     functions.add_argument(
         "--since",
         metavar="TIME",
         type=_moment,
         default=timedelta(hours=1),
-        help="from then on: 30m, 7d, or a date (default: 1h)",
+        help="from this time on: a time ago such as 30m or 7d, or a date (default: 1h)",
     )
-    _add_command(commands, "queues", "show what is in each queue, and how long jobs wait there")
-    _add_command(commands, "workers", "show the workers and what they run")
-    _add_command(commands, "crons", "show the cron jobs: when they run next, how they ended last")
-    _add_command(commands, "metrics", "print metrics in the text format of Prometheus")
+    add = partial(_add_command, commands, queues=_ONLY_OF)
+    add("queues", "show what is in each queue, and how long jobs wait there")
+    add("workers", "show the workers and the jobs they run")
+    add("crons", "show the cron jobs: when they run next, how the last job ended")
+    _add_command(commands, "metrics", "print metrics in Prometheus' text format", json=None)
 
 
 def _add_actions(commands: Commands) -> None:
     for name, action in ACTIONS.items():
-        command = _add_command(commands, name, f"{action.help}: those named, or all that match")
+        more = ": those with these ids, or all that match the filters"
+        command = _add_command(commands, name, action.help, more=more, queues=None)
         _add_job_ids(command, "*")
         _add_filters(command)
         if name == "stop":
             command.add_argument(
-                "--force", action="store_true", help="at their next await, whatever they wait for"
+                "--force", action="store_true", help="also cancel running jobs at their next await"
             )
 
 
@@ -207,12 +243,15 @@ def _add_job_ids(command: argparse.ArgumentParser, number: str = "+") -> None:
 
 
 def _add_serve(commands: Commands) -> None:
-    serve = _add_command(commands, "serve", "serve the dashboard")
-    serve.add_argument("--host", default="127.0.0.1", help="where to listen (default: %(default)s)")
-    serve.add_argument(
-        "--port", type=int, default=8000, help="0 for any free one (default: %(default)s)"
+    add = _add_command(commands, "serve", "serve the dashboard", json=None).add_argument
+    add("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
+    add(
+        "--port",
+        type=int,
+        default=8000,
+        help="the port to listen on, 0 for any free one (default: %(default)s)",
     )
-    serve.add_argument(
+    add(
         "--allowed-host",
         metavar="NAME",
         dest="allowed_hosts",
@@ -220,11 +259,7 @@ def _add_serve(commands: Commands) -> None:
         help="a host name to answer to, repeatable (default: loopback names on a loopback address,"
         " else any)",
     )
-    serve.add_argument(
-        "--user", metavar="NAME", help="ask for this user and the password in ARQ_STATUS_PASSWORD"
-    )
-    serve.add_argument(
-        "--root-path", default="", metavar="PATH", help="the prefix that a proxy strips"
-    )
-    serve.add_argument("--title", default="Jobs", help="(default: %(default)s)")
-    serve.add_argument("--read-only", action="store_true", help="show jobs, change nothing")
+    add("--user", metavar="NAME", help="ask for this user and the password in ARQ_STATUS_PASSWORD")
+    add("--root-path", default="", metavar="PATH", help="the path prefix that a proxy strips")
+    add("--title", default="Jobs", help="the title of the pages (default: %(default)s)")
+    add("--read-only", action="store_true", help="show jobs, but offer no actions")

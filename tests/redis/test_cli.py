@@ -446,6 +446,7 @@ async def test_bad_usage(command: Command, capsys: pytest.CaptureFixture[str]) -
         (["list", "--status", "dancing"], "invalid choice: 'dancing'"),
         (["list", "--since", "today"], "argument --since: 'today' is not a time: 30m, 1h, 7d"),
         (["show"], "the following arguments are required: ID"),
+        (["serve", "--json"], "unrecognized arguments: --json"),
     ):
         with pytest.raises(SystemExit) as caught:
             main(argv)
@@ -867,6 +868,9 @@ async def test_insight(command: Command, insight: None) -> None:
     assert (await command("functions", "--queue", "none")).lines == [
         "no tracked worker has announced a function"
     ]
+    for name, none in (("workers", "there is no tracked"), ("crons", "no living worker has")):
+        assert "arq:queue" in (await command(name, "--queue", "arq:queue", width=160)).out
+        assert none in (await command(name, "--queue", "none")).out
     workers = (await command("workers", width=160)).out
     assert "● alive" in workers
     assert "● shut down" in workers
@@ -892,7 +896,7 @@ async def test_insight_in_json(command: Command, client: StatusClient, insight: 
 
 async def test_insight_into_nothing(command: Command, pool: ArqRedis) -> None:
     """An empty Redis has a queue and nobody who works."""
-    assert (await command("workers")).lines == ["no tracked worker is there"]
+    assert (await command("workers")).lines == ["there is no tracked worker"]
     assert (await command("crons")).lines == ["no living worker has cron jobs"]
     await put_job(pool, "job", enqueued=timestamp_ms() - HOUR)
     [_, _, row] = (await command("queues")).lines

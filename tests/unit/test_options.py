@@ -86,3 +86,10 @@ def test_what_cannot_be_meant(decorator: Any, given: dict[str, Any], error: Exce
     with pytest.raises(type(error)) as caught:
         decorator(**given)
     assert str(caught.value) == str(error)
+
+
+@pytest.mark.parametrize("given", [len, 1800])
+def test_options_without_their_names(given: Any) -> None:
+    """The bare decorator is refused with a hint at how it is written."""
+    with pytest.raises(TypeError, match=r"as in @status_options\(track=False\)"):
+        status_options(given)  # type: ignore[call-arg]

@@ -1,11 +1,9 @@
 """The tracked workers."""
 
 import asyncio
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import time
-from typing import Any
 
 from redis.asyncio import Redis
 
@@ -13,13 +11,10 @@ from arq_status._model.builder import shown_worker
 from arq_status._model.durations import duration
 from arq_status._model.facts import DEAD_AFTER_MS
 from arq_status._model.options import FunctionOptions
-from arq_status._redis import keys
-from arq_status._redis.commands import command, pipeline
-from arq_status._redis.replies import scored
+from arq_status._redis.commands import command
+from arq_status._redis.workers import read_workers as announced_workers
 from arq_status.cli.doctor.finding import Finding, Level, counted
 
-#: How many workers are looked at, the latest.
-_MOST = 100
 #: A heartbeat is due every 2 s. A worker that misses one may be dead: that is waited for.
 _OVERDUE_MS = 3_000
 _POLL = 0.2
@@ -68,33 +63,17 @@ async def read_workers(redis: Redis) -> list[Worker]:
 
 
 async def _read_workers(redis: Redis) -> list[Worker]:
-    now = await redis_time(redis)
-    last = str(_MOST - 1)
-    beats = scored(await command(redis, "ZREVRANGE", keys.WORKERS, "0", last, "WITHSCORES"))
-    described = await pipeline(redis, [("GET", keys.WORKER + name) for name, _ in beats])
-    running = await pipeline(redis, [("ZCARD", keys.RUNNING + name) for name, _ in beats])
-    workers = []
-    for (name, beat), raw, jobs in zip(beats, described, running, strict=True):
-        fields = _fields(raw)
-        wall_ms = fields.get("wall_ms")
-        workers.append(
-            Worker(
-                name=name,
-                silent_ms=max(0, now - beat) if beat else None,
-                queue=fields.get("queue"),
-                running=jobs or 0,
-                clock_ahead_ms=wall_ms - beat if isinstance(wall_ms, int) and beat else None,
-            )
+    now, found = await announced_workers(redis)
+    return [
+        Worker(
+            name=it.name,
+            silent_ms=max(0, now - it.beat) if it.beat else None,
+            queue=it.queue,
+            running=len(it.running),
+            clock_ahead_ms=it.clock_ahead_ms,
         )
-    return workers
-
-
-def _fields(raw: bytes | None) -> dict[str, Any]:
-    try:
-        fields = json.loads(raw or b"")
-    except (ValueError, RecursionError):
-        return {}
-    return fields if isinstance(fields, dict) else {}
+        for it in found
+    ]
 
 
 async def redis_time(redis: Redis) -> int:
