@@ -36,7 +36,7 @@ class JobActions:
     async def cancel(self, job_id: str) -> bool:
         """Remove a job that is not running from its queue for good. Returns whether it did.
 
-        The status is ``stopped`` from then on. False for a job that is running, ended or unknown.
+        Its status is then ``stopped``. Returns False for a job that is running, ended or unknown.
         """
         return await self._act(control.cancel, job_id)
 
@@ -47,9 +47,9 @@ class JobActions:
     async def retry(self, job_id: str) -> bool:
         """Run an ended job again with the same id, function and arguments. Returns whether it will.
 
-        For jobs that failed, were stopped or were finally interrupted: arq's payload of those is
-        kept as long as their record, up to 1 MiB. Arq's earlier result is removed; the new run
-        starts without message and progress. False for a job that is live, complete or unknown, or
+        Works for jobs that failed, were stopped or were interrupted for good: their payload is kept
+        as long as their record, up to 1 MiB. Arq's earlier result is removed; the new run starts
+        without message and progress. Returns False for a job that is live, complete or unknown, or
         whose payload was not kept, as with ``record_args=False``.
         """
         return await self._act(control.retry, job_id)
@@ -57,7 +57,7 @@ class JobActions:
     async def delete(self, job_id: str) -> int:
         """Delete the tracking data of the job. Returns 1 if it was known, else 0.
 
-        A live job goes on, and its next report starts a new record.
+        A live job keeps running, and its next report starts a new record.
         """
         return int(await self._act(control.delete, job_id))
 
@@ -115,11 +115,11 @@ class JobActions:
         *,
         force: bool = False,
     ) -> int:
-        """Ask the jobs that match to stop, as ``stop`` does. Returns how many were asked.
+        """Ask the matching jobs to stop, as ``stop`` does. Returns how many were asked.
 
             await client.stop_jobs(group="import-7")
 
-        At least one filter is needed. Of more than 10,000 jobs it reaches the newest.
+        At least one filter is needed. Acts on the newest 10,000 jobs at most.
 
         Args:
             status: only jobs of this status or of one of these.
@@ -134,7 +134,7 @@ class JobActions:
 
         Raises:
             TypeError: there is no filter, or a filter is of a wrong type.
-            ValueError: a filter is not possible, as in ``list_jobs``.
+            ValueError: a filter is invalid, as in ``list_jobs``.
         """
         query = _query(status, function, queue, tag, group, search, since, until)
         return await self._act_on_matching(control.force_stop if force else control.stop, query)
@@ -150,7 +150,7 @@ class JobActions:
         since: Moment | None = None,
         until: Moment | None = None,
     ) -> int:
-        """Take the jobs that match out of their queues, as ``cancel`` does. Returns how many.
+        """Cancel the matching jobs, as ``cancel`` does. Returns how many were cancelled.
 
         The filters ``status function queue tag group search since until``, of which at least one is
         needed, and the errors are those of ``stop_jobs``.
@@ -169,7 +169,7 @@ class JobActions:
         since: Moment | None = None,
         until: Moment | None = None,
     ) -> int:
-        """Run the jobs that match again, as ``retry`` does. Returns how many will be run.
+        """Run the matching jobs again, as ``retry`` does. Returns how many will run.
 
             await client.retry_jobs(status="failed", function="transcode")
 
@@ -190,7 +190,7 @@ class JobActions:
         since: Moment | None = None,
         until: Moment | None = None,
     ) -> int:
-        """Delete the tracking data of the jobs that match, as ``delete`` does. Returns how many.
+        """Delete the data of the matching jobs, as ``delete`` does. Returns how many were deleted.
 
         The filters ``status function queue tag group search since until``, of which at least one is
         needed, and the errors are those of ``stop_jobs``.
@@ -225,10 +225,10 @@ def _query(
     since: Moment | None,
     until: Moment | None,
 ) -> Query:
-    """Return which jobs are meant.
+    """Return the query for these filters.
 
     Raises:
-        TypeError: all would be.
+        TypeError: there is none.
     """
     query = Query(
         statuses=as_statuses(status),

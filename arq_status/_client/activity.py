@@ -17,7 +17,7 @@ from arq_status._redis.announcements import announced_as, queue_and_function
 from arq_status._redis.store import Store
 from arq_status._redis.tallies import Stretch, counted_functions, read_stretches
 
-#: Points of an ``activity`` at most.
+#: The most points that ``activity`` returns.
 MOST_POINTS = 10_000
 _SHORTEST_STEP = timedelta(minutes=1)
 _MINUTE_MS = 60_000
@@ -37,14 +37,14 @@ class ActivityQueries:
                 print(it.function, it.complete, it.failed, it.run_p95)
 
         Covers the tracked functions that workers announced, sorted by queue and name, and as
-        ``(other)`` the jobs of all others. Workers count in memory and send sums every 2 s; a
-        worker that is killed takes those of the last 2 s with it. Percentiles are estimates within
+        ``(other)`` the jobs of all others. Workers count in memory and send sums every 2 s; the
+        last 2 s of a worker that is killed are lost. Percentiles are estimates within
         10 %.
 
         Args:
-            since: from when on: a ``timedelta`` ago, or a ``datetime`` with a timezone. The minute
-                in which that lies is covered whole and, beyond the last two to three hours, the
-                hour. Counts are kept for 30 days.
+            since: the start: a ``datetime`` with a timezone, or a ``timedelta`` that is subtracted
+                from now. The minute that it falls in is counted whole; beyond the last two to three
+                hours, the hour. Counts are kept for 30 days.
             queue: only functions of the queue with this name.
 
         Raises:
@@ -79,12 +79,13 @@ class ActivityQueries:
             for point in await client.activity(timedelta(hours=1), timedelta(minutes=1)):
                 print(point.time, point.complete, point.failed)
 
-        Every step has a point, also one in which no job ended. Minutes are kept for three hours
-        and hours for 30 days: shorter steps of an hour before that share its numbers evenly.
+        Every step has a point, also if no job ended in it. Counts are kept by the minute for three
+        hours, then by the hour for 30 days: shorter steps share the numbers of their hour evenly.
 
         Args:
-            since: from when on: a ``timedelta`` ago, or a ``datetime`` with a timezone.
-            step: how long a step is, at least a minute; steps begin at multiples of it in UTC.
+            since: the start: a ``datetime`` with a timezone, or a ``timedelta`` that is subtracted
+                from now.
+            step: the length of a step, at least a minute; steps begin at multiples of it in UTC.
             function: only jobs of the function with this name.
             queue: only jobs of the queue with this name.
 

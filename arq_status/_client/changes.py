@@ -1,4 +1,4 @@
-"""Every change of every job that matches."""
+"""The stream of all changes of matching jobs."""
 
 import asyncio
 from collections import OrderedDict
@@ -13,7 +13,7 @@ from arq_status._model.query import Query
 from arq_status._model.snapshot import JobRecord, has_changed
 from arq_status._redis.store import Store
 
-#: Records that are remembered, to tell what has changed.
+#: How many records are remembered, to tell what has changed.
 _REMEMBERED = 20_000
 #: Seconds for which changes are collected before they are read.
 _COLLECTING = 0.04
@@ -36,7 +36,7 @@ async def changes(store: Store, feed: Feed, query: Query) -> AsyncGenerator[JobR
 
 
 class _ChangeLog:
-    """What was last known of the jobs that changed."""
+    """The last known records of the jobs that changed."""
 
     def __init__(self, store: Store, query: Query) -> None:
         self._store = store
@@ -47,7 +47,7 @@ class _ChangeLog:
         self.ending: set[str] = set()
 
     async def begin(self) -> None:
-        """Note how the newest jobs are now: only what is different later has changed."""
+        """Remember how the newest jobs are now, to tell later which have changed."""
         found, now = await newest(self._store, self._query)
         self._began = now
         await self._records(found)
@@ -56,8 +56,8 @@ class _ChangeLog:
         """Return the records of those jobs that changed and match.
 
         Args:
-            mentioned: the jobs that were said to have changed.
-            missed_some: others may have as well.
+            mentioned: the jobs and groups that were reported to have changed.
+            missed_some: others may have changed as well.
         """
         changed = {it for it in mentioned if not is_group(it)} | self.ending
         looked_at: list[str] = []
@@ -73,7 +73,7 @@ class _ChangeLog:
         ]
 
     async def _records(self, job_ids: list[str]) -> list[tuple[JobRecord, JobRecord | None]]:
-        """Return the records of jobs, and what was known of them before."""
+        """Return the records of jobs, each with the one known before."""
         found = []
         self.ending = set()
         for facts, fields in await self._store.facts(job_ids, with_data=True):

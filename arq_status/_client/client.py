@@ -28,8 +28,8 @@ class StatusClient(
         async with StatusClient("redis://localhost/1", queues=["imports"]) as client:
             print(await client.status(job_id))
 
-    Jobs go by arq's ids; an unknown id is no error. A client may be used in several event loops,
-    one after the other. If Redis cannot be reached, redis-py's own exceptions are raised.
+    Jobs are identified by arq's ids; an unknown id is not an error. A client may be used in several
+    event loops, one after the other. If Redis cannot be reached, redis-py's exceptions are raised.
 
     Args:
         redis: an ``ArqRedis`` or ``redis.asyncio.Redis``, arq's ``RedisSettings`` or a DSN; by
@@ -92,7 +92,7 @@ class StatusClient(
         await self._connections.aclose()
 
     async def _feed(self) -> Feed:
-        """Return what ``watch`` listens to in the running event loop."""
+        """Return the feed of changes in the running event loop."""
         return (await self._connections.open()).feed
 
     async def _metrics(self) -> bytes:

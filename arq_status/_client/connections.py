@@ -29,7 +29,7 @@ class Connection(Store):
         self._swept = 0.0
 
     async def sweep_if_due(self) -> None:
-        """End lost jobs and drop expired index entries, unless that was done a moment ago."""
+        """End lost jobs and drop expired index entries, unless that was done recently."""
         if monotonic() - self._swept > SWEEP_INTERVAL:
             self._swept = monotonic()
             # a replica takes no writes, and queries leave out what has expired anyway
@@ -45,7 +45,7 @@ class Connection(Store):
 
 
 class Connections:
-    """Opens a connection in every event loop in which it is asked for one."""
+    """The connections of a client, opened when they are first needed."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Connections:
 
     @property
     def is_configured(self) -> bool:
-        """Whether the user said which Redis it is."""
+        """True if the user said which Redis to use."""
         return self._redis is not None
 
     def opened(self) -> Connection | None:
@@ -71,7 +71,7 @@ class Connections:
         return self._open.get(asyncio.get_running_loop())
 
     async def open(self) -> Connection:
-        """Return the connection of the running event loop, opened if need be."""
+        """Return the connection of the running event loop, opening it first if necessary."""
         return self.opened() or await self._connect(asyncio.get_running_loop())
 
     async def aclose(self) -> None:

@@ -19,8 +19,8 @@ _AT_ONCE = 100
 
 _CAN_RUN_AGAIN = (Status.FAILED, Status.STOPPED, Status.INTERRUPTED)
 
-#: What to do to a job of which something is known: a script to run, which answers whether it was
-#: done or the job has changed meanwhile; ``False`` if its state forbids it; ``None`` to look again.
+#: Decides how to act on a job: returns the script to run, which answers False if the job has
+#: changed meanwhile; ``False`` if its state forbids the action; ``None`` to look again later.
 Plan = Callable[[Store, Facts], Call | bool | None]
 
 
@@ -30,7 +30,7 @@ def stop(store: Store, facts: Facts) -> Call | bool | None:
         return _cancel(store, facts)
     stored = facts.current_record
     if stored is None or stored.state is not State.WORKING:
-        # its record is on the way, unless it is not tracked
+        # its record is still to come, unless it is not tracked
         return None
     return store.stop(facts.job_id, stored.enqueued_ms, force=False)
 
@@ -68,16 +68,17 @@ async def act(
     job_ids: Sequence[str],
     matches: Callable[[Facts], bool] | None = None,
 ) -> int:
-    """Do to each job what was planned, and return to how many it was done.
+    """Act on each job as planned. Returns on how many it succeeded.
 
     Args:
         store: where the jobs are.
-        plan: what to do.
+        plan: decides how to act on a job.
         job_ids: the ids of the jobs.
-        matches: whether a job, as it is then, is one of those that are meant; by default all are.
+        matches: tells whether a job, as it is when it is read, is to be acted on; by default all
+            are.
     """
     done, pending = 0, list(job_ids)
-    #: what was known of the jobs of which their script found that something had changed
+    #: what was known of the jobs whose script found that they had changed
     changed: dict[str, bytes] = {}
     for attempt in range(_MOST_ATTEMPTS):
         if attempt:
@@ -102,13 +103,13 @@ async def act(
 async def _act_once(
     store: Store, plan: Plan, found: Sequence[Facts], changed: dict[str, bytes]
 ) -> tuple[int, list[str]]:
-    """Do to each of a few jobs what was planned; return to how many, and which to look at again."""
+    """Act on each of a few jobs. Returns on how many it succeeded, and which to look at again."""
     planned: list[tuple[Facts, Call]] = []
     remaining: list[str] = []
     for facts in found:
         step = plan(store, facts)
         if isinstance(step, Call):
-            # of a job that has not changed the payload was not kept
+            # a retry that failed although nothing had changed: the payload was not kept
             if plan is not retry or changed.get(facts.job_id) != facts.stored_text:
                 planned.append((facts, step))
         elif step is None:
@@ -146,6 +147,6 @@ async def _read(store: Store, job_id: str) -> Facts:
 def _cancel(store: Store, facts: Facts) -> Call | bool:
     if not facts.live:
         return False
-    # arq would take a dead worker's in-progress key for that of the next job with this id
+    # arq would mistake a dead worker's in-progress key for that of the next job with this id
     drop_key = decide(facts) is Status.INTERRUPTED
     return store.cancel(facts, cancelled(facts), drop_key=drop_key)

@@ -53,7 +53,7 @@ async def enqueue_job(
 
 
 class JobGroup:
-    """A group of jobs while they are enqueued: what ``arq_status.group`` gives.
+    """A group to enqueue jobs in, as returned by ``arq_status.group``.
 
         async with arq_status.group("import-7", title="accounts.csv") as group:
             for row in rows:
@@ -61,21 +61,21 @@ class JobGroup:
 
     Attributes:
         group_id: its id, for ``group_status``.
-        title: what it is called.
+        title: its title.
     """
 
     def __init__(self, connections: Connections, group_id: str | None, title: str | None) -> None:
         self.group_id: str = uuid4().hex if group_id is None else checked_group_id(group_id)
         self.title: str | None = None if title is None else shorten(clean(title), _LONGEST_TITLE)
         self._connections = connections
-        #: where it is open
+        #: where the group is open
         self._stores: list[Store] = []
         self._is_open = False
 
     async def __aenter__(self) -> Self:
         self._is_open = True
         if self._connections.is_configured:
-            # else it opens where its first job goes: a worker need not have called `configure`
+            # else it opens in the Redis of its first job: a worker need not call `configure`
             await self._open(await self._connections.open())
         return self
 
@@ -95,7 +95,7 @@ class JobGroup:
         if errors and exc is None:
             raise errors[0]
         if errors:
-            # what the block raised tells more, and may be due to the same
+            # the block's own exception says more, and may have the same cause
             logger.warning("group %s is not closed: %r", self.group_id, errors[0])
 
     async def enqueue_job(
@@ -108,7 +108,7 @@ class JobGroup:
     ) -> Job | None:
         """Enqueue a job of this group, as ``arq_status.enqueue_job``.
 
-        It takes the same: ``redis``, ``function``, ``args``, ``_tags`` and ``kwargs``.
+        Takes the same arguments: ``redis``, ``function``, ``args``, ``_tags`` and ``kwargs``.
 
         Raises:
             TypeError: ``redis`` is not arq's pool.
@@ -142,13 +142,13 @@ async def _enqueue(
     try:
         await _store_of(redis).tag_enqueued(job.job_id, record)
     except CONNECTION_ERRORS as error:
-        # the job is enqueued: who enqueues it again would have it twice
+        # the job is enqueued: an exception would make the caller enqueue it twice
         logger.warning("job %s is enqueued without its tags and group: %r", job.job_id, error)
     return job
 
 
 def _require_pool(redis: object) -> None:
-    # easily forgotten: it is not an argument of arq's own `enqueue_job`
+    # easily forgotten, since arq's own `enqueue_job` is a method of the pool
     if not isinstance(redis, ArqRedis):
         kind = type(redis).__name__
         raise TypeError(f"the first argument must be arq's pool, an ArqRedis, not {kind}")

@@ -76,9 +76,9 @@ class FieldQueries(JobQueries):
         return None if record is None else record.at
 
     async def total(self, job_id: str) -> float | None:
-        """Return how far the job has to go; ``None`` if it is unknown.
+        """Return what the job's progress counts up to; ``None`` if it is unknown.
 
-        100 until the job sets another total; 0 means that the total is not known.
+        100 until the job sets another total; 0 if the job does not know it.
         """
         record = await self.job(job_id)
         return None if record is None else record.total

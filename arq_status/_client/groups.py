@@ -1,4 +1,4 @@
-"""Queries about groups of jobs."""
+"""Queries for groups of jobs."""
 
 from collections.abc import AsyncGenerator
 
@@ -21,12 +21,12 @@ class GroupQueries:
                 for row in rows:
                     await group.enqueue_job(redis, "import_row", row)
 
-        It is closed at the end of the block; opened again by the same id, it grows. Until its first
-        job is enqueued it is kept for a day.
+        The group is closed at the end of the block; opened again with the same id, it grows. An
+        empty group is kept for a day.
 
         Args:
-            group_id: its id, 1 to 200 characters; by default a new one.
-            title: what it is called, for ``GroupRecord`` and the dashboard.
+            group_id: the id of the group, 1 to 200 characters; by default a new one.
+            title: its name in ``GroupRecord`` and on the dashboard.
 
         Raises:
             TypeError: the id is not a text.
@@ -37,7 +37,7 @@ class GroupQueries:
     async def group_status(self, group_id: str) -> GroupRecord | None:
         """Return how far the jobs of a group are; ``None`` if it is unknown or expired.
 
-        It takes no longer with 100,000 jobs that have ended than with 100.
+        Takes as long with 100,000 ended jobs as with 100.
 
         Args:
             group_id: the id of the group.
@@ -54,8 +54,8 @@ class GroupQueries:
             async for record in client.watch_group("import-7"):
                 print(record.done, record.total, record.pct_complete)
 
-        It ends when the group is closed and all its jobs have ended, without that if it expires,
-        and at once if it is unknown.
+        Ends when the group is closed and all its jobs have ended, early if the group expires, and
+        at once if it is unknown.
 
         Args:
             group_id: the id of the group.
@@ -80,7 +80,7 @@ class GroupQueries:
 
         Args:
             group_id: the id of the group.
-            timeout: seconds to wait at most; ``None`` waits for ever, 0 looks once.
+            timeout: seconds to wait at most; ``None`` waits forever, 0 checks once.
 
         Raises:
             TimeoutError: it has not ended by then.

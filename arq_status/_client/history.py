@@ -1,4 +1,4 @@
-"""What happened to a job: its tries and its log."""
+"""The tries and the log of a job."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,34 +21,34 @@ _NO_TRY = (Status.DEFERRED, Status.QUEUED)
 
 
 async def tries(store: Store, job_id: str) -> list[Try]:
-    """Return the tries of a job, oldest first; none of an unknown one."""
+    """Return the tries of a job, oldest first; none for an unknown one."""
     [(facts, _)] = await store.facts([job_id])
     record = build_record(facts)
     return [] if record is None else build_tries(facts, record, await store.tries(job_id))
 
 
 async def logs(store: Store, job_id: str, after: int = 0) -> list[LogLine]:
-    """Return the log of a job after a line, oldest line first; nothing of an unknown job's."""
+    """Return the log of a job after a line, oldest line first; empty for an unknown job."""
     [(facts, _)] = await store.facts([job_id])
     return [] if build_record(facts) is None else await store.logs(job_id, after)
 
 
 def build_tries(facts: Facts, record: JobRecord, kept: Sequence[KeptTry]) -> list[Try]:
-    """Return the tries of a job: those that are kept, and the present or last one."""
+    """Return the tries of a job: those that are kept, and the current or last one."""
     found = [_kept_try(it) for it in kept if it.record.state is not State.WAITING]
     last = _last_try(facts, record)
     if last is None:
         return found
     if found and (found[-1].run, found[-1].job_try) == (last.run, last.job_try):
-        # its end is told by the record, how it came to that by what was kept with it
+        # the record knows its end, and what was kept knows the traceback
         return [*found[:-1], replace(last, traceback=found[-1].traceback)]
-    # with it there may be one more than are kept
+    # the last one comes on top of those that are kept
     return [*found[:1], *[*found[1:], last][-LAST_TRIES:]]
 
 
 def _kept_try(kept: KeptTry) -> Try:
     record = kept.record
-    # one that its worker never ended is over all the same, for another followed
+    # a try that its worker never ended is over, because another one followed
     lost = record.state is State.WORKING
     worker = record.worker or ""
     ended = None if lost else record.ended or record.updated
@@ -68,7 +68,7 @@ def _kept_try(kept: KeptTry) -> Try:
 
 
 def _last_try(facts: Facts, record: JobRecord) -> Try | None:
-    """Return the try that the record itself tells of, if one has begun."""
+    """Return the current or last try, from the record itself, if one has begun."""
     if record.job_try is None or record.status in _NO_TRY:
         return None
     stored = facts.current_record

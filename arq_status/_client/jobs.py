@@ -52,8 +52,8 @@ class JobQueries:
             for it in await client.tries(job_id):
                 print(it.job_try, it.status, it.error)
 
-        The present or last try comes at the end. Of many tries the first and the last 24 are kept,
-        with those of earlier runs before a ``retry``.
+        The current or last try comes last. The first and the last 24 tries are kept, including
+        those before a ``retry``.
         """
         return await history.tries(await self._connections.open(), job_id) if is_id(job_id) else []
 
@@ -68,7 +68,7 @@ class JobQueries:
         return await self._logs_after(job_id, 0)
 
     async def _logs_after(self, job_id: str, number: int) -> list[LogLine]:
-        """Return the lines of the log that come after one."""
+        """Return the lines of the log after the one with this number."""
         if not is_id(job_id):
             return []
         return await history.logs(await self._connections.open(), job_id, number)
@@ -95,8 +95,8 @@ class JobQueries:
                 print(record.job_id, record.error)
 
         The records have no ``data``. If no index answers the question, as for a ``search``, the
-        list covers the newest 10,000 jobs of the status; ``Page.truncated`` tells if there are
-        more.
+        list covers the newest 10,000 jobs of the status; ``Page.truncated`` is true if there
+        are more.
 
         Args:
             status: only jobs of this status or of one of these, as ``Status`` or by name.
@@ -104,19 +104,19 @@ class JobQueries:
             queue: only jobs of the queue with this name.
             tag: only jobs with this tag.
             group: only jobs of the group with this id.
-            search: only jobs whose id begins with this text, or that have it in their function's
-                name, arguments, message, error or tags, in small or capital letters.
+            search: only jobs whose id begins with this text, or whose function, arguments, message,
+                error or tags contain it, ignoring case.
             since: only jobs updated at or after this moment: a ``datetime`` with a timezone, or a
-                ``timedelta`` for so long ago.
+                ``timedelta`` that is subtracted from now.
             until: only jobs updated at or before this moment, likewise.
             sort: ``updated_at enqueued_at started_at ended_at function queue status progress
                 message args elapsed waited eta``; jobs without a value come last.
-            descending: the highest or newest first.
-            page: counted from 1.
-            per_page: 1 to 500.
+            descending: highest or newest first.
+            page: the number of the page, counted from 1.
+            per_page: jobs on a page, 1 to 500.
 
         Raises:
-            ValueError: the status or sort is unknown, a number is out of its bounds, or a
+            ValueError: the status or sort is unknown, a number is out of range, or a
                 ``datetime`` has no timezone.
             TypeError: ``since`` or ``until`` is neither a ``datetime`` nor a ``timedelta``.
         """
@@ -143,7 +143,7 @@ class JobQueries:
 
             print((await client.counts())[Status.WORKING])
 
-        May lag behind by 0.2 s.
+        May lag by 0.2 s.
         """
         store = await self._connections.open()
         await store.sweep_if_due()

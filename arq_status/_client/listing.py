@@ -16,10 +16,10 @@ from arq_status._redis.keys import GROUPED, TAGGED
 from arq_status._redis.recovery import recover_dead
 from arq_status._redis.store import Store
 
-#: How many jobs a list covers where no index answers, and how many of them one look names.
+#: How many jobs a list covers where no index answers, and how many ids one look returns.
 NEWEST = 10_000
 _NAMED_AT_ONCE = 2_000
-#: Jobs among which changes are looked for that nobody told.
+#: How many of the newest jobs are checked for changes that were not published.
 _NEWEST_CHANGED = 500
 
 
@@ -35,7 +35,7 @@ async def page_of(store: Store, query: Query) -> Page:
 
 
 async def overview(store: Store, query: Query) -> tuple[Page, dict[Status, int]]:
-    """Return a page and the counts, of one look at the indexes."""
+    """Return a page and the counts, from one look at the indexes."""
     if not query.is_indexed:
         return await _searched_page(store, query)
     look = await _look(store, query, offset=(query.page - 1) * query.per_page, count=query.per_page)
@@ -46,7 +46,7 @@ async def overview(store: Store, query: Query) -> tuple[Page, dict[Status, int]]
 async def _look(
     store: Store, query: Query | None = None, *, offset: int = 0, count: int = 0
 ) -> Look:
-    """Look at the indexes, again if they told of jobs that dead workers left behind."""
+    """Look at the indexes; if dead workers left jobs behind, end those and look again."""
     statuses = () if query is None else query.statuses
     descending = query is None or not query.is_indexed or query.descending
     label = "" if query is None else _label(query)
@@ -58,7 +58,7 @@ async def _look(
 
 
 def _label(query: Query) -> str:
-    """Return what stands behind the keys of the indexes to look at."""
+    """Return the suffix of the index keys for the tag or group of a query."""
     if query.group is not None:
         return GROUPED + clean(query.group)
     return "" if query.tag is None else TAGGED + clean(query.tag)
@@ -71,7 +71,7 @@ async def candidates(store: Store, query: Query) -> list[str]:
 
 
 async def newest(store: Store, query: Query) -> tuple[list[str], datetime]:
-    """Return the ids of some of the jobs that may match and changed last, and Redis' time."""
+    """Return the ids of the jobs that may match and changed last, and Redis' time."""
     look = await _look(store, query, count=_NEWEST_CHANGED)
     return look.job_ids, utc_datetime(look.now)
 
@@ -100,9 +100,9 @@ async def _searched_page(store: Store, query: Query) -> tuple[Page, dict[Status,
 
 
 async def _possible(store: Store, search: str, job_ids: list[str]) -> list[str]:
-    """Leave out the ended jobs whose ids and stored texts do not have what is searched for.
+    """Drop the ended jobs whose id and stored text cannot match the search.
 
-    That takes a fraction of the time of building their records.
+    That is much faster than building their records.
     """
     texts = await store.stored_texts(job_ids)
     needle = encode_basestring(search)[1:-1].casefold()
@@ -125,7 +125,7 @@ async def _matching(
 
 
 def _sorted(records: Iterable[JobRecord], query: Query) -> list[JobRecord]:
-    """In the order asked for, those without a value last, and else the newest first."""
+    """Sort as the query asks: records without a value last, equal ones newest first."""
     key = SORT_KEYS[query.sort]
     newest = sorted(
         records, key=_newest_key, reverse=query.descending or query.sort != "updated_at"

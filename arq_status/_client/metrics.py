@@ -19,7 +19,7 @@ MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 #: Histograms have buckets from 1 ms to 70 minutes, each twice as wide as the one before.
 _DOUBLINGS = range(23)
 
-#: A queue and a function, and the numbers of it that never fall.
+#: A queue and a function, and its numbers that never fall.
 Totals = tuple[list[str], Mapping[str, int]]
 
 
@@ -46,13 +46,13 @@ async def metrics(store: Store) -> bytes:
 
 
 class _Collected:
-    """A collector of metrics that are there."""
+    """A collector of given metrics."""
 
     def __init__(self, found: Sequence["Metric"]) -> None:
         self._found = found
 
     def collect(self) -> Iterable["Metric"]:
-        """Return them."""
+        """Return the metrics."""
         return self._found
 
 

@@ -25,10 +25,10 @@ class WatchQueries(JobQueries):
             async for record in client.watch(job_id):
                 print(record.status, record.pct_complete, record.message)
 
-        More than some twenty changes a second are merged. An interrupted job that arq will run
-        again has not ended. The iteration ends without an end state if the job is deleted, and at
-        once if it is unknown. A client opens one connection for all jobs that it watches; if that
-        is lost, the iteration waits until it is back.
+        Changes that follow each other faster than about twenty a second are merged. An interrupted
+        job that arq will run again has not ended. The iteration ends without an end state if the
+        job is deleted, and at once if it is unknown. A client opens one connection for all jobs
+        that it watches; if it is lost, the iteration waits for it to come back.
 
         Args:
             job_id: arq's id of the job.
@@ -60,7 +60,7 @@ class WatchQueries(JobQueries):
         Args:
             job_id: arq's id of the job.
             timeout: seconds to wait at most, also for a Redis that does not answer; ``None`` waits
-                for ever, 0 looks once.
+                forever, 0 checks once.
 
         Raises:
             TimeoutError: the job has not ended by then.
@@ -73,7 +73,7 @@ class WatchQueries(JobQueries):
             async for record in client.watch_many(job_ids):
                 print(record.job_id, record.status, record.pct_complete)
 
-        Unknown jobs are left out, and one that is deleted is followed no further. See ``watch``.
+        Unknown and deleted jobs are left out. See ``watch``.
 
         Args:
             job_ids: arq's ids of the jobs.
@@ -109,13 +109,13 @@ class WatchQueries(JobQueries):
         group: str | None = None,
         search: str | None = None,
     ) -> AsyncGenerator[JobRecord]:
-        """Yield, from now on, the record of every job that changed and matches. It never ends.
+        """Yield, from now on, the record of every matching job that changes. Never ends.
 
             async for record in client.changes(status="failed", tag="tenant:42"):
                 await notify(record)
 
-        More than some twenty changes of a job a second are merged. A job that plain arq enqueued
-        or that became due is noticed within 2 s.
+        Changes of a job that follow each other faster than about twenty a second are merged. A job
+        that plain arq enqueues, or that becomes due, is noticed within 2 s.
 
         Args:
             status: only jobs that have this status now, or one of these.
@@ -149,7 +149,7 @@ class _Ending(Protocol):
 
 Record = TypeVar("Record", bound=_Ending)
 
-#: Seconds that ``wait_for_end`` gives the first look, whatever its timeout.
+#: Seconds that ``wait_for_end`` allows for the first record, however short its timeout.
 _SHORTEST_LOOK = 0.2
 
 
@@ -185,10 +185,10 @@ async def watch(
 
 
 async def wait_for_end(records: AsyncGenerator[Record], timeout: float | None) -> Record | None:
-    """Return the record that has ended; ``None`` if there is none any more.
+    """Return the first record that has ended; ``None`` if there is none.
 
     Raises:
-        TimeoutError: it has not ended by then.
+        TimeoutError: none has ended in time.
     """
     began = monotonic()
     async with aclosing(records):

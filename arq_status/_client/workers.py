@@ -67,7 +67,7 @@ class WorkerQueries:
             for cron in await client.crons():
                 print(cron.name, cron.schedule, cron.next_run_at, cron.status)
 
-        How the last job ended is known longer than its record is kept.
+        The end of the last job is remembered for longer than its record.
         """
         store = await self._connections.open()
         now, workers = await read_workers(store.redis)

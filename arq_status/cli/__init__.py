@@ -10,7 +10,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        argv: its arguments; ``None``: those of the process.
+        argv: the arguments; by default those of the process.
 
     Returns:
         The exit code; ``arq-status --help`` lists them.

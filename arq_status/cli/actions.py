@@ -13,7 +13,7 @@ from arq_status.cli.escaping import escaped
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """How an action is described: in the help, of jobs it was done to, and of any other."""
+    """The texts of an action: its help and its outcomes."""
 
     help: str
     done: str
@@ -21,7 +21,7 @@ class Action:
     refused: str
 
 
-#: What chooses jobs, by the names of the arguments and of what `..._jobs` take.
+#: The filters, by their names as arguments of the command and of the client's `..._jobs`.
 FILTERS = ["status", "function", "queue", "tag", "group", "search", "since", "until"]
 
 ACTIONS: Mapping[str, Action] = {
@@ -53,14 +53,14 @@ ACTIONS: Mapping[str, Action] = {
 
 
 async def act(context: Context) -> Exit:
-    """Do to jobs what the command is named after: to those that are named, or all that match."""
+    """Act on the jobs with the given ids, or on all that match the filters."""
     given = context.arguments
     filters = {name: getattr(given, name) for name in FILTERS if getattr(given, name) is not None}
     if given.job_ids:
-        # there it only says where to look
+        # beside ids it only says where to look for them
         filters.pop("queue", None)
     if bool(given.job_ids) == bool(filters):
-        return context.fail("Name jobs, or say which with filters such as --status.", Exit.USAGE)
+        return context.fail("Give either ids or filters such as --status.", Exit.USAGE)
     name: str = given.command
     options: dict[str, Any] = {"force": given.force} if name == "stop" else {}
     if filters:

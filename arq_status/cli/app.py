@@ -47,7 +47,7 @@ def run(argv: Sequence[str] | None) -> int:
     except OutputError as error:
         output.discard()
         if isinstance(error.__cause__, BrokenPipeError):
-            # the reader has seen enough
+            # the reader stopped early, as `head` does
             return Exit.OK
         report_error(f"cannot write to standard output: {error}")
         return Exit.FAILED

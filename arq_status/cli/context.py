@@ -1,4 +1,4 @@
-"""What the commands share: arguments, client, console, and how they print results."""
+"""What all commands share: arguments, client, console and ways to print results."""
 
 import argparse
 import os
@@ -14,9 +14,9 @@ from arq_status._client.client import StatusClient
 from arq_status._model.json import encode
 from arq_status.cli.output import Output, report_error
 
-#: Without the words of the error: they may contain a part of the password.
+#: Does not quote the error, which may contain a part of the password.
 NOT_A_DSN = "--redis or REDIS_URL is not a Redis DSN such as redis://localhost:6379/0"
-#: Columns where the output goes to a file or another program.
+#: The width of output that goes to a file or another program.
 _WIDE = 160
 #: Seconds to wait for a server that does not answer.
 _CONNECT_TIMEOUT = 5
@@ -36,7 +36,7 @@ class Context:
     """A run of the command.
 
     Raises:
-        ValueError: the DSN cannot be read.
+        ValueError: the DSN is malformed.
     """
 
     def __init__(self, arguments: argparse.Namespace, output: Output) -> None:
@@ -71,7 +71,7 @@ class Context:
         else:
             with self.console.capture() as captured:
                 self.console.print(view)
-            # without the spaces that fill up the columns
+            # without the spaces that pad the columns
             for line in captured.get().splitlines():
                 self.print_line(line.rstrip())
 
@@ -84,14 +84,14 @@ class Context:
         print(line, file=self._output, flush=flush)
 
     def fail(self, sentence: str, code: Exit) -> Exit:
-        """Report an error, with ``--json`` on standard output as well; returns the exit code."""
+        """Report an error, with ``--json`` also on standard output; return the exit code."""
         report_error(sentence)
         if self.json:
             self.print_json({"error": sentence})
         return code
 
     def fail_unknown(self, job_id: str) -> Exit:
-        """Report that there is no such job."""
+        """Report that the job is not known; return the exit code."""
         return self.fail(
             f"no job {job_id!r} is known; 'arq-status doctor ID' may say why", Exit.FAILED
         )

@@ -9,7 +9,7 @@ _UNSAFE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def escape(text: str, *, multiline: bool = False) -> str:
-    """Return the text with every character escaped that the terminal would obey.
+    """Escape every character of the text that the terminal would act on.
 
     Args:
         text: any text.
@@ -21,7 +21,7 @@ def escape(text: str, *, multiline: bool = False) -> str:
 
 
 def escaped(text: str, style: str = "", *, multiline: bool = False) -> Text:
-    """Return the same for rich, without markup."""
+    """Return the escaped text for rich, without markup."""
     return Text(escape(text, multiline=multiline), style)
 
 

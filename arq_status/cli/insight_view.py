@@ -12,7 +12,7 @@ from arq_status.cli.escaping import escaped
 from arq_status.cli.styles import DIM, STYLES, status_text
 from arq_status.cli.tables import Column
 
-#: Ids of running jobs that are shown of a worker.
+#: How many ids of running jobs are shown for a worker.
 _MOST_IDS = 1
 
 

@@ -1,4 +1,4 @@
-"""``logs``: what a job has logged, and what it logs."""
+"""``logs``: the log of a job, so far or as it grows."""
 
 from contextlib import aclosing
 
@@ -7,7 +7,7 @@ from arq_status._model.json import line_object
 from arq_status.cli.context import Context, Exit
 from arq_status.cli.history_view import line_view
 
-#: Seconds between looks at a job that reports nothing.
+#: Seconds between reads of the log while the job reports nothing.
 _HEARTBEAT = 2.0
 
 

@@ -1,4 +1,4 @@
-"""Standard output, with its errors told apart from those of Redis."""
+"""Standard output, whose errors are distinct from those of the Redis connection."""
 
 import os
 import sys
@@ -10,13 +10,13 @@ from arq_status.cli.escaping import escape
 
 
 class OutputError(Exception):
-    """Standard output takes nothing more."""
+    """Standard output cannot be written."""
 
 
 class Output:
     """Standard output as a file, for ``print`` and rich.
 
-    Its errors are ``OutputError``: an ``OSError`` may as well come from the connection to Redis.
+    Raises ``OutputError``, because an ``OSError`` may also come from the connection to Redis.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -35,7 +35,7 @@ class Output:
             raise OutputError(error.strerror or error) from error
 
     def flush(self) -> None:
-        """Hand over what was written."""
+        """Flush the stream."""
         try:
             if self._stream is not None:
                 self._stream.flush()
@@ -43,11 +43,11 @@ class Output:
             raise OutputError(error.strerror or error) from error
 
     def isatty(self) -> bool:
-        """Tell whether a person is looking."""
+        """Return whether it is a terminal."""
         return self._stream is not None and self._stream.isatty()
 
     def discard(self) -> None:
-        """Drop what could not be written."""
+        """Discard what could not be written."""
         if self._stream is not None:
             _discard(self._stream)
 
@@ -61,11 +61,11 @@ def report_error(sentence: str) -> None:
         try:
             print(f"arq-status: {escape(sentence)}", file=sys.stderr, flush=True)
         except OSError:
-            # there is no other place to tell it
+            # there is nowhere else to report it
             _discard(sys.stderr)
 
 
 def _discard(stream: TextIO) -> None:
-    # Python would try again when the process ends; what is no file raises as well
+    # at exit Python would try to write it again; a stream without a file raises here, too
     with suppress(OSError), Path(os.devnull).open("w") as null:
         os.dup2(null.fileno(), stream.fileno())

@@ -6,8 +6,8 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, ver
 def distribution(package: str) -> tuple[str, str]:
     """Return the name and version of the distribution that an import package belongs to.
 
-    The name may be another than that of the package: the fork ``arq2`` installs ``arq``. Where
-    nothing is known of it, as of a copied folder, the version is ``unknown``.
+    The two names may differ: the fork ``arq2`` installs ``arq``. The version is ``unknown`` if
+    there is no distribution, as for a copied folder.
     """
     name = package.replace("_", "-")
     try:

@@ -143,7 +143,7 @@ def _add_list(commands: Commands) -> None:
 
 
 def _add_filters(command: argparse.ArgumentParser) -> None:
-    """Add the arguments that choose jobs, as in ``list_jobs``."""
+    """Add the filters of ``list_jobs``."""
     statuses = [str(status) for status in Status]
     add = command.add_argument
     add(

@@ -6,7 +6,7 @@ import os
 from arq_status.cli.context import NOT_A_DSN, Exit
 from arq_status.cli.output import report_error
 
-#: The environment variable with the password of ``--user``: arguments show in the process list.
+#: The environment variable with the password of ``--user``: the process list shows arguments.
 PASSWORD = "ARQ_STATUS_PASSWORD"  # noqa: S105
 
 
@@ -14,7 +14,7 @@ def serve(arguments: argparse.Namespace) -> Exit:
     """Serve the dashboard until a signal ends it."""
     password = os.environ.get(PASSWORD)
     if arguments.user is not None and not password:
-        report_error(f"--user wants the password in the environment variable {PASSWORD}")
+        report_error(f"--user needs the password in the environment variable {PASSWORD}")
         return Exit.USAGE
     try:
         _serve(arguments, password)
@@ -33,8 +33,8 @@ def _serve(arguments: argparse.Namespace, password: str | None) -> None:
 
     if not (is_loopback(arguments.host) or arguments.read_only or arguments.user):
         report_error(
-            f"everyone who reaches {arguments.host} may act on jobs;"
-            " --user asks for a password, --read-only only shows jobs"
+            f"everyone who can reach {arguments.host} may act on jobs:"
+            " use --user to ask for a password, or --read-only to offer no actions"
         )
     try:
         client = OwnClient(arguments.redis, queues=arguments.queues)

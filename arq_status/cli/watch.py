@@ -16,7 +16,7 @@ from arq_status.cli.context import Context, Exit
 from arq_status.cli.escaping import escape
 from arq_status.cli.job_view import live_view
 
-#: Seconds between two frames: times count on, also while nothing changes.
+#: Seconds between two frames; times count on while nothing changes.
 _FRAME = 0.1
 
 Records = dict[str, JobRecord]

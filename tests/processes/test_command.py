@@ -149,8 +149,8 @@ async def test_serve(dsn: str, pool: ArqRedis, jobs: None) -> None:
     process.send_signal(signal.SIGINT)
     _, err = await process.communicate()
     words = (
-        "arq-status: everyone who reaches 0.0.0.0 may act on jobs; --user asks for a password,"
-        " --read-only only shows jobs"
+        "arq-status: everyone who can reach 0.0.0.0 may act on jobs: use --user to ask for a"
+        " password, or --read-only to offer no actions"
     )
     assert (process.returncode, err.decode().splitlines()[0]) == (0, words)
     assert "Traceback" not in err.decode()

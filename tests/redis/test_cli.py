@@ -652,7 +652,7 @@ def test_what_serve_is_given(
     }  # fmt: skip
     assert capsys.readouterr().err == ""
     assert main(["serve", "--host", "::"]) == 0
-    assert "everyone who reaches :: may act on jobs" in capsys.readouterr().err
+    assert "everyone who can reach :: may act on jobs" in capsys.readouterr().err
 
 
 async def test_serve_asks_for_a_password(
@@ -664,7 +664,7 @@ async def test_serve_asks_for_a_password(
     monkeypatch.setenv("REDIS_URL", dsn)
     monkeypatch.delenv("ARQ_STATUS_PASSWORD", raising=False)
     assert main(["serve", "--user", "ann"]) == 2
-    words = "--user wants the password in the environment variable ARQ_STATUS_PASSWORD"
+    words = "--user needs the password in the environment variable ARQ_STATUS_PASSWORD"
     assert capsys.readouterr().err == f"arq-status: {words}\n"
     monkeypatch.setenv("ARQ_STATUS_PASSWORD", "veritas")
     assert main(["serve", "--user", "ann", "--host", "::"]) == 0
@@ -768,7 +768,7 @@ async def test_an_action_on_no_jobs(command: Command) -> None:
     for argv in (["stop"], ["delete", "job", "--status", "failed"]):
         answer = await command(*argv)
         assert (answer.code, answer.out) == (2, "")
-        assert "Name jobs, or say which with filters" in answer.err
+        assert "Give either ids or filters" in answer.err
 
 
 async def _has_runs(client: StatusClient) -> bool:

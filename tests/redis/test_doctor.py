@@ -113,7 +113,9 @@ async def test_nobody_is_there(doctor: Doctor, pool: ArqRedis) -> None:
     assert about(findings, "workers") == [("problem", "no tracked worker is alive")]
     [(level, text)] = about(findings, "queues")
     assert level == "problem"
-    assert re.match(r"arq:queue: 1 job, 1 due, the first for 2 min \d+ s, and nobody takes", text)
+    assert re.match(
+        r"arq:queue: 1 job, 1 due, the first for 2 min \d+ s, and no worker takes", text
+    )
     assert about(findings, "job") == [
         ("ok", "'waits' is queued"),
         ("problem", "no tracked worker is alive on 'arq:queue'"),
@@ -137,7 +139,7 @@ async def test_workers_that_died(doctor: Doctor, pool: ArqRedis) -> None:
     workers = [
         (level, re.sub(r"\d+ s ago", "… ago", text)) for level, text in about(findings, "workers")
     ]
-    left = "and has left 1 job, which read interrupted"
+    left = "and left 1 job behind, now interrupted"
     assert [it for it in workers if "host" in it[1]] == [
         ("warning", f"host:2 stopped responding 1 min … ago {left}"),
         ("warning", f"host:3 shut down {left}"),
@@ -168,13 +170,13 @@ async def test_a_worker_that_is_not_tracked(
     [(level, text)] = about(findings, "queues")
     assert (level, text.partition(";")[2]) == (
         "warning",
-        " a worker takes them that is not tracked, or did within the hour",
+        " an untracked worker takes them, or did within the last hour",
     )
     assert about(findings, "job")[1] == (
         "note",
         "it is known from arq's result alone: no progress, message or data",
     )
-    assert ("note", "1 job with a result of arq's and no record, such as 'done'") in about(
+    assert ("note", "1 job with an arq result and no record, such as 'done'") in about(
         findings, "keys"
     )
     findings = await doctor("runs")
@@ -195,7 +197,7 @@ async def test_a_queue_that_nobody_announced(doctor: Doctor, pool: ArqRedis) -> 
     assert text.startswith("2 jobs in a queue that no tracked worker has announced, such as ")
     findings = await doctor("nowhere")
     [finding] = [it for it in findings if it.text == "it is in no queue"]
-    assert finding.advice == "arq will not run it; arq-status cancel takes it away"
+    assert finding.advice == "arq will not run it; arq-status cancel removes it"
     findings = await doctor("elsewhere", "--queue", "emails")
     [(_, text)] = about(findings, "queues")
     assert text.startswith("emails: 1 job, 1 due")
@@ -220,7 +222,7 @@ async def test_why_a_job_is_missing(doctor: Doctor, client: StatusClient, pool: 
     nobody = "'nobody' is not known: there is no arq job, no result and no record"
     assert about(await doctor("nobody"), "job") == [
         ("problem", f"{nobody} with this id"),
-        ("note", "it may have run in a worker that is not tracked and keeps no result"),
+        ("note", "it may have run in an untracked worker that keeps no results"),
     ]
     assert about(await doctor(""), "job") == [("problem", "no job can have the id ''")]
 
@@ -258,7 +260,7 @@ async def test_keys_that_are_not_as_they_should_be(doctor: Doctor, pool: ArqRedi
     found = about(await doctor("--queue", "arq:queue", "--queue", "arq:queue:other"), "keys")
     assert (
         "note",
-        "1 job with a record that has no end, though arq is done, such as 'over'",
+        "1 job with a record that has not ended, although arq is done, such as 'over'",
     ) in found
     words = "1 job ended, with a record that never expires, such as 'undying'"
     assert ("warning", words) in found
@@ -314,14 +316,14 @@ async def test_resp3(doctor: Doctor, pool: ArqRedis, dsn: str) -> None:
         (
             {"maxmemory": 1, "policy": "allkeys-lru"},
             Level.WARNING,
-            "it drops keys when its memory is full (allkeys-lru): jobs, results, records and the"
+            "it evicts keys when its memory is full (allkeys-lru): jobs, results, records and the"
             " indexes of lists may vanish",
         ),
         (
             {"maxmemory": 1, "policy": "volatile-ttl", "evicted": 1},
             Level.WARNING,
-            "it drops keys when its memory is full (volatile-ttl): jobs, results, records and the"
-            " indexes of lists may vanish; it has dropped 1 key",
+            "it evicts keys when its memory is full (volatile-ttl): jobs, results, records and the"
+            " indexes of lists may vanish; it has evicted 1 key",
         ),
         ({"maxmemory": 1}, Level.OK, "Redis 7.4.1 at redis://here"),
     ],
@@ -419,7 +421,7 @@ async def test_jobs_that_wait_unusually_long(doctor: Doctor, pool: ArqRedis) -> 
     assert about(await doctor(), "queues") == [
         (
             "warning",
-            "arq:queue: 2 jobs, 2 due, the first has waited for 2 h though 1 worker live",
+            "arq:queue: 2 jobs, 2 due, the first has waited for 2 h with 1 worker alive",
         )
     ]
 
@@ -428,7 +430,7 @@ async def test_nobody_takes_jobs_of_a_queue_that_was_served(doctor: Doctor, pool
     """Arq's health check outlives a killed worker; jobs that wait tell that nobody is there."""
     await pool.psetex("arq:queue:health-check", HOUR, "j_complete=1")
     await put_job(pool, "waits", enqueued=timestamp_ms() - HOUR)
-    words = "arq:queue: 1 job, 1 due, the first for 1 h, and nobody takes them"
+    words = "arq:queue: 1 job, 1 due, the first for 1 h, and no worker takes them"
     assert about(await doctor(), "queues") == [("problem", words)]
 
 
@@ -443,8 +445,8 @@ async def test_clocks(doctor: Doctor, pool: ArqRedis) -> None:
         await pool.set(key, json.dumps(described))
     findings = await doctor()
     assert sorted(about(findings, "clocks")) == [
-        ("warning", "the clock of host fast is 1 h ahead of that of Redis"),
-        ("warning", "the clock of host slow is 5 min behind that of Redis"),
+        ("warning", "the clock of host fast is 1 h ahead of the clock of Redis"),
+        ("warning", "the clock of host slow is 5 min behind the clock of Redis"),
     ]
     await pool.delete("arqstatus:1:worker:fast:1:x", "arqstatus:1:worker:slow:1:x")
     assert about(await doctor(), "clocks") == [("ok", "2 hosts and Redis agree")]
@@ -511,7 +513,7 @@ async def test_evicted_indexes(doctor: Doctor, client: StatusClient, pool: ArqRe
     assert await client.store("waiting", from_outside=True)
     await write_end(pool, "deleted")
     await client.delete("deleted")
-    words = "with a record that the lists miss"
+    words = "with a record that is missing from the lists"
 
     async def missing() -> str | None:
         found = [it for it in about(await doctor(), "keys") if words in it[1]]
@@ -533,7 +535,8 @@ async def test_an_evicted_index_of_a_queue(doctor: Doctor, pool: ArqRedis) -> No
     await begin(pool, "working")
     await write_record(pool, "working", run=run, due=run, worker="host:1:alive")
     await pool.delete(own_key("recorded:arq:queue"))
-    words = "1 job with a record that the lists miss; status finds it by its id, such as 'working'"
+    words = "1 job with a record that is missing from the lists; status finds it by its id"
+    words += ", such as 'working'"
     assert ("warning", words) in about(await doctor(), "keys")
 
 

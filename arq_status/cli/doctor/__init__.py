@@ -1,1 +1,1 @@
-"""``doctor``: finds out what is wrong, and why the status of a job is missing."""
+"""``doctor``: checks the setup, and explains the status of a job or why it has none."""

@@ -1,4 +1,4 @@
-"""One job: why it is shown as it is, or not at all."""
+"""One job: why it has its status, or none."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,7 +18,13 @@ _TRACK = "decorate its worker's settings with @track_status"
 def check_job(
     facts: Facts, workers: Sequence[Worker], other_queue: str | None
 ) -> Iterator[Finding]:
-    """Explain the status of a known job; ``other_queue`` holds it, and is not one of the known."""
+    """Explain the status of a known job.
+
+    Args:
+        facts: what is known about the job.
+        workers: the tracked workers.
+        other_queue: the queue that holds it, if that is none of the known ones.
+    """
     status = decide(facts)
     yield _finding(Level.OK, f"{facts.job_id!r} is {status}")
     if facts.live:
@@ -34,7 +40,7 @@ def _check_live(
 ) -> Iterator[Finding]:
     queue = facts.queue or other_queue
     if queue is None:
-        advice = "arq will not run it; arq-status cancel takes it away"
+        advice = "arq will not run it; arq-status cancel removes it"
         yield _finding(Level.WARNING, "it is in no queue", advice)
     elif facts.queue is None:
         advice = f"no tracked worker has announced that queue: --queue {queue}"
@@ -64,7 +70,7 @@ def check_missing(
             f"it may have expired: complete jobs are shown for {longest}, all others for {failed}"
         )
         yield _finding(Level.NOTE, text, "raise track_status(expires=..., expires_failed=...)")
-    text = "it may have run in a worker that is not tracked and keeps no result"
+    text = "it may have run in an untracked worker that keeps no results"
     yield _finding(Level.NOTE, text, _TRACK)
     if databases:
         text = "it may be in another database of this server; there are keys in "

@@ -1,4 +1,4 @@
-"""What the Redis user may do."""
+"""The permissions of the Redis user."""
 
 import re
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from arq_status.cli.doctor.finding import Finding, Level
 #: Commands that are sent without a script; those of the scripts are read from them.
 _COMMANDS = {"EVAL", "EVALSHA", "GET", "HGET", "HGETALL", "INFO", "PUBLISH", "SUBSCRIBE", "TIME"}
 _IN_SCRIPTS = re.compile(r"\('([A-Z]{3,})'")
-#: Tried on a key of each kind: one that reads and one that writes.
+#: Tried on a key of each kind: a command that reads and one that writes.
 _READ, _WRITE = "GET", "SET"
 
 

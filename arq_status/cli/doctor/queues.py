@@ -17,11 +17,11 @@ from arq_status._redis.replies import scored, text
 from arq_status.cli.doctor.finding import Finding, Level, counted
 from arq_status.cli.doctor.workers import Worker, alive_on, redis_time
 
-#: Jobs at the front of a queue among which the first that waits is looked for.
+#: How many jobs at the front of a queue are looked at.
 _FRONT = 100
-#: Seconds that a job may wait though workers are there before that is worth a warning.
+#: Seconds that a job may wait in spite of live workers before that is worth a warning.
 _UNUSUAL = 60
-#: It must be so many times what 95 of 100 jobs waited at most in this time.
+#: Nor is a wait shorter than so many times the 95th percentile of this stretch of time.
 _TIMES_THE_USUAL, _USUALLY = 3, timedelta(hours=24)
 
 
@@ -32,7 +32,7 @@ class Queue:
     name: str
     jobs: int
     due: int
-    #: how many jobs of its front run
+    #: how many jobs at its front are running
     running: int
     #: for how many seconds the first job that does not run has been due; ``None``: none waits
     waiting: float | None
@@ -81,7 +81,7 @@ async def _read_queue(redis: Redis, record: QueueRecord, announced: bool, usual:
 
 
 def check_queues(queues: Sequence[Queue], workers: Sequence[Worker]) -> Iterator[Finding]:
-    """Check that somebody takes the jobs of each queue, and in time."""
+    """Check that workers take the jobs of each queue, and in time."""
     for queue in queues:
         words = f"{queue.name}: {counted(queue.jobs, 'job')}, {queue.due} due"
         level, more, advice = _judge(queue, workers)
@@ -101,8 +101,8 @@ def _judge(queue: Queue, workers: Sequence[Worker]) -> tuple[Level, str, str | N
     )
     return (
         Level.WARNING,
-        f", the first has waited for {_seconds(queue.waiting)} though"
-        f" {counted(len(alive), 'worker')} live{usually}",
+        f", the first has waited for {_seconds(queue.waiting)} with"
+        f" {counted(len(alive), 'worker')} alive{usually}",
         "its jobs take long or hang (arq-status list --status working): start more workers, or"
         " raise max_jobs",
     )
@@ -125,10 +125,10 @@ def _judge_without_workers(
     if queue.waiting is not None and (
         not queue.served or (waiting >= _UNUSUAL and not queue.running)
     ):
-        more = f", the first for {_seconds(waiting)}, and nobody takes them"
+        more = f", the first for {_seconds(waiting)}, and no worker takes them"
         return Level.PROBLEM, more, start
     if queue.served:
-        more = "; a worker takes them that is not tracked, or did within the hour"
+        more = "; an untracked worker takes them, or did within the last hour"
         return Level.WARNING, more, "decorate its settings with @track_status"
     return Level.OK, "", None
 

@@ -112,7 +112,7 @@ async def _are_queued(redis: Redis, job_ids: Sequence[str], queues: Sequence[str
 
 
 def check_sample(sample: Sample) -> Iterator[Finding]:
-    """Tell what stands out in a sample."""
+    """Report what stands out in a sample."""
     text = (
         f"checked {counted(len(sample.jobs), 'job')}, {counted(len(sample.results), 'arq result')}"
         f" and {counted(len(sample.records), 'record')}"
@@ -129,14 +129,14 @@ def _kinds(sample: Sample) -> Iterator[tuple[list[str], Level, str, str]]:
     track = "track its worker, or name it: --queue, StatusClient(queues=...)"
     yield sample.unqueued, warning, "in a queue that no tracked worker has announced", track
     untracked = "they were not tracked, or keep_result is longer than expires"
-    yield sample.unrecorded, note, "with a result of arq's and no record", untracked
-    lost = "with a record that has no end, though arq is done"
+    yield sample.unrecorded, note, "with an arq result and no record", untracked
+    lost = "with a record that has not ended, although arq is done"
     yield sample.unended, note, lost, "the next list or count ends it"
     evicted = "Redis evicted an index, or it was deleted: set maxmemory-policy to noeviction"
-    unlisted = "with a record that the lists miss; status finds it by its id"
+    unlisted = "with a record that is missing from the lists; status finds it by its id"
     yield sample.unindexed, warning, unlisted, evicted
     kept = "its expiry was removed (PERSIST, a restore): arq-status delete"
     yield sample.permanent, warning, "ended, with a record that never expires", kept
-    given = "it was given an expiry (EXPIRE, a restore); the job's next report mends it"
+    given = "it was given an expiry (EXPIRE, a restore); the job's next report corrects it"
     yield sample.expiring, warning, "not ended, with a record that expires", given
     yield sample.unreadable, warning, "with a record that cannot be read", "arq-status delete"

@@ -39,7 +39,7 @@ _WIDEST = max(len(label) for label, _ in _LABELS.values())
 
 
 async def doctor(context: Context) -> Exit:
-    """Examine everything, and tell what was found and what to do about it."""
+    """Examine everything and print what was found, with what to do about it."""
     findings: list[Finding] = []
     try:
         await _examine(context, findings)

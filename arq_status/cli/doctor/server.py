@@ -8,13 +8,13 @@ from redis.asyncio import Redis
 
 from arq_status.cli.doctor.finding import Finding, Level, counted
 
-#: The first versions that know all commands that we use.
+#: The first versions with all commands that we use.
 _OLDEST = {"Redis": (6, 2), "Valkey": (7, 2)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """What INFO tells about a server."""
+    """A server, as INFO describes it."""
 
     name: str
     version: str
@@ -22,14 +22,14 @@ class Server:
     replica: bool
     maxmemory: int
     policy: str
-    #: keys that it dropped for want of memory since it started
+    #: keys that it evicted since it started, because its memory was full
     evicted: int
     #: the other databases that have keys
     databases: list[str]
 
     @property
     def is_supported(self) -> bool:
-        """Tell whether it knows the commands that we use."""
+        """True if it has all commands that we use."""
         numbers = tuple(int(part) for part in self.version.split(".") if part.isdigit())
         return numbers >= _OLDEST[self.name]
 
@@ -70,9 +70,9 @@ def check_server(server: Server, dsn: str) -> Iterator[Finding]:
         text = "it is a replica, which takes no writes"
         yield Finding(Level.PROBLEM, "server", text, "give the address of the primary")
     if server.maxmemory and server.policy != "noeviction":
-        text = f"it drops keys when its memory is full ({server.policy}): jobs, results, records"
+        text = f"it evicts keys when its memory is full ({server.policy}): jobs, results, records"
         text += " and the indexes of lists may vanish"
         if server.evicted:
-            text += f"; it has dropped {counted(server.evicted, 'key')}"
+            text += f"; it has evicted {counted(server.evicted, 'key')}"
         advice = "set maxmemory-policy to noeviction"
         yield Finding(Level.WARNING, "server", text, advice)

@@ -15,10 +15,10 @@ from arq_status._redis.commands import command
 from arq_status._redis.workers import read_workers as announced_workers
 from arq_status.cli.doctor.finding import Finding, Level, counted
 
-#: A heartbeat is due every 2 s. A worker that misses one may be dead: that is waited for.
+#: A heartbeat is due every 2 s: a worker that has missed one may be dead.
 _OVERDUE_MS = 3_000
 _POLL = 0.2
-#: A smaller difference between two clocks may as well be the way to Redis.
+#: A smaller difference between two clocks may be the time of the round trip.
 _CLOCK_TOLERANCE_MS = 2_000
 
 
@@ -36,7 +36,7 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Tell whether it still sends heartbeats."""
+        """True while it sends heartbeats."""
         return self.silent_ms is not None and self.silent_ms < DEAD_AFTER_MS
 
     @property
@@ -51,9 +51,9 @@ class Worker:
 
 
 async def read_workers(redis: Redis) -> list[Worker]:
-    """Read which workers there are; waits until an overdue heartbeat comes, or its worker is dead.
+    """Read the tracked workers, after waiting for heartbeats that are overdue.
 
-    Without the wait a worker that was killed some seconds ago would pass for alive.
+    Without the wait a worker that was killed seconds ago would pass for alive.
     """
     while True:
         workers = await _read_workers(redis)
@@ -107,7 +107,7 @@ def _check_dead(worker: Worker, workers: Sequence[Worker]) -> Finding:
         advice = "arq runs them again when their in-progress keys expire"
     else:
         advice = f"start a worker for {worker.queue}, and arq runs them again"
-    text += f" and has left {counted(worker.running, 'job')}, which read interrupted"
+    text += f" and left {counted(worker.running, 'job')} behind, now interrupted"
     return Finding(Level.WARNING, "workers", text, advice)
 
 
@@ -134,7 +134,7 @@ def check_clocks(here_ms: int, workers: Sequence[Worker]) -> Iterator[Finding]:
     wrong = {host: ms for host, ms in ahead.items() if abs(ms) > _CLOCK_TOLERANCE_MS}
     for host, ms in wrong.items():
         side = "ahead of" if ms > 0 else "behind"
-        text = f"the clock of {host} is {duration(round(abs(ms) / 1000))} {side} that of Redis"
+        text = f"the clock of {host} is {duration(round(abs(ms) / 1000))} {side} the clock of Redis"
         advice = "synchronize it: arq starts deferred and cron jobs by the clock of its worker"
         yield Finding(Level.WARNING, "clocks", text, advice)
     if not wrong:
