@@ -343,10 +343,25 @@ class Races(RuleBasedStateMachine):
 
     def put(self, letter: Letter) -> None:
         """Write a row; it counts if it is newer than what stands there."""
+        stored = self.do(self.store.record(JOB))
         self.do(self.store.write([letter.row]))
         letter.of.begun = True
-        if self.record is None or is_newer(letter.record, self.record):
+        if stored is None or self.record is None:
             self.record = letter.record
+        elif letter.record.enqueued_ms != self.record.enqueued_ms:
+            if self.is_newer_run(letter.record, stored):
+                self.record = letter.record
+        elif is_newer(letter.record, self.record):
+            self.record = letter.record
+
+    def is_newer_run(self, new: StoredRecord, stored: StoredRecord) -> bool:
+        """Whether a row of another run counts: of the live one, else if it began later."""
+        if self.live and self.run in (new.enqueued_ms, stored.enqueued_ms):
+            return new.enqueued_ms == self.run
+        began, before = new.started or new.ended or new.updated, stored.ended or stored.updated
+        assert began is not None
+        assert before is not None
+        return began >= before
 
     @precondition(lambda self: self.letters)
     @rule(which=st.integers(0, 99))
@@ -428,6 +443,8 @@ class Races(RuleBasedStateMachine):
     def count(self) -> None:
         """Counts tell the same, once records that no worker ends any more are ended."""
         self.do(recover_orphans(Store(self.redis)))
+        if self.is_end_awaited():
+            return
         counts = self.do(self.client.counts())
         found = [status for status, number in counts.items() for _ in range(number)]
         allowed = self.allowed()
@@ -438,6 +455,13 @@ class Races(RuleBasedStateMachine):
             assert found[0] in allowed
         self.settle(allowed)
 
+    def is_end_awaited(self) -> bool:
+        """Whether a living worker has half a minute to record what arq has booked."""
+        record = self.record
+        if record is None or record.ended is not None or self.live:
+            return False
+        return record.worker in self.living and self.result is not None
+
     def settle(self, allowed: set[Status | None]) -> None:
         """What a list or count does to the record of a job that is over."""
         record = self.record
@@ -447,8 +471,6 @@ class Races(RuleBasedStateMachine):
                 self.record = None
             return
         if record is None or self.live or record.ended is not None:
-            return
-        if record.worker in self.living and self.result is not None:
             return
         [status] = allowed
         assert status
@@ -554,17 +576,17 @@ def identity(track: StoredRecord | None) -> tuple[int, int, int, State] | None:
 
 
 def is_newer(new: StoredRecord, old: StoredRecord) -> bool:
-    """Whether a row is to take the place of another one: of a later run, try or moment."""
+    """Whether a row is to take the place of another one of its run: of a later try or moment."""
 
-    def order(track: StoredRecord) -> tuple[int, int, int]:
-        return (track.enqueued_ms, track.due or track.enqueued_ms, track.job_try)
+    def order(track: StoredRecord) -> tuple[int, int]:
+        return (track.due or track.enqueued_ms, track.job_try)
 
     if order(new) == order(old) and old.ended is not None:
         same_end = new.state is old.state or old.state is State.INTERRUPTED
         return new.ended is not None and same_end
     if order(new) == order(old) and new.ended is not None:
         return True
-    if order(new)[:2] == order(old)[:2] and old.state is State.WAITING:
+    if order(new)[0] == order(old)[0] and old.state is State.WAITING:
         return True
     return (*order(new), new.version) > (*order(old), old.version)
 

@@ -444,7 +444,7 @@ async def test_a_worker_that_runs_in_another_event_loop(
     settings = track_status(
         {"functions": [func(report, name="report")], "on_job_start": on_job_start}
     )
-    workers: list[Worker] = []
+    workers: list[Any] = []
 
     async def run() -> None:
         if not workers:
@@ -463,6 +463,8 @@ async def test_a_worker_that_runs_in_another_event_loop(
         await worker.main()
         await worker.pool.aclose()
         worker._pool = None
+        # nobody ends the session with its loop; its connections would be left open
+        await worker._arq_status_session._uplink._redis.aclose()
 
     for at in (1, 2):
         await pool.enqueue_job("report", at, _job_id=f"job{at}")
