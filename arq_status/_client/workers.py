@@ -74,7 +74,7 @@ class WorkerQueries:
         announced = _next_crons([it for it in workers if _is_alive(it, now)])
         noted = await read_last_jobs(store.redis) if announced else {}
         last = {key: noted.get(announced_as(*key)) for key in announced}
-        known = await _records_of(store, [job.job_id for job in last.values() if job is not None])
+        known = await records_of(store, [job.job_id for job in last.values() if job is not None])
         records = [
             _cron_record(queue, it, job, known.get(job.job_id) if job is not None else None)
             for ((queue, _), it), job in zip(announced.items(), last.values(), strict=True)
@@ -117,7 +117,7 @@ def _next_crons(workers: Sequence[AnnouncedWorker]) -> dict[tuple[str, str], Ann
     return found
 
 
-async def _records_of(store: Store, job_ids: Sequence[str]) -> dict[str, JobRecord]:
+async def records_of(store: Store, job_ids: Sequence[str]) -> dict[str, JobRecord]:
     found = await store.facts(job_ids) if job_ids else []
     return {it.job_id: record for it, _ in found if (record := build_record(it)) is not None}
 

@@ -21,7 +21,8 @@ from arq_status.web.clients import ClientProvider, RedisOption
 from arq_status.web.dashboard import Dashboard
 from arq_status.web.errors import ErrorPages
 from arq_status.web.group_view import GroupView
-from arq_status.web.insight_view import SECTIONS, InsightView
+from arq_status.web.insight_tables import TABLES
+from arq_status.web.insight_view import InsightView
 from arq_status.web.job_view import JobView
 from arq_status.web.list_view import ListView
 from arq_status.web.metrics import show_metrics
@@ -125,7 +126,7 @@ def _build(dashboard: Dashboard) -> Starlette:
             _IdRoute("statuses", job.show, "GET"),
             _IdRoute("statuses", job.act, "POST"),
             _IdRoute("groups", GroupView(dashboard).show, "GET"),
-            *(Route(f"/{it.name}", InsightView(dashboard, it).show) for it in SECTIONS),
+            *(Route(f"/{it.name}", InsightView(dashboard, it).show) for it in TABLES),
             Mount("/static", _Static(directory=_STATIC)),
         ],
         middleware=middleware,

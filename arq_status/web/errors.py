@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
 from arq_status.web.dashboard import Dashboard
-from arq_status.web.links import QueryError
+from arq_status.web.parameters import QueryError
 from arq_status.web.security import add_headers
 
 _log = logging.getLogger("arq_status.web")

@@ -1,9 +1,8 @@
 """``/functions``, ``/queues``, ``/workers`` and ``/cron``."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -11,107 +10,116 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from arq_status._client.client import StatusClient
+from arq_status._model.json import record_object
+from arq_status._model.query import Moment
 from arq_status.web.broadcast import Broadcasts
 from arq_status.web.dashboard import TIMEOUT, Dashboard, json_response, media_type
 from arq_status.web.event_stream import event_stream, first_of
 from arq_status.web.negotiation import MediaType
+from arq_status.web.parameters import moment_text
 from arq_status.web.rendering import View, render_part
+from arq_status.web.tables import Row, Table, TableQuery
 from arq_status.web.updates import Part, Snapshot, frame
 
-#: Seconds between readings of an open page.
+#: Seconds between readings of an open page; one that takes long to read is read less often.
 _PERIOD = 2.0
-
-Read = Callable[[StatusClient], Awaitable[Sequence[Any]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A page of records.
-
-    Attributes:
-        name: its name in URLs, events and templates.
-        title: its heading.
-        read: reads the records.
-    """
-
-    name: str
-    title: str
-    read: Read
-
-
-SECTIONS = (
-    Section("functions", "Functions", StatusClient.functions),
-    Section("queues", "Queues", StatusClient.queues),
-    Section("workers", "Workers", StatusClient.workers),
-    Section("cron", "Cron", StatusClient.crons),
-)
+_IDLE_FACTOR = 4
+#: Spans of time to choose from.
+_SPANS: dict[Moment, str] = {
+    timedelta(hours=1): "1 hour", timedelta(days=1): "24 hours", timedelta(days=7): "7 days",
+    timedelta(days=30): "30 days",
+}  # fmt: skip
 
 
 class Reading(Snapshot):
-    """The records of a section at one moment."""
+    """The rows of a table at one moment."""
 
-    def __init__(self, section: Section, records: Sequence[Any], version: int = 1) -> None:
+    def __init__(
+        self, table: Table, query: TableQuery, rows: Sequence[Row], version: int = 1
+    ) -> None:
         super().__init__(version)
-        self._section = section
-        self._records = records
+        self.table = table
+        self.query = query
+        self.rows = table.arranged(rows, query)
+
+    @property
+    def spans(self) -> list[tuple[str, Moment]]:
+        """Return the spans of time to choose from, with the present one; none if it takes none."""
+        if "since" not in self.table.filters:
+            return []
+        since = self.query.since
+        spans = _SPANS if since in _SPANS else {**_SPANS, since: f"since {moment_text(since)}"}
+        return [(name, span) for span, name in spans.items()]
 
     def parts(self) -> Mapping[str, Part]:
-        """Return the parts of its page."""
-        return {"records": Part(self._records, self.render)}
+        """Return the parts of its page; rows are named ``row:<id>``."""
+        parts = {"empty": Part(not self.rows, partial(self._render, "empty"))}
+        for row in self.rows:
+            parts[f"row:{row.id}"] = Part(row.key, partial(self._render_row, row))
+        return parts
 
-    def render(self, view: View) -> str:
-        """Render the records."""
-        return render_part(
-            "insight_parts.html", self._section.name, self._records, view, datetime.now(UTC)
-        )
+    def _render(self, name: str, view: View) -> str:
+        return render_part("insight_parts.html", name, self, view)
+
+    def _render_row(self, row: Row, view: View) -> str:
+        return render_part("insight_parts.html", "row", row, self, view, datetime.now(UTC))
 
     def objects(self) -> list[dict[str, Any]]:
         """Return the records as objects for JSON."""
-        return [
-            {it.name: getattr(record, it.name) for it in fields(record)} for record in self._records
-        ]
+        return [record_object(row.record) for row in self.rows]
+
+    def _html(self, seen: Any, view: View) -> Iterator[bytes]:
+        yield from super()._html(seen, view)
+        ids = [row.id for row in self.rows]
+        if seen is None or [row.id for row in seen.rows] != ids:
+            yield frame("order", ids)
 
     def _json(self, seen: Any) -> Iterator[bytes]:
-        if seen is None or seen._records != self._records:
-            yield frame(self._section.name, self.objects())
+        objects = self.objects()
+        if seen is None or seen.objects() != objects:
+            yield frame(self.table.name, objects)
 
 
 class InsightView:
-    """The endpoint of a section."""
+    """The endpoint of a table."""
 
-    def __init__(self, dashboard: Dashboard, section: Section) -> None:
+    def __init__(self, dashboard: Dashboard, table: Table) -> None:
         self._dashboard = dashboard
-        self._section = section
+        self._table = table
         self._broadcasts: Broadcasts[Reading] = Broadcasts()
 
     async def show(self, request: Request) -> Response:
         """Answer ``GET``: a page, JSON or a stream."""
-        dashboard, section = self._dashboard, self._section
+        dashboard, table = self._dashboard, self._table
         await dashboard.access.require(request, "view", None)
+        query = table.parse(request.query_params.multi_items())
         client = await dashboard.clients.client()
         if media_type(request) is MediaType.STREAM:
-            updates = self._broadcasts.follow(client, partial(_readings, section, client))
+            updates = self._broadcasts.follow(
+                (client, query), partial(_readings, table, query, client)
+            )
             async with asyncio.timeout(TIMEOUT):
                 first = await first_of(updates)
             write = await dashboard.stream_writer(request, None)
             is_allowed = partial(dashboard.access.allows, request, "view", None)
             return event_stream(first, updates, is_allowed, write)
         async with asyncio.timeout(TIMEOUT):
-            reading = Reading(section, await section.read(client))
+            reading = Reading(table, query, await table.read(client, query))
         if media_type(request) is MediaType.JSON:
-            return json_response({section.name: reading.objects()})
+            return json_response({table.name: reading.objects()})
         view = await dashboard.view(request, None)
         return dashboard.page(
-            request,
-            "insight.html",
-            section=section.title,
-            records=reading.render(view),
+            request, "insight.html", section=table.title, reading=reading, view=view
         )
 
 
-async def _readings(section: Section, client: StatusClient) -> AsyncGenerator[Reading]:
-    version = 0
+async def _readings(
+    table: Table, query: TableQuery, client: StatusClient
+) -> AsyncGenerator[Reading]:
+    loop, version = asyncio.get_running_loop(), 0
     while True:
+        begun = loop.time()
+        rows = await table.read(client, query)
         version += 1
-        yield Reading(section, await section.read(client), version)
-        await asyncio.sleep(_PERIOD)
+        yield Reading(table, query, rows, version)
+        await asyncio.sleep(max(_PERIOD, _IDLE_FACTOR * (loop.time() - begun)))

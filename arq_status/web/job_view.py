@@ -16,8 +16,9 @@ from arq_status.web.dashboard import TIMEOUT, Dashboard, json_response, media_ty
 from arq_status.web.event_stream import event_stream, first_of
 from arq_status.web.forms import Form
 from arq_status.web.job_updates import JOB_PARTS, Job, job_updates, usual_run
-from arq_status.web.links import Links, QueryError, read_query
+from arq_status.web.links import Links
 from arq_status.web.negotiation import MediaType
+from arq_status.web.parameters import QueryError, read_query
 from arq_status.web.updates import Gone
 
 _UNKNOWN = "There is no such job, or it has expired."

@@ -35,7 +35,7 @@ class Listing(Snapshot):
     ) -> None:
         super().__init__(version)
         # nothing has happened yet on a first start
-        is_shown = hour is not None and (hour.ended or any(counts.values()))
+        is_shown = hour is not None and (hour.chart.ended or any(counts.values()))
         self.hour: LastHour | None = hour if is_shown else None
         self.query = query
         self.page = page

@@ -15,9 +15,9 @@ from arq_status.web.broadcast import Broadcasts
 from arq_status.web.dashboard import TIMEOUT, Dashboard, json_response, media_type
 from arq_status.web.event_stream import event_stream, first_of
 from arq_status.web.last_hour import LastHourReader
-from arq_status.web.links import read_query
 from arq_status.web.list_updates import Listing, list_updates
 from arq_status.web.negotiation import MediaType
+from arq_status.web.parameters import read_query
 
 #: The orders of the list, and the headings of their columns.
 SORTS: Mapping[str, str] = {

@@ -16,8 +16,9 @@ from arq_status._model.json import readable
 from arq_status._model.snapshot import JobRecord
 from arq_status._model.status import Status
 from arq_status.web.actions import ACTIONS, applicable, texts
-from arq_status.web.last_hour import CHART
+from arq_status.web.chart import failure_rate
 from arq_status.web.links import Links
+from arq_status.web.parameters import moment_text
 from arq_status.web.tracebacks import segments
 
 #: The statuses as the list offers them: what goes on, what went wrong, what is done.
@@ -25,6 +26,10 @@ STATUSES = (
     Status.WORKING, Status.QUEUED, Status.DEFERRED, Status.RETRYING, Status.FAILED,
     Status.INTERRUPTED, Status.STOPPED, Status.COMPLETE,
 )  # fmt: skip
+#: The statuses behind figures of jobs that ended, failed or are due.
+_FAILED = (Status.FAILED, Status.INTERRUPTED)
+_ENDED = (Status.COMPLETE, *_FAILED, Status.STOPPED)
+_DUE = (Status.QUEUED, Status.RETRYING)
 #: arq's own ids and UUIDs say enough by their beginning; others were given for a reason.
 _RANDOM_ID = re.compile(r"[0-9a-f-]{20,}")
 _SHORT_ID, _LONGEST_ID = 8, 28
@@ -98,7 +103,9 @@ def _make_environment() -> Environment:
         compact=_compact,
         duration=durations.duration,
         first_line=lambda text: text.lstrip().partition("\n")[0],
+        moment_text=moment_text,
         number=_number,
+        rate=failure_rate,
         readable=readable,
         relative=durations.relative,
         segments=segments,
@@ -109,7 +116,9 @@ def _make_environment() -> Environment:
         Status=Status,
         actions=ACTIONS,
         action_texts=texts(),
-        chart_size=CHART,
+        due_statuses=_DUE,
+        ended_statuses=_ENDED,
+        failed_statuses=_FAILED,
         newest=NEWEST,
         offered_actions=offered_actions,
         statuses=STATUSES,

@@ -14,12 +14,14 @@ from arq.utils import timestamp_ms
 import arq_status
 from arq_status import Status, StatusClient, track_status
 from arq_status._model.record import State
+from arq_status._model.tally import Tally
+from arq_status._redis.announcements import announced_as
 from arq_status._redis.store import Store
 from arq_status.web import create_app
 from tests import browser, jobs
 from tests.conftest import StartWorker, ended, started, until
 from tests.processes.conftest import WIDE, Open
-from tests.records import put_job, write_end, write_running
+from tests.records import count_at, put_job, write_end, write_running
 from tests.server import Server, free_port
 from tests.web import HOSTILE, JOB_IDS, serving
 
@@ -783,12 +785,13 @@ async def test_pages_of_workers_and_queues(
     """They are live, lead to the jobs, and axe finds nothing on them in any width."""
     await start_worker(track_status(SETTINGS))
     await put_job(pool, "later", due=timestamp_ms() + 60_000)
+    await count_now(pool, "add", failed=1)
     page = await open_page(f"{url}/statuses")
-    texts = {"Functions": "ended", "Queues": "arq:queue", "Workers": "alive", "Cron": "cron jobs"}
+    texts = {"Functions": "100 %", "Queues": "arq:queue", "Workers": "alive", "Cron": "cron job"}
     for name, text in texts.items():
         await page.get_by_label("Sections").get_by_role("link", name=name).click()
         await expect(page.locator("#connection")).to_have_text("Live")
-        await expect(page.locator("[data-part=records]")).to_contain_text(text)
+        await expect(page.get_by_role("main")).to_contain_text(text)
         for size in (WIDE, NARROW):
             await page.set_viewport_size({"width": size[0], "height": size[1]})
             results = await Axe().run(page)
@@ -800,6 +803,65 @@ async def test_pages_of_workers_and_queues(
     await put_job(pool, "other", due=timestamp_ms() + 60_000)
     await page.get_by_role("link", name="2", exact=True).click()
     await expect(page).to_have_url(re.compile(r"/statuses\?status=deferred&queue=arq%3Aqueue"))
+
+
+async def count_now(pool: ArqRedis, function: str, **counts: int) -> None:
+    """Count jobs of a function that end now."""
+    tally = Tally()
+    tally.counts.update(counts)
+    await count_at(pool, timestamp_ms(), announced_as("arq:queue", function), tally)
+
+
+async def names(page: "Page") -> list[str]:
+    """The functions on their page, in their order."""
+    return await page.locator("#records .name").all_text_contents()
+
+
+async def test_tables_are_sorted_by_their_headings(
+    url: str, open_page: Open, pool: ArqRedis
+) -> None:
+    """Also without script and on a phone; live rows take their places in that order."""
+    await count_now(pool, "add", complete=9)
+    await count_now(pool, "charge", complete=1, failed=1)
+    page = await open_page(f"{url}/functions")
+    assert await names(page) == ["add", "charge"]
+    await page.get_by_role("columnheader", name="Failed").get_by_role("link").click()
+    await expect(page).to_have_url(f"{url}/functions?sort=failed")
+    assert await names(page) == ["charge", "add"]
+    heading = page.get_by_role("columnheader", name="Failed")
+    await expect(heading).to_have_attribute("aria-sort", "descending")
+    await expect(page.locator("#connection")).to_have_text("Live")
+    await count_now(pool, "resize", failed=7)
+    await expect(page.locator("#records tr").first).to_contain_text("resize")
+    assert await names(page) == ["resize", "charge", "add"]
+    plain = await open_page(f"{url}/functions?sort=failed", NARROW, java_script_enabled=False)
+    await plain.get_by_role("link", name="Ended").click()
+    assert await names(plain) == ["add", "resize", "charge"]
+    chart = plain.locator("#records tr").first.get_by_role("img", name="at most 9")
+    await expect(chart).to_be_visible()
+    await plain.get_by_role("link", name="7 days").click()
+    await expect(plain).to_have_url(f"{url}/functions?since=7d&sort=ended")
+    await plain.locator("#records").get_by_role("link", name="7", exact=True).last.click()
+    failed = "status=failed&status=interrupted&function=resize&queue=arq%3Aqueue&since=7d"
+    await expect(plain).to_have_url(f"{url}/statuses?{failed}")
+
+
+async def test_tables_hold_still_under_the_pointer(
+    url: str, open_page: Open, pool: ArqRedis
+) -> None:
+    """Rows change where they are, and take their places afterwards."""
+    await count_now(pool, "add", failed=2)
+    await count_now(pool, "charge", failed=1)
+    page = await open_page(f"{url}/functions?sort=failed")
+    await expect(page.locator("#connection")).to_have_text("Live")
+    await page.locator("#records").hover()
+    await count_now(pool, "charge", failed=8)
+    await expect(page.locator("#records tr").last).to_contain_text("9")
+    await expect(page.locator("#connection")).to_contain_text("hold still")
+    assert await names(page) == ["add", "charge"]
+    await page.locator("h1").hover()
+    await expect(page.locator("#records tr").first).to_contain_text("charge")
+    assert await names(page) == ["charge", "add"]
 
 
 async def test_the_last_hour(

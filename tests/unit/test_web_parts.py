@@ -15,8 +15,9 @@ from arq_status._model.durations import duration, relative, whole
 from arq_status._model.json import encode, job_object, readable
 from arq_status._model.query import SORTS, Query
 from arq_status.web import list_view
-from arq_status.web.links import Links, QueryError, read_query
+from arq_status.web.links import Links
 from arq_status.web.negotiation import MediaType, preferred
+from arq_status.web.parameters import QueryError, read_query
 from arq_status.web.security import (
     LOOPBACK,
     is_allowed_host,
@@ -76,7 +77,9 @@ def test_links_keep_what_is_shown() -> None:
     assert LINKS.change(query, function=None) == "/admin/statuses"
     assert LINKS.without(query, "function", "a b&c") == "/admin/statuses"
     assert LINKS.filters(query) == [("function", "a b&c")]
-    assert LINKS.list_of(function="a b&c") == kept
+    assert LINKS.list_of(status=["failed", "stopped"], queue=None, function="a b&c", since="") == (
+        "/admin/statuses?status=failed&status=stopped&function=a+b%26c"
+    )
     assert LINKS.list() == "/admin/statuses"
 
 

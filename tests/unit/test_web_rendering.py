@@ -8,10 +8,9 @@ import pytest
 
 from arq_status import JobRecord, Status
 from arq_status._model.history import LogLine, Try
-from arq_status._model.insight import ActivityPoint, FunctionStats
+from arq_status._model.insight import ActivityPoint
 from arq_status._model.query import Query
 from arq_status._model.snapshot import Page
-from arq_status.web.insight_view import SECTIONS, Reading
 from arq_status.web.job_updates import Job
 from arq_status.web.links import Links
 from arq_status.web.list_updates import Listing
@@ -210,16 +209,3 @@ def test_a_row_that_changed_is_sent_alone() -> None:
     assert events.startswith('event: parts\ndata: {"row:job":')
     assert events.count("event:") == 1
     assert "Two" in events
-
-
-def test_records_that_did_not_change_are_not_sent_again() -> None:
-    """Neither as JSON nor rendered; those that did are."""
-    section = SECTIONS[0]
-    first, same, changed = (
-        Reading(section, records, version)
-        for version, records in enumerate(
-            ([], [], [FunctionStats(function="add", queue="arq:queue")]), 1
-        )
-    )
-    assert (same.since(first), same.parts_since(first, VIEW)) == (b"", b"")
-    assert all(b"add" in it for it in (changed.since(first), changed.parts_since(first, VIEW)))

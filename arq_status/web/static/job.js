@@ -1,7 +1,7 @@
 // The page of a job, live: its stream while it goes on, and afterwards a look now and then whether
 // it runs again or is gone.
 
-import { $, $$, act, everySecond, follow, now, parse, patchPart, say, show, tick } from "./page.js";
+import { $, $$, act, everySecond, follow, now, parse, patchParts, say, show, tick } from "./page.js";
 
 const LOOK = 10_000;
 const LINES = 1000;
@@ -18,9 +18,7 @@ let seen = state();
 
 const stream = follow({
   parts(parts) {
-    for (const [name, html] of Object.entries(parts)) {
-      patchPart(name, typeof html === "string" ? parse(html) : html);
-    }
+    patchParts(parts);
     gone.hidden = true;
     const before = seen;
     seen = state();

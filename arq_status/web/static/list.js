@@ -1,76 +1,27 @@
-// The list, live. Rows change where they are; their order changes at most once a second, and not
-// while somebody points at them, has the focus there or has selected some.
+// The list, live; folding, selecting, keys and the form above it.
 
-import { $, $$, act, everySecond, follow, now, parse, patch, patchPart, setText, show, tick } from "./page.js";
+import { $, $$, act, everySecond, follow, now, patchParts, setText } from "./page.js";
+import { liveRows } from "./rows.js";
 
-const CALM = 1000;
 const BUSY = 5000;
 const FOLD = 5;
 
 const body = $("#jobs");
-const table = body.parentElement;
 const asked = new URLSearchParams(location.search);
 const byUpdate = !asked.get("sort") && asked.get("direction") !== "asc";
-const known = new Map();
-let wanted = null;
-let arranged = 0;
-
-const rows = () => $$("tr[data-id]", body);
-const rowOf = (id) => rows().find((row) => row.dataset.id === id);
-const idsOf = (list) => list.map((row) => row.dataset.id);
-
-// Order
-
-// A finger that has tapped still counts as hovering where nothing else can.
-const points = matchMedia("(hover: hover)");
-const isHeld = () =>
-  (points.matches && body.matches(":hover")) || $(":focus-visible, :checked, [open]", body) !== null;
 
 // Jobs that report all the time would overtake each other all the time: as long as they do, they
 // keep the places that they have.
 const calmed = (ids) => {
   if (!byUpdate) return ids;
   const places = new Map(rows().map((row, place) => [row.dataset.id, place]));
-  const isBusy = (id) =>
-    now() - Date.parse($(".at-time time", known.get(id) ?? rowOf(id))?.dateTime) < BUSY;
+  const isBusy = (id) => now() - Date.parse($(".at-time time", table.latest(id))?.dateTime) < BUSY;
   const busy = ids.filter(isBusy).sort((a, b) => (places.get(a) ?? -1) - (places.get(b) ?? -1));
   return [...busy, ...ids.filter((id) => !isBusy(id))];
 };
 
-const arrange = () => {
-  if (!wanted) return;
-  const focused = document.activeElement;
-  const there = new Map(rows().map((row) => [row.dataset.id, row]));
-  calmed(wanted.filter((id) => there.has(id) || known.has(id))).forEach((id, place) => {
-    const row = there.get(id) ?? known.get(id);
-    there.delete(id);
-    if (body.rows[place] !== row) body.insertBefore(row, body.rows[place] ?? null);
-  });
-  for (const row of there.values()) row.remove();
-  if (body.contains(focused)) focused.focus({ preventScroll: true });
-  for (const id of known.keys()) if (!wanted.includes(id)) known.delete(id);
-  table.hidden = !wanted.length;
-  [wanted, arranged] = [null, performance.now()];
-  fold();
-  tick(body);
-};
-
-const arrangeWhenCalm = () => {
-  if (!wanted || performance.now() - arranged < CALM) return;
-  if (isHeld() && rows().length) {
-    for (const row of rows()) row.classList.toggle("left", !wanted.includes(row.dataset.id));
-    show("held", "Live, rows hold still meanwhile");
-    return;
-  }
-  for (const row of rows()) row.classList.remove("left");
-  arrange();
-  show("live", "Live");
-};
-
-const same = (ids) => {
-  const present = idsOf(rows());
-  return ids.length === present.length && ids.every((id, place) => present[place] === id);
-};
+const table = liveRows(body, { calmed, arranged: () => fold() });
+const { rows } = table;
 
 // Folding: of many ended jobs in a row that are alike, the first stands for all.
 
@@ -106,42 +57,15 @@ const fold = () => {
   }
 };
 
-// What the server sends
-
-const takeRow = (fresh) => {
-  const row = rowOf(fresh.dataset.id);
-  if (!row) {
-    known.set(fresh.dataset.id, fresh);
-    return;
-  }
-  for (const { name, value } of fresh.attributes) row.setAttribute(name, value);
-  patch(row, fresh);
-  tick(row);
-};
-
-const order = (ids) => {
-  wanted = same(ids) ? null : ids;
-  arrangeWhenCalm();
-};
-
 follow({
   parts(parts, page = null) {
-    for (const [name, html] of Object.entries(parts)) {
-      const fresh = typeof html === "string" ? parse(html) : html;
-      if (name.startsWith("row:")) takeRow(fresh.firstElementChild);
-      else patchPart(name, fresh);
-    }
-    if (page) {
-      const fresh = $$("#jobs tr", page);
-      fresh.forEach(takeRow);
-      order(idsOf(fresh));
-    }
-    if (!wanted) fold();
+    patchParts(table.takeParts(parts, page));
+    if (table.isSettled()) fold();
     count();
   },
-  order,
+  order: table.order,
 });
-everySecond(arrangeWhenCalm);
+everySecond(table.arrangeWhenCalm);
 
 // Selecting
 
@@ -194,10 +118,9 @@ act((action, form) => {
   }
   // what I did myself may move the rows under my pointer
   if (action === "delete") {
-    const { id } = form.closest("tr").dataset;
-    wanted = (wanted ?? idsOf(rows())).filter((it) => it !== id);
+    table.remove(form.closest("tr").dataset.id);
   }
-  arrange();
+  table.arrange();
 }, (form) => {
   if (form !== bulk) return {};
   const every = $("[name=all]", bulk);
@@ -246,7 +169,5 @@ toggle.addEventListener("click", () => {
   toggle.setAttribute("aria-expanded", isOpen);
 });
 
-// in a row that is too long for a narrow screen
-$(".counts [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 fold();
 count();

@@ -122,11 +122,14 @@ export const patch = (parent, fresh) => {
   for (const old of before.slice(fresh.childNodes.length)) old.remove();
 };
 
-export const patchPart = (name, fresh) => {
-  const element = $(`[data-part="${CSS.escape(name)}"]`);
-  if (!element) return;
-  patch(element, fresh);
-  tick(element);
+// Take the parts by their names: as HTML, or as elements of a page.
+export const patchParts = (parts) => {
+  for (const [name, html] of Object.entries(parts)) {
+    const element = $(`[data-part="${CSS.escape(name)}"]`);
+    if (!element) continue;
+    patch(element, typeof html === "string" ? parse(html) : html);
+    tick(element);
+  }
 };
 
 // The stream. Browsers open six connections to a host: pages beyond the fourth look now and then.
@@ -334,6 +337,11 @@ document.addEventListener("click", async (event) => {
   await copy(button.dataset.copy ?? $(button.dataset.copyOf).textContent);
   say("Copied.");
 });
+
+// What is chosen is in sight, also in a row that is too long for a narrow screen.
+for (const chosen of $$(":is(.sections, .counts) [aria-current], .records .sorted")) {
+  chosen.scrollIntoView({ block: "nearest", inline: "center" });
+}
 
 // The theme
 

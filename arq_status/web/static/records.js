@@ -1,13 +1,16 @@
 // The pages of functions, queues, workers, cron jobs and groups, live.
 
-import { everySecond, follow, parse, patchPart, say, show } from "./page.js";
+import { $, everySecond, follow, patchParts, say, show } from "./page.js";
+import { liveRows } from "./rows.js";
+
+const body = $("#records");
+const table = body && liveRows(body);
 
 const stream = follow({
-  parts(parts) {
-    for (const [name, html] of Object.entries(parts)) {
-      patchPart(name, typeof html === "string" ? parse(html) : html);
-    }
+  parts(parts, page = null) {
+    patchParts(table ? table.takeParts(parts, page) : parts);
   },
+  order: (ids) => table.order(ids),
   end() {
     stream.close();
     show("ended", "Ended");
@@ -18,4 +21,4 @@ const stream = follow({
     say("It is gone.");
   },
 });
-everySecond();
+everySecond(() => table?.arrangeWhenCalm());

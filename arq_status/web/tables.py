@@ -1,0 +1,137 @@
+"""Tables of records that are sorted by their headings, and the parameters of their URLs."""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from arq_status._client.client import StatusClient
+from arq_status._model.insight import FunctionStats
+from arq_status._model.query import Moment
+from arq_status._model.snapshot import JobRecord
+from arq_status.web.chart import Chart
+from arq_status.web.parameters import DIRECTIONS, moment_text, one_of, read_moment
+
+#: How far back a table goes by default.
+LATELY = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A row of a table.
+
+    Attributes:
+        id: tells it from the others.
+        record: what it is about.
+        key: what it shows; it has changed when this differs.
+        stats: how jobs of the function or in the queue ended lately.
+        chart: the same over time.
+        jobs: the first of the jobs that a worker runs.
+    """
+
+    id: str
+    record: Any
+    key: object
+    stats: FunctionStats | None = None
+    chart: Chart | None = None
+    jobs: Sequence[JobRecord] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        name: its name in URLs.
+        heading: its heading.
+        key: returns by what rows are sorted; those with ``None`` come last.
+        cell: the macro that renders its cells.
+        is_number: its cells are aligned at their ends.
+        descending: the first click on its heading begins with the highest.
+    """
+
+    name: str
+    heading: str
+    key: Callable[[Row], Any]
+    cell: str
+    is_number: bool = True
+    descending: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableQuery:
+    """Which rows a table shows, and in which order."""
+
+    sort: str
+    descending: bool
+    since: Moment = LATELY
+    queue: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table on a page of its own.
+
+    Attributes:
+        name: its name in URLs, events and JSON.
+        title: its heading.
+        columns: its columns.
+        sort: the column by which it is sorted at first.
+        filters: the filters that it takes, of ``since`` and ``queue``.
+        read: reads its rows, in the order of rows that are alike.
+        nothing: what an empty one says.
+    """
+
+    name: str
+    title: str
+    columns: Sequence[Column]
+    sort: str
+    filters: Sequence[str]
+    read: Callable[[StatusClient, TableQuery], Awaitable[Sequence[Row]]]
+    nothing: str
+
+    def parse(self, params: Iterable[tuple[str, str]]) -> TableQuery:
+        """Return the query that the parameters of a URL ask for.
+
+        Raises:
+            QueryError: one of them cannot be used.
+        """
+        values = {name: value.strip() for name, value in params if value.strip()}
+        columns = {it.name: it for it in self.columns}
+        column = one_of("sort", values.get("sort", self.sort), columns)
+        direction = values.get("direction", "desc" if column.descending else "asc")
+        filters = {name: values.get(name) for name in self.filters}
+        return TableQuery(
+            sort=column.name,
+            descending=one_of("direction", direction, DIRECTIONS),
+            since=read_moment("since", filters.get("since")) or LATELY,
+            queue=filters.get("queue"),
+        )
+
+    def pairs(self, query: TableQuery, **changes: Any) -> list[tuple[str, str]]:
+        """Return the parameters of a query, with some changes, that differ from the default."""
+        query = replace(query, **changes)
+        natural = self._column(query.sort).descending
+        direction = "" if query.descending == natural else "desc" if query.descending else "asc"
+        pairs = [
+            ("since", "" if query.since == LATELY else moment_text(query.since)),
+            ("queue", query.queue or ""),
+            ("sort", "" if query.sort == self.sort else query.sort),
+            ("direction", direction),
+        ]
+        return [(name, value) for name, value in pairs if value]
+
+    def sorted_by(self, query: TableQuery, column: Column) -> list[tuple[str, str]]:
+        """Return the parameters for the order of a column; for the present one, reversed."""
+        descending = not query.descending if query.sort == column.name else column.descending
+        return self.pairs(query, sort=column.name, descending=descending)
+
+    def arranged(self, rows: Sequence[Row], query: TableQuery) -> list[Row]:
+        """Return the rows in the order that a query asks for."""
+        key = self._column(query.sort).key
+        known = [row for row in rows if key(row) is not None]
+        unknown = [row for row in rows if key(row) is None]
+        return sorted(known, key=key, reverse=query.descending) + unknown
+
+    def _column(self, name: str) -> Column:
+        return next(it for it in self.columns if it.name == name)
