@@ -18,7 +18,7 @@ from arq_status._redis.store import Store
 
 #: How many jobs a list covers where no index answers, and how many ids one look returns.
 NEWEST = 10_000
-_NAMED_AT_ONCE = 2_000
+_NAMED_AT_ONCE = 1_000
 #: How many of the newest jobs are checked for changes that were not published.
 _NEWEST_CHANGED = 500
 

@@ -1,11 +1,20 @@
-"""One look at the indexes of all jobs."""
+"""The list of all jobs, from one look at the indexes or, where those are many, from several."""
 
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
 from arq_status._model.facts import DeadWorker
 from arq_status._model.status import Status
+from arq_status._redis import scripts
 from arq_status._redis.replies import dead_workers, score, text
+from arq_status._redis.scripts import Argument
+
+#: Sets of jobs that one call of the script merges, so that Redis is held up for a few ms: in a call
+#: that covers all, and in each of several.
+_MOST_IN_ALL, _MOST_IN_PART = 200, 100
+#: Places whose rank is asked for at once, and how many jobs may be named in vain.
+_PROBES, _SLACK = 3, 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +34,148 @@ class Look:
     live_indexes: list[str]
 
     @classmethod
-    def of(cls, reply: list[Any]) -> Self:
-        """Read what ``list.lua`` answered."""
-        now, numbers, total, job_ids, orphans, dead, live_indexes = reply
-        found = dict(zip(map(text, numbers[::2]), numbers[1::2], strict=True))
+    def of(cls, replies: Sequence[list[Any]]) -> Self:
+        """Read what ``list.lua`` answered, in one call or several."""
+        counts = dict.fromkeys(Status, 0)
+        for _, numbers, *_ in replies:
+            for status, jobs in zip(numbers[::2], numbers[1::2], strict=True):
+                counts[Status(text(status))] += jobs
         return cls(
-            now=now,
-            counts={status: found.get(status, 0) for status in Status},
-            total=total,
-            job_ids=[text(job_id) for job_id in job_ids],
-            orphans=[text(job_id) for job_id in orphans],
-            dead=dead_workers(dead),
-            live_indexes=[text(index) for index in live_indexes],
+            now=replies[0][0],
+            counts=counts,
+            total=sum(sum(sizes) for _, _, sizes, *_ in replies),
+            job_ids=[text(job_id) for job_id in replies[0][3]],
+            orphans=[text(job_id) for reply in replies for job_id in reply[4]],
+            dead=dead_workers(replies[0][5]),
+            live_indexes=[text(index) for reply in replies for index in reply[6]],
         )
+
+
+class _Part(NamedTuple):
+    """Consecutive holders of jobs that one call of the script covers."""
+
+    first: int
+    last: int
+    #: jobs in each of the two segments of the list, and the places of its first and last ones
+    sizes: Sequence[int]
+    places: Sequence[int]
+
+
+class Indexes:
+    """The indexes of some queues, as far as they hold jobs of some statuses and one label."""
+
+    def __init__(
+        self, redis: Any, queues: Sequence[str], statuses: Collection[Status], label: str
+    ) -> None:
+        self._redis = redis
+        self._statuses = " ".join(statuses)
+        self._label = label
+        self._queues = queues
+        self._parts: list[_Part] = []
+
+    async def look(self, offset: int, count: int, *, descending: bool) -> Look:
+        """Count all jobs and name some; see ``Store.look``.
+
+        Usually one call does. Else each covers a part of the indexes, and the parts are merged.
+        """
+        order = "descending" if descending else "ascending"
+        reply = await self._call(order, offset, count, 1, 1, 0, _MOST_IN_ALL)
+        if not reply[-2]:
+            return Look.of([reply])
+        look = await self._count()
+        named = max(0, min(count, look.total - offset))
+        if not descending:
+            offset = look.total - offset - named
+        newest = sum(part.sizes[0] for part in self._parts)
+        job_ids = [
+            *await self._slice(1, min(offset, newest), min(offset + named, newest)),
+            *await self._slice(2, max(0, offset - newest), max(0, offset + named - newest)),
+        ]
+        return replace(look, job_ids=job_ids if descending else job_ids[::-1])
+
+    async def _count(self) -> Look:
+        """Count all jobs, part by part."""
+        replies, first, left = [], 1, 1
+        while left:
+            reply = await self._call("descending", 0, 0, 1, first, 0, _MOST_IN_PART)
+            *_, sizes, _, _, _, _, last, left, places = reply
+            replies.append(reply)
+            self._parts.append(_Part(first, last, sizes, [int(place) for place in places]))
+            first = last + 1
+        return Look.of(replies)
+
+    async def _slice(self, segment: int, first: int, last: int) -> list[str]:
+        """Return the jobs of a segment from one position to another."""
+        if first >= last:
+            return []
+        begins, skipped = await self._positions(segment, first)
+        found = await self._named(segment, begins, skipped + last - first)
+        return [job_id for *_, job_id in sorted(found)][skipped : skipped + last - first]
+
+    async def _positions(self, segment: int, first: int) -> tuple[list[int], int]:
+        """Return where in each part to begin, and how many jobs to skip when those are merged."""
+        above = [part.sizes[segment - 1] for part in self._parts]
+        below = [0] * len(above)
+        places = [
+            place
+            for part in self._parts
+            if part.sizes[segment - 1]
+            for place in part.places[2 * segment - 2 : 2 * segment]
+        ]
+        low, high = min(places), max(places) + 1
+        while high - low > 1 and first - sum(below) > _SLACK:
+            probes = sorted(
+                {low + (high - low) * it // (_PROBES + 1) for it in range(1, _PROBES + 1)}
+            )
+            asked = " ".join(map(str, probes))
+            ranks = await self._call_all("ranks", [asked] * len(below), 0, segment)
+            for place, before in zip(probes, zip(*ranks, strict=True), strict=True):
+                if sum(before) > first:
+                    high, above = place, list(before)
+                    break
+                low, below = place, list(before)
+        left = first - sum(below)
+        if high - low > 1:
+            return below, left
+        # of jobs with one place those of the first parts come first
+        for number, jobs in enumerate(below):
+            more = min(left, max(0, above[number] - jobs))
+            below[number], left = jobs + more, left - more
+        return below, left
+
+    async def _named(
+        self, segment: int, begins: Sequence[int], count: int
+    ) -> list[tuple[int, int, int, str]]:
+        """Return so many jobs of each part: place, number of the part, rank there, id."""
+        replies = await self._call_all("part", begins, count, segment)
+        return [
+            (int(place), number, rank, text(job_id))
+            for number, reply in enumerate(replies)
+            for rank, (job_id, place) in enumerate(zip(reply[::2], reply[1::2], strict=True))
+        ]
+
+    async def _call_all(
+        self, what: str, offsets: Sequence[int | str], count: int, segment: int
+    ) -> list[Any]:
+        calls = [
+            self._arguments(what, offset, count, segment, part.first, part.last, 0)
+            for part, offset in zip(self._parts, offsets, strict=True)
+        ]
+        return await scripts.list_jobs.many(self._redis, calls)
+
+    async def _call(self, *asked: Argument) -> list[Any]:
+        reply: list[Any] = await scripts.list_jobs(self._redis, *self._arguments(*asked))
+        return reply
+
+    def _arguments(
+        self,
+        what: Argument,
+        offset: Argument,
+        count: Argument,
+        segment: Argument,
+        *holders: Argument,
+    ) -> tuple[Argument, ...]:
+        return (what, offset, count, segment, self._statuses, self._label, *holders, *self._queues)
 
 
 class QueueLook(NamedTuple):

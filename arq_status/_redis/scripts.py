@@ -13,6 +13,8 @@ from arq_status._redis.keys import script_constants
 
 Argument = str | int | bytes
 
+#: Files of functions that scripts share; a function uses only those above it.
+_SHARED = ("common", "sources")
 _FUNCTION = re.compile(r"^local function (\w+)\(.*?^end\n", re.MULTILINE | re.DOTALL)
 _CONSTANT = re.compile(r"\b([KFS])\.(\w+)")
 
@@ -71,15 +73,14 @@ async def _pipeline(
 
 
 def assembled(name: str) -> str:
-    """Return a script's source with the common functions that it needs, and with all constants.
+    """Return a script's source with the shared functions that it needs, and with all constants.
 
     A script defines its functions anew with every call, and so it has no more than it needs. They
     stand at its beginning, or behind the line ``-- @common``: what comes before may be all.
     """
     body = _read(name)
     needed: list[str] = []
-    # a function uses only those that stand before it
-    for function, source in reversed(list(_common_functions().items())):
+    for function, source in reversed(list(_shared_functions().items())):
         if re.search(rf"\b{function}\b", "".join((body, *needed))):
             needed.insert(0, source)
     first, _, rest = body.rpartition("-- @common\n")
@@ -89,8 +90,9 @@ def assembled(name: str) -> str:
 
 
 @cache
-def _common_functions() -> Mapping[str, str]:
-    return {found[1]: found[0] for found in _FUNCTION.finditer(_read("common"))}
+def _shared_functions() -> Mapping[str, str]:
+    source = "".join(map(_read, _SHARED))
+    return {found[1]: found[0] for found in _FUNCTION.finditer(source)}
 
 
 def _read(name: str) -> str:

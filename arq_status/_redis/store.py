@@ -20,7 +20,7 @@ from arq_status._redis.batch import AnyRow, Row, arguments, batches, flat
 from arq_status._redis.clock import RedisClock
 from arq_status._redis.commands import pipeline, read
 from arq_status._redis.history import decode_lines, decode_tries
-from arq_status._redis.indexes import Look, QueueLook
+from arq_status._redis.indexes import Indexes, Look, QueueLook
 from arq_status._redis.lookup import Lookup
 from arq_status._redis.replies import pairs, text
 from arq_status._redis.scripts import Argument, Script
@@ -142,15 +142,12 @@ class Store(Lookup):
         Args:
             statuses: list jobs of these statuses only; of all if empty.
             offset: how many of them come before the part.
-            count: how many to name, at most 2,000, so that Redis is not held up.
+            count: how many to name, at most 1,000, so that Redis is not held up.
             descending: what changed last comes first, and jobs that are deferred come last.
             label: look only at the jobs with one tag or of one group (see ``keys.TAGGED``).
         """
-        order = "descending" if descending else "ascending"
-        reply = await scripts.list_jobs(
-            self.redis, offset, count, order, " ".join(statuses), label, *self._queues
-        )
-        look = Look.of(reply)
+        indexes = Indexes(self.redis, self._queues, statuses, label)
+        look = await indexes.look(offset, count, descending=descending)
         self.clock.correct(look.now)
         return look
 

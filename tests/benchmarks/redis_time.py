@@ -25,7 +25,7 @@ from tests.benchmarks.measuring import Result
 #: Milliseconds that a script may hold Redis up, and that a page and a search may take.
 AIM, PAGE_AIM, SEARCH_AIM = 10, 15, 150
 HOUR, DAY = 3_600_000, 86_400_000
-ONE_SCORE, WAITING, SEARCHED, QUEUES = 200_000, 100_000, 50_000, 20
+ONE_SCORE, WAITING, SEARCHED, QUEUES, BUSY = 200_000, 100_000, 50_000, 20, 1_000
 REPEATED = 15
 MEGABYTE = 1_048_576
 
@@ -79,11 +79,13 @@ async def measure(pool: ArqRedis) -> list[Result]:
     with suppress(PermissionError):
         # what else the machine does is to take no part in it
         os.setpriority(os.PRIO_PROCESS, (await pool.info("server"))["process_id"], -20)
-    await pool.config_set("slowlog-log-slower-than", 0)
+    # not 0, for then Redis notes what a script calls as well, which takes longer than those calls
+    await pool.config_set("slowlog-log-slower-than", 100)
     await pool.config_set("slowlog-max-len", 4_000)
     watch, results = Watch(pool), []
     for load in (
-        _ended_of_one_score, _many_queues, _large_payloads, _large_batches, _expired, _reused,
+        _ended_of_one_score, _many_queues, _busy_queues, _large_payloads, _large_batches, _expired,
+        _reused,
     ):  # fmt: skip
         await pool.flushdb()
         await load(pool, watch)
@@ -109,7 +111,7 @@ async def _ended_of_one_score(pool: ArqRedis, watch: Watch) -> None:
     last = ONE_SCORE // 25
     await watch.watch("the last page", lambda: client.list_jobs(page=last))
     await watch.watch("the middle page", lambda: client.list_jobs(page=last // 2))
-    await watch.watch("the newest 2,000", lambda: store.look(count=2_000, offset=5_000))
+    await watch.watch("1,000 of them", lambda: store.look(count=1_000, offset=5_000))
     ids = [f"job {it}" for it in range(1_000)]
     await watch.watch("1,000 ended jobs", lambda: store.facts(ids, with_data=True))
 
@@ -140,6 +142,43 @@ async def _many_queues(pool: ArqRedis, watch: Watch) -> None:
     for action in (client.cancel, client.retry, client.delete):
         await watch.watch(what, lambda action=action: action(f"job {next(fresh)}"))  # type: ignore[misc]
     await watch.watch(what, lambda: client.store(f"job {next(fresh)}", a=1))
+
+
+async def _busy_queues(pool: ArqRedis, watch: Watch) -> None:
+    """All of very many queues and workers have jobs of every kind."""
+    names, now = [f"queue {it}" for it in range(BUSY)], timestamp_ms()
+    rows: list[Row] = []
+    for name in names:
+        worker = f"host:1:{name}"
+        await Store(pool).beat(worker, name, HOUR, {"f": FunctionOptions()})
+        for kind, due in (
+            ("w", now - HOUR),
+            ("q", now - HOUR),
+            ("d", now + HOUR),
+            ("r", now + HOUR),
+        ):
+            ids = [f"{kind} {name} {it}" for it in range(5)]
+            dues = [due + it * 1_000 for it in range(5)]
+            await _enqueue(pool, ids, name, now, dues)
+            if kind == "r":
+                rows += (_retrying(*it, name, now) for it in zip(ids, dues, strict=True))
+            if kind == "w":
+                rows += (_working(*it, name, worker, now) for it in zip(ids, dues, strict=True))
+    await _write(pool, rows)
+    await _write(pool, (_ended(f"job {it}", now, "f", DAY + it // 20) for it in range(1_000)))
+    client, store = StatusClient(pool), Store(pool)
+    what = f"{BUSY:,} busy queues with a worker each, 50 expiries"
+    last = BUSY * 20 // 25
+    for page in (1, last // 2, last):
+        await watch.watch(f"{what}, page {page:,}", lambda page=page: client.list_jobs(page=page))  # type: ignore[misc]
+    await watch.watch(what, client.queues)
+    await watch.watch(what, lambda: store.look(count=1_000, offset=5_000))
+    await watch.watch(what, lambda: store.facts([f"q {name} 1" for name in names[:500]]))
+    await watch.watch(what, lambda: recover_orphans(store))
+    await watch.watch(what, store.sweep)
+    fresh = iter(names)
+    await watch.watch(what, lambda: client.cancel(f"q {next(fresh)} 1"))
+    await watch.watch(what, lambda: client.store(f"d {next(fresh)} 1", a=1))
 
 
 async def _large_payloads(pool: ArqRedis, watch: Watch) -> None:
@@ -261,10 +300,10 @@ async def _enqueue(
             await pipe.execute()
 
 
-def _ended(job_id: str, ended: int, function: str) -> Row:
+def _ended(job_id: str, ended: int, function: str, expires: int = DAY) -> Row:
     record = StoredRecord(
         enqueued_ms=ended - 9, job_try=1, version=1, state=State.COMPLETE, function=function,
-        args=f"'{job_id}'", started=ended - 5, updated=ended, ended=ended, expires=DAY,
+        args=f"'{job_id}'", started=ended - 5, updated=ended, ended=ended, expires=expires,
     )  # fmt: skip
     return Row(job_id, True, record.encode(), {})
 
@@ -273,5 +312,13 @@ def _retrying(job_id: str, due: int, queue: str, now: int) -> Row:
     record = StoredRecord(
         enqueued_ms=now, job_try=1, version=1, state=State.RETRYING, queue=queue, function="f",
         updated=now - due % 1_000, due=due,
+    )  # fmt: skip
+    return Row(job_id, True, record.encode(), {})
+
+
+def _working(job_id: str, due: int, queue: str, worker: str, now: int) -> Row:
+    record = StoredRecord(
+        enqueued_ms=now, job_try=1, version=1, state=State.WORKING, queue=queue, function="f",
+        updated=now - due % 1_000, due=due, worker=worker,
     )  # fmt: skip
     return Row(job_id, True, record.encode(), {})

@@ -18,6 +18,7 @@ from arq_status import JobRecord, JobTracker, Status, StatusClient, track_status
 from arq_status._client import listing
 from arq_status._model.record import State, StoredRecord
 from arq_status._model.snapshot import without_durations
+from arq_status._redis import indexes, keys
 from arq_status._redis.batch import Row
 from arq_status._redis.store import Store
 from tests.conftest import StartWorker, ended, until
@@ -438,6 +439,98 @@ async def test_many_deferred_jobs(pool: ArqRedis, client: StatusClient) -> None:
     page = await client.list_jobs(status="queued")
     assert (len(page.items), page.truncated) == (1, False)
     assert (await client.counts())[Status.DEFERRED] == 8
+
+
+# More indexes than one call of the script merges
+
+
+@given(
+    mix=st.lists(
+        st.tuples(
+            st.sampled_from(["ended", "queued", "deferred", "working", "retrying"]),
+            st.integers(0, 5),
+            st.integers(0, 3),
+        ),
+        min_size=12,
+        max_size=40,
+    ),
+    offset=st.integers(0, 15),
+    count=st.integers(0, 12),
+    descending=st.booleans(),
+    status=st.none() | st.sampled_from([Status.QUEUED, Status.DEFERRED, Status.COMPLETE]),
+    slack=st.sampled_from([0, 3, 50]),
+)
+@EXAMPLES
+async def test_a_list_of_many_queues(
+    pool: ArqRedis,
+    mix: list[tuple[str, int, int]],
+    offset: int,
+    count: int,
+    descending: bool,
+    status: Status | None,
+    slack: int,
+) -> None:
+    """Taken part by part it has the same jobs in the same order, and the same counts."""
+    await pool.flushdb()
+    now = timestamp_ms() - 60_000
+    for number, (kind, ticks, queue) in enumerate(mix):
+        await put_in(pool, kind, f"job{number}", now - ticks * 100, f"queue{queue}")
+    store = Store(pool, queues=[f"queue{it}" for it in range(4)])
+    statuses = () if status is None else (status,)
+    with pytest.MonkeyPatch.context() as patched:
+        whole = await store.look(statuses, offset=offset, count=count, descending=descending)
+        patched.setattr(indexes, "_MOST_IN_ALL", 1)
+        patched.setattr(indexes, "_MOST_IN_PART", 1)
+        patched.setattr(indexes, "_SLACK", slack)
+        parts = await store.look(statuses, offset=offset, count=count, descending=descending)
+    assert parts.job_ids == whole.job_ids
+    assert len(whole.job_ids) == max(0, min(count, whole.total - offset))
+    assert (parts.counts, parts.total) == (whole.counts, whole.total)
+    assert sum(whole.counts.values()) == len(mix)
+    assert parts.live_indexes == whole.live_indexes
+
+
+async def test_a_page_amid_many_queues(pool: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is found whether its jobs have one time or many."""
+    now, queues = timestamp_ms() - 60_000, [f"queue{it}" for it in range(4)]
+    for number in range(40):
+        await put_in(pool, "queued", f"job{number}", now - number % 6 * 100, queues[number % 4])
+    store = Store(pool, queues=queues)
+    whole = [await store.look(offset=it, count=5) for it in range(40)]
+    monkeypatch.setattr(indexes, "_MOST_IN_ALL", 1)
+    monkeypatch.setattr(indexes, "_MOST_IN_PART", 1)
+    for slack in (0, 10):
+        monkeypatch.setattr(indexes, "_SLACK", slack)
+        parts = [await store.look(offset=it, count=5) for it in range(40)]
+        assert [look.job_ids for look in parts] == [look.job_ids for look in whole]
+
+
+async def put_in(redis: ArqRedis, kind: str, job_id: str, then: int, queue: str) -> None:
+    """Put a job of a kind into a queue, to which something happened then."""
+    values: dict[str, Any] = {"run": then, "started": then, "updated": then, "queue": queue}
+    if kind == "ended":
+        await write_end(redis, job_id, ended=then + 1, expires=HOUR + then % 300, **values)
+        return
+    due = then + HOUR if kind in {"deferred", "retrying"} else then
+    await put_job(redis, job_id, enqueued=then, due=due, queue=queue)
+    if kind == "working":
+        await Store(redis).beat(f"host:1:{queue}", queue, HOUR, {})
+        await begin(redis, job_id)
+        await write_record(redis, job_id, worker=f"host:1:{queue}", due=due, **values)
+    if kind == "retrying":
+        await write_record(redis, job_id, State.RETRYING, due=due, **values)
+
+
+async def test_many_queues_without_a_job(pool: ArqRedis, client: StatusClient) -> None:
+    """Thousands of queues and workers that have nothing to do are looked at in several calls."""
+    for number in range(0, 9_000, 1_000):
+        named = {f"queue{it}": timestamp_ms() for it in range(number, number + 1_000)}
+        await pool.zadd(keys.QUEUES, named)
+    await put_job(pool, "first", queue="queue0")
+    await put_job(pool, "last", queue="queue8999")
+    page = await client.list_jobs(per_page=1)
+    assert (len(page.items), page.total) == (1, 2)
+    assert (await client.counts())[Status.QUEUED] == 2
 
 
 async def test_retrying_jobs_amid_queued_ones_of_the_same_time(
