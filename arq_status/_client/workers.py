@@ -108,12 +108,13 @@ def _worker_record(worker: AnnouncedWorker, now: int) -> WorkerRecord:
 def _next_crons(workers: Sequence[AnnouncedWorker]) -> dict[tuple[str, str], AnnouncedCron]:
     """Return each cron job by queue and name, as the worker announces it that enqueues it next."""
     found: dict[tuple[str, str], AnnouncedCron] = {}
-    for worker in workers:
-        if worker.queue is not None:
-            for it in worker.cron_jobs:
-                before = found.setdefault((worker.queue, it.name), it)
-                if it.next_ms is not None and it.next_ms < (before.next_ms or it.next_ms + 1):
-                    found[worker.queue, it.name] = it
+    announced = [
+        (it.queue, cron) for it in workers if it.queue is not None for cron in it.cron_jobs
+    ]
+    for queue, cron in announced:
+        before = found.setdefault((queue, cron.name), cron)
+        if cron.next_ms is not None and cron.next_ms < (before.next_ms or cron.next_ms + 1):
+            found[queue, cron.name] = cron
     return found
 
 
