@@ -10,18 +10,18 @@ in ``ctx["status"]``:
     async def import_rows(ctx, rows):
         await ctx["status"].at(5, "Almost done")
 
-Anywhere else, ask and act, on the Redis that ``configure`` sets, or with a ``StatusClient``:
+Anywhere else, query and control jobs, in the Redis given to ``configure`` or a ``StatusClient``:
 
     await arq_status.status(job_id)
 
 * One job: ``status``, ``job``, ``get``, ``get_all``, ``tries``, ``logs``, ``is_working`` etc.
-* Many jobs: ``jobs``, ``list_jobs``, ``counts``; ``group`` and ``group_status`` for one bar.
+* Many jobs: ``jobs``, ``list_jobs``, ``counts``; ``group`` and ``group_status`` for a batch.
 * Following: ``watch``, ``wait``, ``watch_many``, ``watch_group``, ``changes``.
 * Control: ``stop``, ``cancel``, ``retry``, ``delete``, ``store``, ``tag``, ``retry_jobs`` etc.
 * Insight: ``functions``, ``activity``, ``queues``, ``workers``, ``crons``.
 
-``arq_status.web`` has the dashboard and a progress bar for customers, ``arq_status.testing`` runs
-jobs in tests, and ``arq-status --help`` shows the commands for the terminal.
+``arq_status.web`` has the dashboard and a progress bar for web pages, ``arq_status.testing`` runs
+jobs in tests, and ``arq-status --help`` lists the commands for the terminal.
 """
 
 from importlib import import_module as _import_module

@@ -15,9 +15,9 @@ class JobStopped(JobExecutionFailed):
             await roll_back()
             raise
 
-    Raised inside the job by its next progress call or ``checkpoint()``. Let it pass: the job then
-    ends as ``stopped`` and is not tried again. Arq stores ``asyncio.CancelledError`` instead, so
-    that ``Job.result()`` works in processes without arq-status, and logs no traceback.
+    Raised inside the job by its next progress call or ``checkpoint()``. Let it propagate: the job
+    then ends as ``stopped`` and is not tried again. Arq stores ``asyncio.CancelledError`` instead,
+    so that ``Job.result()`` works in processes without arq-status, and logs no traceback.
     """
 
     # arq's class compares by arguments, and is not hashable for it

@@ -11,23 +11,23 @@ from arq_status._model.status import Status
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupRecord:
-    """A snapshot of a group. Times are aware UTC datetimes; what is not known is ``None``.
+    """A snapshot of a group. Times are aware UTC datetimes; what is unknown is ``None``.
 
         record = await arq_status.group_status("import-7")
         if record is not None:
             print(f"{record.done} of {record.total}, {record.counts[Status.FAILED]} failed")
 
     Attributes:
-        group_id: its id.
-        title: what it is called.
+        group_id: the id of the group.
+        title: its title.
         status: ``queued`` before the first job begins; ``working`` until the group is closed and
             all have ended; then ``complete`` if all are, else ``failed`` if one failed or was
             interrupted, else ``stopped``.
         total: how many jobs it has.
-        counts: how many of them have each status.
-        done: how many have ended.
-        pct_complete: how far they are together, 0 to 100, rounded down: a running one counts by its
-            own progress. 100 only when all have ended and the group is closed.
+        counts: how many of them have each status, 0 included.
+        done: how many of them have ended.
+        pct_complete: the progress of all together, 0 to 100, rounded down; a running job counts by
+            its own progress. 100 only when all have ended and the group is closed.
         started_at: when the first job began.
         updated_at: when something in it last changed.
         ended_at: when the last job ended; ``None`` until all have and the group is closed.

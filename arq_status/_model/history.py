@@ -28,20 +28,20 @@ TRACEBACK_LIMIT = 16_384
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Try:
-    """A try of a job, one that runs or has ended. Times are aware UTC datetimes.
+    """A try of a job, running or ended. Times are aware UTC datetimes.
 
     Attributes:
         job_try: its number, counted from 1 in each run.
         status: ``working retrying complete failed stopped`` or ``interrupted``.
         started_at: when it began; ``None`` if it never did.
-        ended_at: when it ended; ``None`` while it runs, or if nobody knows.
+        ended_at: when it ended; ``None`` while it runs, or if that is unknown.
         elapsed: how long it has been running or ran.
-        error: why it is not complete; of one that ended with ``Retry`` what that was raised from,
-            if anything.
+        error: why it is not complete; after ``Retry``, the exception that this was raised from, if
+            any.
         traceback: what Python prints of the exception, from the job's own first frame on, up to
             16 KiB.
         worker: HOST:PID of its worker.
-        run: 1, and one more after each ``retry``.
+        run: the run that it belongs to: 1, and one more after each ``retry``.
     """
 
     job_try: int
@@ -71,7 +71,7 @@ class LogLine:
         number: its number in the log, counted from 1; a gap shows that lines were dropped.
         time: when it was logged, an aware UTC datetime.
         level: ``debug info warning error`` or ``critical``.
-        message: the text, up to 2,000 characters of it.
+        message: the text, cut to 2,000 characters.
         job_try: the try that logged it.
         logger: the name of the logger it came from; ``None`` for ``status.log``.
     """

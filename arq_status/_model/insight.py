@@ -9,24 +9,24 @@ from arq_status._model.status import Status
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionStats:
-    """How the jobs of a function ended in a stretch of time.
+    """How the jobs of a function ended in a period of time.
 
-    Percentiles are estimates within 10 %; ``None`` where no job tells. Runs and waits are those of
-    jobs that ended, each of its last try.
+    Percentiles are estimates within 10 %; ``None`` if no job ended. Run times and waits are those
+    of the last try of each job that ended.
 
     Attributes:
         function: its name, as enqueued; ``(other)`` for all that no worker announced.
-        queue: which queue its jobs were in.
+        queue: the queue of its jobs.
         complete: how many jobs returned.
         failed: how many raised, timed out or could not be run.
         stopped: how many were stopped, cancelled or aborted.
-        interrupted: how many were lost with a worker for good.
-        retried: how many tries ended so that arq ran the job again.
-        run_p50: how long half of them ran at most.
-        run_p95: how long 95 of 100 ran at most.
-        run_max: how long the longest ran.
-        wait_p50: how long half of them had been due at most when they began.
-        wait_p95: how long 95 of 100 had been due at most.
+        interrupted: how many were lost for good with their worker.
+        retried: how many tries ended in such a way that arq ran the job again.
+        run_p50: the median of their run times.
+        run_p95: the 95th percentile of their run times.
+        run_max: the longest run time.
+        wait_p50: the median of their waits, from when the try was due until it began.
+        wait_p95: the 95th percentile of their waits.
     """
 
     function: str
@@ -84,13 +84,14 @@ class QueueRecord:
     """A queue at one moment.
 
     Attributes:
-        name: its name.
+        name: the name of the queue.
         queued: how many jobs are due and wait for their first try.
         deferred: how many are due later.
         retrying: how many wait for another try after ``Retry``.
-        working: how many run.
-        oldest_due_at: when the job became due that has been due longest and does not run.
-        latency: how long that was ago; zero if no job is due.
+        working: how many are running.
+        oldest_due_at: since when the job has been due that has waited longest; ``None`` if no job
+            is due.
+        latency: how long that job has been due; zero if no job is.
         workers: how many tracked workers take jobs from it.
     """
 
@@ -106,17 +107,17 @@ class QueueRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerRecord:
-    """A tracked worker, one that is alive or that left jobs behind.
+    """A tracked worker that is alive or has left jobs behind.
 
     Attributes:
-        name: HOST:PID and what makes it unique.
+        name: HOST:PID and a random part.
         host: the name of its host.
-        pid: its process id there; ``None`` if the name does not tell.
+        pid: its process id there; ``None`` if that is unknown.
         queue: the queue that it takes jobs from.
         started_at: when it started.
         seen_at: when its last heartbeat came, one every 2 s; ``None`` once it has shut down.
-        alive: whether it still sends heartbeats.
-        max_jobs: how many jobs it runs at a time.
+        alive: True while it sends heartbeats.
+        max_jobs: the most jobs that it runs at a time.
         functions: the names of its functions.
         running: the ids of the jobs that it runs or left behind, 1,000 at most.
     """
@@ -138,15 +139,15 @@ class CronRecord:
     """A cron job that living workers announce.
 
     Attributes:
-        name: the name that its jobs have as their function.
+        name: the name of the cron job, which is the ``function`` of its jobs.
         function: the qualified name of the Python function behind it.
-        queue: where its jobs are enqueued.
-        schedule: when, in the words of arq's ``cron``: ``hour=3, minute=0``.
-        next_run_at: when the next one will be; ``None`` until the worker has computed it.
+        queue: the queue of its jobs.
+        schedule: when it runs, as the arguments of arq's ``cron``: ``hour=3, minute=0``.
+        next_run_at: when it runs next; ``None`` until its worker has computed that.
         job_id: the id of its last job; ``None`` if there was none.
         status: the status of that job.
         ended_at: when that job ended.
-        elapsed: how long it ran, or has been running.
+        elapsed: how long that job has been running or ran.
     """
 
     name: str

@@ -146,7 +146,7 @@ def status_options(
         functions = [import_rows, status_options(track=False)(func(resize, keep_result=0))]
 
     Decorates the function that arq runs, or what ``func(...)`` or ``cron(...)`` made of it, and
-    returns the same object. An option that is not given is as in ``track_status``.
+    returns the same object. Options that are not given are those of ``track_status``.
 
     Args:
         expires: how long a complete job is shown: seconds or a ``timedelta``.
@@ -157,17 +157,18 @@ def status_options(
         record_args: how many characters of the arguments are kept, 80 by default and at most
             2,000. ``False`` keeps the arguments out of every record, page and log of this package;
             such a job cannot be run again with ``retry``.
-        record_result: ``False`` shows nowhere what its jobs return.
-        tags: tags of its jobs, up to 20 texts of 1 to 100 characters; or a function that returns
-            them, which is called with what the job is called with, when it starts. One that raises
-            fails no job.
-        record_logs: the level, by name or number, from which on what its jobs log with `logging`
-            goes into their logs; by default only what they log with ``status.log``.
+        record_result: ``False`` never shows what its jobs return.
+        tags: the tags of its jobs, up to 20 texts of 1 to 100 characters; or a function that
+            returns them, called with the job's arguments when a job starts. An exception in it does
+            not fail the job.
+        record_logs: the lowest level, by name or number, of `logging` messages that go into the
+            logs of its jobs; by default only what they log with ``status.log``.
 
     Raises:
-        ValueError: an expiry is not positive, ``record_args`` is negative or over 2,000, there is
-            no such level, or a tag is empty or too long.
-        TypeError: an expiry is no time, ``record_args`` is not an int, or a tag is not a text.
+        ValueError: an expiry is not positive, ``record_args`` is negative or over 2,000, the level
+            is unknown, or a tag is empty or too long.
+        TypeError: an expiry is not a duration, ``record_args`` is not an int, or a tag is not a
+            text.
     """
     given = check_options(
         tags=tags,

@@ -11,7 +11,7 @@ from arq_status._model.status import Status
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
-    """A snapshot of a job. Times are aware UTC datetimes; what is not known is ``None``.
+    """A snapshot of a job. Times are aware UTC datetimes; what is unknown is ``None``.
 
         record = await arq_status.job(job_id)
         if record is not None and record.ended_at is not None:
@@ -21,30 +21,30 @@ class JobRecord:
         job_id: arq's id of the job.
         status: its status.
         function: the name of its function, as enqueued.
-        queue: which queue it is or was in.
-        args: its arguments as a text of up to 80 characters, or as many as ``record_args`` keeps;
-            empty if they may not be shown.
-        job_try: the number of the last try that began, counted from 1; ``None`` before the first.
-        at: how far it got, of ``total``, in the job's own unit.
-        total: how far it has to go, 100 until the job sets it; 0 if that is not known.
-        message: the last message the job gave, up to 2,000 characters of it.
-        pct_complete: ``at`` in hundredths of ``total``, 0 to 100, rounded down; 100 for a complete
-            job.
+        queue: the queue that it is or was in.
+        args: its arguments as text, cut to 80 characters or as ``record_args`` says; empty if they
+            may not be shown.
+        job_try: the number of its current or last try, counted from 1; ``None`` before the first.
+        at: its progress, in the unit of ``total``.
+        total: what ``at`` counts up to: 100 until the job sets it, 0 if the job does not know it.
+        message: its last message, cut to 2,000 characters.
+        pct_complete: ``at`` as a percentage of ``total``, 0 to 100, rounded down; 100 for a
+            complete job.
         enqueued_at: when it was enqueued.
-        due_at: when a waiting job is due; ``None`` once it runs.
-        started_at: when its last try began.
+        due_at: when it is due, if it waits; ``None`` once it runs.
+        started_at: when its current or last try began.
         updated_at: when it last changed.
-        ended_at: when it ended for good; ``None`` while arq runs it or will run it.
-        elapsed: how long the last try has been running or ran.
-        waited: how long the last try was due before it began, or has been due by now.
+        ended_at: when it ended for good; ``None`` as long as arq runs it or will run it again.
+        elapsed: how long its current or last try has been running or ran.
+        waited: how long that try had been due when it began, or how long a waiting job has been.
         eta: how much longer it will run at its present pace; ``None`` if that is unknown, as before
             its second report of progress.
-        error: why it is not complete, as in ``ValueError: no rows`` or ``timed out after 300s``.
-        returned: what it returned, as a text of up to 1,000 characters, as long as arq keeps it;
+        error: why it is not complete, such as ``ValueError: no rows`` or ``timed out after 300s``.
+        returned: what it returned, as text cut to 1,000 characters, as long as arq keeps it;
             ``None`` in lists.
         tags: its tags, in the order in which it got them.
         group: the id of the group that it was enqueued in.
-        worker: HOST:PID of the worker of its last try, for display.
+        worker: HOST:PID of the worker of its current or last try, for display.
         data: what was stored with ``store``, by name; empty in lists.
         expires_at: when this record expires; ``None`` until the job has ended.
     """
@@ -90,10 +90,10 @@ class Page:
     """A page of a list of jobs.
 
     Attributes:
-        items: the jobs on it, in order.
+        items: the jobs of this page, in order.
         total: how many jobs match, on all pages.
-        page: which page it is, counted from 1.
-        per_page: how many jobs it has room for.
+        page: the number of this page, counted from 1.
+        per_page: the most jobs on a page.
         truncated: True if the list covers only the newest 10,000 jobs, because no index answers
             the query and there are more.
     """

@@ -71,11 +71,11 @@ def track_status(
 
         worker = Worker(**track_status({"functions": [import_rows]}))
 
-    A class is changed and returned, of a dict a new one is made. Hooks, functions, cron jobs and
-    serializers in it go on working.
+    A class is changed and returned; a dict is left as it is and a new one returned. Hooks,
+    functions, cron jobs and serializers in it go on working.
 
     Args:
-        settings: what arq's ``Worker`` is made of.
+        settings: a class as for arq's command, or a dict of the arguments of arq's ``Worker``.
         expires: how long a complete job is shown: seconds or a ``timedelta``; 1800, half an hour,
             by default.
         expires_failed: how long a job that failed, was stopped or interrupted is shown; by default
@@ -84,14 +84,14 @@ def track_status(
         record_args: how many characters of a job's arguments are kept, 80 by default and at most
             2,000. ``False`` keeps the arguments out of every record, page and log of this package;
             such a job cannot be run again with ``retry``.
-        record_result: ``False`` shows nowhere what jobs return.
-        record_logs: the level, by name or number, from which on what jobs log with `logging` goes
-            into their logs; by default only what they log with ``status.log``.
+        record_result: ``False`` never shows what jobs return.
+        record_logs: the lowest level, by name or number, of `logging` messages that go into the
+            logs of jobs; by default only what they log with ``status.log``.
 
     Raises:
         ValueError: an expiry is not positive, or ``record_args`` is negative or over 2,000.
         TypeError: the settings are tracked already, or are neither a class nor a dict; an expiry is
-            no time, or ``record_args`` is not an int.
+            not a duration, or ``record_args`` is not an int.
     """
     # None would read as "for ever" here
     default = {"expires": expires_ms(expires)} | check_options(
