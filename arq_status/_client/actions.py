@@ -5,7 +5,7 @@ from typing import Any
 
 from arq_status._client import control
 from arq_status._client.connections import Connections
-from arq_status._client.jobs import is_id
+from arq_status._client.jobs import is_id, possible_ids
 from arq_status._client.listing import candidates
 from arq_status._model.builder import build_record, utc_datetime
 from arq_status._model.facts import Facts
@@ -202,7 +202,7 @@ class JobActions:
         return await self._act_on_jobs(plan, [job_id]) > 0
 
     async def _act_on_jobs(self, plan: control.Plan, job_ids: Sequence[str]) -> int:
-        known = list(dict.fromkeys(it for it in job_ids if is_id(it)))
+        known = possible_ids(job_ids)
         return await control.act(await self._connections.open(), plan, known) if known else 0
 
     async def _act_on_matching(self, plan: control.Plan, query: Query) -> int:

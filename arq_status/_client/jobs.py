@@ -1,6 +1,6 @@
 """Queries for jobs: one, several, and lists of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from arq_status._client import history
 from arq_status._client.connections import Connections
@@ -30,21 +30,25 @@ class JobQueries:
         [record] = await self.jobs([job_id])
         return record
 
-    async def jobs(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
+    async def jobs(self, job_ids: Iterable[str]) -> list[JobRecord | None]:
         """Return snapshots of several jobs, in the order of their ids; ``None`` for unknown ones.
 
         Takes as many round trips as one job does, for up to 250 ids.
 
         Args:
             job_ids: arq's ids of the jobs.
+
+        Raises:
+            TypeError: ``job_ids`` is a single id.
         """
-        known = list(dict.fromkeys(job_id for job_id in job_ids if is_id(job_id)))
+        asked = _listed(job_ids)
+        known = possible_ids(asked)
         records: dict[str, JobRecord | None] = {}
         if known:
             store = await self._connections.open()
             for facts, fields in await store.facts(known, with_data=True, with_returned=True):
                 records[facts.job_id] = build_record(facts, decode_data(fields))
-        return [records.get(job_id) if is_id(job_id) else None for job_id in job_ids]
+        return [records.get(job_id) if is_id(job_id) else None for job_id in asked]
 
     async def tries(self, job_id: str) -> list[Try]:
         """Return the tries of the job, oldest first; an empty list if it is unknown.
@@ -171,3 +175,19 @@ def is_id(job_id: object) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def possible_ids(job_ids: Iterable[str]) -> list[str]:
+    """Return those that a job can have as its id, each once.
+
+    Raises:
+        TypeError: it is a single id.
+    """
+    return list(dict.fromkeys(it for it in _listed(job_ids) if is_id(it)))
+
+
+def _listed(job_ids: Iterable[str]) -> list[str]:
+    # a text is a sequence of texts, too
+    if isinstance(job_ids, str):
+        raise TypeError(f"job_ids must be a list of ids, not one: [{job_ids!r}]")
+    return list(job_ids)

@@ -1,7 +1,7 @@
 """Following jobs and groups until they end."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import datetime
 from time import monotonic
@@ -11,7 +11,7 @@ from arq_status._client.changes import changes
 from arq_status._client.connections import Connections
 from arq_status._client.feed import Feed
 from arq_status._client.following import Following
-from arq_status._client.jobs import JobQueries
+from arq_status._client.jobs import JobQueries, possible_ids
 from arq_status._model.query import Query, StatusFilter, as_statuses
 from arq_status._model.snapshot import JobRecord, has_changed
 
@@ -67,7 +67,7 @@ class WatchQueries(JobQueries):
         """
         return await wait_for_end(self.watch(job_id), timeout)
 
-    async def watch_many(self, job_ids: Sequence[str]) -> AsyncGenerator[JobRecord]:
+    async def watch_many(self, job_ids: Iterable[str]) -> AsyncGenerator[JobRecord]:
         """Yield the records of several jobs now and at every change, until all have ended.
 
             async for record in client.watch_many(job_ids):
@@ -77,10 +77,11 @@ class WatchQueries(JobQueries):
 
         Args:
             job_ids: arq's ids of the jobs.
+
+        Raises:
+            TypeError: ``job_ids`` is a single id.
         """
-        # no job has an id of another type
-        ids = dict.fromkeys(it for it in job_ids if isinstance(it, str))
-        found = await self.jobs(list(ids))
+        found = await self.jobs(possible_ids(job_ids))
         known = [record for record in found if record is not None]
         for record in known:
             yield record

@@ -267,6 +267,15 @@ async def test_many_jobs_at_once(pool: ArqRedis, client: StatusClient) -> None:
     assert records[2] is not None
     assert records[2].data == {"vino": "veritas"}
     assert await client.jobs([]) == []
+    assert await client.jobs(it for it in asked) == records
+
+
+async def test_one_id_for_several(client: StatusClient) -> None:
+    """It is refused: as a sequence of its characters it would read as many unknown jobs."""
+    with pytest.raises(TypeError, match=r"job_ids must be a list of ids, not one: \['job'\]"):
+        await client.jobs("job")
+    with pytest.raises(TypeError, match="job_ids must be a list of ids"):
+        await anext(client.watch_many("job"))
 
 
 async def test_many_jobs_take_one_round_trip(pool: ArqRedis, client: StatusClient) -> None:
