@@ -1,6 +1,7 @@
 """Steering jobs: stop, cancel, retry."""
 
 import asyncio
+import json
 import signal
 from pathlib import Path
 from time import monotonic
@@ -23,9 +24,10 @@ from arq_status import (
     track_status,
 )
 from arq_status._model.record import State
+from arq_status._redis import keys
 from tests.conftest import RunBurst, StartWorker, ended, started, until
 from tests.jobs import add, fail, wait
-from tests.records import put_job, write_end
+from tests.records import beat, begin, put_job, write_end
 from tests.verdicts import assert_agreement, verdict
 from tests.worker_process import worker_process
 
@@ -823,3 +825,28 @@ async def test_a_job_that_arq_is_about_to_book(
     booking.set()
     await until(lambda: pool.exists("arq:result:job"))
     assert (await ended(client, "job")).status is Status.COMPLETE
+
+
+@pytest.mark.parametrize(
+    ("started", "status"), [(-1, Status.WORKING), (1, Status.INTERRUPTED), (None, Status.WORKING)]
+)
+async def test_an_end_that_a_blocked_worker_does_not_book(
+    pool: ArqRedis, client: StatusClient, started: int | None, status: Status
+) -> None:
+    """It is working for as long as its worker lives, however long another job blocks that.
+
+    A worker that started later with the same host and process id is another.
+    """
+    ended_at = timestamp_ms() - 60_000
+    run = await put_job(pool, "job")
+    await begin(pool, "job")
+    await write_end(pool, "job", run=run, ended=ended_at, worker="host:1")
+    for name in ("host:11:other", "host:1:random"):
+        await beat(pool, name)
+    if started is not None:
+        about = json.dumps({"started": ended_at + started})
+        await pool.set(f"{keys.ABOUT}host:1:random", about)
+    assert await client.status("job") is status
+    assert {it: number for it, number in (await client.counts()).items() if number} == {status: 1}
+    assert [it.status for it in (await client.list_jobs()).items] == [status]
+    assert await client.cancel("job") is (status is Status.INTERRUPTED)

@@ -99,6 +99,23 @@ local function dead_workers(silent_since)
   return found
 end
 
+-- The last heartbeat of the worker that a record names, if it sends heartbeats or is known to be dead. The
+-- record of an ended job names it without the random part: it is one that was there when the job ended.
+local function last_beat_of(record, alive_since)
+  local name = record[F.worker]
+  if type(name) ~= 'string' then return false end
+  if not has_ended(record) then return read('ZSCORE', K.workers, name) end
+  local alive = read('ZRANGEBYSCORE', K.workers, integer(alive_since), '+inf', 'WITHSCORES', 'LIMIT', 0, 2000) or {}
+  for i = 1, #alive, 2 do
+    if string.sub(alive[i], 1, #name + 1) == name .. ':' then
+      local ok, about = pcall(cjson.decode, read('GET', K.about .. alive[i]) or '')
+      local started = ok and type(about) == 'table' and number(about.started) or 0
+      if started <= number(record[F.enqueued_ms]) + record[F.ended] then return alive[i + 1] end
+    end
+  end
+  return false
+end
+
 -- The queues that tracked workers announced, and arq's own.
 local function announced_queues()
   local queues, seen = {K.arq_queue}, {[K.arq_queue] = true}

@@ -175,8 +175,8 @@ local function row_of(id)
     end
   end
   local beat = false
-  if record and not record[F.ended] and type(record[F.worker]) == 'string' then
-    beat = read('ZSCORE', K.workers, record[F.worker])
+  if record and (key_left ~= -2 or not has_ended(record)) then
+    beat = last_beat_of(record, now - tonumber(K.dead_after_ms))
   end
   bytes, calls = bytes - #(raw or ''), calls - 12 - #queues
   return {

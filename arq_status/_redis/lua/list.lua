@@ -151,12 +151,17 @@ while position <= up_to and (last > 0 or #sources < most_sources and position - 
   position = of_these + 1
 end
 
--- Tell whether arq has not booked a recorded end yet, or the next run has begun.
-local function is_ending(id)
-  if redis.call('EXISTS', K.arq_in_progress .. id) == 0 then return false end
+-- The status of a job that has ended and is in a queue, if arq has not booked the recorded end yet, or the
+-- next run has begun.
+local function status_until_booked(id, ended)
+  if redis.call('EXISTS', K.arq_in_progress .. id) == 0 then return nil end
   local record = stored_record(id)
-  return record and payload_is_of(id, number(record[F.enqueued_ms])) ~= false
-    or redis.call('EXISTS', K.arq_retry .. id) == 1
+  local is_of_run = record and payload_is_of(id, number(record[F.enqueued_ms])) ~= false
+  if not is_of_run and redis.call('EXISTS', K.arq_retry .. id) == 0 then return nil end
+  -- arq decides, but its worker may have died
+  looks = looks - 20
+  local works = ended > alive_since or record and last_beat_of(record, alive_since)
+  return works and S.working or S.interrupted
 end
 
 local function leave_out_of(source, id)
@@ -168,10 +173,9 @@ end
 local function leave_out_ended(queue, source)
   for _, id in ipairs(read('ZINTER', 2, queue.name, source.key) or {}) do
     local moment = tonumber(read('ZSCORE', source.key, id))
-    if moment > source.low and is_ending(id) then
+    local status = moment > source.low and status_until_booked(id, moment)
+    if status then
       leave_out_of(queue.waiting, id)
-      -- arq decides, but its worker may have died
-      local status = moment > alive_since and S.working or S.interrupted
       counts[source.status], counts[status] = counts[source.status] - 1, (counts[status] or 0) + 1
     elseif moment > source.low then
       leave_out_of(source, id)
