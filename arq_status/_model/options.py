@@ -67,6 +67,11 @@ class FunctionOptions:
     #: the tags of its jobs, or what returns them; not announced
     tags: Tags | None = None
 
+    @property
+    def leaves_nothing(self) -> bool:
+        """True if neither a record nor a result tells how its jobs ended."""
+        return not self.track and self.keep_result == 0
+
     def expires_after(self, state: State) -> int:
         """Return for how many ms a job that ended in this state is shown."""
         return self.expires if state is State.COMPLETE else self.expires_failed

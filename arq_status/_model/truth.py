@@ -18,6 +18,7 @@ no   any         ended                                          none, same run  
 no   any         not ended, nothing, another run                success, unread complete
 no   any         the same                                       cancelled       stopped
 no   any         the same                                       other failure   failed
+no   any         waiting, and nothing tells how such jobs end   none            complete
 no   any         waiting or retrying                            none            failed
 no   any         working, or cut off                            none            interrupted
 no   any         nothing                                        none, expired   None
@@ -120,6 +121,9 @@ def _gone_status(facts: Facts) -> Status | None:
         return None if _is_forgotten(facts, result) else _BY_OUTCOME[result.outcome]
     if stored is None:
         return None
+    if stored.state is State.WAITING and facts.options.leaves_nothing:
+        # what never began left a failure, if the worker keeps any
+        return Status.COMPLETE
     if stored.state in (State.WAITING, State.RETRYING):
         return Status.FAILED
     return Status.INTERRUPTED

@@ -13,7 +13,7 @@ from arq.utils import timestamp_ms
 from redis.exceptions import ResponseError
 
 import arq_status
-from arq_status import GroupRecord, Status, StatusClient, testing, track_status
+from arq_status import GroupRecord, Status, StatusClient, status_options, testing, track_status
 from arq_status._client import feed
 from arq_status._model.record import State
 from arq_status._redis import keys
@@ -308,6 +308,35 @@ async def test_expiry(pool: ArqRedis, client: StatusClient) -> None:
         return await client.status("long") is None
 
     await until(forgotten)
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+async def test_a_job_that_leaves_nothing(
+    pool: ArqRedis,
+    client: StatusClient,
+    start_worker: StartWorker,
+    monkeypatch: pytest.MonkeyPatch,
+    is_late: bool,
+) -> None:
+    """Untracked and without a result, it counts as complete, also if it ended at once."""
+    options = status_options(track=False)
+    worker = await start_worker(track_status({"functions": [options(func(add, keep_result=0))]}))
+    tag_enqueued = Store.tag_enqueued
+
+    async def tag_late(*args: Any) -> None:
+        await until(lambda: worker.jobs_complete == 1)
+        await until(lambda: not worker.tasks)
+        await tag_enqueued(*args)
+
+    if is_late:
+        monkeypatch.setattr(Store, "tag_enqueued", tag_late)
+    async with client.group("import-7") as group:
+        await group.enqueue_job(pool, "add", 1, 2, _job_id="job")
+    await until(lambda: worker.jobs_complete == 1)
+    record = await client.wait_group("import-7", timeout=10)
+    assert record is not None
+    assert (record.total, record.counts[Status.COMPLETE], record.done) == (1, 1, 1)
+    assert await client.status("job") is Status.COMPLETE
 
 
 async def test_an_id_is_used_again(pool: ArqRedis, client: StatusClient) -> None:

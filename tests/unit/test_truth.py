@@ -240,6 +240,17 @@ def test_a_key_left_from_a_repeated_try_counts_until_the_next_begins() -> None:
     assert decide(waiting._replace(tries=TRY + 1)) is Status.WORKING
 
 
+def test_what_leaves_nothing_is_complete_once_it_is_gone() -> None:
+    """Untracked and without a result, as long as no failure tells otherwise."""
+    options = FunctionOptions(track=False, keep_result=0)
+    gone = facts("not live", "none", "waiting", "none")._replace(options=options)
+    assert decide(gone) is Status.COMPLETE
+    for other in ({"track": True}, {"keep_result": 1}):
+        assert decide(gone._replace(options=replace(options, **other))) is Status.FAILED
+    failed = facts("not live", "none", "waiting", "failure")._replace(options=options)
+    assert decide(failed) is Status.FAILED
+
+
 def test_a_key_left_from_an_earlier_run_is_ignored() -> None:
     """An id used again within the 60 s for which cron keeps the key is queued until it starts."""
     again = facts("queued", "left over", "other run, complete", "none")

@@ -69,7 +69,9 @@ if known then
   ended_set = put(id, raw, new, old)
 else
   local has_result = was_enqueued and redis.call('EXISTS', K.arq_result .. id) == 1
-  if not has_result and not is_live(id, queues_from(8)) then return 0 end
+  -- a job of a group may have ended by now and have left nothing; it counts all the same
+  local is_counted = was_enqueued and group ~= ''
+  if not has_result and not is_counted and not is_live(id, queues_from(8)) then return 0 end
   drop_belongings(id)
   put(id, raw, waiting, old)
 end
