@@ -119,17 +119,11 @@ class JobActions:
 
             await client.stop_jobs(group="import-7")
 
-        At least one filter is needed. Acts on the newest 10,000 jobs at most.
+        The filters ``status function queue tag group search since until`` are those of
+        ``list_jobs``; at least one is needed. Acts on the newest 10,000 jobs at most, and on each
+        only if it still matches.
 
         Args:
-            status: only jobs of this status or of one of these.
-            function: only jobs of the function with this name.
-            queue: only jobs of the queue with this name.
-            tag: only jobs with this tag.
-            group: only jobs of the group with this id.
-            search: only jobs that ``list_jobs`` finds with this text.
-            since: only jobs updated at or after this moment.
-            until: only jobs updated at or before this moment.
             force: also cancel running jobs at their next ``await``.
 
         Raises:

@@ -120,7 +120,7 @@ class ActivityQueries:
             for it in stretches:
                 _spread(it, points, first, step_ms)
                 total.add(it.tally)
-        _make_whole(points)
+        _round_counts(points)
         found = [
             ActivityPoint(time=utc_datetime((first + number) * step_ms), **_figures(tally))
             for number, tally in enumerate(points)
@@ -163,7 +163,7 @@ def _spread(it: Stretch, points: Sequence[Tally], first: int, step_ms: int) -> N
             points[number - first].add(it.tally, overlap / (ends - begins))
 
 
-def _make_whole(points: Sequence[Tally]) -> None:
+def _round_counts(points: Sequence[Tally]) -> None:
     """Round the counts of steps so that their sums stay."""
     for name in COUNTED:
         rest = 0.0

@@ -118,13 +118,8 @@ class WatchQueries(JobQueries):
         Changes of a job that follow each other faster than about twenty a second are merged. A job
         that plain arq enqueues, or that becomes due, is noticed within 2 s.
 
-        Args:
-            status: only jobs that have this status now, or one of these.
-            function: only jobs of the function with this name.
-            queue: only jobs of the queue with this name.
-            tag: only jobs with this tag.
-            group: only jobs of the group with this id.
-            search: only jobs that ``list_jobs`` finds with this text.
+        The filters ``status function queue tag group search`` are those of ``list_jobs``; without
+        one, every change of every job is reported.
 
         Raises:
             ValueError: the status is unknown.
