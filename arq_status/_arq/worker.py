@@ -166,5 +166,10 @@ class ArqWorker:
         seconds = self._of_function(function, "keep_result_s")
         return round((self._worker.keep_result_s if seconds is None else seconds) * 1000)
 
+    def max_tries(self, function: str | None) -> int:
+        """Return how many tries it gives a job of the function."""
+        own = self._of_function(function, "max_tries")
+        return self._worker.max_tries if own is None else int(own)
+
     def _of_function(self, function: str | None, name: str) -> Any:
         return getattr(self._worker.functions.get(function or ""), name, None)

@@ -11,6 +11,7 @@ from arq_status._model.history import LogLine, Try
 from arq_status._model.query import Moment, Query, StatusFilter, as_statuses
 from arq_status._model.snapshot import JobRecord, Page
 from arq_status._model.status import Status
+from arq_status._redis.announcements import Announced
 
 
 class JobQueries:
@@ -153,12 +154,17 @@ class JobQueries:
         await store.sweep_if_due()
         return await count(store)
 
-    async def _overview(self, query: Query) -> tuple[Page, dict[Status, int], list[str]]:
-        """Return a page, the counts and the names of the functions, for the dashboard."""
+    async def _overview(self, query: Query) -> tuple[Page, dict[Status, int], Announced]:
+        """Return a page, the counts and what workers announced of functions."""
         store = await self._connections.open()
         await store.sweep_if_due()
         page, counts = await overview(store, query)
-        return page, counts, sorted((await store.announced()).functions)
+        return page, counts, await store.announced()
+
+    async def _max_tries(self, record: JobRecord) -> int | None:
+        """Return how many tries arq gives the job; ``None`` if that is not known."""
+        announced = await (await self._connections.open()).announced()
+        return announced.max_tries(record.function, record.queue)
 
     async def _facts(self, job_id: str) -> Facts | None:
         if not is_id(job_id):

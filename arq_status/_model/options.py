@@ -63,6 +63,8 @@ class FunctionOptions:
     record_logs: int | None = None
     #: how long arq keeps its results, in ms; ``None`` for ever or if that is not known
     keep_result: int | None = None
+    #: how many tries arq gives its jobs; ``None`` if that is not known
+    max_tries: int | None = None
 
     #: the tags of its jobs, or what returns them; not announced
     tags: Tags | None = None
@@ -93,6 +95,7 @@ class FunctionOptions:
                 "args": self.record_args,
                 "result": self.record_result,
                 "keep": self.keep_result,
+                "tries": self.max_tries,
             }
         )
 
@@ -108,8 +111,9 @@ class FunctionOptions:
                 # older workers announce neither of these
                 "record_result": bool(fields.get("result", True)),
             }
-            if type(fields.get("keep")) is int:
-                given["keep_result"] = fields["keep"]
+            for name, announced_as in (("keep_result", "keep"), ("max_tries", "tries")):
+                if type(fields.get(announced_as)) is int:
+                    given[name] = fields[announced_as]
             if "failed" in fields:
                 given["expires_failed"] = expires_ms(fields["failed"] / 1000)
             return cls.of(given)

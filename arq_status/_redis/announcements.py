@@ -64,3 +64,8 @@ class Announced:
                 if found is not None:
                     return found
         return self._anywhere.get(function) or (self._anywhere.get("") if queue is None else None)
+
+    def max_tries(self, function: str | None, queue: str | None) -> int | None:
+        """Return how many tries jobs of a function in a queue get, if that was announced."""
+        options = self.options(function, queue)
+        return None if options is None else options.max_tries

@@ -117,7 +117,11 @@ class Session(HookOwner):
             self.name,
             self.worker,
             {
-                name: replace(it, keep_result=self.worker.keep_result_ms(name))
+                name: replace(
+                    it,
+                    keep_result=self.worker.keep_result_ms(name),
+                    max_tries=self.worker.max_tries(name),
+                )
                 for name, it in options.announced().items()
             },
             outbox,

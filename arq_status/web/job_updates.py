@@ -31,8 +31,12 @@ _HEAD = {"head": ("function", "job_try", "due_at", "started_at", "ended_at", "ex
 _PROPERTIES = {"properties": ("queue", "worker", "job_try", "updated_at", "expires_at")}
 
 
+#: How jobs of a function usually run, and how many tries arq gives them, as far as that is known.
+Expected = tuple[ActivityPoint | None, int | None]
+
+
 class Job(Snapshot):
-    """A job with its tries, its log and how jobs of its function usually run."""
+    """A job with its tries, its log and what is expected of jobs of its function."""
 
     def __init__(
         self,
@@ -40,11 +44,11 @@ class Job(Snapshot):
         version: int,
         tries: Sequence[Try] = (),
         lines: Sequence[LogLine] = (),
-        usual: ActivityPoint | None = None,
+        expected: Expected = (None, None),
     ) -> None:
         super().__init__(version)
         self._record = record
-        self._usual = usual
+        self._expected = expected
         self._tries = tries
         self._lines = lines
 
@@ -60,11 +64,11 @@ class Job(Snapshot):
             # further lines are sent alone
             return bool(self._lines)
         history = self._tries if name in ("error", "timeline") else None
-        usual = self._usual if name in _HEAD else None
+        expected = self._expected if name in _HEAD else None
         return [
             self._record.status,
             history,
-            usual,
+            expected,
             *(getattr(self._record, it, None) for it in fields),
         ]
 
@@ -77,7 +81,7 @@ class Job(Snapshot):
             datetime.now(UTC),
             self._tries,
             self._lines,
-            self._usual,
+            *self._expected,
         )
 
     def _html(self, seen: Any, view: View) -> Iterator[bytes]:
@@ -109,13 +113,13 @@ class Job(Snapshot):
             yield frame("end", {})
 
 
-async def usual_run(client: StatusClient, record: JobRecord) -> ActivityPoint | None:
-    """Return how long jobs of the same function in the same queue ran lately."""
+async def expectations(client: StatusClient, record: JobRecord) -> Expected:
+    """Return how long jobs of the same function in the same queue ran lately, and their tries."""
     day = timedelta(days=1)
     found = await unless_refused(
         client._activity(_USUAL_DAYS * day, day, record.function or "", record.queue)
     )
-    return found and found[1]
+    return found and found[1], await client._max_tries(record)
 
 
 async def job_updates(
@@ -128,16 +132,18 @@ async def job_updates(
         job_id: arq's id of the job.
         is_page: also tell how such jobs usually run.
     """
-    record, version, usual = None, 0, None
+    record, version = None, 0
+    expected: Expected = (None, None)
     tries: Sequence[Try] = ()
     async with aclosing(client.watch(job_id)) as records:
         async for latest in records:
             if record is None or (latest.job_try, latest.status) != (record.job_try, record.status):
                 tries = await client.tries(job_id)
-                usual = await usual_run(client, latest) if is_page else None
+                if is_page:
+                    expected = await expectations(client, latest)
             record = latest
             version += 1
-            yield Job(record, version, tries, await client.logs(job_id), usual)
+            yield Job(record, version, tries, await client.logs(job_id), expected)
             await asyncio.sleep(PACE)
     if record is None or record.ended_at is None:
         yield Gone()

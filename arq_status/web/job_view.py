@@ -15,7 +15,7 @@ from arq_status.web.broadcast import Broadcasts
 from arq_status.web.dashboard import TIMEOUT, Dashboard, json_response, media_type
 from arq_status.web.event_stream import event_stream, first_of
 from arq_status.web.forms import Form
-from arq_status.web.job_updates import JOB_PARTS, Job, job_updates, usual_run
+from arq_status.web.job_updates import JOB_PARTS, Job, expectations, job_updates
 from arq_status.web.links import Links
 from arq_status.web.negotiation import MediaType
 from arq_status.web.parameters import QueryError, read_query
@@ -48,7 +48,7 @@ class JobView:
             tries, lines = await asyncio.gather(client.tries(job_id), client.logs(job_id))
             if media_type(request) is MediaType.JSON:
                 return json_response(job_with_history(record, tries, lines))
-            usual = await usual_run(client, record)
+            usual, max_tries = await expectations(client, record)
         view = await self._dashboard.view(request, job_id)
         return self._dashboard.page(
             request,
@@ -59,6 +59,7 @@ class JobView:
             tries=tries,
             lines=lines,
             usual=usual,
+            max_tries=max_tries,
             job_parts=[*JOB_PARTS],
         )
 

@@ -12,6 +12,7 @@ from arq_status._model.json import counts_object, job_object
 from arq_status._model.query import Query
 from arq_status._model.snapshot import JobRecord, Page, without_durations
 from arq_status._model.status import Status
+from arq_status._redis.announcements import Announced
 from arq_status.web.last_hour import LastHour, LastHourReader
 from arq_status.web.rendering import View, render_part
 from arq_status.web.updates import PACE, Part, Snapshot, frame
@@ -32,6 +33,7 @@ class Listing(Snapshot):
         counts: Mapping[Status, int],
         version: int = 1,
         hour: LastHour | None = None,
+        announced: Announced | None = None,
     ) -> None:
         super().__init__(version)
         # nothing has happened yet on a first start
@@ -40,6 +42,7 @@ class Listing(Snapshot):
         self.query = query
         self.page = page
         self.counts = counts
+        self.announced = announced or Announced()
         # browsers count on by themselves what changes with time alone
         self._rows = {record.job_id: without_durations(record) for record in page.items}
 
@@ -131,10 +134,10 @@ async def list_updates(
     async with (await client._feed()).follow(others=True) as following:
         while True:
             begun = loop.time()
-            page, counts, _ = await client._overview(query)
+            page, counts, announced = await client._overview(query)
             hour = await hours.read(client) if hours else None
             version += 1
-            yield Listing(query, page, counts, version, hour)
+            yield Listing(query, page, counts, version, hour, announced)
             took = loop.time() - begun
             await asyncio.sleep(max(PACE, _IDLE_FACTOR * took))
             with suppress(TimeoutError):

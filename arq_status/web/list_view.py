@@ -1,7 +1,7 @@
 """``/statuses``: the list of jobs, and actions on many."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -65,13 +65,14 @@ class ListView:
             is_allowed = partial(self._access.allows, request, "view", None)
             return event_stream(first, updates, is_allowed, write)
         async with asyncio.timeout(TIMEOUT):
-            page, counts, functions = await client._overview(query)
+            page, counts, announced = await client._overview(query)
             if media_type(request) is MediaType.JSON:
                 return json_response(list_object(page, counts))
             hour = await self._hours.read(client)
-        return await self._page(request, Listing(query, page, counts, hour=hour), functions)
+        listing = Listing(query, page, counts, hour=hour, announced=announced)
+        return await self._page(request, listing)
 
-    async def _page(self, request: Request, listing: Listing, functions: Sequence[str]) -> Response:
+    async def _page(self, request: Request, listing: Listing) -> Response:
         query, links = listing.query, self._dashboard.links(request)
         return self._dashboard.page(
             request,
@@ -80,7 +81,7 @@ class ListView:
             section="Jobs",
             listing=listing,
             query=query,
-            choices=_choices(listing, functions, dict(links.pairs(query)).get("since")),
+            choices=_choices(listing, dict(links.pairs(query)).get("since")),
             per_page_options=sorted({*self._dashboard.per_page_options, query.per_page}),
             sorts=SORTS,
             sort_values=[(sort, name) for sort, name in SORTS.items() if sort != "updated_at"],
@@ -106,10 +107,10 @@ class ListView:
         return RedirectResponse(links.list(query), 303)
 
 
-def _choices(listing: Listing, functions: Sequence[str], since: str | None) -> list[dict[str, Any]]:
+def _choices(listing: Listing, since: str | None) -> list[dict[str, Any]]:
     """Return the controls above the list with which one of several values is chosen."""
     query, items = listing.query, listing.page.items
-    named = {query.function, *functions, *(record.function for record in items)}
+    named = {query.function, *listing.announced.functions, *(record.function for record in items)}
     queues = {query.queue, *(record.queue for record in items)}
     times = _TIMES if since is None else {**_TIMES, since: _TIMES.get(since, f"Since {since}")}
     return [

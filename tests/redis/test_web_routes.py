@@ -25,7 +25,7 @@ from tests import jobs
 from tests.conftest import RunBurst, StartWorker, ended, started
 from tests.records import beat, calls, put_job, put_result, write_end, write_record, write_running
 from tests.server import free_port
-from tests.web import HOSTILE, JOB_IDS, page_of
+from tests.web import HOSTILE, JOB_IDS, next_event, page_of, serving, stream
 
 JSON = {"Accept": "application/json"}
 OWN = {"X-Arq-Status": "1"}
@@ -679,3 +679,25 @@ async def test_numbers_are_grouped_and_whole_where_they_are(
     await write_running(pool, "job", at=0.25, total=12_345_678_901)
     html = (await page.get("/statuses/job")).text
     assert ">0.25 of 12,345,678,901</span>" in html
+
+
+async def test_how_many_tries_a_job_gets(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """As its worker announced: in the list and on the page, live and not."""
+    functions = [func(jobs.retry, name="retry", max_tries=4), jobs.add]
+    await start_worker(track_status({"functions": functions}), max_tries=7)
+    await pool.enqueue_job("retry", 2, _job_id="again")
+    await pool.enqueue_job("add", 1, 1, _job_id="once")
+    for job_id in ("again", "once"):
+        await ended(client, job_id)
+    # of a function that nobody announces nothing is known
+    await write_end(pool, "other", function="unknown", queue="elsewhere")
+    async with serving(create_app(pool)) as url, page_of(create_app(pool)) as page:
+        html = (await page.get("/statuses")).text
+        assert '2<span class="unseen"> of </span><span aria-hidden="true">/</span>4</td>' in html
+        assert '1<span class="unseen"> of </span><span aria-hidden="true">/</span>7</td>' in html
+        assert "try <b>2</b> of <b>4</b>" in (await page.get("/statuses/again")).text
+        assert "Try</dt><dd><bdi>1</bdi>" in (await page.get("/statuses/other")).text
+        async with stream(f"{url}/statuses/again?parts=1") as parts:
+            assert "of <b>4</b>" in (await next_event(parts, "parts"))["head"]

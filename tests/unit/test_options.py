@@ -23,6 +23,8 @@ EXPIRIES = st.integers(1, 10**12)
         track=st.booleans(),
         record_args=st.integers(0, 2000),
         record_result=st.booleans(),
+        keep_result=st.none() | st.integers(0),
+        max_tries=st.none() | st.integers(1),
     )
 )
 def test_announced_options_are_read_as_they_were(options: FunctionOptions) -> None:
