@@ -11,7 +11,7 @@ from arq_status._tracking.attempt import Attempt
 
 T = TypeVar("T")
 
-#: Seconds between looks at whether the worker's event loop still runs.
+#: Seconds between checks that the worker's event loop still runs.
 _LOOK_INTERVAL = 0.2
 _advancing = threading.Lock()
 
@@ -38,21 +38,21 @@ class SyncTracker:
 
     @property
     def job_try(self) -> int:
-        """Which try this is, counted from 1."""
+        """The number of this try, counted from 1."""
         return self._attempt.record.job_try
 
     def total(self, total: float) -> None:
-        """Set how far the job has to go, as ``JobTracker.total``."""
+        """Set the total, as ``JobTracker.total``."""
         self._attempt.total(total)
         self._attempt.raise_if_stopping()
 
     def at(self, at: float, message: str | None = None) -> None:
-        """Set how far the job is, as ``JobTracker.at``."""
+        """Set the progress, as ``JobTracker.at``."""
         self._attempt.at(at, message)
         self._attempt.raise_if_stopping()
 
     def advance(self, step: float = 1, message: str | None = None) -> None:
-        """Add to how far the job is, as ``JobTracker.advance``."""
+        """Add to the progress, as ``JobTracker.advance``."""
         with _advancing:  # also in several threads at once
             self._attempt.advance(step, message)
         self._attempt.raise_if_stopping()
@@ -92,11 +92,11 @@ class SyncTracker:
             self.advance()
 
     def checkpoint(self) -> None:
-        """End here if the job was asked to stop, as ``JobTracker.checkpoint``."""
+        """Raise if the job was asked to stop, as ``JobTracker.checkpoint``."""
         self._attempt.raise_if_stopping()
 
     def flush(self) -> None:
-        """Wait until all is in Redis, as ``JobTracker.flush``.
+        """Wait until everything is in Redis, as ``JobTracker.flush``.
 
         Raises:
             RuntimeError: an event loop runs in this thread.
@@ -112,7 +112,7 @@ class SyncTracker:
                 return asyncio.run(coroutine)
             return send_home(coroutine, self._home)
         coroutine.close()
-        raise RuntimeError("where an event loop runs use await, not sync")
+        raise RuntimeError("an event loop runs here: await the call instead of using sync")
 
 
 def send_home(coroutine: Coroutine[Any, Any, T], home: asyncio.AbstractEventLoop) -> T:

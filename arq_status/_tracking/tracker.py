@@ -1,4 +1,4 @@
-"""``JobTracker``: with it a job reports how far it is."""
+"""``JobTracker``: reports the progress of a job from inside it."""
 
 import asyncio
 import json
@@ -19,11 +19,11 @@ from arq_status._tracking.uplink import Uplink
 
 T = TypeVar("T")
 
-#: Seconds for which ``retrieve`` waits at most, and for the first write of a try before it reads.
+#: Seconds that ``retrieve`` waits at most, in all and for the first write of a try.
 _RETRIEVE_TIMEOUT = 5.0
 _FIRST_WRITE_TIMEOUT = 2.0
 
-#: The tracker of the job that this task is about, or arq's payload of the job it will be about.
+#: The tracker of the job that this task runs, or arq's payload of the job that it will run.
 job_var: ContextVar["JobTracker | Mapping[str, Any]"] = ContextVar("arq_status_job")
 
 
@@ -33,7 +33,7 @@ def current_tracker() -> "JobTracker":
         async def insert(row):
             await current_tracker().advance()
 
-    Threads that are started otherwise do not have it: pass ``status.sync`` on.
+    Other threads do not have it: pass ``status.sync`` to them.
 
     Raises:
         LookupError: no job is running here.
@@ -56,7 +56,7 @@ def attempt_here(job_id: str) -> Attempt | None:
 
 
 class JobTracker:
-    """Reports how far the job is: ``ctx["status"]`` in a job and its hooks.
+    """Reports the progress of a job: ``ctx["status"]`` in the job and its hooks.
 
         async def import_rows(ctx, rows):
             status: JobTracker = ctx["status"]
@@ -67,9 +67,9 @@ class JobTracker:
 
     Calls change memory only; batches go to Redis several times a second, and the last values are
     there when the job has ended. They never raise because of Redis. In hooks, and once the job has
-    ended, they raise nothing at all, for arq's worker ends when a hook raises.
+    ended, they raise nothing at all, because an exception in a hook ends arq's worker.
 
-    Each try has one, which ``current_tracker()`` returns as well. Tests make their own with
+    Each try has its own, which ``current_tracker()`` returns as well. Tests make one with
     ``arq_status.testing.tracker``.
     """
 
@@ -88,7 +88,7 @@ class JobTracker:
 
     @property
     def job_try(self) -> int:
-        """Which try this is, counted from 1."""
+        """The number of this try, counted from 1."""
         return self._attempt.record.job_try
 
     @property
@@ -99,7 +99,7 @@ class JobTracker:
                 if ctx["status"].record.status is Status.FAILED:
                     await alert(ctx["job_id"], ctx["status"].exception)
 
-        Of the job's data it has what this try stored.
+        Its ``data`` has only what this try stored.
         """
         return record_of(self._attempt)
 
@@ -121,7 +121,7 @@ class JobTracker:
         return self._sync
 
     async def total(self, total: float) -> None:
-        """Set the total, how far the job has to go; 100 by default, 0 if that is not known.
+        """Set the total that ``at`` counts up to: 100 by default, 0 if it is not known.
 
         Raises:
             JobStopped: the job was asked to stop.
@@ -132,7 +132,7 @@ class JobTracker:
         await self._rest()
 
     async def at(self, at: float, message: str | None = None) -> None:
-        """Set how far the job is, of the total; without a message the last one stays.
+        """Set the progress, in the unit of the total; without a message the last one stays.
 
         Raises:
             JobStopped: the job was asked to stop.
@@ -144,7 +144,7 @@ class JobTracker:
             await self._rest()
 
     async def advance(self, step: float = 1, message: str | None = None) -> None:
-        """Add ``step`` to how far the job is; without a message the last one stays.
+        """Add ``step`` to the progress; without a message the last one stays.
 
         Raises:
             JobStopped, TypeError, ValueError: as ``at``.
@@ -169,7 +169,7 @@ class JobTracker:
     async def retrieve(self, name: str, default: Any = None) -> Any:
         """Return the field ``name`` of the job's data, whoever stored it; else ``default``.
 
-        While Redis is away it is what this try stored itself.
+        While Redis is away, only what this try stored itself is found.
         """
         attempt, name = self._attempt, clean(name)
         raw: str | bytes | None = attempt.fields.get(name)
@@ -193,8 +193,8 @@ class JobTracker:
             async for row in status.track(rows, "Importing"):
                 await insert(row)
 
-        Starts again from 0, with the message if there is one. Without ``total`` it is the length of
-        the iterable, and 0 where that is not known and the job has not set one.
+        Progress starts again from 0, with the message if there is one. The default ``total`` is the
+        length of the iterable; without a length, what the job has set, else 0.
 
         Raises:
             JobStopped, TypeError, ValueError: as ``at``.
@@ -210,7 +210,7 @@ class JobTracker:
                 await self.advance()
 
     async def tag(self, tag: str) -> None:
-        """Give the job a tag, by which lists find it: 1 to 100 characters, and up to 20 of them.
+        """Give the job a tag, for lists to find it by: 1 to 100 characters, up to 20 tags.
 
         Raises:
             TypeError: it is not a text.
@@ -224,7 +224,7 @@ class JobTracker:
 
             await status.log("Row 7 has no name", level="warning")
 
-        A line keeps 2,000 characters, a job its newest 1,000 lines, up to 256 KiB of them.
+        A line is cut to 2,000 characters; a job keeps its newest 1,000 lines, up to 256 KiB.
 
         Args:
             message: the line; it may have line breaks.
@@ -240,7 +240,7 @@ class JobTracker:
             await self._rest()
 
     async def checkpoint(self) -> None:
-        """Let the event loop run, and end here if the job was asked to stop.
+        """Yield to the event loop, and raise if the job was asked to stop.
 
         Raises:
             JobStopped: the job was asked to stop.
@@ -248,7 +248,7 @@ class JobTracker:
         await self._rest()
 
     async def flush(self) -> None:
-        """Wait until all that was reported so far is in Redis, 5 s at most if Redis is away."""
+        """Wait until everything reported so far is in Redis, 5 s at most if Redis is away."""
         if self._uplink is not None:
             with suppress(TimeoutError):
                 await self._at_home(self._uplink.flush(self._attempt))

@@ -292,7 +292,7 @@ async def test_sync_where_an_event_loop_runs() -> None:
     status.sync.at(3)
     assert track.at == 3
     for call in (status.sync.flush, lambda: status.sync.retrieve("x")):
-        with pytest.raises(RuntimeError, match="use await"):
+        with pytest.raises(RuntimeError, match="await the call instead"):
             call()
 
 
