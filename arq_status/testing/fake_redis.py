@@ -7,13 +7,13 @@ from redis.asyncio import ConnectionPool
 
 
 def connections() -> ConnectionPool:
-    """Return connections to an empty server of their own.
+    """Return connections to a new, empty server.
 
     Raises:
         ModuleNotFoundError: the extra ``testing`` is not installed.
     """
     try:
-        # without it fakeredis takes scripts for unknown commands
+        # without it fakeredis treats scripts as unknown commands
         import_module("lupa")
         from fakeredis import FakeAsyncRedis, FakeServer  # noqa: PLC0415
     except ModuleNotFoundError as error:
@@ -24,7 +24,7 @@ def connections() -> ConnectionPool:
     base: Any = pool.connection_class
 
     class Connection(base):  # type: ignore[misc] # its name depends on fakeredis' version
-        """A connection that tells at once whether an answer is there."""
+        """A connection that tells at once whether there is an answer."""
 
         async def can_read_destructive(self) -> bool:
             # redis-py would read from a socket, with a timeout that it has to wait for

@@ -29,25 +29,25 @@ async def inline(
             async with inline(WorkerSettings) as pool:
                 yield pool
 
-    Arq's own worker runs it, on a Redis in this process (``pip install 'arq-status[testing]'``):
-    with ``on_startup`` and ``on_shutdown`` around all, the hooks and ``job_timeout``, and with
-    arguments and result serialized, so that what fails in production for want of a pickle fails
-    here. ``Retry`` runs the job again at once, up to ``max_tries``, and a deferred job does not
-    wait either. Jobs that a job enqueues run inside it, up to 100 of them within each other; jobs
-    for a queue that none of the settings has stay queued.
+    Arq's own worker runs it, on a Redis in this process (``pip install 'arq-status[testing]'``).
+    Hooks, ``on_startup``, ``on_shutdown`` and ``job_timeout`` work as in production, and arguments
+    and results are serialized, so that what cannot be pickled fails here, too. ``Retry`` runs the
+    job again at once, up to ``max_tries``, and deferred jobs do not wait either. Jobs that a job
+    enqueues run inside it, nested up to 100 deep; jobs for a queue of none of the settings stay
+    queued.
 
-    ``enqueue_job`` raises what the job raised. It does not raise it into another job that enqueued
-    it, for arq does not: unless that job asks with ``await job.result()``, the ``enqueue_job``
-    outside of all jobs raises it at the end.
+    ``enqueue_job`` raises what the job raised. Inside another job it does not, because arq does
+    not: unless that job awaits ``job.result()``, the outermost ``enqueue_job`` raises it at the
+    end.
 
-    Within the ``async with`` the functions of ``arq_status`` answer from that Redis, and so does
-    each ``StatusClient(pool)``. Other tasks go on asking theirs.
+    Within the ``async with``, the functions of ``arq_status`` query that Redis, and so does
+    ``StatusClient(pool)``. Other tasks are not affected.
 
     Args:
-        settings: the settings of the worker, a class or a dict, tracked or not. The pool has its
+        settings: the settings of the worker, a class or a dict, tracked or not. The pool uses its
             queue and its serializers.
         more: settings of workers for other queues.
-        raises: ``False`` raises nothing that a job raised; the queries tell what it failed with.
+        raises: ``False`` raises nothing that a job raised; queries tell why it failed.
         run: ``False`` leaves jobs in their queues until ``await pool.run_jobs()``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Arq's pool on a Redis in this process, whose jobs run while they are enqueued."""
+"""Arq's pool on a Redis in this process; it runs jobs as they are enqueued."""
 
 import asyncio
 from asyncio import AbstractEventLoop
@@ -13,12 +13,12 @@ from redis.asyncio import ConnectionPool
 from arq_status._redis import scripts
 from arq_status.testing.runner import Runner
 
-#: Where the id of the job stands in a command that runs the script ``retry``.
+#: The position of the job's id in a command that runs the script ``retry``.
 _RETRIED = 4
 
 
 class InlinePool(ArqRedis):
-    """Arq's pool, for code that enqueues jobs and asks for their results."""
+    """Arq's pool, as returned by ``inline``."""
 
     def __init__(self, connections: ConnectionPool, runner: Runner, **options: Any) -> None:
         self._connections: WeakKeyDictionary[AbstractEventLoop, ConnectionPool] = (
@@ -29,7 +29,7 @@ class InlinePool(ArqRedis):
 
     @property
     def connection_pool(self) -> ConnectionPool:
-        """The connections of the running event loop, for none can be used in another."""
+        """The connections of the running event loop: they cannot be used in another one."""
         loop = asyncio.get_running_loop()
         if loop not in self._connections:
             kwargs = self._template.connection_kwargs
@@ -58,10 +58,10 @@ class InlinePool(ArqRedis):
     ) -> Job | None:
         """Enqueue a job and, unless ``run=False``, run it to its end, deferred or not.
 
-        It takes what arq's ``enqueue_job`` takes.
+        Takes what arq's ``enqueue_job`` takes.
 
         Returns:
-            arq's ``Job``, or ``None`` where the id is that of a live job or one with a result.
+            arq's ``Job``, or ``None`` if there is a live job or a result with this id.
 
         Raises:
             Exception: what the job raised, or arq made of it, unless ``raises=False``.
@@ -91,20 +91,20 @@ class InlinePool(ArqRedis):
         return InlineJob(job.job_id, self, queue, self.job_deserializer)
 
     async def run_jobs(self) -> int:
-        """Run all jobs that are queued, deferred or not, and those that they enqueue, to their end.
+        """Run all queued and deferred jobs, and those that they enqueue, to their end.
 
             async with inline(WorkerSettings, run=False) as pool:
                 await pool.enqueue_job("import_rows", "rows.csv", _job_id="rows")
                 assert await arq_status.is_queued("rows")
                 await pool.run_jobs()
 
-        Up to ``max_jobs`` of each worker run concurrently; those that are due first start first.
+        Up to ``max_jobs`` of each worker run concurrently, in the order in which they are due.
 
         Returns:
             How many jobs ran.
 
         Raises:
-            Exception: what a job raised, when all have run, unless ``raises=False``.
+            Exception: what a job raised, once all have run, unless ``raises=False``.
             RuntimeError: ``inline`` was entered in another event loop.
         """
         return await self.runner.run_queued()
@@ -114,7 +114,7 @@ class InlinePool(ArqRedis):
 
         Args:
             args: the command and its arguments.
-            options: how redis-py is to read the answer.
+            options: those of redis-py.
         """
         answer = await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
         if answer and self.runner.at_once and scripts.retry.is_run_by(args):
@@ -123,7 +123,7 @@ class InlinePool(ArqRedis):
 
 
 class InlineJob(Job):
-    """Arq's ``Job``, which notes that somebody asked for its result."""
+    """Arq's ``Job``; it remembers that its result was asked for."""
 
     __slots__ = ()
     _redis: InlinePool

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from arq_status.testing.worker import InlineWorker
 
-#: How many jobs may have been enqueued by one another.
+#: How deep jobs may be nested that enqueue one another.
 _DEEPEST = 100
-#: Seconds between looks for jobs that running ones have enqueued.
+#: Seconds between checks for jobs that running ones have enqueued.
 _INTERVAL = 0.02
 
 
@@ -16,7 +16,7 @@ _INTERVAL = 0.02
 class Enclosing:
     """The job around some code."""
 
-    #: how many jobs were enqueued by one another up to it
+    #: how deep it is nested, counted from 1
     depth: int
     #: what the jobs that it enqueued failed with, by their ids
     failures: dict[str, BaseException] = field(default_factory=dict)
@@ -40,9 +40,9 @@ class Runner:
         self._loop = asyncio.get_running_loop()
         #: by their queues
         self._workers: dict[str, InlineWorker] = {}
-        #: for jobs that wait: how many were enqueued by one another up to each
+        #: how deep each waiting job is nested
         self._depths: dict[str, int] = {}
-        #: jobs whose result another job has asked for: it knows what they failed with
+        #: jobs whose result another job has asked for, and which raised there
         self._asked: set[str] = set()
 
     def add(self, worker: InlineWorker) -> None:
@@ -74,17 +74,17 @@ class Runner:
         """
         if asyncio.get_running_loop() is not self._loop:
             raise RuntimeError(
-                "inline() was entered in another event loop than this one, and jobs can run in that"
-                " alone: enter it where it is used. With pytest-asyncio give the fixture and the"
+                "inline() was entered in another event loop, and jobs can only run in that one:"
+                " enter it where it is used. With pytest-asyncio give the fixture and the"
                 ' test the same loop_scope, as in @pytest_asyncio.fixture(loop_scope="session") and'
                 ' @pytest.mark.asyncio(loop_scope="session")'
             )
 
     def next_depth(self) -> int:
-        """Return how many jobs were enqueued by one another up to one that is enqueued here.
+        """Return how deep a job is nested that is enqueued here.
 
         Raises:
-            RuntimeError: they are too many.
+            RuntimeError: it is too deep.
         """
         enclosing = enclosing_var.get()
         if enclosing is None:
@@ -97,19 +97,19 @@ class Runner:
         return enclosing.depth + 1
 
     def note_enqueued(self, job_id: str, depth: int) -> None:
-        """Remember a job that was enqueued, and how deep."""
+        """Remember a job that was enqueued, and how deep it is nested."""
         self._depths[job_id] = depth
         self._asked.discard(job_id)
 
     def note_asked(self, job_id: str) -> None:
-        """Remember that another job has asked for the result of this one, if one is around."""
+        """Remember that the job around this code, if any, has asked for the result of this one."""
         if enclosing_var.get() is not None:
             self._asked.add(job_id)
 
     async def run(self, job_id: str, queue: str) -> None:
         """Run a job to its end, if it is queued for one of the workers, and raise what it raised.
 
-        Nothing is raised into another job: that is for whoever runs the outermost one.
+        Nothing is raised into another job, only into the code that runs the outermost one.
         """
         self.require_own_loop()
         worker = self._workers.get(queue)
@@ -123,7 +123,7 @@ class Runner:
             await self._failures_of(worker, job_id)
 
     async def run_queued(self) -> int:
-        """Run all jobs that are queued, and those that they enqueue; return how many that were.
+        """Run all jobs that are queued, and those that they enqueue. Returns how many ran.
 
         They run concurrently, up to the ``max_jobs`` of each worker.
         """
@@ -153,7 +153,7 @@ class Runner:
             for job_id in (await worker.queued())[: max(0, free)]:
                 started.add(asyncio.create_task(self._failures_of(worker, job_id)))
         if started:
-            await asyncio.sleep(0)  # they note that they run
+            await asyncio.sleep(0)  # let them enter `running`
         return started
 
     async def _failures_of(self, worker: InlineWorker, job_id: str) -> dict[str, BaseException]:

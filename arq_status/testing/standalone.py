@@ -26,13 +26,13 @@ def tracker(job_id: str = "job", job_try: int = 1) -> "StandaloneTracker":
 
 
 class StandaloneTracker(JobTracker):
-    """A ``JobTracker`` whose reports are read from ``record``.
+    """A ``JobTracker`` without a worker; ``record`` has what was reported.
 
         with tracker() as status:
             await import_rows({"status": status}, "rows.csv")
             assert current_tracker() is status
 
-    In a ``with`` statement it is also what ``current_tracker()`` gives.
+    In a ``with`` statement ``current_tracker()`` returns it, too.
     """
 
     def __init__(self, job_id: str, job_try: int) -> None:

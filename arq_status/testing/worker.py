@@ -1,4 +1,4 @@
-"""Arq's worker, which runs a job when it is told to."""
+"""Arq's worker, driven job by job."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -16,12 +16,12 @@ from arq.worker import Function, Worker, get_kwargs
 from arq_status._model.errors import JobStopped
 from arq_status._tracking.session import current_session
 
-#: Seconds between looks for jobs that are to be aborted, while one runs.
+#: Seconds between checks for jobs to abort, while one runs.
 _ABORT_INTERVAL = 0.02
 
 
 class InlineWorker(Worker):
-    """Arq's own worker without its loop: nothing is polled for, and no ``INFO`` is asked."""
+    """Arq's own worker without its main loop: it does not poll, and does not call ``INFO``."""
 
     def __init__(self, settings: Any, pool: ArqRedis) -> None:
         given: Any = get_kwargs(settings)
@@ -40,7 +40,7 @@ class InlineWorker(Worker):
         self.ready: bool = False
         #: the jobs that it runs, from the first try to the last
         self.running: set[str] = set()
-        #: what was there when it started, and what ``on_startup`` added: every job gets a copy
+        #: the context that it started in, with what ``on_startup`` added: each job gets a copy
         self._context = copy_context()
         #: what the function of a job raised, and what the job failed with
         self._raised: dict[str, BaseException] = {}
@@ -103,7 +103,7 @@ class InlineWorker(Worker):
         try:
             await self._end_of(attempt)
         except asyncio.CancelledError:
-            # as in a shutdown, of which arq's worker tells nobody
+            # as in a shutdown, which arq's worker does not report
             attempt.cancel()
             await asyncio.wait((attempt,))
             raise
@@ -129,12 +129,12 @@ class InlineWorker(Worker):
             self._failures[job_id] = self._failure_of(job_id, result_data)
 
     async def finish_failed_job(self, job_id: str, result_data: bytes | None) -> None:
-        """Note what a job failed with that arq gave up before its function was called."""
+        """Note what a job failed with if arq gave it up before calling its function."""
         await super().finish_failed_job(job_id, result_data)
         self._failures[job_id] = self._failure_of(job_id, result_data)
 
     async def _call(self, hook: Any) -> None:
-        # a method: the tracking finds the worker on the stack of the task that calls its hooks
+        # a method, so that the tracking finds the worker on the stack of the task that calls hooks
         if hook is not None:
             await hook(self.ctx)
 

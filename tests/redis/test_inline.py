@@ -352,7 +352,7 @@ async def test_another_event_loop() -> None:
             Status.COMPLETE, 4, 1, *[Status.COMPLETE] * 50
         ]  # fmt: skip
         for code in (lambda: pool.enqueue_job("report", _job_id="other"), pool.run_jobs):
-            with pytest.raises(RuntimeError, match=r"another event loop .* the same loop_scope"):
+            with pytest.raises(RuntimeError, match=r"another event loop, .* the same loop_scope"):
                 await in_another_loop(code)
         assert await arq_status.status("other") is None
 
