@@ -1,7 +1,9 @@
 """What the views of one app share: its options, client, permissions and error pages."""
 
-from collections.abc import Callable, Collection
+import asyncio
+from collections.abc import AsyncGenerator, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -12,11 +14,13 @@ from arq_status._model.json import encode
 from arq_status.web.actions import ACTIONS, PERMISSIONS
 from arq_status.web.authorization import Access
 from arq_status.web.clients import ClientProvider
+from arq_status.web.event_stream import event_stream, first_of
 from arq_status.web.forms import Form, read_form
 from arq_status.web.links import Links
 from arq_status.web.negotiation import MediaType, preferred
 from arq_status.web.rendering import View, render_page
 from arq_status.web.security import is_same_site
+from arq_status.web.updates import Gone, Snapshot
 
 #: Seconds to wait for Redis.
 TIMEOUT = 10.0
@@ -69,14 +73,30 @@ class Dashboard:
         is_open = self.access.authorize is None and not self.access.read_only
         return View(self.links(request), permissions, is_open)
 
-    async def stream_writer(
-        self, request: Request, job_id: str | None
-    ) -> Callable[[Any, Any], bytes]:
-        """Return what writes the events of a stream: JSON, or rendered parts for our pages."""
-        if "parts" not in request.query_params:
-            return lambda update, seen: update.since(seen)
-        view = await self.view(request, job_id)
-        return lambda update, seen: update.parts_since(seen, view)
+    async def stream(
+        self,
+        request: Request,
+        updates: AsyncGenerator[Snapshot | Gone | None],
+        job_id: str | None = None,
+        unknown: str = "",
+    ) -> Response:
+        """Answer with the updates as they come: in JSON, or as rendered parts for our pages.
+
+        Raises:
+            HTTPException: the first update is ``Gone``; the text is ``unknown``.
+        """
+        async with asyncio.timeout(TIMEOUT):
+            first = await first_of(updates)
+        if isinstance(first, Gone):
+            await updates.aclose()
+            raise HTTPException(404, unknown)
+        view = await self.view(request, job_id) if "parts" in request.query_params else None
+
+        def write(update: Snapshot | Gone, seen: Any) -> bytes:
+            return update.since(seen) if view is None else update.parts_since(seen, view)
+
+        is_allowed = partial(self.access.allows, request, "view", job_id)
+        return event_stream(first, updates, is_allowed, write)
 
     def page(
         self, request: Request, template: str, status_code: int = 200, **context: Any

@@ -39,7 +39,7 @@ class Update(Protocol):
 U = TypeVar("U", bound=Update)
 
 #: Writes an update as events for those who saw an earlier one, ``None`` for the first.
-Write = Callable[[U, U | None], bytes]
+Write = Callable[[Any, Any], bytes]
 
 
 async def first_of(updates: AsyncGenerator[U | None]) -> U:
@@ -53,7 +53,7 @@ def event_stream(
     first: U,
     updates: AsyncGenerator[U | None],
     is_allowed: IsAllowed,
-    write: Write[U] | None = None,
+    write: Write | None = None,
 ) -> Response:
     """Return a response that sends updates as they come; by default they write themselves."""
     return StreamingResponse(
@@ -68,7 +68,7 @@ def _write(update: Update, seen: Update | None) -> bytes:
 
 
 async def _events(
-    first: U, updates: AsyncGenerator[U | None], is_allowed: IsAllowed, write: Write[U]
+    first: U, updates: AsyncGenerator[U | None], is_allowed: IsAllowed, write: Write
 ) -> AsyncGenerator[bytes]:
     opened = sent = checked = monotonic()
     longest = _MAX_DURATION_UNDETECTED if _is_shutting_down() is None else _MAX_DURATION

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -14,11 +14,11 @@ from starlette.responses import Response
 
 from arq_status._client.client import StatusClient
 from arq_status._model.group import GroupRecord
+from arq_status._model.json import record_object
 from arq_status._model.snapshot import JobRecord
 from arq_status._model.status import Status
 from arq_status.web.broadcast import Broadcasts
 from arq_status.web.dashboard import TIMEOUT, Dashboard, json_response, media_type
-from arq_status.web.event_stream import event_stream, first_of
 from arq_status.web.negotiation import MediaType
 from arq_status.web.rendering import View, render_part
 from arq_status.web.updates import PACE, Gone, Part, Snapshot, frame
@@ -49,7 +49,7 @@ class Group(Snapshot):
 
     def object(self) -> dict[str, Any]:
         """Return the group as an object for JSON."""
-        return {it.name: getattr(self._record, it.name) for it in fields(self._record)}
+        return record_object(self._record)
 
     def _html(self, seen: Any, view: View) -> Iterator[bytes]:
         yield from super()._html(seen, view)
@@ -78,7 +78,9 @@ class GroupView:
         group_id = request.path_params["job_id"]
         client = await dashboard.clients.client()
         if media_type(request) is MediaType.STREAM:
-            return await self._stream(request, client, group_id)
+            source = partial(_group_updates, client, group_id)
+            updates = self._broadcasts.follow((client, group_id), source)
+            return await dashboard.stream(request, updates, unknown=_UNKNOWN)
         async with asyncio.timeout(TIMEOUT):
             record = await client.group_status(group_id)
             if record is None:
@@ -88,18 +90,6 @@ class GroupView:
             return json_response(group.object())
         html = group.render(await dashboard.view(request, None))
         return dashboard.page(request, "group.html", section="Jobs", group=record, html=html)
-
-    async def _stream(self, request: Request, client: StatusClient, group_id: str) -> Response:
-        source = partial(_group_updates, client, group_id)
-        updates = self._broadcasts.follow((client, group_id), source)
-        async with asyncio.timeout(TIMEOUT):
-            first = await first_of(updates)
-        if isinstance(first, Gone):
-            await updates.aclose()
-            raise HTTPException(404, _UNKNOWN)
-        write = await self._dashboard.stream_writer(request, None)
-        is_allowed = partial(self._dashboard.access.allows, request, "view", None)
-        return event_stream(first, updates, is_allowed, write)
 
 
 async def _failed_jobs(client: StatusClient, group_id: str) -> Sequence[JobRecord]:

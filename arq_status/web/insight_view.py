@@ -14,7 +14,6 @@ from arq_status._model.json import record_object
 from arq_status._model.query import Moment
 from arq_status.web.broadcast import Broadcasts
 from arq_status.web.dashboard import TIMEOUT, Dashboard, json_response, media_type
-from arq_status.web.event_stream import event_stream, first_of
 from arq_status.web.negotiation import MediaType
 from arq_status.web.parameters import moment_text
 from arq_status.web.rendering import View, render_part
@@ -95,14 +94,9 @@ class InsightView:
         query = table.parse(request.query_params.multi_items())
         client = await dashboard.clients.client()
         if media_type(request) is MediaType.STREAM:
-            updates = self._broadcasts.follow(
-                (client, query), partial(_readings, table, query, client)
-            )
-            async with asyncio.timeout(TIMEOUT):
-                first = await first_of(updates)
-            write = await dashboard.stream_writer(request, None)
-            is_allowed = partial(dashboard.access.allows, request, "view", None)
-            return event_stream(first, updates, is_allowed, write)
+            source = partial(_readings, table, query, client)
+            updates = self._broadcasts.follow((client, query), source)
+            return await dashboard.stream(request, updates)
         async with asyncio.timeout(TIMEOUT):
             reading = Reading(table, query, await table.read(client, query))
         if media_type(request) is MediaType.JSON:

@@ -8,12 +8,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from arq_status._client.client import StatusClient
 from arq_status._model.json import job_with_history
 from arq_status.web.actions import ACTIONS, act_on_jobs
 from arq_status.web.broadcast import Broadcasts
 from arq_status.web.dashboard import TIMEOUT, Dashboard, json_response, media_type
-from arq_status.web.event_stream import event_stream, first_of
 from arq_status.web.forms import Form
 from arq_status.web.job_updates import JOB_PARTS, Job, expectations, job_updates
 from arq_status.web.links import Links
@@ -40,7 +38,10 @@ class JobView:
         await self._access.require(request, "view", job_id)
         client = await self._dashboard.clients.client()
         if media_type(request) is MediaType.STREAM:
-            return await self._stream(request, client, job_id)
+            is_page = "parts" in request.query_params
+            source = partial(job_updates, client, job_id, is_page)
+            updates = self._broadcasts.follow((client, job_id, is_page), source)
+            return await self._dashboard.stream(request, updates, job_id, _UNKNOWN)
         async with asyncio.timeout(TIMEOUT):
             record = await client.job(job_id)
             if record is None:
@@ -62,19 +63,6 @@ class JobView:
             max_tries=max_tries,
             job_parts=[*JOB_PARTS],
         )
-
-    async def _stream(self, request: Request, client: StatusClient, job_id: str) -> Response:
-        is_page = "parts" in request.query_params
-        source = partial(job_updates, client, job_id, is_page)
-        updates = self._broadcasts.follow((client, job_id, is_page), source)
-        async with asyncio.timeout(TIMEOUT):
-            first = await first_of(updates)
-        if isinstance(first, Gone):
-            await updates.aclose()
-            raise HTTPException(404, _UNKNOWN)
-        write = await self._dashboard.stream_writer(request, job_id)
-        is_allowed = partial(self._access.allows, request, "view", job_id)
-        return event_stream(first, updates, is_allowed, write)
 
     async def act(self, request: Request) -> Response:
         """Answer ``POST``: do what the form asks for."""

@@ -13,7 +13,6 @@ from arq_status._model.json import list_object
 from arq_status.web.actions import ACTIONS, act_on_jobs, act_on_matching
 from arq_status.web.broadcast import Broadcasts
 from arq_status.web.dashboard import TIMEOUT, Dashboard, json_response, media_type
-from arq_status.web.event_stream import event_stream, first_of
 from arq_status.web.last_hour import LastHourReader
 from arq_status.web.list_updates import Listing, list_updates
 from arq_status.web.negotiation import MediaType
@@ -59,11 +58,7 @@ class ListView:
             hours = self._hours if "parts" in request.query_params else None
             source = partial(list_updates, client, query, hours)
             updates = self._broadcasts.follow((client, query, hours), source)
-            async with asyncio.timeout(TIMEOUT):
-                first = await first_of(updates)
-            write = await self._dashboard.stream_writer(request, None)
-            is_allowed = partial(self._access.allows, request, "view", None)
-            return event_stream(first, updates, is_allowed, write)
+            return await self._dashboard.stream(request, updates)
         async with asyncio.timeout(TIMEOUT):
             page, counts, announced = await client._overview(query)
             if media_type(request) is MediaType.JSON:
