@@ -1,7 +1,9 @@
 // The page of a job, live: its stream while it goes on, and afterwards a look now and then whether
 // it runs again or is gone.
 
-import { $, $$, act, everySecond, follow, now, parse, patchParts, say, show, tick } from "./page.js";
+import { act } from "./actions.js";
+import { $, $$, everySecond, now, parse, patchParts, say, tick } from "./page.js";
+import { follow, show } from "./stream.js";
 
 const LOOK = 10_000;
 const LINES = 1000;

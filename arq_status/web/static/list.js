@@ -1,7 +1,9 @@
 // The list, live; folding, selecting, keys and the form above it.
 
-import { $, $$, act, everySecond, follow, now, patchParts, setText } from "./page.js";
+import { act } from "./actions.js";
+import { $, $$, everySecond, now, patchParts, setText } from "./page.js";
 import { liveRows } from "./rows.js";
+import { follow } from "./stream.js";
 
 const BUSY = 5000;
 const FOLD = 5;

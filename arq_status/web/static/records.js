@@ -1,7 +1,8 @@
 // The pages of functions, queues, workers, cron jobs and groups, live.
 
-import { $, everySecond, follow, patchParts, say, show } from "./page.js";
+import { $, everySecond, patchParts, say } from "./page.js";
 import { liveRows } from "./rows.js";
+import { follow, show } from "./stream.js";
 
 const body = $("#records");
 const table = body && liveRows(body);

@@ -1,7 +1,8 @@
 // The rows of a table, live: they change where they are. Their order changes at most once a second,
 // and not while somebody points at them, has the focus there or has selected some.
 
-import { $, $$, parse, patch, show, tick } from "./page.js";
+import { $, $$, parse, patch, tick } from "./page.js";
+import { show } from "./stream.js";
 
 const CALM = 1000;
 
