@@ -25,9 +25,9 @@ from arq_status.web.updates import Gone, Snapshot
 #: Seconds to wait for Redis.
 TIMEOUT = 10.0
 _FOREIGN = (
-    "Another site asked for that. If that is wrong: a proxy in front of this page must pass on the"
-    " Host header that the browser sent (nginx: proxy_set_header Host $http_host), or its operator"
-    " names the site in trusted_origins; a script sends the header X-Arq-Status: 1."
+    "This request came from another site. If it did not: a proxy in front of this dashboard must"
+    " pass on the browser's Host header (nginx: proxy_set_header Host $http_host), or the site must"
+    " be listed in trusted_origins; scripts send the header X-Arq-Status: 1."
 )
 
 

@@ -46,7 +46,7 @@ class ErrorPages:
         return response
 
     async def _bad_query(self, request: Request, error: Exception) -> Response:
-        return self._dashboard.error(request, 400, "That address makes no sense", str(error))
+        return self._dashboard.error(request, 400, "Invalid address", str(error))
 
     async def _no_redis(self, request: Request, error: Exception) -> Response:
         if any(getattr(it, "errno", None) in _OUT_OF_FILES for it in _chain(error)):

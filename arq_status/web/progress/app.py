@@ -95,7 +95,7 @@ class _ProgressView:
         self._data = data
 
     async def show(self, request: Request) -> Response:
-        """``GET``."""
+        """Answer ``GET``: JSON or a stream."""
         grant = self._grant(request)
 
         async def is_allowed() -> bool:
@@ -112,7 +112,7 @@ class _ProgressView:
         )
 
     async def act(self, request: Request) -> Response:
-        """``POST``."""
+        """Answer ``POST``: stop the job, or the group's jobs."""
         grant = self._grant(request)
         fields, _ = await read_form(request)
         action = fields.get("action", [""])[-1]
@@ -134,7 +134,7 @@ class _ProgressView:
 
 
 async def _element(_: Request) -> Response:
-    """The script of ``<job-progress>``; browsers ask each time whether it changed."""
+    """Return the script of ``<job-progress>``; browsers revalidate it each time."""
     headers = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
     return FileResponse(_ELEMENT, media_type="text/javascript", headers=headers)
 

@@ -20,7 +20,7 @@ from arq_status.web.event_stream import IsAllowed, event_stream, first_of
 from arq_status.web.negotiation import MediaType, preferred
 from arq_status.web.updates import PACE, Gone, frame
 
-#: Seconds for which Redis is waited for.
+#: Seconds to wait for Redis.
 _TIMEOUT = 10.0
 _UNKNOWN = "There is no such {}, or it has expired."
 
@@ -114,7 +114,7 @@ def progress_of(record: JobRecord, fields: Iterable[str]) -> dict[str, Any]:
 
 
 def group_progress_of(record: GroupRecord) -> dict[str, Any]:
-    """Return the same of a group: it counts its jobs."""
+    """Return what a customer may see of a group; ``at`` and ``total`` count its jobs."""
     return {
         "status": record.status.value,
         "at": record.done,
@@ -168,7 +168,7 @@ async def _stream(client: StatusClient, subject: Subject, is_allowed: IsAllowed)
 
 
 async def _updates(client: StatusClient, subject: Subject) -> AsyncGenerator[Update | Gone]:
-    """Its progress now and at every change, at most five times a second."""
+    """Yield the progress now and at every change, at most five times a second."""
     known = False
     async with aclosing(subject.watch(client)) as found:
         async for progress in found:
@@ -184,5 +184,5 @@ async def _always() -> bool:
 
 
 def json_response(value: Any, code: int = 200) -> Response:
-    """Return an answer in JSON that nobody keeps, and that tells no other site of its address."""
+    """Return a JSON response that is not cached and whose URL is sent to no other site."""
     return Response(encode(value), code, HEADERS, "application/json")

@@ -12,12 +12,12 @@ from arq_status._model.options import Expires, expires_ms
 #: What signs tokens: a text or bytes, or several of which the first signs and all are accepted.
 Secret = str | bytes | Sequence[str | bytes]
 
-#: What the holder of a token may do beside looking.
+#: What a token may allow its holder besides looking.
 ACTIONS = frozenset({"stop"})
 _SHORTEST_SECRET = 16
 #: Characters of a token that are looked at: more than a token of the longest sensible id takes.
 _LONGEST_TOKEN = 16_384
-#: Signatures of other serializers with the same secret are no tokens.
+#: Keeps what others sign with the same secret from being taken for a token.
 _PURPOSE = "arq_status.progress"
 
 
@@ -33,7 +33,7 @@ class Grant:
 
     @property
     def expired(self) -> bool:
-        """The token is no longer valid."""
+        """Return whether the token is no longer valid."""
         return time.time() >= self.expires_at
 
 

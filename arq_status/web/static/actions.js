@@ -43,7 +43,7 @@ const outcome = (action, answer) => {
     const jobs = `${answer.jobs.toLocaleString("en")} ${answer.jobs === 1 ? "job" : "jobs"}`;
     return `${jobs} ${doneToMany}.`;
   }
-  return answer.ok ? done : "That is not possible in the present state of the job.";
+  return answer.ok ? done : "The state of the job does not allow that.";
 };
 
 // The forms on the page are sent from here; `ask` says what their dialog is about.
