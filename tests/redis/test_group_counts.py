@@ -10,7 +10,7 @@ from arq_status import Status
 from arq_status._model.record import State, StoredRecord
 from arq_status._model.transitions import enqueued
 from arq_status._redis import keys
-from tests.redis.test_races import ENDED, JOB, Races, identity, run_machine
+from tests.redis.test_races import ENDED, JOB, TIME_TO_SHRINK, Races, identity, run_machine
 
 GROUP = "import-7"
 #: What a member counts as whose id is used for another run before its end was recorded.
@@ -131,6 +131,7 @@ def lost_status(record: StoredRecord) -> Status:
 
 
 @pytest.mark.hypothesis
+@TIME_TO_SHRINK
 def test_counts_of_a_group(dsn: str) -> None:
     """Cancelled, killed, given up, retried, expired, deleted, enqueued again: they are right."""
     run_machine(Lives, dsn)

@@ -51,6 +51,8 @@ HOUR = 3_600_000
 
 #: How many steps in each run of the machine.
 STEPS = 40
+#: A failure is told when it has been made as short as can be in five minutes.
+TIME_TO_SHRINK = pytest.mark.timeout(360)
 
 ENDED = {
     State.COMPLETE: Status.COMPLETE,
@@ -635,6 +637,7 @@ def run_machine(kind: type[Races], dsn: str) -> None:
 
 
 @pytest.mark.hypothesis
+@TIME_TO_SHRINK
 def test_whatever_comes_in_whatever_order(dsn: str) -> None:
     """The status is always an allowed one, and no late row overwrites the next try."""
     run_machine(Races, dsn)
