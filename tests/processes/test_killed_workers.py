@@ -250,7 +250,7 @@ async def test_a_job_that_arq_lost_is_ended_by_the_next_list(
     ("function", "seconds"),
     [
         pytest.param("block_once", 60, marks=pytest.mark.long(60)),
-        pytest.param("spin_once", 14, marks=pytest.mark.long(14)),
+        pytest.param("spin_once", 17, marks=pytest.mark.long(17)),
     ],
 )
 async def test_a_blocked_worker_is_not_dead(
