@@ -8,7 +8,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 from arq.cron import CronJob
-from arq.worker import Worker
+from arq.worker import Function, Worker
 
 #: The first version of arq that was not tested.
 _UNTESTED = (0, 29)
@@ -100,6 +100,8 @@ class ArqWorker:
         self.queue: str = worker.queue_name
         #: after how many ms the in-progress keys that it sets expire
         self.in_progress_ms: int = int(worker.in_progress_timeout_s * 1000)
+        #: its functions and cron jobs by their names
+        self.functions: Mapping[str, Function | CronJob] = worker.functions
         #: the jobs that it has begun, and those that ended a moment ago
         self.tasks: Mapping[str, asyncio.Task[Any]] = worker.tasks
 
@@ -112,10 +114,6 @@ class ArqWorker:
     def cron_jobs(self) -> Sequence[CronJob]:
         """The jobs that it enqueues by a schedule."""
         return self._worker.cron_jobs
-
-    def function(self, name: str | None) -> object:
-        """Return arq's function or cron job of this name, if the worker has one."""
-        return self._worker.functions.get(name or "")
 
     def is_shutting_down(self, job_id: str) -> bool:
         """Return whether the worker's end cancels the task in which arq runs a job's hooks."""

@@ -210,7 +210,7 @@ def may_contain(raw: bytes, needle: str) -> bool:
 
 
 def encode_completed(
-    run: int, common: str, args: str, due: int | None, started: int | None, ended: int
+    run: int, common: str, args: str, due: int | None, started: int, ended: int
 ) -> str:
     """Return the JSON text of a job that completed at its first try and reported nothing.
 
@@ -229,9 +229,7 @@ def encode_completed(
         text += f"{_ARGS}{_quoted(args)}"
     if due is not None and due != run:
         text += f"{_DUE}{due - run}"
-    if started is not None:
-        text += f"{_STARTED}{started - run}"
-    return f"{text}{_ENDED}{ended - run}}}"
+    return f"{text}{_STARTED}{started - run}{_ENDED}{ended - run}}}"
 
 
 @lru_cache(maxsize=256)

@@ -41,6 +41,8 @@ class Recipient(Protocol):
     """Takes attempts that have something to write."""
 
     clock: RedisClock
+    #: monotonic time from which on a write goes out at once, and not with a later batch
+    busy_until: float
 
     def add(self, attempt: "Attempt", *, urgent: bool) -> None:
         """Add one; an urgent one is written with the next batch, without waiting for the tick."""
@@ -126,7 +128,8 @@ class Attempt:
         #: what this try stored, encoded, and the names of those not known to be in Redis
         self.fields: dict[str, str] = {}
         self.unsent: dict[str, None] = {}
-        self._outbox = outbox
+        #: takes it when there is something to write; ``None`` if nothing of it is written
+        self.outbox = outbox
         self._clock = _HOST_CLOCK if outbox is None else outbox.clock
 
     @property
@@ -151,11 +154,6 @@ class Attempt:
             # arq waits for this one after an abort, and runs the job again after a shutdown
             return not self.aborted and not self.shut_down
         return isinstance(self.raised, Exception)
-
-    @property
-    def tracked(self) -> bool:
-        """Whether anything of it is written."""
-        return self._outbox is not None
 
     def at(self, at: float, message: str | None) -> None:
         """Set how far the job is."""
@@ -262,17 +260,24 @@ class Attempt:
         self.closed, self.final = True, final
         self.ended = monotonic()
 
-    def complete(self) -> bool:
-        """Close it as complete, if it has reported nothing and nothing of it is written yet.
+    def complete(self) -> CompletedRow | None:
+        """Close it as complete and return its whole life, if it reported nothing.
 
-        Its record need not be made then.
+        Returns:
+            ``None`` if its record was made before: then ``close`` is to be called.
         """
+        kind = self.kind
         with _making_record:
-            if self.reported or self._record is not None:
-                return False
+            if self.reported or self._record is not None or kind is None:
+                return None
             self.closed = self.final = True
-        self.ended = monotonic()
-        return True
+        self._queued_as = _NOWHERE
+        self.ended = ended = monotonic()
+        self.ended_ms = ended_ms = self._clock.ms_at(ended)
+        self.started_ms = started_ms = ended_ms - round((ended - (self.began or 0.0)) * 1000)
+        common = kind.text_when_complete
+        text = encode_completed(self.enqueued_ms, common, self.args, self.due, started_ms, ended_ms)
+        return CompletedRow(self.job_id, text, ended_ms, kind.options.expires)
 
     def raise_if_stopping(self) -> None:
         """End the job here if it was asked to stop. Its hooks and what outlives it go on.
@@ -290,28 +295,21 @@ class Attempt:
     def mark(self) -> None:
         """Have what changed written with the next batch."""
         self.reported = True
-        if not self._queued_as and self._outbox is not None and not self.closed:
+        if not self._queued_as and self.outbox is not None and not self.closed:
             self._queued_as = _PROGRESS
-            self._outbox.add(self, urgent=False)
+            self.outbox.add(self, urgent=False)
 
     def mark_urgent(self) -> None:
         """Have it written even if it is closed, and sooner than progress is."""
-        if self._queued_as is _URGENT or self._outbox is None:
+        if self._queued_as is _URGENT or self.outbox is None:
             return
         if not self.closed or not self._has_expired():
             self._queued_as = _URGENT
-            self._outbox.add(self, urgent=True)
-
-    @property
-    def is_pending(self) -> bool:
-        """Whether it has something to write."""
-        return bool(self._queued_as)
+            self.outbox.add(self, urgent=True)
 
     def take(self) -> Row | CompletedRow:
         """Return what is to be written now."""
         self._queued_as = _NOWHERE
-        if self.final and self._record is None and not self.reported:
-            return self._completed_row()
         record = self.record
         record.version += 1
         if self.reported and not self.closed:
@@ -356,26 +354,9 @@ class Attempt:
             if self.fields[name] is text:
                 self.unsent.pop(name, None)
 
-    def drop(self, *, urgent: bool) -> bool:
-        """Take it out of the queue it is in, until it reports more; False if it is in the other."""
-        if self._queued_as is not (_URGENT if urgent else _PROGRESS):
-            return False
+    def drop(self) -> None:
+        """Note that it is in no queue any more, until it reports more."""
         self._queued_as = _NOWHERE
-        return True
-
-    def _completed_row(self) -> CompletedRow:
-        """Return the whole life of a job that reported nothing, without a record."""
-        kind, ended = self.kind, self.ended_ms
-        assert kind is not None
-        if ended is None:
-            # what was told first tells when it expires, whatever the clock does by now
-            ended_at, began = self.ended or 0.0, self.began or 0.0
-            ended = self.ended_ms = self._clock.ms_at(ended_at)
-            self.started_ms = ended - round((ended_at - began) * 1000)
-        text = encode_completed(
-            self.enqueued_ms, kind.text_when_complete, self.args, self.due, self.started_ms, ended
-        )
-        return CompletedRow(self.job_id, text, ended, kind.options.expires)
 
     def _new_record(self) -> StoredRecord:
         assert self.kind is not None
@@ -384,7 +365,7 @@ class Attempt:
         )
         if self.ended_ms is not None:
             record.started, record.updated = self.started_ms, self.ended_ms
-            record.ended = self.ended_ms
+            record.ended = record.updated
         return record
 
     def set_times(self, record: StoredRecord) -> None:

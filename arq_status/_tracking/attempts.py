@@ -14,36 +14,28 @@ class Attempts:
         self._worker = worker
         self._loop = asyncio.get_running_loop()
         #: by the ids of their jobs
-        self._running: dict[str, Attempt] = {}
+        self.running: dict[str, Attempt] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._running)
-
-    def get(self, job_id: str) -> Attempt | None:
-        """Return the attempt of a job, if there is one."""
-        return self._running.get(job_id)
-
-    def add(self, attempt: Attempt) -> None:
-        """Add an attempt that begins."""
-        self._running[attempt.job_id] = attempt
+        return bool(self.running)
 
     def remove(self, attempt: Attempt) -> None:
         """Remove an attempt that has ended."""
-        if self._running.get(attempt.job_id) is attempt:
-            del self._running[attempt.job_id]
+        if self.running.get(attempt.job_id) is attempt:
+            del self.running[attempt.job_id]
 
     def unrecorded(self) -> set[str]:
         """Return the jobs that arq has begun, or was cut off in beginning, without an attempt."""
         return {
             job_id
             for job_id, task in list(self._worker.tasks.items())
-            if job_id not in self._running and (not task.done() or task.cancelled())
+            if job_id not in self.running and (not task.done() or task.cancelled())
         }
 
     def apply_stop_requests(self, requests: Mapping[str, str]) -> None:
         """Stop what is asked to: runs by job ids, with "!" behind those that are forced."""
         for job_id, asked in requests.items():
-            attempt = self._running.get(job_id)
+            attempt = self.running.get(job_id)
             if attempt is None or asked.rstrip("!") != str(attempt.record.enqueued_ms):
                 continue
             attempt.stopping = True

@@ -56,6 +56,7 @@ class Beginning:
             counters: those of the worker.
         """
         self._worker = worker
+        self._functions = worker.functions
         self._name = name
         self._track = track
         self._outbox = outbox
@@ -83,16 +84,18 @@ class Beginning:
             record = StoredRecord(enqueued_ms=0, job_try=ctx["job_try"])
             attempt = Attempt(ctx["job_id"], record, None, payload, self._worker)
         attempt.running = False
-        tracker = JobTracker(attempt, self._uplink if attempt.tracked else None, self._pace)
+        outbox = attempt.outbox
+        tracker = JobTracker(attempt, None if outbox is None else self._uplink, self._pace)
         job_var.set(tracker)
         ctx["status"] = tracker
-        if not attempt.tracked:
+        if outbox is None:
             return None
         kind = attempt.kind
         if kind is not None and kind.options.tags is not None:
             attempt.record.tags = self._tags(attempt, kind.options, ctx)
-        self._attempts.add(attempt)
-        if attempt.job_try > 1 or self._uplink.idle:
+        self._attempts.running[attempt.job_id] = attempt
+        began = attempt.began or 0.0
+        if attempt.job_try > 1 or began > outbox.busy_until:
             return self._record(attempt)
         attempt.mark_urgent()
         return None
@@ -102,7 +105,7 @@ class Beginning:
         try:
             if attempt.job_try > 1:
                 await finish_despite_cancellation(self._take_over(attempt), attempt)
-            if self._uplink.idle:
+            if monotonic() > self._outbox.busy_until:
                 # before the job's first line, which may block this loop or end this process
                 await finish_despite_cancellation(
                     self._uplink.flush(attempt, _START_TIMEOUT), attempt
@@ -115,7 +118,7 @@ class Beginning:
     def _new_attempt(self, ctx: Mapping[str, Any], payload: Mapping[str, Any]) -> Attempt:
         name, enqueued = payload.get("f"), payload.get("et")
         kind = self._kinds.get(name)
-        if kind is None or kind.function is not self._worker.function(name):
+        if kind is None or kind.function is not self._functions.get(name or ""):
             kind = self._kinds[name] = self._new_kind(name)
         options = kind.options
         outbox = self._outbox if options.track else None
@@ -138,7 +141,7 @@ class Beginning:
         options = self._track(name or "")
         return JobKind(
             name,
-            self._worker.function(name),
+            self._functions.get(name or ""),
             options,
             queue=self._worker.queue,
             worker=self._name,

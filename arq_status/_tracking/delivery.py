@@ -45,7 +45,8 @@ class Delivery:
             await self._send(taken)
         finally:
             self._in_flight = []
-        return len({attempt for attempt, _ in taken})
+        attempts = {attempt for attempt, _ in taken}
+        return len(attempts - {None}) + sum(attempt is None for attempt, _ in taken)
 
     def give_back_unanswered(self) -> None:
         """Put what is on its way into the outbox as well: a blocked event loop may not send it."""
@@ -84,12 +85,15 @@ class Delivery:
             self._outbox.give_back(refused)
             raise error
         for attempt, row in refused:
-            attempt.settle(row)
+            if attempt is not None:
+                attempt.settle(row)
             logger.warning("dropped the tracking of job %r: %r", row.job_id, error)
 
 
 def _note_written(taken: Batch, stopping: set[str]) -> None:
     for attempt, row in taken:
+        if attempt is None:
+            continue
         attempt.begun = True
         if row.fields or attempt.log is not None:
             attempt.settle(row)

@@ -55,10 +55,11 @@ class Ending:
         kind, result = attempt.kind, attempt.result
         if kind is None or kind.is_cron or result is None or not result.get("s"):
             return False
-        if not attempt.complete():
+        row = attempt.complete()
+        if row is None:
             return False
         self._counters.count_completed(kind.name, attempt)
-        attempt.mark_urgent()
+        self._outbox.complete(attempt, row)
         return True
 
     async def record(self, attempt: Attempt) -> None:

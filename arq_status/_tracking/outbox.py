@@ -1,37 +1,56 @@
 """The attempts of a worker whose reports are not yet in Redis."""
 
 from collections import deque
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from math import inf
 
-from arq_status._redis.batch import CompletedRow, Row
+from arq_status._redis.batch import AnyRow, CompletedRow
 from arq_status._redis.clock import RedisClock
 from arq_status._tracking.attempt import Attempt
 
-#: Attempts, and what is to be written of each.
-Batch = list[tuple[Attempt, Row | CompletedRow]]
+#: What is to be written, and of which attempt; of one that is over with it nothing is kept.
+Batch = list[tuple[Attempt | None, AnyRow]]
 
 #: Attempts in a batch, so that none takes long.
 BATCH_LIMIT = 250
 
 
 class Outbox:
-    """The attempts with something to write. Appending and taking are safe from any thread."""
+    """The attempts with something to write. Adding and taking are safe from any thread."""
 
     def __init__(self, clock: RedisClock | None = None) -> None:
         #: Redis' clock, by which attempts tell their times
         self.clock: RedisClock = clock or RedisClock()
-        self.progress: deque[Attempt] = deque()
-        self.urgent: deque[Attempt] = deque()
-        self.notify: Any = _nothing
+        #: oldest first
+        self.progress: dict[Attempt, None] = {}
+        self.urgent: dict[Attempt, None] = {}
+        self.completed: deque[CompletedRow] = deque()
+        self.busy_until: float = -inf
+        #: called when there is something to write, unless that was noted before
+        self.notify: Callable[[], None] = _nothing
+        self.noted: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.urgent or self.progress)
+        return bool(self.urgent or self.progress or self.completed)
 
     def add(self, attempt: Attempt, *, urgent: bool) -> None:
         """Add an attempt that has something to write."""
-        (self.urgent if urgent else self.progress).append(attempt)
-        self.notify()
+        if urgent:
+            self.progress.pop(attempt, None)
+            self.urgent[attempt] = None
+        else:
+            self.progress[attempt] = None
+        if not self.noted:
+            self.noted = True
+            self.notify()
+
+    def complete(self, attempt: Attempt, row: CompletedRow) -> None:
+        """Add the whole life of an attempt of which nothing is written yet."""
+        self.urgent.pop(attempt, None)
+        self.completed.append(row)
+        if not self.noted:
+            self.noted = True
+            self.notify()
 
     def take(self, limit: int = BATCH_LIMIT, *, progress: bool, ended: bool = True) -> Batch:
         """Take the rows of a batch, each attempt's in their order.
@@ -42,25 +61,22 @@ class Outbox:
             ended: take attempts that have ended as well.
         """
         taken: Batch = []
-        kept: list[Attempt] = []
-        for queue in (self.urgent, self.progress) if progress else (self.urgent,):
-            while limit:
-                try:
-                    attempt = queue.popleft()
-                except IndexError:
-                    break
-                if attempt.closed and not ended:
-                    kept.append(attempt)
-                elif attempt.is_pending:  # else it was taken from the other queue
-                    limit -= 1
-                    taken += [(attempt, row) for row in attempt.take_rows()]
-        self.urgent.extendleft(reversed(kept))
+        limit = self._take(self.urgent, taken, limit, ended=ended)
+        while ended and limit and self.completed:
+            taken.append((None, self.completed.popleft()))
+            limit -= 1
+        if progress:
+            self._take(self.progress, taken, limit, ended=ended)
         return taken
 
-    def give_back(self, taken: Iterable[tuple[Attempt, Row | CompletedRow]]) -> None:
+    def give_back(self, taken: Iterable[tuple[Attempt | None, AnyRow]]) -> None:
         """Put back what could not be sent; it is taken again as it is then."""
-        for attempt, _ in taken:
-            attempt.mark_urgent()
+        now = self.clock.now_ms()
+        for attempt, row in taken:
+            if attempt is not None:
+                attempt.mark_urgent()
+            elif isinstance(row, CompletedRow) and row.ended + row.expires > now:
+                self.completed.append(row)
 
     def shrink(self, limit: int) -> int:
         """Drop attempts beyond ``limit``; return how many.
@@ -69,14 +85,32 @@ class Outbox:
         """
         dropped = 0
         while self.size > limit:
-            queue = self.progress or self.urgent
-            dropped += queue.popleft().drop(urgent=queue is self.urgent)
+            dropped += 1
+            if self.progress or self.urgent:
+                queue = self.progress or self.urgent
+                attempt = next(iter(queue))
+                del queue[attempt]
+                attempt.drop()
+            else:
+                self.completed.popleft()
         return dropped
+
+    @staticmethod
+    def _take(queue: dict[Attempt, None], taken: Batch, limit: int, *, ended: bool) -> int:
+        """Move attempts from a queue into a batch; return how many more it may have."""
+        for attempt in list(queue):
+            if not limit:
+                break
+            # unless another thread has taken it
+            if (ended or not attempt.closed) and queue.pop(attempt, attempt) is None:
+                taken += [(attempt, row) for row in attempt.take_rows()]
+                limit -= 1
+        return limit
 
     @property
     def size(self) -> int:
         """How many attempts have something to write."""
-        return len(self.urgent) + len(self.progress)
+        return len(self.urgent) + len(self.progress) + len(self.completed)
 
 
 def _nothing() -> None:

@@ -196,9 +196,9 @@ class Session(HookOwner):
     async def on_job_start(self, ctx: dict[str, Any]) -> None:
         """Give a try its tracker; then do what the user's hook does."""
         payload = job_var.get(None)
-        # a check by class is dear where the class is abstract, and this is done for every job
-        known = payload is not None and not isinstance(payload, JobTracker)
-        start = self._beginning.begin(ctx, payload if known else {})  # type: ignore[arg-type]
+        if payload is None or isinstance(payload, JobTracker):
+            payload = {}
+        start = self._beginning.begin(ctx, payload)
         if start is not None:
             await start
         if self.given["on_job_start"] is not None:
@@ -206,14 +206,15 @@ class Session(HookOwner):
 
     async def on_job_end(self, ctx: dict[str, Any]) -> None:
         """Do what the user's hook does; then record the end, before arq forgets the job."""
-        attempt = self._attempt_of(ctx["job_id"])
+        # by its id where only its function knows it
+        attempt = attempt_here(ctx["job_id"]) or self._attempts.running.get(ctx["job_id"])
         try:
             if self.given["on_job_end"] is not None:
                 if attempt is not None:
                     attempt.outcome = self._ending.outcome(attempt)
                 await self.given["on_job_end"](ctx)
         finally:
-            if attempt is not None and attempt.tracked:
+            if attempt is not None and attempt.outbox is not None:
                 self._attempts.remove(attempt)
                 if not self._ending.record_completed(attempt):
                     await self._ending.record(attempt)
@@ -227,7 +228,7 @@ class Session(HookOwner):
             self._not_serialized = data["r"]
             raise
         reason, self._not_serialized = self._not_serialized, None
-        attempt = self._attempt_of(data["id"])
+        attempt = attempt_here(data["id"]) or self._attempts.running.get(data["id"])
         if attempt is not None:
             attempt.result = data
         elif isinstance(reason, BaseException):
@@ -263,10 +264,6 @@ class Session(HookOwner):
             duration(default.expires / 1000),
             duration(default.expires_failed / 1000),
         )
-
-    def _attempt_of(self, job_id: str) -> Attempt | None:
-        """Return the attempt that runs here; by its id where only its function knows it."""
-        return attempt_here(job_id) or self._attempts.get(job_id)
 
     def _take_over(self, worker: Worker) -> None:
         for name in HOOKS:

@@ -52,11 +52,6 @@ class Uplink:
         )
 
     @property
-    def idle(self) -> bool:
-        """Whether a write would go out at once, and not with the next tick's batch."""
-        return self._writer.idle
-
-    @property
     def lost(self) -> bool:
         """Whether the worker was deregistered because its event loop did not run."""
         return self._heartbeat.lost

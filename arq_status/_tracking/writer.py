@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+from math import inf
 from time import monotonic
 
 from redis.exceptions import ResponseError
@@ -46,14 +47,8 @@ class Writer:
         self._pause = 0.0
         #: Redis answers, but takes no writes: that may last, and no job is to wait for it
         self._refused = False
-        self._sending = False
-        outbox.notify = self.notify
+        outbox.notify, outbox.noted = self.notify, False
         self._task = self._loop.create_task(self._work(), name="arq-status writer")
-
-    @property
-    def idle(self) -> bool:
-        """Whether a write would go out at once, and not with the next tick's batch."""
-        return not self._sending and not self._refused and monotonic() - self._ticked > self._tick
 
     def notify(self) -> None:
         """Have the outbox sent with the next tick. For any thread."""
@@ -99,9 +94,10 @@ class Writer:
             await self._wait_for_tick()
             self._event.clear()
             self._hurry.clear()
-            self._sending = True
+            self._outbox.noted = False
+            self._outbox.busy_until = inf
             await self._send()
-            self._sending = False
+            self._outbox.busy_until = inf if self._refused else self._ticked + self._tick
             if self._outbox:
                 self._event.set()
         self._release(self._waiters)

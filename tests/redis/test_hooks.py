@@ -241,10 +241,10 @@ async def test_an_attempt_that_took_the_place_of_another() -> None:
     """Where an id was used again while its job ran, the end of the first leaves the second."""
     attempts = Attempts(Any)  # type: ignore[arg-type]
     first, second = (Attempt("job", StoredRecord(enqueued_ms=it, job_try=1), None) for it in (1, 2))
-    attempts.add(first)
-    attempts.add(second)
+    attempts.running["job"] = first
+    attempts.running["job"] = second
     attempts.remove(first)
-    assert attempts.get("job") is second
+    assert attempts.running == {"job": second}
 
 
 async def test_other_event_loops(run_job: RunJob) -> None:

@@ -22,8 +22,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError, ResponseError
 
 from arq_status import JobTracker, Status, StatusClient, track_status
-from arq_status._model.record import StoredRecord
-from arq_status._redis.batch import Row
+from arq_status._model.record import State, StoredRecord
+from arq_status._redis.batch import CompletedRow, Row
 from arq_status._redis.connection import missing_permission
 from arq_status._redis.store import Store
 from arq_status._tracking.attempt import Attempt
@@ -527,10 +527,14 @@ def test_an_outbox_that_is_too_full() -> None:
     runs[4].mark_urgent()
     assert outbox.shrink(10) == 0
     assert outbox.shrink(1) == 4
-    assert [run.job_id for run, _ in outbox.take(9, progress=True)] == ["4"]
+    assert [row.job_id for _, row in outbox.take(9, progress=True)] == ["4"]
+    for each in runs:
+        outbox.complete(each, CompletedRow(each.job_id, "", 1, 1))
+    assert outbox.shrink(1) == 4
+    assert [row.job_id for _, row in outbox.take(9, progress=True)] == ["4"]
     runs[0].at(1, None)
-    [(run, row)] = outbox.take(9, progress=True)
-    assert (run, row.fields) == (runs[0], {"job": '"0"'})
+    [(attempt, row)] = outbox.take(9, progress=True)
+    assert (attempt, row.fields) == (runs[0], {"job": '"0"'})
 
 
 def test_an_outbox_gives_no_more_than_a_batch() -> None:
@@ -538,9 +542,47 @@ def test_an_outbox_gives_no_more_than_a_batch() -> None:
     outbox = Outbox()
     runs = [waiting_run(str(number), outbox) for number in range(4)]
     runs[3].mark_urgent()
-    assert [it.job_id for it, _ in outbox.take(2, progress=True)] == ["3", "0"]
+    assert [it.job_id for _, it in outbox.take(2, progress=True)] == ["3", "0"]
     assert outbox.take(2, progress=False) == []
-    assert [it.job_id for it, _ in outbox.take(9, progress=True)] == ["1", "2"]
+    assert [it.job_id for _, it in outbox.take(9, progress=True)] == ["1", "2"]
+
+
+@pytest.mark.parametrize("completed_first", [True, False])
+def test_an_outbox_notifies_once(completed_first: bool) -> None:
+    """Whatever comes first notifies the writer; until that has looked nothing else need do so."""
+    outbox = Outbox()
+    notified: list[bool] = []
+    outbox.notify = lambda: notified.append(True)
+    run = Attempt("job", StoredRecord(enqueued_ms=1, job_try=1), outbox)
+    for completed in (completed_first, not completed_first):
+        if completed:
+            outbox.complete(run, CompletedRow("job", run.record.encode(), 1, 1))
+        else:
+            outbox.add(run, urgent=True)
+        assert notified == [True]
+
+
+async def test_completed_jobs_wait_for_redis(pool: ArqRedis, client: StatusClient) -> None:
+    """What of them could not be sent is sent later, unless it has expired by then."""
+    outbox = Outbox()
+    now = outbox.clock.now_ms()
+    for job_id, expires in (("short", 1), ("long", 60_000)):
+        record = StoredRecord(
+            enqueued_ms=1, job_try=1, state=State.COMPLETE, started=now, ended=now, expires=expires
+        )
+        attempt = Attempt(job_id, record, outbox)
+        outbox.complete(attempt, CompletedRow(job_id, record.encode(), now, expires))
+    away = Redis(port=1)
+    await until(lambda: outbox.clock.now_ms() > now + 1)
+    with pytest.raises(RedisConnectionError):
+        await Delivery(Store(away), outbox).send(progress=False)
+    await away.aclose()
+    assert [row.job_id for _, row in outbox.take(progress=False, ended=False)] == []
+    assert await Delivery(Store(pool), outbox).send(progress=False) == 1
+    assert [it and it.status for it in await client.jobs(["short", "long"])] == [
+        None,
+        Status.COMPLETE,
+    ]
 
 
 async def test_threads_may_notify(pool: ArqRedis) -> None:
@@ -834,7 +876,7 @@ async def test_many_refused_rows_are_not_tried_one_by_one(
     writer = Writer(Store(pool), outbox)
     runs = [waiting_run(str(number), outbox) for number in range(200)]
     await writer.flush(runs[0])
-    assert not writer.idle
+    assert outbox.busy_until > monotonic()
     await until(lambda: len(sizes) >= 14)
     monkeypatch.undo()
     assert sizes[:14] == [200, *[1] * 13]
