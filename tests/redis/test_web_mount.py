@@ -44,7 +44,7 @@ async def works_at(app: ASGIApp, prefix: str, **options: Any) -> None:
         html = (await page.get(f"{prefix}/statuses")).text
         assert f'<a class="function" href="{prefix}/statuses/a%2Fb">' in html
         assert f'href="{prefix}/statuses?status=failed"' in html
-        for name in ("style.css", "list.js", "page.js", "stream.js", "theme.js", "icon.svg"):
+        for name in ("style.css", "list.css", "list.js", "stream.js", "theme.js", "icon.svg"):
             assert (await page.get(f"{prefix}/static/{name}")).status_code == 200
         assert f'href="{prefix}/static/style.css"' in html
         assert (

@@ -158,7 +158,7 @@ async def test_a_list_that_no_index_answers_says_what_it_covers(
     monkeypatch.setattr("arq_status._client.listing.NEWEST", 2)
     for name in "abc":
         await write_end(pool, name)
-    notice = "it covers the newest 10,000 jobs"
+    notice = "the list covers only the newest 10,000 jobs"
     assert notice in (await page.get("/statuses?search=f")).text
     assert notice not in (await page.get("/statuses")).text
     assert (await page.get("/statuses?search=f", headers=JSON)).json()["truncated"] is True

@@ -186,6 +186,6 @@ def test_an_empty_table_says_what_to_do() -> None:
     """And, of one queue, where the others are."""
     query = parse(FUNCTIONS, queue="media")
     html = Reading(FUNCTIONS, query, [])._render("empty", VIEW)
-    assert "No worker has announced a function in media." in html
+    assert "No worker has announced a function for the queue media." in html
     assert 'href="/functions"' in html
     assert "href" not in readings([])[0]._render("empty", VIEW)
