@@ -32,7 +32,7 @@ from arq_status._arq.payload import encoded_enqueue_time, enqueued_ms_of_tail, r
 from arq_status._arq.unpickling import read_pickle
 from arq_status._model.facts import JobPayload, Outcome, ResultPayload
 from arq_status._model.text import clean
-from tests.fuzzing import examples
+from tests.fuzzing import HASHABLE, examples
 
 ENQUEUED = 1_763_900_000_000
 STARTED = ENQUEUED + 100
@@ -41,14 +41,6 @@ NOTHING = JobPayload(function=None, args="", enqueued_ms=None, job_try=None)
 NO_RESULT = ResultPayload(None, "", None, None, Outcome.UNREADABLE, None, None, None, None)
 
 TIMES = st.integers(1 << 40, 10**14)
-SCALARS = (
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.binary()
-)
-HASHABLE = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=3).map(tuple) | st.frozensets(inner, max_size=3),
-    max_leaves=4,
-)
 VALUES = st.recursive(
     HASHABLE | st.sets(HASHABLE, max_size=3) | st.binary().map(bytearray),
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(HASHABLE, inner, max_size=3),

@@ -19,15 +19,8 @@ from arq_status._model.text import (
     render_value,
     shorten,
 )
+from tests.fuzzing import HASHABLE
 
-SCALARS = (
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.binary()
-)
-HASHABLE = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=3).map(tuple) | st.frozensets(inner, max_size=3),
-    max_leaves=4,
-)
 VALUES = st.recursive(
     HASHABLE | st.sets(HASHABLE, max_size=3),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(HASHABLE, inner, max_size=3),
