@@ -8,7 +8,8 @@ from arq_status._model.record import State
 from arq_status._model.status import Status
 from arq_status._model.transitions import cancelled, tombstone, waiting, waiting_again
 from arq_status._model.truth import decide
-from arq_status._redis.store import Call, Store
+from arq_status._redis.steering import Call
+from arq_status._redis.store import Store
 
 #: Attempts at a job that changes while it is acted on.
 _MOST_ATTEMPTS = 20

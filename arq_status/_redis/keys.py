@@ -10,6 +10,7 @@ from arq_status._model.history import LAST_TRIES, LOG_BYTES, LOG_LINES
 from arq_status._model.record import DEFAULT_EXPIRES_MS, DEFAULT_TOTAL, LETTERS, State
 from arq_status._model.tags import MOST_TAGS
 from arq_status._model.tally import COUNTED, OTHER
+from arq_status._model.validation import DATA_LIMIT
 
 PREFIX = "arqstatus:1:"
 
@@ -101,6 +102,7 @@ GROUP_SUBJECT = "\0@"
 _LIMITS: Mapping[str, object] = {
     "BUCKET_OF_1_MS": BUCKET_OF_1_MS,
     "COUNTED": COUNTED,
+    "DATA_LIMIT": DATA_LIMIT,
     "DEAD_AFTER_MS": DEAD_AFTER_MS,
     "DEFAULT_EXPIRES_MS": DEFAULT_EXPIRES_MS,
     "DEFAULT_TOTAL": DEFAULT_TOTAL,

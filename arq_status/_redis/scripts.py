@@ -13,8 +13,11 @@ from arq_status._redis.keys import script_constants
 
 Argument = str | int | bytes
 
-#: Files of functions that scripts share; a function uses only those above it.
-_SHARED = ("common", "sources")
+#: The files of ``lua/shared/``; a function uses only those above it.
+_SHARED = (
+    "values", "records", "workers", "queues", "payloads", "labels", "groups", "indexes",
+    "belongings", "sources",
+)  # fmt: skip
 _FUNCTION = re.compile(r"^local function (\w+)\(.*?^end\n", re.MULTILINE | re.DOTALL)
 _CONSTANT = re.compile(r"\b([KFS])\.(\w+)")
 
@@ -76,14 +79,14 @@ def assembled(name: str) -> str:
     """Return a script's source with the shared functions that it needs, and with all constants.
 
     A script defines its functions anew with every call, and so it has no more than it needs. They
-    stand at its beginning, or behind the line ``-- @common``: what comes before may be all.
+    stand at its beginning, or behind the line ``-- @shared``: what comes before may be all.
     """
     body = _read(name)
     needed: list[str] = []
     for function, source in reversed(list(_shared_functions().items())):
         if re.search(rf"\b{function}\b", "".join((body, *needed))):
             needed.insert(0, source)
-    first, _, rest = body.rpartition("-- @common\n")
+    first, _, rest = body.rpartition("-- @shared\n")
     constants = script_constants()
     whole = "".join((first, *needed, rest))
     return _CONSTANT.sub(lambda found: f"'{constants[found[1]][found[2]]}'", whole)
@@ -91,7 +94,7 @@ def assembled(name: str) -> str:
 
 @cache
 def _shared_functions() -> Mapping[str, str]:
-    source = "".join(map(_read, _SHARED))
+    source = "".join(_read(f"shared/{name}") for name in _SHARED)
     return {found[1]: found[0] for found in _FUNCTION.finditer(source)}
 
 

@@ -1,51 +1,32 @@
 """Reads and writes of the tracking data in Redis, each one round trip where possible."""
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
-from time import monotonic
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
-from arq.utils import timestamp_ms
 from redis.asyncio import Redis
 
-from arq_status._model.facts import Facts
 from arq_status._model.history import KeptTry, LogLine
 from arq_status._model.options import FunctionOptions
 from arq_status._model.record import StoredRecord
 from arq_status._model.status import Status
-from arq_status._model.tags import MOST_TAGS
 from arq_status._redis import keys, scripts
 from arq_status._redis.announcements import Announced, announced_as, announced_in
-from arq_status._redis.batch import AnyRow, Row, arguments, batches, flat
+from arq_status._redis.batch import AnyRow, Row, arguments, batches
 from arq_status._redis.clock import RedisClock
 from arq_status._redis.commands import pipeline, read
 from arq_status._redis.history import decode_lines, decode_tries
 from arq_status._redis.indexes import Indexes, Look, QueueLook
 from arq_status._redis.lookup import Lookup
+from arq_status._redis.registration import Registration
 from arq_status._redis.replies import pairs, text
-from arq_status._redis.scripts import Argument, Script
+from arq_status._redis.steering import Steering
 
-#: Seconds after which a worker announces itself again, and functions in one announcement.
-_ANNOUNCE_INTERVAL = 3_600.0
-_ANNOUNCED_AT_ONCE = 1_000
 #: Stored records that are read by one command.
 _READ_AT_ONCE = 500
-#: Milliseconds that a worker's description outlives the last in-progress key it may have set.
-_WORKER_EXPIRES_MS = 60_000
-#: Milliseconds for which late writes are refused after a delete, at least.
-_TOMBSTONE_MS = 60_000
-#: Milliseconds that arq gives a payload to live by default.
-_PAYLOAD_EXPIRES_MS = 86_400_000
 
 
-class Call(NamedTuple):
-    """A script to run, and with which arguments."""
-
-    script: Script
-    arguments: tuple[Argument, ...]
-
-
-class Store(Lookup):
+class Store(Lookup, Steering, Registration):
     """The tracking data and arq's keys, through one Redis client."""
 
     def __init__(
@@ -64,9 +45,6 @@ class Store(Lookup):
         self._queues = () if queues is None else tuple(dict.fromkeys(queues))
         super().__init__(redis, self._queues or None, expires, deserializer)
         database = redis.connection_pool.connection_kwargs.get("db") or 0
-        self._announce_due = 0.0
-        #: what was told last of the worker that this is the store of
-        self._told_about = ""
         #: dead workers whose jobs without a record were looked for
         self.searched: set[str] = set()
         #: index and rank at which the next pass over all live jobs goes on
@@ -205,159 +183,6 @@ class Store(Lookup):
         found = await read(self.redis, "HGETALL", keys.STOPS)
         return {text(job_id): text(run) for job_id, run in pairs(found or []).items()}
 
-    async def run(self, calls: Sequence["Call"]) -> list[Any]:
-        """Run scripts, those of one kind in one round trip, and return what they answer."""
-        replies: list[Any] = [None] * len(calls)
-        for script in {call.script for call in calls}:
-            places = [place for place, call in enumerate(calls) if call.script is script]
-            answers = await script.many(self.redis, [calls[place].arguments for place in places])
-            for place, answer in zip(places, answers, strict=True):
-                replies[place] = answer
-        return replies
-
-    def stop(self, job_id: str, run: int, *, force: bool) -> "Call":
-        """Ask a running job to stop; answers 0 where that run has no record or does not run."""
-        asked = f"{run}!" if force else str(run)
-        return Call(scripts.stop, (job_id, run, asked))
-
-    def cancel(self, facts: Facts, last: StoredRecord, *, drop_key: bool) -> "Call":
-        """Take a job that waits out of its queue; answers 0 where something of it changed."""
-        return Call(
-            scripts.cancel,
-            (
-                self.channel, facts.job_id, facts.stored_text, facts.key_expires,
-                "drop" if drop_key else "keep", last.encode(), *self._queues,
-            ),
-        )  # fmt: skip
-
-    def retry(self, facts: Facts, waiting: StoredRecord) -> "Call":
-        """Put an ended job back into its queue; answers 0 where that cannot be."""
-        assert waiting.due is not None
-        return Call(
-            scripts.retry,
-            (
-                self.channel, facts.job_id, facts.stored_text, waiting.queue, waiting.due,
-                _PAYLOAD_EXPIRES_MS, waiting.encode(), *self._queues,
-            ),
-        )  # fmt: skip
-
-    def delete(self, job_id: str, tombstone: StoredRecord) -> "Call":
-        """Forget what was tracked of a job; of one that is not live this stands in its place."""
-        expires = max(_TOMBSTONE_MS, tombstone.expires)
-        return Call(
-            scripts.delete, (self.channel, job_id, tombstone.encode(), expires, *self._queues)
-        )
-
-    async def store(self, job_id: str, waiting: StoredRecord, fields: Mapping[str, str]) -> bool:
-        """Store fields from outside the job; False if it is unknown."""
-        stored: int = await scripts.store(
-            self.redis, self.channel, job_id, waiting.encode(),
-            json.dumps(flat(fields), ensure_ascii=False), *self._queues,
-        )  # fmt: skip
-        return bool(stored)
-
-    async def tag(self, job_id: str, waiting: StoredRecord) -> bool:
-        """Give a job the tags of this record; False where it is not known.
-
-        Raises:
-            ValueError: it would have too many.
-        """
-        tagged: int = await self._tag(job_id, waiting, "known")
-        if tagged < 0:
-            raise ValueError(f"job {job_id!r} has {MOST_TAGS} tags, and there is no room for more")
-        return tagged > 0
-
-    async def tag_enqueued(self, job_id: str, waiting: StoredRecord) -> None:
-        """Give a job that was just enqueued the tags and the group of this record."""
-        await self._tag(job_id, waiting, "enqueued")
-
-    async def _tag(self, job_id: str, waiting: StoredRecord, how: str) -> int:
-        labels = [keys.TAGGED + tag for tag in waiting.tags]
-        if waiting.group is not None:
-            labels.append(keys.GROUPED + waiting.group)
-        tagged: int = await scripts.tag(
-            self.redis, self.channel, job_id, waiting.encode(), how, waiting.queue,
-            waiting.group or "", b"".join(b"\xff" + it.encode() for it in labels), *self._queues,
-        )  # fmt: skip
-        return tagged
-
-    async def set_group(self, group_id: str, *, closed: bool, title: str | None = None) -> None:
-        """Open or close a group."""
-        how = "close" if closed else "open"
-        await scripts.group(self.redis, self.channel, group_id, how, title or "")
-
     async def sweep(self, budget: int = 1_000) -> bool:
         """Drop expired entries from the indexes; True if there is more to do."""
         return bool(await scripts.sweep(self.redis, budget))
-
-    # workers
-
-    async def beat(
-        self,
-        worker: str,
-        queue: str,
-        in_progress_ms: int,
-        options: Mapping[str, FunctionOptions],
-        blocked_ms: int = 0,
-        about: Callable[[], str] | None = None,
-    ) -> None:
-        """Send a worker's heartbeat, and announce it if Redis does not know it, or again.
-
-        Args:
-            worker: its name.
-            queue: where it takes its jobs from.
-            in_progress_ms: for how long the in-progress keys live that it sets.
-            options: those of its functions.
-            blocked_ms: for how long its event loop has been blocked.
-            about: returns what else there is to tell (JSON text): called when Redis' time is known,
-                and sent when it has changed.
-        """
-        described = json.dumps(
-            {
-                "queue": queue,
-                "in_progress_ms": in_progress_ms,
-                "blocked_ms": blocked_ms,
-                # for doctor alone, which compares it with Redis' time of the heartbeat
-                "wall_ms": timestamp_ms(),
-            }
-        )
-        expires = in_progress_ms + _WORKER_EXPIRES_MS
-        now, known = await scripts.beat(self.redis, worker, expires, described, queue)
-        self.clock.correct(now)
-        told = about() if about is not None else ""
-        if told and (not known or told != self._told_about):
-            await self.redis.execute_command("SET", keys.ABOUT + worker, told, "PX", expires)
-            self._told_about = told
-        if not known or monotonic() >= self._announce_due:
-            self._announce_due = monotonic() + _ANNOUNCE_INTERVAL
-            await self._announce(queue, options)
-
-    async def _announce(self, queue: str, options: Mapping[str, FunctionOptions]) -> None:
-        named = [(announced_as(queue, name), it.encode()) for name, it in options.items()]
-        for start in range(0, max(1, len(named)), _ANNOUNCED_AT_ONCE):
-            part = named[start : start + _ANNOUNCED_AT_ONCE]
-            await scripts.announce(self.redis, queue, *(text for item in part for text in item))
-
-    async def count(self, worker: str, number: int, tallies: Sequence[Mapping[str, Any]]) -> None:
-        """Add what a worker counted since its last batch; what others counted is added as well.
-
-        Args:
-            worker: its name.
-            number: the batch's; a batch that is sent again is not added again.
-            tallies: as ``encode_tally`` returns them.
-        """
-        batch = json.dumps(tallies, ensure_ascii=False)
-        self.clock.correct(await scripts.count(self.redis, worker, number, batch))
-
-    async def count_uncounted(self) -> None:
-        """Count the ends that no worker counts: of jobs lost with a worker or cancelled."""
-        if await self.redis.execute_command("EXISTS", keys.UNCOUNTED):
-            await scripts.count(self.redis)
-
-    async def begun(self, worker: str, in_progress_ms: int, job_ids: Collection[str]) -> None:
-        """Note the jobs that arq began in a worker and that have no record yet."""
-        await scripts.begun(self.redis, worker, in_progress_ms + _WORKER_EXPIRES_MS, *job_ids)
-
-    async def leave(self, worker: str) -> None:
-        """Deregister a worker; it counts as dead from now on."""
-        await scripts.leave(self.redis, worker)

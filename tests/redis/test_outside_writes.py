@@ -502,3 +502,16 @@ async def test_a_script_that_redis_forgot(pool: ArqRedis) -> None:
             assert await script.many(pool, calls) == [[b"job"], []]
         await pool.script_flush()
     assert await script.many(pool, calls[1:]) == [[]]
+
+
+async def test_the_data_of_a_job_is_bounded(pool: ArqRedis, client: StatusClient) -> None:
+    """Several calls together store 1 MiB at most; what replaces a field makes room for it."""
+    await pool.enqueue_job("add", 1, 2, _job_id="job")
+    for number in range(17):
+        assert await client.store("job", **{f"field{number}": "x" * 60_000})
+    with pytest.raises(ValueError, match="more than 1048576"):
+        await client.store("job", more="x" * 60_000)
+    assert await client.get("job", "more") is None
+    assert await client.store("job", field3="y" * 60_000)
+    assert await client.store("job", field4=1, more="x" * 50_000)
+    assert await client.get("job", "more") == "x" * 50_000

@@ -104,7 +104,7 @@ if known and not open then
   return {'facts', time[1] * 1000 + math.floor(time[2] / 1000 + 0.5), rows}
 end
 
--- @common
+-- @shared
 
 local now, news = now_ms(), false
 if not known then

@@ -1,7 +1,8 @@
 -- Store fields from outside the job.
 -- ARGV: channel, id, the record of a waiting job (JSON text), fields (JSON text [name, JSON text,
 -- ...]), queues...
--- Answer: 1, or 0 where there is neither a live job nor a record.
+-- Answer: 1, or 0 where there is neither a live job nor a record, or minus the bytes that the job's data
+-- would take where those are too many.
 local id, waiting = ARGV[2], record_of(ARGV[3])
 local old, run = stored_record(id), waiting[F.enqueued_ms]
 local old_run = old and number(old[F.enqueued_ms])
@@ -11,12 +12,21 @@ local is_earlier = old and has_ended(old) and run == 0
 local known = old and not is_earlier and old[F.state] ~= S.deleted
     and (old_run == run or old_run == 0 or run == 0)
 
+local fields, given, size = cjson.decode(ARGV[4]), {}, 0
+for i = 1, #fields, 2 do
+  given[fields[i]], size = true, size + #fields[i] + #fields[i + 1]
+end
+local stored = known and read('HGETALL', K.data .. id) or {}
+for i = 1, #stored, 2 do
+  if not given[stored[i]] then size = size + #stored[i] + #stored[i + 1] end
+end
+if size > tonumber(K.data_limit) then return -size end
+
 if not known then
   if not is_live(id, queues_from(5)) then return 0 end
   drop_belongings(id)
   put(id, ARGV[3], waiting, old)
 end
-local fields = cjson.decode(ARGV[4])
 for i = 1, #fields, 2 do
   write('HSET', K.data .. id, fields[i], fields[i + 1])
   -- by now the job may overwrite it, but `retry` has it there again

@@ -37,7 +37,7 @@ if ARGV[4] == 'enqueued' then
   end
 end
 
--- @common
+-- @shared
 
 local waiting, was_enqueued = record_of(raw), ARGV[4] == 'enqueued'
 local old_raw = read('GET', K.record .. id)

@@ -89,7 +89,7 @@ async def compare_records(redis: Redis, sample: Sample, queues: Sequence[str]) -
 
 
 def _indexes_of(stored: StoredRecord) -> list[str]:
-    """Return the indexes that have a record, as ``common.lua`` keeps them."""
+    """Return the indexes that have a record, as ``records.lua`` keeps them."""
     recorded = keys.RECORDED + stored.queue
     match stored.state:
         case State.DELETED:

@@ -1,0 +1,65 @@
+-- The counters of groups.
+
+-- As what a record's job counts in its group.
+local function place_of_record(record)
+  return has_ended(record) and tostring(record[F.state]) or 'live'
+end
+
+-- The same for a job that is lost, as its id is used for another run by now.
+local function place_of_lost(record)
+  if has_ended(record) then return record[F.state] end
+  return (record[F.state] == S.waiting or record[F.state] == S.retrying) and S.failed or S.interrupted
+end
+
+-- Whether all jobs of a closed group were deleted.
+local function is_empty_group(key)
+  local known, jobs = redis.call('HMGET', key, 'closed', 'live', S.complete, S.failed, S.stopped, S.interrupted), 0
+  for i = 2, #known do jobs = jobs + math.max(0, tonumber(known[i]) or 0) end
+  return known[1] == '1' and jobs == 0
+end
+
+-- Count so many jobs of a group at another place than before: "live", or the state in which they
+-- ended; no place is out of the group. The group lives as long as one of its jobs and then as long
+-- as the record that stays longest.
+local function count_in_group(group, was, now, jobs, times)
+  local key = K.group .. group
+  if was ~= now then
+    if was then write('HINCRBY', key, was, -jobs) end
+    if now then write('HINCRBY', key, now, jobs) end
+    if not now and is_empty_group(key) then return redis.call('DEL', key) end
+  end
+  local known = read('HMGET', key, 'updated', 'started', 'ended', 'until', 'live') or {}
+  local set = {}
+  if times.updated > (tonumber(known[1]) or 0) then set[1], set[2] = 'updated', integer(times.updated) end
+  if times.started and times.started < (tonumber(known[2]) or 1e15) then
+    set[#set + 1], set[#set + 2] = 'started', integer(times.started)
+  end
+  if times.ended and times.ended > (tonumber(known[3]) or 0) then
+    set[#set + 1], set[#set + 2] = 'ended', integer(times.ended)
+  end
+  local stays = tonumber(known[4]) or 0
+  if times.expires and times.expires > stays then
+    stays = times.expires
+    set[#set + 1], set[#set + 2] = 'until', integer(stays)
+  end
+  if #set > 0 then write('HSET', key, unpack(set)) end
+  if (tonumber(known[5]) or 0) > 0 then
+    if now == 'live' and was ~= now then redis.call('PERSIST', key) end
+  elseif was ~= now or times.expires then
+    local now_is = now_ms()
+    if stays == 0 then stays = now_is + tonumber(K.default_expires_ms) end
+    redis.call('PEXPIRE', key, integer(math.max(1, stays - now_is)))
+  end
+end
+
+-- What a record tells of its job that its group shows.
+local function times_of(record)
+  local enqueued = number(record[F.enqueued_ms])
+  local ended, started = record[F.ended], record[F.started]
+  local times = {updated = last_time(record), started = started and enqueued + number(started)}
+  if ended then
+    times.ended = enqueued + number(ended)
+    times.expires = times.ended + number(record[F.expires])
+  end
+  return times
+end

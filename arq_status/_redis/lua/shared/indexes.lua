@@ -1,0 +1,79 @@
+-- Changes of records, which the indexes follow.
+
+-- Add ended jobs, the oldest of which ended then, to an index of those with one label. It expires as
+-- soon as all in there have.
+local function add_ended(index, expires, oldest, ...)
+  write('ZADD', index, ...)
+  redis.call('PEXPIRE', index, integer(expires))
+  write('ZADD', K.labelled, 'LT', integer(oldest + expires), index)
+end
+
+-- Have the indexes by tag and group, and the group's counters, follow a record.
+local function relabel(id, new, old)
+  local index, before, kept = index_of(new), old and index_of(old), {}
+  for _, label in ipairs(index and labels_of(new) or {}) do
+    kept[label] = true
+    if has_ended(new) then
+      add_ended(index .. label, new[F.expires], last_time(new), integer(last_time(new)), id)
+    else
+      local due = new[F.state] == S.waiting and read('ZSCORE', queue_of(new), id)
+      write('ZADD', index .. label, due or integer(last_time(new)), id)
+    end
+  end
+  for _, label in ipairs(before and labels_of(old) or {}) do
+    if before ~= index or not kept[label] then read('ZREM', before .. label, id) end
+  end
+  local group, group_before = index and text(new[F.group]), before and text(old[F.group])
+  if group_before and group_before ~= group then
+    count_in_group(group_before, place_of_record(old), place_of_lost(old), 1, {
+      updated = now_ms(), expires = now_ms() + number(old[F.expires])
+    })
+  end
+  if group then
+    local place_before = group_before == group and place_of_record(old) or nil
+    if not place_before then write('HSET', K.group .. group, 'queue:' .. queue_of(new), '') end
+    count_in_group(group, place_before, place_of_record(new), 1, times_of(new))
+  end
+end
+
+-- Take a record's job out of all indexes, and count it in its group at another place, or nowhere.
+local function take_out(id, record, place)
+  local index, recorded = index_of(record), recorded_index_of(record)
+  if not index then return end
+  read('ZREM', index, id)
+  if recorded then read('ZREM', recorded, id) end
+  if not has_labels(record) then return end
+  for _, label in ipairs(labels_of(record)) do read('ZREM', index .. label, id) end
+  local group = text(record[F.group])
+  if group then count_in_group(group, place_of_record(record), place, 1, {updated = now_ms()}) end
+end
+
+-- Replace a stored record, and have the indexes follow: nothing else changes either. Of an ended job
+-- it answers the name of its set, which has to be added to `ended_sets`.
+local function put(id, raw, new, old)
+  if has_labels(new) or old and has_labels(old) then relabel(id, new, old) end
+  local index, before = index_of(new), old and index_of(old)
+  if before and before ~= index then read('ZREM', before, id) end
+  local recorded, recorded_before = recorded_index_of(new), old and recorded_index_of(old)
+  if recorded_before and recorded_before ~= recorded then read('ZREM', recorded_before, id) end
+  if has_ended(new) then
+    local ended, expires = new[F.enqueued_ms] + new[F.ended], new[F.expires]
+    write('ZADD', index, integer(ended), id)
+    -- the clock started when the job ended, however late that is written
+    local left = math.max(1, math.min(expires, ended + expires - now_ms()))
+    redis.call('SET', K.record .. id, raw, 'PX', integer(left))
+    return string.sub(index, #K.ended + 1)
+  end
+  write('ZADD', index, integer(last_time(new)), id)
+  if recorded then
+    local due, due_before = number(new[F.due]), old and number(old[F.due])
+    if recorded ~= recorded_before or due ~= due_before then
+      write('ZADD', recorded, integer(new[F.enqueued_ms] + due), id)
+    end
+  end
+  -- whoever looks for a worker's jobs must find it, also if it has not sent a heartbeat yet
+  if new[F.state] == S.working and before ~= index then
+    write('ZADD', K.workers, 'NX', now_ms(), text(new[F.worker], ''))
+  end
+  redis.call('SET', K.record .. id, raw)
+end

@@ -1,0 +1,40 @@
+-- Arq's payloads and the runs that they are of.
+
+-- The enqueue time (ms) as the default pickle of a job or a result spells it. Written by arithmetic,
+-- for `struct` is not everywhere (fakeredis has none).
+local function enqueue_time_bytes(ms)
+  local floor = math.floor
+  return '\140\2et\148\138\6' .. string.char(ms % 256, floor(ms / 256) % 256, floor(ms / 65536) % 256,
+    floor(ms / 16777216) % 256, floor(ms / 4294967296) % 256, floor(ms / 1099511627776) % 256)
+end
+
+-- The enqueue time (ms) that a part of such a pickle spells, if it does.
+local function enqueue_time_in(part)
+  local at = string.find(part or '', '\140\2et\148\138\6', 1, true)
+  if not at or #part < at + 12 then return nil end
+  local ms = 0
+  for i = at + 12, at + 7, -1 do ms = ms * 256 + string.byte(part, i) end
+  return ms
+end
+
+-- Tell whether arq's payload is of the run that was enqueued then; nil where there is none or, as with a
+-- serializer of the user's own, it does not tell.
+local function payload_is_of(id, enqueued)
+  local tail, wanted = read('GETRANGE', K.arq_job .. id, -32, -1) or '', enqueue_time_bytes(enqueued)
+  if string.find(tail, wanted, 1, true) then return true end
+  if string.find(tail, string.sub(wanted, 1, -7), 1, true) then return false end
+end
+
+-- Keep arq's payload of a run that may not complete, for `retry`, unless its arguments are hidden.
+-- Answers how many bytes that took.
+local function keep_payload(id, record)
+  local enqueued = record[F.enqueued_ms]
+  if record[F.hides_args] then return 0 end
+  local size = read('STRLEN', K.arq_job .. id)
+  if not size or size == 0 or size > tonumber(K.largest_payload) then return 0 end
+  -- by now another run may have the id
+  if payload_is_of(id, enqueued) == false then return 0 end
+  redis.call('COPY', K.arq_job .. id, K.payload .. id)
+  redis.call('PERSIST', K.payload .. id)
+  return size
+end

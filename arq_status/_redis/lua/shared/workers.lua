@@ -1,0 +1,31 @@
+-- Workers and their heartbeats.
+
+-- The last workers that died without deregistering: {name, last heartbeat, description, ...}.
+local function dead_workers(silent_since)
+  local found = {}
+  local dead = read('ZREVRANGEBYSCORE', K.workers, silent_since, '-inf', 'WITHSCORES', 'LIMIT', 0, 100) or {}
+  for i = 1, #dead, 2 do
+    local description = read('GET', K.worker .. dead[i])
+    if description then
+      for _, part in ipairs({dead[i], dead[i + 1], description}) do found[#found + 1] = part end
+    end
+  end
+  return found
+end
+
+-- The last heartbeat of the worker that a record names, if it sends heartbeats or is known to be dead. The
+-- record of an ended job names it without the random part: it is one that was there when the job ended.
+local function last_beat_of(record, alive_since)
+  local name = record[F.worker]
+  if type(name) ~= 'string' then return false end
+  if not has_ended(record) then return read('ZSCORE', K.workers, name) end
+  local alive = read('ZRANGEBYSCORE', K.workers, integer(alive_since), '+inf', 'WITHSCORES', 'LIMIT', 0, 2000) or {}
+  for i = 1, #alive, 2 do
+    if string.sub(alive[i], 1, #name + 1) == name .. ':' then
+      local ok, about = pcall(cjson.decode, read('GET', K.about .. alive[i]) or '')
+      local started = ok and type(about) == 'table' and number(about.started) or 0
+      if started <= number(record[F.enqueued_ms]) + record[F.ended] then return alive[i + 1] end
+    end
+  end
+  return false
+end

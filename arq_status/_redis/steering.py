@@ -1,0 +1,119 @@
+"""Writes from outside the job: stop, cancel, retry, delete, store, tag."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from arq_status._model.facts import Facts
+from arq_status._model.record import StoredRecord
+from arq_status._model.tags import MOST_TAGS
+from arq_status._model.validation import require_room
+from arq_status._redis import keys, scripts
+from arq_status._redis.batch import flat
+from arq_status._redis.scripts import Argument, Script
+
+#: Milliseconds for which late writes are refused after a delete, at least.
+_TOMBSTONE_MS = 60_000
+#: Milliseconds that arq gives a payload to live by default.
+_PAYLOAD_EXPIRES_MS = 86_400_000
+
+
+class Call(NamedTuple):
+    """A script to run, and with which arguments."""
+
+    script: Script
+    arguments: tuple[Argument, ...]
+
+
+class Steering:
+    """The part of the store that others than workers use to change jobs."""
+
+    redis: Any
+    channel: str
+    _queues: Sequence[str]
+
+    async def run(self, calls: Sequence[Call]) -> list[Any]:
+        """Run scripts, those of one kind in one round trip, and return what they answer."""
+        replies: list[Any] = [None] * len(calls)
+        for script in {call.script for call in calls}:
+            places = [place for place, call in enumerate(calls) if call.script is script]
+            answers = await script.many(self.redis, [calls[place].arguments for place in places])
+            for place, answer in zip(places, answers, strict=True):
+                replies[place] = answer
+        return replies
+
+    def stop(self, job_id: str, run: int, *, force: bool) -> Call:
+        """Ask a running job to stop; answers 0 where that run has no record or does not run."""
+        asked = f"{run}!" if force else str(run)
+        return Call(scripts.stop, (job_id, run, asked))
+
+    def cancel(self, facts: Facts, last: StoredRecord, *, drop_key: bool) -> Call:
+        """Take a job that waits out of its queue; answers 0 where something of it changed."""
+        return Call(
+            scripts.cancel,
+            (
+                self.channel, facts.job_id, facts.stored_text, facts.key_expires,
+                "drop" if drop_key else "keep", last.encode(), *self._queues,
+            ),
+        )  # fmt: skip
+
+    def retry(self, facts: Facts, waiting: StoredRecord) -> Call:
+        """Put an ended job back into its queue; answers 0 where that cannot be."""
+        assert waiting.due is not None
+        return Call(
+            scripts.retry,
+            (
+                self.channel, facts.job_id, facts.stored_text, waiting.queue, waiting.due,
+                _PAYLOAD_EXPIRES_MS, waiting.encode(), *self._queues,
+            ),
+        )  # fmt: skip
+
+    def delete(self, job_id: str, tombstone: StoredRecord) -> Call:
+        """Forget what was tracked of a job; of one that is not live this stands in its place."""
+        expires = max(_TOMBSTONE_MS, tombstone.expires)
+        return Call(
+            scripts.delete, (self.channel, job_id, tombstone.encode(), expires, *self._queues)
+        )
+
+    async def store(self, job_id: str, waiting: StoredRecord, fields: Mapping[str, str]) -> bool:
+        """Store fields from outside the job; False if it is unknown.
+
+        Raises:
+            ValueError: the job's data would take more than 1 MiB.
+        """
+        stored: int = await scripts.store(
+            self.redis, self.channel, job_id, waiting.encode(),
+            json.dumps(flat(fields), ensure_ascii=False), *self._queues,
+        )  # fmt: skip
+        require_room(-stored)
+        return bool(stored)
+
+    async def tag(self, job_id: str, waiting: StoredRecord) -> bool:
+        """Give a job the tags of this record; False where it is not known.
+
+        Raises:
+            ValueError: it would have too many.
+        """
+        tagged: int = await self._tag(job_id, waiting, "known")
+        if tagged < 0:
+            raise ValueError(f"job {job_id!r} has {MOST_TAGS} tags, and there is no room for more")
+        return tagged > 0
+
+    async def tag_enqueued(self, job_id: str, waiting: StoredRecord) -> None:
+        """Give a job that was just enqueued the tags and the group of this record."""
+        await self._tag(job_id, waiting, "enqueued")
+
+    async def _tag(self, job_id: str, waiting: StoredRecord, how: str) -> int:
+        labels = [keys.TAGGED + tag for tag in waiting.tags]
+        if waiting.group is not None:
+            labels.append(keys.GROUPED + waiting.group)
+        tagged: int = await scripts.tag(
+            self.redis, self.channel, job_id, waiting.encode(), how, waiting.queue,
+            waiting.group or "", b"".join(b"\xff" + it.encode() for it in labels), *self._queues,
+        )  # fmt: skip
+        return tagged
+
+    async def set_group(self, group_id: str, *, closed: bool, title: str | None = None) -> None:
+        """Open or close a group."""
+        how = "close" if closed else "open"
+        await scripts.group(self.redis, self.channel, group_id, how, title or "")
