@@ -168,10 +168,13 @@ async def test_doctor_after_a_worker_was_killed(
         assert done.returncode == 0, done.stdout
         worker.send(signal.SIGKILL)
         await worker.gone()
-        # the next heartbeat would have been due by now
-        await asyncio.sleep(3)
-        done = await asyncio.to_thread(run, "doctor", "--json", dsn=dsn)
-    assert done.returncode == 1
+
+        async def problems() -> subprocess.CompletedProcess[str] | None:
+            done = await asyncio.to_thread(run, "doctor", "--json", dsn=dsn)
+            return done if done.returncode == 1 else None
+
+        # as soon as the next heartbeat would have been due
+        done = await until(problems, 20)
     findings = json.loads(done.stdout)["findings"]
     texts = [it["text"] for it in findings if it["level"] == "problem"]
     assert "no tracked worker is alive" in texts

@@ -115,7 +115,7 @@ async def die(
         return None
 
 
-@pytest.mark.long(10)
+@pytest.mark.long(18)
 async def test_jobs_of_killed_workers_read_interrupted(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path
 ) -> None:
