@@ -1,1 +1,1 @@
-"""What is known of arq: its running worker, and what it stores."""
+"""Knowledge of arq: its running worker, and the formats that it stores."""

@@ -1,4 +1,4 @@
-"""When arq runs a cron job, in words."""
+"""The schedule of a cron job, in words."""
 
 from arq.cron import CronJob
 

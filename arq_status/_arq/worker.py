@@ -92,7 +92,7 @@ def _self_of(frame: FrameType) -> Worker | None:
 
 
 class ArqWorker:
-    """What a running worker goes by. Its arguments may differ from the settings."""
+    """The effective settings of a running worker; its arguments may override the settings class."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
@@ -107,7 +107,7 @@ class ArqWorker:
 
     @property
     def max_jobs(self) -> int:
-        """How many jobs it runs at a time."""
+        """The number of jobs that it runs at a time."""
         return self._worker.max_jobs
 
     @property
@@ -126,7 +126,7 @@ class ArqWorker:
 
     @property
     def retries(self) -> bool:
-        """Whether it runs a job again after ``Retry`` and cancellation."""
+        """True if it runs a job again after ``Retry`` and cancellation."""
         return self._worker.retry_jobs
 
     def result_error(self, returned: object) -> Exception | None:

@@ -9,8 +9,8 @@ from arq_status._model.record import State, StoredRecord
 
 #: Milliseconds without a heartbeat after which a worker is dead.
 DEAD_AFTER_MS = 10_000
-#: A worker may have begun a job so many ms before its last heartbeat, and so many after it, and
-#: been killed before any record of the job was written.
+#: A worker may begin a job up to this many ms before or after its last heartbeat, and be killed
+#: before any record of the job is written.
 _UNWRITTEN_BEFORE, _UNWRITTEN_AFTER = 1_000, 4_000
 
 
@@ -28,9 +28,9 @@ class DeadWorker:
     blocked_ms: int = 0
 
     def may_have_begun(self, queue: str | None, now: int, expires_in: int) -> bool:
-        """Return whether it may have set an in-progress key that expires in so many ms.
+        """Return whether it may have set an in-progress key that expires in ``expires_in`` ms.
 
-        Of those that a living worker began it tells soon: by a record, or that it has none.
+        A living worker soon writes about each job it begins: a record, or that there is none.
         """
         begun = now - (self.in_progress_ms - expires_in)
         return queue == self.queue and any(
@@ -41,7 +41,7 @@ class DeadWorker:
 
 
 class Outcome(StrEnum):
-    """How a job ended according to arq's result."""
+    """The end of a job according to arq's result."""
 
     SUCCESS = "success"
     CANCELLED = "cancelled"

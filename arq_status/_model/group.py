@@ -54,7 +54,7 @@ class GroupRecord:
 
 
 class GroupFacts(NamedTuple):
-    """What was read about a group at one moment. Times are epoch milliseconds."""
+    """Everything that was read about a group at one moment. Times are epoch milliseconds."""
 
     group_id: str
     now: int

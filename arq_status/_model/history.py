@@ -1,4 +1,4 @@
-"""What happened to a job: its tries and its log."""
+"""The history of a job: its tries and its log."""
 
 import logging
 from dataclasses import dataclass

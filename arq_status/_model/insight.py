@@ -1,4 +1,4 @@
-"""What is known of functions, queues, workers and cron jobs."""
+"""Statistics of functions, and the state of queues, workers and cron jobs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class FunctionStats:
 
     @property
     def ended(self) -> int:
-        """How many jobs ended."""
+        """The number of jobs that ended."""
         return self.complete + self.failed + self.stopped + self.interrupted
 
     @property
@@ -75,7 +75,7 @@ class ActivityPoint:
 
     @property
     def ended(self) -> int:
-        """How many jobs ended."""
+        """The number of jobs that ended."""
         return self.complete + self.failed + self.stopped + self.interrupted
 
 

@@ -77,7 +77,7 @@ class JobRecord:
 
     @property
     def ended(self) -> bool:
-        """Whether the job has ended for good: arq will not run it again."""
+        """True if the job has ended for good: arq will not run it again."""
         return self.ended_at is not None
 
 

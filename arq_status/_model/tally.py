@@ -1,4 +1,4 @@
-"""How the jobs of a function ended in a stretch of time, and how long they ran and waited."""
+"""Counts of the ends of jobs in a period of time, with their runs and waits."""
 
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ OTHER = "(other)"
 
 @dataclass(slots=True)
 class Tally:
-    """What is counted of a function, or of several."""
+    """The counts of one function, or the sum of several."""
 
     counts: dict[str, float] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
     #: how long the last tries of jobs ran, and how long they had been due before, by buckets

@@ -22,7 +22,7 @@ class Row(NamedTuple):
     #: lines of its log, each after its number in the try, and what tells the tries apart
     lines: Sequence[str] = ()
     log_id: str = ""
-    #: of an end that others than the job's worker guess: the version of the record they go by
+    #: of an end that is a guess: the version of the record that it is based on
     seen: int | None = None
 
     @property
@@ -34,13 +34,13 @@ class Row(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many bytes it takes, without what escapes add."""
+        """The bytes that it takes, not counting escapes."""
         more = (*self.fields.values(), *self.lines, self.ended_try or "")
         return _size(self.record) + sum(map(_size, more))
 
     @property
     def more(self) -> bytes:
-        """What is written beside the record, as JSON."""
+        """Everything that is written besides the record, as JSON."""
         parts: dict[str, object] = {}
         if self.fields:
             parts["fields"] = flat(self.fields)
@@ -52,7 +52,7 @@ class Row(NamedTuple):
 
 
 class CompletedRow(NamedTuple):
-    """All there is of a job that completed before anything of it was written."""
+    """The record of a job that completed before anything about it was written."""
 
     job_id: str
     record: str
@@ -67,7 +67,7 @@ class CompletedRow(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many bytes it takes, without what escapes add."""
+        """The bytes that it takes, not counting escapes."""
         return _size(self.record)
 
 
@@ -108,7 +108,7 @@ def flat(fields: Mapping[str, str]) -> list[str]:
 
 
 def _joined(parts: Sequence[bytes]) -> bytes:
-    """Join many parts into one argument, for redis-py takes its time over each.
+    """Join many parts into one argument, because redis-py packs each argument in Python.
 
     UTF-8 has no byte 255.
     """

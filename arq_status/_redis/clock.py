@@ -1,9 +1,14 @@
 """Redis' clock, the only one that decides, as a process tells it between two answers."""
 
+from dataclasses import replace
 from time import monotonic, time
+
+from arq_status._model.facts import ResultPayload
 
 #: Milliseconds by which an answer must differ to be believed although it tells an earlier time.
 _STEP_MS = 1_000
+#: Milliseconds by which a worker's clock may differ without being corrected.
+_RIGHT_MS = 1_000
 
 
 class RedisClock:
@@ -36,3 +41,23 @@ class RedisClock:
         if self._offset_ms is None:
             return round((time() + moment - monotonic()) * 1000)
         return round(moment * 1000 + self._offset_ms)
+
+
+def by_redis_clock(result: ResultPayload, keep: int | None, left: int, now: int) -> ResultPayload:
+    """Return a result with the times of its worker corrected, if they are wrong.
+
+    Its age follows from how long its worker keeps it and how long it still lives.
+    """
+    if keep is None or not 0 <= left <= keep or result.finished_ms is None:
+        return result
+    ahead = result.finished_ms - (now - (keep - left))
+    if abs(ahead) < _RIGHT_MS:
+        return result
+    # in steps, so that a result does not look changed when it is read again
+    ahead = round(ahead / _RIGHT_MS) * _RIGHT_MS
+    started = result.started_ms
+    return replace(
+        result,
+        finished_ms=result.finished_ms - ahead,
+        started_ms=None if started is None else started - ahead,
+    )

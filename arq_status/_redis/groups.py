@@ -25,7 +25,7 @@ _STATUSES = {status.value: status for status in Status}
 
 @dataclass(slots=True)
 class _Census:
-    """What was found of a group."""
+    """The jobs of a group, as far as they have been counted."""
 
     now: int = 0
     fields: Mapping[bytes, bytes] = field(default_factory=dict)

@@ -179,7 +179,7 @@ class Indexes:
 
 
 class QueueLook(NamedTuple):
-    """What is in a queue at one moment."""
+    """The number of jobs of each kind in a queue at one moment."""
 
     name: str
     queued: int

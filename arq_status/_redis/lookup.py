@@ -1,27 +1,25 @@
 """Reads the facts about jobs, all of them at one moment."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from redis.asyncio import Redis
 
 from arq_status._arq.payload import enqueued_ms_of_tail, read_job, read_result, read_returned
-from arq_status._model.facts import DEAD_AFTER_MS, DeadWorker, Facts, JobPayload, ResultPayload
+from arq_status._model.facts import Facts, JobPayload, ResultPayload
 from arq_status._model.options import FunctionOptions
 from arq_status._model.record import State, StoredRecord
 from arq_status._model.status import Status
 from arq_status._model.truth import as_recorded, decide, in_queue
 from arq_status._redis import scripts
 from arq_status._redis.announcements import Announced, announced_in
+from arq_status._redis.clock import by_redis_clock
+from arq_status._redis.dead_workers import NO_WORKERS, DeadWorkers
 from arq_status._redis.replies import dead_workers, integer, pairs, score, text
 from arq_status._redis.scripts import Argument
 
 #: Jobs in one call of the script; it takes fewer if they are large.
 _CHUNK = 250
-
-#: Milliseconds by which a worker's clock may differ without being set right.
-_RIGHT_MS = 1_000
 
 Fields = Mapping[bytes, bytes]
 _NO_FIELDS: Fields = {}
@@ -76,7 +74,7 @@ class Lookup:
                 _, moment, rows, *more = reply
                 # one moment for all: running jobs are sorted by how long they have been running
                 now = now or moment
-                workers = self._learn(moment, *more) if more else _NO_WORKERS
+                workers = self._learn(moment, *more) if more else NO_WORKERS
                 for place, row in zip(chunk, rows, strict=False):
                     answers[place] = self._answer(job_ids[place], now, workers, row)
                 pending += chunk[len(rows) :]
@@ -94,7 +92,7 @@ class Lookup:
             case [b"waiting", due, now]:
                 return in_queue(score(due), now)
             case [b"facts", now, [row], *more]:
-                workers = self._learn(now, *more) if more else _NO_WORKERS
+                workers = self._learn(now, *more) if more else NO_WORKERS
                 return decide(self._answer(job_id, now, workers, row)[0])
         return None
 
@@ -111,14 +109,14 @@ class Lookup:
         now: int,
         dead: list[bytes],
         announced: tuple[bytes, list[bytes], list[bytes]] | None,
-    ) -> "_Workers":
+    ) -> DeadWorkers:
         if announced:
             self._version, self._announced_queues, options = announced
             self._announced = announced_in(options)
-        return _Workers(now, dead_workers(dead))
+        return DeadWorkers(now, dead_workers(dead))
 
     def _answer(
-        self, job_id: str, now: int, workers: "_Workers", row: list[Any]
+        self, job_id: str, now: int, workers: DeadWorkers, row: list[Any]
     ) -> tuple[Facts, Fields]:
         match row:
             case [b"ended", raw, fields, returned]:
@@ -139,7 +137,7 @@ class Lookup:
         return Facts(job_id=job_id, now=now, options=self._default), _NO_FIELDS
 
     def _open(
-        self, job_id: str, now: int, workers: "_Workers", raw: bytes,
+        self, job_id: str, now: int, workers: DeadWorkers, raw: bytes,
         job: int, job_head: bytes, job_tail: bytes, in_queue: bytes | None, due: bytes | None,
         key_left: int, tries: bytes | None, lost: bytes | None,
         result: int, result_head: bytes, result_tail: bytes, result_left: int, beat: bytes | None,
@@ -225,46 +223,3 @@ class Lookup:
         if announced is None and stored is not None:
             return FunctionOptions.of({"expires": stored.expires})
         return announced or self._default
-
-
-def by_redis_clock(result: ResultPayload, keep: int | None, left: int, now: int) -> ResultPayload:
-    """Return a result with its worker's times set right, if they are wrong.
-
-    How old it is follows from how long its worker keeps it and how long it still lives.
-    """
-    if keep is None or not 0 <= left <= keep or result.finished_ms is None:
-        return result
-    ahead = result.finished_ms - (now - (keep - left))
-    if abs(ahead) < _RIGHT_MS:
-        return result
-    # in steps, for what is read twice is not to look changed
-    ahead = round(ahead / _RIGHT_MS) * _RIGHT_MS
-    started = result.started_ms
-    return replace(
-        result,
-        finished_ms=result.finished_ms - ahead,
-        started_ms=None if started is None else started - ahead,
-    )
-
-
-class _Workers:
-    """The workers that are dead at one moment."""
-
-    __slots__ = ("_dead", "now")
-
-    def __init__(self, now: int, dead: list[DeadWorker]) -> None:
-        self.now = now
-        self._dead = dead
-
-    def is_alive(self, last_beat: int | None) -> bool:
-        return last_beat is not None and self.now - last_beat < DEAD_AFTER_MS
-
-    def lost(self, queue: str | None, expires_in: int) -> str | None:
-        if expires_in >= 0:
-            for worker in self._dead:
-                if worker.may_have_begun(queue, self.now, expires_in):
-                    return worker.name
-        return None
-
-
-_NO_WORKERS = _Workers(0, [])

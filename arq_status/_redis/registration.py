@@ -1,4 +1,4 @@
-"""What workers tell of themselves: heartbeats, functions, counts, jobs without a record."""
+"""Writes of workers about themselves: heartbeats, announcements, counts, jobs without a record."""
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -25,7 +25,7 @@ class Registration:
     redis: Any
     clock: RedisClock
     _announce_due = 0.0
-    #: what was told last of the worker that this is the store of
+    #: the description that was sent last
     _told_about = ""
 
     async def beat(
@@ -45,8 +45,8 @@ class Registration:
             in_progress_ms: for how long the in-progress keys live that it sets.
             options: those of its functions.
             blocked_ms: for how long its event loop has been blocked.
-            about: returns what else there is to tell (JSON text): called when Redis' time is known,
-                and sent when it has changed.
+            about: returns the rest of its description (JSON text). It is called when Redis' time is
+                known, and its result sent when it has changed.
         """
         described = json.dumps(
             {

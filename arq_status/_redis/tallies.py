@@ -1,4 +1,4 @@
-"""What is counted of functions, as the scripts take and store it."""
+"""Counts of functions, in the format in which the scripts take and store them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -83,7 +83,7 @@ def _durations(numbers: Iterator[int]) -> dict[int, float]:
 
 
 class Stretch(NamedTuple):
-    """What was counted in a minute or an hour."""
+    """The counts of one minute or hour."""
 
     begins_ms: int
     length_ms: int

@@ -1,4 +1,4 @@
-"""What workers tell of themselves, and the last jobs of their cron jobs."""
+"""Descriptions of workers, and the last jobs of their cron jobs."""
 
 import json
 from collections.abc import Mapping, Sequence
