@@ -211,13 +211,19 @@ local function finish_completed()
 end
 
 -- The most usual of all rows, hence without a look at what is stored: it is new, or not so usual.
-local now = now_ms()
+local now, call, find, sub = now_ms(), redis.call, string.find, string.sub
 for i = 3, #ARGV, 2 do
-  local expires, entries = tonumber(ARGV[i]), {}
-  for id, ended, raw in string.gmatch(ARGV[i + 1], '([^\255]*)\255(%d+)\255([^\255]*)\255') do
-    local left = ended + expires - now
+  local expires, rows, entries, from = tonumber(ARGV[i]), ARGV[i + 1], {}, 1
+  while from <= #rows do
+    -- a pattern would look at every byte
+    local id_end = find(rows, '\255', from, true)
+    local ended_end = find(rows, '\255', id_end + 1, true)
+    local raw_end = find(rows, '\255', ended_end + 1, true)
+    local id, ended = sub(rows, from, id_end - 1), sub(rows, id_end + 1, ended_end - 1)
+    local raw, left = sub(rows, ended_end + 1, raw_end - 1), ended + expires - now
+    from = raw_end + 1
     left = left > expires and expires or left < 1 and 1 or left
-    if not stops and redis.call('SET', K.record .. id, raw, 'PX', integer(left), 'NX') then
+    if not stops and call('SET', K.record .. id, raw, 'PX', left, 'NX') then
       entries[#entries + 1], entries[#entries + 2] = ended, id
       changed[#changed + 1] = id
     elseif not stops and complete_waiting(id, raw, ended, expires, left) then
