@@ -131,7 +131,7 @@ async def test_a_job_tells_how_long_such_jobs_take(
     await until(counted)
     await pool.enqueue_job("wait", _job_id="long")
     await until(lambda: client.is_working("long"))
-    await put_job(pool, "other", function="add")
+    await put_job(pool, "other", function="add", due=4_000_000_000_000)
     async with serving(create_app(pool)) as url, page_of(create_app(pool)) as page:
         assert re.search("usually <b>[23]", (await page.get("/statuses/long")).text)
         assert "usually" not in (await page.get("/statuses/other")).text
