@@ -585,6 +585,67 @@ async def test_completed_jobs_wait_for_redis(pool: ArqRedis, client: StatusClien
     ]
 
 
+async def test_a_completed_job_that_redis_refuses(
+    pool: ArqRedis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It alone is dropped, as any other that Redis will not take."""
+    write = Store.write
+
+    async def refuse_bad(self: Store, rows: Any) -> set[str]:
+        if any(row.job_id == "bad" for row in rows):
+            raise ResponseError("bad")
+        return await write(self, rows)
+
+    monkeypatch.setattr(Store, "write", refuse_bad)
+    outbox = Outbox()
+    for job_id in ("bad", "good"):
+        record = StoredRecord(enqueued_ms=1, job_try=1, state=State.COMPLETE, ended=1)
+        attempt = Attempt(job_id, record, outbox)
+        outbox.complete(attempt, CompletedRow(job_id, record.encode(), 1, 60_000))
+    assert await Delivery(Store(pool), outbox).send(progress=False) == 2
+    assert not outbox
+    assert "dropped the tracking of job 'bad'" in caplog.text
+
+
+def test_what_has_ended_stays_where_the_worker_is_blocked() -> None:
+    """Arq has not stored the end, and may run the job again."""
+    outbox = Outbox()
+    run = Attempt("job", StoredRecord(enqueued_ms=1, job_try=1), outbox)
+    run.close(final=True)
+    run.mark_urgent()
+    outbox.complete(run, CompletedRow("job", "", 1, 1))
+    run.drop()
+    run.mark_urgent()
+    assert outbox.take(progress=True, ended=False) == []
+    assert outbox.size == 2
+
+
+async def test_late_data_of_a_completed_job(
+    pool: ArqRedis, client: StatusClient, run_burst: RunBurst
+) -> None:
+    """What `after_job_end` stores and asks of a job that reported nothing is of that job."""
+    seen: list[Any] = []
+
+    async def job(ctx: Context) -> None:
+        """Report nothing."""
+
+    async def after_job_end(ctx: Context) -> None:
+        status: JobTracker = ctx["status"]
+        seen.append(status.record)
+        await status.store(vino="veritas")
+
+    # the first one waits for Redis to be told that it begins
+    await pool.enqueue_job("job", _job_id="first")
+    await pool.enqueue_job("job", _job_id="job")
+    await run_burst(settings_of(job, after_job_end=after_job_end))
+    record = await ended(client, "job")
+    assert (record.status, record.data) == (Status.COMPLETE, {"vino": "veritas"})
+    assert [it.status for it in seen] == [Status.COMPLETE] * 2
+    own = next(it for it in seen if it.job_id == "job")
+    assert (own.started_at, own.ended_at) == (record.started_at, record.ended_at)
+    assert own.elapsed == record.elapsed
+
+
 async def test_threads_may_notify(pool: ArqRedis) -> None:
     """A report from a thread wakes the writer of the event loop."""
     outbox = Outbox()
