@@ -195,9 +195,8 @@ class Session(HookOwner):
 
     async def on_job_start(self, ctx: dict[str, Any]) -> None:
         """Give a try its tracker; then do what the user's hook does."""
-        payload = job_var.get(None)
-        if payload is None or isinstance(payload, JobTracker):
-            payload = {}
+        noted = job_var.get(None)
+        payload = {} if noted is None or isinstance(noted, JobTracker) else noted
         start = self._beginning.begin(ctx, payload)
         if start is not None:
             await start

@@ -18,7 +18,7 @@ from arq_status import JobRecord, Status, StatusClient
 from arq_status._model.builder import build_record, percent
 from arq_status._model.facts import Facts, Outcome, ResultPayload
 from arq_status._model.options import FunctionOptions
-from arq_status._model.record import State, StoredRecord
+from arq_status._model.record import State, StoredRecord, common_text, encode_completed
 from arq_status._model.validation import FIELD_LIMIT
 from arq_status._redis.store import Store
 from tests.fuzzing import examples
@@ -67,6 +67,30 @@ REDIS_EXAMPLES = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
+
+
+@pytest.mark.parametrize("args", ["", "1, x='é\"'"])
+@pytest.mark.parametrize("due", [None, NOW, NOW + 5])
+@pytest.mark.parametrize("queue", ["arq:queue", "other"])
+@pytest.mark.parametrize("hides_args", [True, False])
+def test_the_text_of_a_completed_job(
+    args: str, due: int | None, queue: str, hides_args: bool
+) -> None:
+    """It is the same whether a record was made of the job or not."""
+    common: dict[str, Any] = {
+        "function": "f",
+        "queue": queue,
+        "worker": "host:1",
+        "expires": 5_000,
+        "hides_args": hides_args,
+    }
+    record = StoredRecord(
+        enqueued_ms=NOW, job_try=1, state=State.COMPLETE, args=args, due=due,
+        started=NOW + 7, updated=NOW + 9, ended=NOW + 9, **common,
+    )  # fmt: skip
+    text = encode_completed(NOW, common_text(**common), args, due, NOW + 7, NOW + 9)
+    assert text == record.encode()
+    assert StoredRecord.decode(text.encode()) == replace(record, due=None if due == NOW else due)
 
 
 def check(record: JobRecord) -> None:

@@ -646,6 +646,18 @@ async def test_late_data_of_a_completed_job(
     assert own.elapsed == record.elapsed
 
 
+async def test_an_ended_job_that_has_expired_is_not_written() -> None:
+    """Redis was away for longer than its record was to be shown."""
+    outbox = Outbox()
+    record = StoredRecord(enqueued_ms=1, job_try=1, state=State.FAILED, expires=1)
+    run = Attempt("job", record, outbox)
+    run.close(final=True)
+    closed = monotonic()
+    await until(lambda: monotonic() > closed + 0.001)
+    run.mark_urgent()
+    assert not outbox
+
+
 async def test_threads_may_notify(pool: ArqRedis) -> None:
     """A report from a thread wakes the writer of the event loop."""
     outbox = Outbox()
