@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from arq.constants import default_queue_name
@@ -130,9 +131,13 @@ async def write_running(redis: Redis, job_id: str, **values: Any) -> None:
 
 async def count_at(redis: Any, now: int, name: str, tally: Tally) -> None:
     """Add to the counts of a function as if it were then."""
-    source = assembled("count").replace("local now = now_ms()", "local now = tonumber(ARGV[4])")
     batch = json.dumps([encode_tally(name, tally, None)])
-    assert await redis.eval(source, 0, "worker", now, batch, now) == now
+    assert await redis.eval(_count_at_source(), 0, "worker", now, batch, now) == now
+
+
+@cache
+def _count_at_source() -> str:
+    return assembled("count").replace("local now = now_ms()", "local now = tonumber(ARGV[4])")
 
 
 async def own_keys(redis: Redis) -> set[str]:

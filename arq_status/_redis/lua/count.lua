@@ -8,7 +8,7 @@
 -- is a row of numbers, 7 bits to a byte with the lowest first: the minute or hour since 1970, a number
 -- for each of `K.counted`, the longest run in µs, runs, waits. Runs and waits: how many, how many
 -- numbers follow, and of each bucket in turn twice its weight; 2n + 1 stands for n empty buckets.
-local MOST_BUCKETS, GREATEST_WEIGHT = 12, 63
+local MOST_BUCKETS, GREATEST_WEIGHT = 11, 63
 local MOST_FUNCTIONS = tonumber(K.most_counted)
 
 local counted = {}

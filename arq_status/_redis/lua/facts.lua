@@ -36,7 +36,7 @@ local head = string.find(words, 'whole', 1, true) and 1048576 or string.find(wor
 -- calls and bytes that are left until Redis has been held up for long enough
 local calls, bytes = 6000, 524288
 
-local rows, known, open, last = {}, false, false, 3
+local rows, places, known, open, last = {}, {}, false, false, 3
 for i = 3, #ARGV do
   local id, row, queue, score = ARGV[i], false, nil, nil
   local both = redis.call('MGET', K.record .. id, K.announced)
@@ -96,6 +96,7 @@ for i = 3, #ARGV do
     return row
   end
   rows[i - 2], open, last = row, open or not row, i
+  if not row and (not score or type(score) == 'string') then places[i] = {queue or false, score or false} end
   calls = calls - 8 - #queues
   if calls < 0 or bytes < 0 then break end
 end
@@ -151,10 +152,13 @@ local function fields_of(id)
   return fields
 end
 
-local function row_of(id)
+local function row_of(id, place)
   local raw = read('GET', K.record .. id)
   local record = record_of(raw)
-  local queue, score = queued(id, queues)
+  if not place then
+    place, calls = {queued(id, queues)}, calls - #queues
+  end
+  local queue, score = unpack(place)
   local key_left, tries, lost = read('PTTL', K.arq_in_progress .. id) or -2, false, false
   if key_left ~= -2 then
     tries = read('GET', K.arq_retry .. id)
@@ -178,7 +182,7 @@ local function row_of(id)
   if record and (key_left ~= -2 or not has_ended(record)) then
     beat = last_beat_of(record, now - tonumber(K.dead_after_ms))
   end
-  bytes, calls = bytes - #(raw or ''), calls - 12 - #queues
+  bytes, calls = bytes - #(raw or ''), calls - 12
   return {
     'open', raw, with_fields and record and fields_of(id) or false, job, job_head, job_tail, queue, score,
     key_left, tries, lost, result, result_head, result_tail, result_left, beat, returned,
@@ -191,7 +195,7 @@ for i = 3, last do
       for later = i - 2, last do rows[later] = nil end
       break
     end
-    rows[i - 2] = row_of(ARGV[i])
+    rows[i - 2] = row_of(ARGV[i], places[i])
   end
 end
 return {'facts', now, rows, dead or {}, news}
