@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import pickle
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -537,6 +538,30 @@ async def test_a_payload_that_is_no_mapping(pool: ArqRedis, run_burst: RunBurst)
         booked.append((worker.jobs_complete, worker.jobs_failed, worker.jobs_retried))
         await pool.flushdb()
     assert booked[0] == booked[1] == (0, 1, 0)
+
+
+class _Payload:
+    """What arq asks for a job's parts, though it is no mapping."""
+
+    def __init__(self, parts: dict[str, Any]) -> None:
+        self._parts = parts
+
+    def __getitem__(self, name: str) -> Any:
+        return self._parts[name]
+
+
+async def test_a_payload_that_arq_can_read_though_it_is_no_mapping(
+    pool: ArqRedis, client: StatusClient, run_burst: RunBurst
+) -> None:
+    """Its job runs, is tracked and ends as any other."""
+    settings = {
+        "functions": [func(report, name="report")],
+        "job_deserializer": lambda raw: _Payload(pickle.loads(raw)),
+    }
+    await pool.enqueue_job("report", 7, _job_id="job")
+    await run_burst(track_status(settings))
+    record = await ended(client, "job")
+    assert (record.status, record.at, record.message) == (Status.COMPLETE, 7, "at work")
 
 
 async def test_a_job_that_began_before_its_worker_was_tracked(
