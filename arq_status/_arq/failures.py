@@ -38,7 +38,10 @@ def failure_of(error: BaseException, seconds: float | None) -> str:
 
 
 def arguments_of(error: BaseException) -> tuple[Any, ...]:
-    """Return what an exception was made with; nothing where its class has other ``args``."""
+    """Return the ``args`` of an exception.
+
+    ``()`` if its class overrides them with something else.
+    """
     try:
         args = error.args
     except Exception:
@@ -64,7 +67,10 @@ def _failure_of(error: BaseException, seconds: float | None, depth: int) -> str:
 def failure_text(
     type_name: str, module: str, args: Sequence[Any], seconds: float | None, depth: int = _DEEPEST
 ) -> str:
-    """Return why a job failed, of an exception that was not unpickled."""
+    """Return why a job failed, from an exception that was read from a pickle but not unpickled.
+
+    ``seconds`` is how long the job ran.
+    """
     text = _special_text(type_name, module, args, seconds)
     if text is None and depth and _is_group(type_name, args):
         message, members = args

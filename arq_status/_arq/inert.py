@@ -50,8 +50,8 @@ class Members(Parts):
 class Opaque(Parts):
     """A name found in a pickle (`args` None) or what the pickle wants made by calling it.
 
-    `state` collects what would be set on the object or added to it. It is never shown: a class
-    can have its reasons for a `repr` without it, a password for one.
+    `state` collects what would be set on the object or added to it. It is never shown: a class may
+    leave it out of its `repr` on purpose, for example a password.
     """
 
     module: str
@@ -66,7 +66,7 @@ class Opaque(Parts):
             try:
                 return iter(known(self, *self.args))
             except Exception:
-                # Not as these types write themselves, so it is shown like any other.
+                # not the arguments that this type pickles with: show it like an unknown type
                 return self._plain_pieces()
         return self._plain_pieces()
 

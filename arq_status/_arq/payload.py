@@ -57,7 +57,10 @@ def read_job(
     queue: str | None = None,
     args_limit: ArgsLimit = _default_limit,
 ) -> JobPayload:
-    """Read a job; ``tail`` is its last bytes if ``head`` is not the whole."""
+    """Read arq's payload of a job.
+
+    ``head`` is its beginning; if that is not all of it, ``tail`` is its last 512 bytes.
+    """
     reading = _read(head, tail, deserializer)
     enqueued = _number(reading.items.get("et"))
     if enqueued is None and not reading.complete:
@@ -138,7 +141,7 @@ def _read(head: bytes, tail: bytes, deserializer: Deserializer | None) -> Readin
 
 
 def _with_ending(reading: Reading, tail: bytes) -> Reading:
-    """Add what follows at the end, of which the part that was read does not know."""
+    """Add the keys read from the last bytes of a result that was cut in the middle."""
     ending = {} if reading.complete else _ending(tail)
     items = {**ending, **reading.items}
     if reading.unfinished not in ending:
@@ -173,7 +176,7 @@ def _function(reading: Reading) -> str | None:
 
 def _name(reading: Reading, key: str) -> str | None:
     name = reading.items.get(key)
-    # A part of a name would be another name.
+    # a truncated name would be a different, wrong name
     if not isinstance(name, str) or reading.unfinished == key:
         return None
     return shorten(name, _NAME_LIMIT)

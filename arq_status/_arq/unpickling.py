@@ -1,4 +1,4 @@
-"""Reads a pickled dict, also one of which only the beginning or the end is at hand."""
+"""Reads a pickled dict, even if only its beginning or its end is available."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arq's worker as it runs: found from inside of it, and what it goes by."""
+"""Finds the running arq worker from inside a hook or job, and wraps what tracking needs of it."""
 
 import asyncio
 import sys
@@ -20,7 +20,7 @@ def is_untested(version: str) -> bool:
 
 
 class RunningJob(NamedTuple):
-    """A job that a worker of this event loop runs, as far as arq's own code tells."""
+    """A job that a worker of this event loop is running, as found in the frames of arq's code."""
 
     worker: Worker
     #: what the job was enqueued with, under the names that arq gives it in the payload
@@ -116,7 +116,7 @@ class ArqWorker:
         return self._worker.cron_jobs
 
     def is_shutting_down(self, job_id: str) -> bool:
-        """Return whether the worker's end cancels the task in which arq runs a job's hooks."""
+        """Return True if the worker's shutdown has cancelled the task that runs the job's hooks."""
         task = self.tasks.get(job_id)
         return task is not None and task.cancelling() > 0
 
@@ -147,7 +147,7 @@ class ArqWorker:
         self._worker.aborting_tasks.add(job_id)
 
     def timeout(self, function: str | None) -> float | None:
-        """Return how many seconds a job of the function may run."""
+        """Return the job timeout of the function in seconds; ``None``: no limit."""
         own = self._of_function(function, "timeout_s")
         return self._worker.job_timeout_s if own is None else float(own)
 
@@ -157,7 +157,10 @@ class ArqWorker:
         return milliseconds is None or milliseconds > 0
 
     def keep_result_ms(self, function: str | None) -> int | None:
-        """Return for how many ms it keeps what a job of the function returns; ``None`` for ever."""
+        """Return how many ms it keeps the result of a job of the function.
+
+        ``None``: for ever, 0: not at all.
+        """
         forever = self._of_function(function, "keep_result_forever")
         if self._worker.keep_result_forever if forever is None else forever:
             return None

@@ -76,7 +76,8 @@ class JobActions:
 
         Raises:
             TypeError: JSON cannot hold a value.
-            ValueError: a name is that of a built-in field, or the data is too large.
+            ValueError: a name is that of a ``JobRecord`` field or longer than 1,000 characters, or
+                the data is too large.
         """
         encoded = encode_fields(fields)
         return is_id(job_id) and await control.store_fields(
@@ -127,7 +128,7 @@ class JobActions:
             force: also cancel running jobs at their next ``await``.
 
         Raises:
-            TypeError: there is no filter, or a filter is of a wrong type.
+            TypeError: no filter is given, or a filter has the wrong type.
             ValueError: a filter is invalid, as in ``list_jobs``.
         """
         query = _query(status, function, queue, tag, group, search, since, until)

@@ -37,7 +37,7 @@ def stop(store: Store, facts: Facts) -> Call | bool | None:
 
 
 def force_stop(store: Store, facts: Facts) -> Call | bool | None:
-    """Cancel a running job at its next await as well."""
+    """As ``stop``, and also cancel a running job at its next ``await``."""
     planned = stop(store, facts)
     stored = facts.current_record
     if decide(facts) is Status.WORKING and planned is not None and stored is not None:

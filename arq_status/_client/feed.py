@@ -26,9 +26,10 @@ POLL_INTERVAL = 2.0
 _COLLECTING = 0.04
 #: Seconds before what could not be read is read again.
 _RETRY_DELAY = 0.5
-#: Arq's own end of a job may follow the recorded one by so many ms.
+#: Arq may store the end of a job up to this many ms after it was recorded.
 _ENDING_MS = 1_000
-#: Seconds between two reads of a group, and how often as long as one takes.
+#: Minimum seconds between two reads of a group, and the same as a multiple of the time that one
+#: read takes.
 _GROUP_INTERVAL, _GROUP_SHARE = 0.1, 10
 
 

@@ -71,7 +71,7 @@ class FieldQueries(JobQueries):
         return getattr(record, name) if name in BUILT_IN else record.data.get(name)
 
     async def at(self, job_id: str) -> float | None:
-        """Return how far the job got, in the unit of its total; ``None`` if it is unknown."""
+        """Return the job's progress, in the unit of its total; ``None`` for an unknown job."""
         record = await self.job(job_id)
         return None if record is None else record.at
 

@@ -1,4 +1,4 @@
-"""What one follower of a feed follows, and what has changed of it."""
+"""A follower's subscription to jobs or groups, and the changes that it has not seen yet."""
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable
@@ -27,7 +27,8 @@ class Following(Generic[Record]):
         #: those whose first record is still to come
         self._unseen: set[str] = set()
         self._records: dict[str, Record | None] = {}
-        #: with ``others``: the jobs that changed; or else more did, or nobody knows which
+        #: only with ``others``: the jobs that changed; True if more changed than are listed, or it
+        #: is unknown which
         self.mentioned: set[str] = set()
         self.missed_some: bool = False
         self._has_news = asyncio.Event()

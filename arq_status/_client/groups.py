@@ -15,7 +15,7 @@ class GroupQueries:
     _connections: Connections
 
     def group(self, group_id: str | None = None, *, title: str | None = None) -> JobGroup:
-        """Return a group to enqueue jobs in: one bar for many jobs.
+        """Return a group, in which jobs are enqueued to share one progress.
 
             async with client.group("import-7", title="accounts.csv") as group:
                 for row in rows:
@@ -29,13 +29,15 @@ class GroupQueries:
             title: its name in ``GroupRecord`` and on the dashboard.
 
         Raises:
-            TypeError: the id is not a text.
+            TypeError: the id is not a string.
             ValueError: the id is empty or too long.
         """
         return JobGroup(self._connections, group_id, title)
 
     async def group_status(self, group_id: str) -> GroupRecord | None:
-        """Return how far the jobs of a group are; ``None`` if it is unknown or expired.
+        """Return the combined progress of a group's jobs.
+
+        ``None`` if the group is unknown or expired. Ends the records of jobs in it that were lost.
 
         Takes as long with 100,000 ended jobs as with 100.
 

@@ -123,7 +123,8 @@ class JobQueries:
         Raises:
             ValueError: the status or sort is unknown, a number is out of range, or a
                 ``datetime`` has no timezone.
-            TypeError: ``since`` or ``until`` is neither a ``datetime`` nor a ``timedelta``.
+            TypeError: ``since`` or ``until`` is neither a ``datetime`` nor a ``timedelta``, or
+                ``function``, ``queue``, ``tag``, ``group`` or ``search`` is not a string.
         """
         query = Query(
             statuses=as_statuses(status),

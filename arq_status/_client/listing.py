@@ -24,7 +24,10 @@ _NEWEST_CHANGED = 500
 
 
 async def count(store: Store) -> dict[Status, int]:
-    """Return how many jobs there are of each status."""
+    """Return the number of jobs of each status.
+
+    May write: ends records that dead workers left behind.
+    """
     return (await _look(store)).counts
 
 

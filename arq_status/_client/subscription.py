@@ -67,8 +67,8 @@ async def _next_message(pubsub: PubSub) -> Mapping[str, Any]:
     """Wait for the next message.
 
     Raises:
-        ConnectionError: nothing came for long, and no answer to a ping either. TCP alone does not
-            notice that a host or a path to it is gone.
+        ConnectionError: nothing arrived for 10 s, and then no answer to a ping for 10 s. TCP alone
+            does not notice that a host has gone away.
     """
     return _heard(await pubsub.get_message(timeout=SILENCE) or await _answer_to_ping(pubsub))
 

@@ -31,8 +31,8 @@ class WorkerQueries:
             for queue in await client.queues():
                 print(queue.name, queue.queued, queue.latency, queue.workers)
 
-        Those are arq's default queue and all that a tracked worker has announced, unless the client
-        was given others.
+        These are arq's default queue and every queue that a tracked worker has announced, or the
+        client's ``queues`` if it was given any.
         """
         now, found = await (await self._connections.open()).queues()
         return [

@@ -35,7 +35,7 @@ def _from_record(
     ended, updated = _last_times(facts, stored)
     started = stored.started
     seen = stored.state is not State.WAITING
-    # else nobody knows when it ended, and the clock starts when that is noted
+    # otherwise the end is only a guess: its expiry starts when somebody records it
     is_told = stored.ended is not None or facts.result is not None
     expires = stored.expires if stored.ended else _expiry(facts, status)
     working = status is Status.WORKING
@@ -87,7 +87,7 @@ def _as_arq_knows(stored: StoredRecord, result: ResultPayload | None) -> StoredR
 def _last_times(facts: Facts, stored: StoredRecord) -> tuple[int | None, int]:
     """Return when the job ended, if it has, and when something of it last changed."""
     if facts.live:
-        # lists have a waiting job where its queue has it
+        # lists sort a waiting job by the time at which it became due
         waits = stored.state is State.WAITING
         return None, (_due_since(facts) if waits else 0) or stored.updated
     ended = stored.ended or (facts.result and facts.result.finished_ms) or stored.updated
@@ -110,7 +110,7 @@ def _from_queue(facts: Facts, status: Status, payload: JobPayload | None) -> Job
         enqueued_at=utc_datetime(enqueued),
         due_at=utc_datetime(facts.due if _waits(status) else None),
         waited=milliseconds(_waited(facts, status)),
-        # also where it was due before it was enqueued: its place in the queue is that in lists
+        # even if that is before it was enqueued: lists sort it by its score in the queue
         updated_at=utc_datetime(_due_since(facts) or enqueued),
     )
 
@@ -223,7 +223,10 @@ def _enqueued(payload: JobPayload | None) -> int | None:
 
 
 def _remaining(facts: Facts, stored: StoredRecord) -> int | None:
-    """Return for how much longer the job runs, if its last report was right."""
+    """Return the estimated remaining time in ms, from the job's last report.
+
+    ``None`` without an estimate.
+    """
     if stored.remaining is None:
         return None
     return max(0, stored.remaining - max(0, facts.now - stored.updated))

@@ -1,4 +1,4 @@
-"""Times in words. Scripts of pages get the units from here, to keep them counting."""
+"""Formats times and durations for people. The pages' scripts get ``UNITS`` from here as well."""
 
 from datetime import datetime, timedelta
 
@@ -22,7 +22,7 @@ def duration(time: timedelta | float) -> str:
 
 
 def whole(time: timedelta) -> str:
-    """Return a duration in whole seconds, for one that goes on."""
+    """Format a duration in whole seconds, for one that is still growing."""
     return duration(int(time.total_seconds()))
 
 

@@ -20,7 +20,7 @@ class JobStopped(JobExecutionFailed):
     so that ``Job.result()`` works in processes without arq-status, and logs no traceback.
     """
 
-    # arq's class compares by arguments, and is not hashable for it
+    # arq's class defines __eq__, which would make this one unhashable
     __hash__ = Exception.__hash__
 
     def __reduce__(self) -> tuple[type[BaseException], tuple[Any, ...]]:

@@ -24,7 +24,7 @@ class DeadWorker:
     last_beat: int
     #: what arq sets an in-progress key to expire after, in ms
     in_progress_ms: int
-    #: for how long its event loop had been blocked then, in ms
+    #: how long its event loop had been blocked at its last heartbeat, in ms
     blocked_ms: int = 0
 
     def may_have_begun(self, queue: str | None, now: int, expires_in: int) -> bool:
@@ -97,13 +97,13 @@ class Facts(NamedTuple):
     stored_text: bytes = b""
     #: the worker that the record names still sends heartbeats
     worker_alive: bool = False
-    #: the dead worker that began a try of which no record tells
+    #: the dead worker that began a try which has no record
     lost_worker: str | None = None
-    #: arq's result, unless it is that of the run whose end the record tells
+    #: arq's result; left out if it belongs to the run whose end is already recorded
     result: ResultPayload | None = None
     #: what the run returned, as a text, if that was asked for and arq keeps it
     returned: str | None = None
-    #: the options that workers announced of its function, or those of the client
+    #: the options that workers announced for its function; the client's if none did
     options: FunctionOptions = FunctionOptions()
 
     @property
@@ -113,16 +113,17 @@ class Facts(NamedTuple):
 
     @property
     def current_record(self) -> StoredRecord | None:
-        """The stored record, if it is of the run that arq's keys are of."""
+        """The stored record, if it belongs to the same run as arq's keys; else ``None``."""
         stored = self.stored_record
         if stored is None or stored.state is State.DELETED:
             return None
         if self.live:
             run = self.payload.enqueued_ms if self.payload else None
             if self.payload and not run and stored.ended is not None and not self.ongoing:
-                # a serializer of the user's own: arq forgets a job when it ends, so it is another
+                # custom serializer, so the run is unknown: arq deletes a payload when the job ends,
+                # so this payload is of a later run
                 return None
         else:
             run = self.result.enqueued_ms if self.result else None
-        # arq knows no enqueue time of a job whose payload expired; and neither is a run itself
+        # the enqueue time may be unknown on either side (0 or None): then assume the same run
         return stored if not run or not stored.enqueued_ms or run == stored.enqueued_ms else None

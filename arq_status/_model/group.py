@@ -1,4 +1,4 @@
-"""``GroupRecord``: how far the jobs of a group are, together."""
+"""``GroupRecord``: the combined progress of the jobs of a group."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -73,7 +73,7 @@ class GroupFacts(NamedTuple):
 
 
 def build_group(facts: GroupFacts) -> GroupRecord:
-    """Return the record that the facts tell."""
+    """Build the record of a group from the facts about it."""
     total = sum(facts.counts.values())
     ended = facts.closed and facts.done == total
     stopped_at = (facts.ended or facts.updated) if ended else None

@@ -7,7 +7,7 @@ from math import log2
 #: Buckets per doubling of the duration: each is 19 % wider than the one before it, so that its
 #: middle is at most 9 % off.
 PER_DOUBLING = 4
-#: The bucket that begins at 1 ms; bucket 0 is for what is shorter than the others tell, 8 µs.
+#: The bucket that begins at 1 ms. Bucket 0 holds everything shorter than 8 µs.
 BUCKET_OF_1_MS = 29
 #: The last bucket begins at 99 days.
 LAST_BUCKET = BUCKET_OF_1_MS + 33 * PER_DOUBLING

@@ -38,8 +38,8 @@ class Try:
         elapsed: how long it has been running or ran.
         error: why it is not complete; after ``Retry``, the exception that this was raised from, if
             any.
-        traceback: what Python prints of the exception, from the job's own first frame on, up to
-            16 KiB.
+        traceback: the formatted traceback, starting at the job's own code, at most 16 KiB; ``None``
+            if it raised nothing or asked for a retry without a reason.
         worker: HOST:PID of its worker.
         run: the run that it belongs to: 1, and one more after each ``retry``.
     """

@@ -29,7 +29,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _ATTRIBUTE = "__arq_status_options__"
-#: A thousand years: Redis takes no more than 2**63 ms, and nobody means it.
+#: A thousand years in ms: the cap for every expiry, because Redis accepts no more than 2**63 ms.
 _LONGEST_MS = 31_536_000_000_000
 _DAY_MS = 86_400_000
 
@@ -161,8 +161,8 @@ def status_options(
         expires: how long a complete job is shown: seconds or a ``timedelta``.
         expires_failed: how long a job that failed, was stopped or interrupted is shown; by default
             a day, or ``expires`` if that is longer.
-        track: ``False`` leaves its jobs untracked; ``True`` tracks them although
-            ``track_status(track=False)`` tracks no others.
+        track: ``False`` does not track its jobs; ``True`` tracks them even under
+            ``track_status(track=False)``.
         record_args: how many characters of the arguments are kept, 80 by default and at most
             2,000. ``False`` keeps the arguments out of every record, page and log of this package;
             such a job cannot be run again with ``retry``.
@@ -211,7 +211,7 @@ def check_options(**options: Any) -> dict[str, Any]:
     """Check options as users give them, and leave out those that are ``None``.
 
     Raises:
-        ValueError: an expiry is not positive, or ``record_args`` is out of its bounds.
+        ValueError, TypeError: as ``status_options``.
         TypeError: an expiry is no time, or ``record_args`` is not an int.
     """
     given = {name: value for name, value in options.items() if value is not None}

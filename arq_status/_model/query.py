@@ -72,12 +72,12 @@ class Query:
 
     @property
     def status(self) -> Status | None:
-        """The only status that it asks for."""
+        """The status asked for, if it is exactly one; else ``None``."""
         return self.statuses[0] if len(self.statuses) == 1 else None
 
     @property
     def is_indexed(self) -> bool:
-        """True if the indexes alone answer it."""
+        """True if the indexes alone can answer the query, without reading records."""
         if self.sort != "updated_at" or (self.tag is not None and self.group is not None):
             return False
         return not self.search and self._none_of(self.function, self.queue, self.since, self.until)

@@ -199,9 +199,10 @@ class StoredRecord:
 
 
 def may_contain(raw: bytes, needle: str) -> bool:
-    """Return whether what is shown of a job may contain a text, as JSON has it and casefolded.
+    """Return False only if a search for ``needle`` cannot match the job.
 
-    Only of a job that has ended the stored record tells all of it.
+    ``needle`` is JSON-escaped and casefolded. Returns True for jobs that have not ended: parts of
+    what they show are not in the stored record.
     """
     text = raw.decode(errors="replace")
     if _ENDED not in text or "\\u" in text or (_STATE in text and _ERROR not in text):

@@ -1,4 +1,4 @@
-"""The stored records that others than a job's worker write."""
+"""Builds the stored records that clients write."""
 
 from dataclasses import replace
 

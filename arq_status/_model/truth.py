@@ -96,7 +96,8 @@ def _outlived(facts: Facts) -> bool:
     if facts.key_left > _KEPT:
         return False
     if stored is None or facts.current_record is None or stored.state is State.WAITING:
-        # arq forgets how many tries a run had when it ends: a count is that of the present run
+        # arq deletes its count of tries when a run ends, so an existing count belongs to the
+        # current run
         return not facts.tries and facts.lost_worker is None
     if stored.state is State.RETRYING or (stored.state is State.INTERRUPTED and not stored.ended):
         return not _next_try_begun(facts, stored)

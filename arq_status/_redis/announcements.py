@@ -38,7 +38,8 @@ class Announced:
             queue, function = queue_and_function(name)
             self._of_queue[queue, function] = options
             other = self._anywhere.get(function, options)
-            # where the queue is not known what one worker hides stays hidden
+            # without a known queue, the strictest announcement wins: what one worker hides stays
+            # hidden
             self._anywhere[function] = replace(
                 options,
                 record_args=min(options.record_args, other.record_args),

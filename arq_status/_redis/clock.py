@@ -1,11 +1,12 @@
-"""Redis' clock, the only one that decides, as a process tells it between two answers."""
+"""Redis' clock, as estimated by a process between two replies."""
 
 from dataclasses import replace
 from time import monotonic, time
 
 from arq_status._model.facts import ResultPayload
 
-#: Milliseconds by which an answer must differ to be believed although it tells an earlier time.
+#: A reply with an earlier time is accepted only if it differs by more than this many ms: the
+#: server's clock was set back.
 _STEP_MS = 1_000
 #: Milliseconds by which a worker's clock may differ without being corrected.
 _RIGHT_MS = 1_000
@@ -14,8 +15,8 @@ _RIGHT_MS = 1_000
 class RedisClock:
     """Redis' time: a monotonic clock and its offset, corrected with every answer.
 
-    An answer arrives later than it was given, so that the largest offset is the best one; a
-    smaller one counts only where the server's clock was set back. Any thread may ask.
+    A reply arrives after its time was taken, so the largest offset is the most exact; a much
+    smaller one means that the server's clock was set back. Thread-safe.
     """
 
     __slots__ = ("_offset_ms",)

@@ -78,7 +78,10 @@ def for_background(redis: Redis) -> Redis:
 
 
 def missing_permission(error: BaseException) -> str | None:
-    """Return the ACL rule, such as ``+evalsha``, for lack of which Redis refused something."""
+    """Return the ACL rule that is missing, such as ``+evalsha``.
+
+    ``None`` if the error has another cause.
+    """
     text = str(error)
     if not isinstance(error, NoPermissionError) and not _REFUSED_SCRIPT.search(text):
         return None

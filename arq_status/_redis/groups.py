@@ -42,9 +42,10 @@ class _Census:
 
 
 async def read_group(store: Store, group_id: str) -> GroupRecord | None:
-    """Return the record of a group; ``None`` if there is none of that id.
+    """Return the record of a group.
 
-    What it takes does not depend on how many of its jobs have ended.
+    ``None`` if it is unknown. Also ends the records of lost jobs in it, which writes to Redis. The
+    time it takes does not depend on how many of its jobs have ended.
     """
     census = await _take_census(store, clean(group_id))
     if await _clear_up(store, census):

@@ -49,8 +49,8 @@ FORGOTTEN_AFTER_MS = 86_400_000
 RUNNING = PREFIX + "running:"
 #: set per worker: jobs that arq began there and that have no stored record
 BEGUN = PREFIX + "begun:"
-#: sorted sets per queue, job id -> last update: jobs between two tries, and jobs that have not
-#: begun but have a record
+#: sorted sets per queue, job id -> last update: jobs that wait after ``Retry``; jobs cut off by a
+#: shutdown; jobs that have a record but have not begun
 RETRYING = PREFIX + "retrying:"
 INTERRUPTED = PREFIX + "interrupted:"
 WAITING = PREFIX + "waiting:"
@@ -62,8 +62,8 @@ ENDED = PREFIX + "ended:"
 #: set: the names behind ENDED that are in use, "<state>:<expiry in ms>"
 ENDED_SETS = PREFIX + "ended"
 
-#: What stands behind the key of an index in that of its jobs with one tag, or of one group. Among
-#: the waiting ones those have the times at which they are due.
+#: Suffixes of the keys of the indexes by tag and by group. In those of waiting jobs the score is
+#: the time at which a job is due.
 TAGGED, GROUPED = "\0#", "\0@"
 #: sorted set, key of an index of ended jobs with one tag or of one group -> when its oldest expires
 LABELLED = PREFIX + "labelled"
@@ -89,7 +89,8 @@ UNCOUNTED = PREFIX + "uncounted"
 COUNTED_BATCH = PREFIX + "batch:"
 #: hash, queue and cron job -> JSON: its last job
 LAST_CRON_JOBS = PREFIX + "crons"
-#: Functions that are counted by name at most, and how long after their last job.
+#: Maximum number of functions counted by name, and how long (ms) their counts are kept after their
+#: last job.
 MOST_COUNTED, COUNTED_FOR_MS = 2_000, 7_776_000_000
 
 #: pub/sub; Redis knows no databases there, so the number is part of the name
@@ -98,7 +99,7 @@ CHANGES = PREFIX + "changes:"
 GROUP_SUBJECT = "\0@"
 
 
-#: What else the scripts must know.
+#: Constants of other modules that the scripts use.
 _LIMITS: Mapping[str, object] = {
     "BUCKET_OF_1_MS": BUCKET_OF_1_MS,
     "COUNTED": COUNTED,

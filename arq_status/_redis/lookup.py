@@ -84,7 +84,7 @@ class Lookup:
         return await scripts.facts.many(self._redis, calls)
 
     async def status(self, job_id: str) -> Status | None:
-        """Return the status alone, which takes less than ``facts``."""
+        """Return only the status, which is cheaper than ``facts``; ``None`` for an unknown job."""
         found = await scripts.facts(self._redis, self._version, self._how("status"), job_id)
         match found:
             case [b"ended", state]:
@@ -162,7 +162,7 @@ class Lookup:
             stored_record=stored,
             stored_text=raw,
             worker_alive=workers.is_alive(score(beat)),
-            # of a job that is not tracked nothing is written either
+            # an untracked job never has a record, so a missing one means nothing
             lost_worker=lost_worker if options.track else None,
             result=answer and by_redis_clock(answer, options.keep_result, result_left, now),
             options=options,
@@ -184,8 +184,8 @@ class Lookup:
     def _payload(
         self, head: bytes, tail: bytes, queue: str | None, stored: StoredRecord | None
     ) -> JobPayload:
-        # of a job that waits the record may not have the arguments: whether they may be recorded
-        # only workers know
+        # the record of a waiting job may lack its arguments: only workers know whether they may be
+        # recorded
         is_told = stored is not None and (stored.args or stored.state is not State.WAITING)
         if stored is not None and is_told and stored.function is not None:
             enqueued = enqueued_ms_of_tail(tail or head)

@@ -47,10 +47,9 @@ async def recover_orphans(store: Store) -> None:
 
 
 async def recover_dead(store: Store, look: Look) -> bool:
-    """End what the workers left behind that this look found dead, and return if that was anything.
+    """End the records left behind by dead workers; return True if anything was written.
 
-    Jobs that they began without a record read ``interrupted`` all the same, but no index would
-    have them, and so they get one.
+    Jobs they began without writing a record get one, so that lists contain them.
     """
     settled = await settle(store, look.orphans)
     return await _adopt(store, look.dead) or settled > 0

@@ -102,9 +102,9 @@ async def read_stretches(
     """Return for each function what was counted since a moment: by minutes as far as they are kept.
 
     Args:
-        redis: where.
+        redis: the client to read with.
         names: queues and functions, as ``counted_functions`` returns them.
-        since_ms: the minute or hour in which it lies is the first.
+        since_ms: epoch milliseconds; the whole minute or hour that contains it is included.
         now_ms: Redis' time.
     """
     first, minute = since_ms // _MINUTE, now_ms // _MINUTE

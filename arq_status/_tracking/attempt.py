@@ -31,7 +31,7 @@ MESSAGE_LIMIT = 2_000
 #: Bytes of stored fields in a row, unless a single field has more.
 _ROW_BYTES = 65_536
 _NOWHERE, _PROGRESS, _URGENT = range(3)
-#: For attempts of no worker: Redis has told it nothing.
+#: For attempts without a worker: never corrected, so it is this host's clock.
 _HOST_CLOCK = RedisClock()
 #: A record is made in one thread.
 _making_record = Lock()
@@ -57,8 +57,8 @@ class Attempt:
 
     # Defaults are on the class: an attempt is made for every job, and few change many of them.
 
-    #: of a job that a worker runs: what it has in common with others, and what not; its record is
-    #: made from it when it is first needed, which for most jobs is never
+    #: What the record is made of, on first access; ``kind`` is ``None`` if the attempt was created
+    #: with a record. Jobs that complete at once and report nothing never need one.
     kind: JobKind | None = None
     enqueued_ms = 0
     job_try = 1
@@ -74,7 +74,8 @@ class Attempt:
     begun: bool = False
     #: whether its function may be running: only then a tracker call raises
     running: bool = True
-    #: whether arq called its function, and whether its record tells the end
+    #: True once arq has called its function; True once its record has the outcome and takes no more
+    #: progress
     entered: bool = False
     closed: bool = False
     #: whether arq will not run the job again
@@ -87,7 +88,7 @@ class Attempt:
     #: what the job raised, or what arq will find wrong with what it returned
     raised: BaseException | None = None
     raised_at: TracebackType | None = None
-    #: whether it was cancelled from outside, by ``Job.abort``, by the worker's shutdown
+    #: True if its task was cancelled from outside; if by ``Job.abort``; if by the worker's shutdown
     cancelled: bool = False
     aborted: bool = False
     shut_down: bool = False
@@ -134,7 +135,10 @@ class Attempt:
 
     @property
     def record(self) -> StoredRecord:
-        """What is to be in Redis, without what changes until it is written."""
+        """The record of the attempt.
+
+        Made on first access, under a lock; its times and version are set only when a row is taken.
+        """
         if self._record is None:
             with _making_record:
                 self._record = self._record or self._new_record()
@@ -156,7 +160,7 @@ class Attempt:
         return isinstance(self.raised, Exception)
 
     def at(self, at: float, message: str | None) -> None:
-        """Set how far the job is."""
+        """Set the progress, and the message if one is given."""
         try:
             if type(at) is not int or not 0 <= at <= LARGEST:
                 at = amount(at, "at")
@@ -174,7 +178,7 @@ class Attempt:
         self.mark()
 
     def advance(self, step: float, message: str | None) -> None:
-        """Set how much further the job is."""
+        """Add to the progress."""
         try:
             step = amount(step, "step")
         except (TypeError, ValueError) as error:
@@ -183,7 +187,7 @@ class Attempt:
         self.at(self.record.at + step, message)
 
     def total(self, total: float) -> None:
-        """Set how far the job has to go."""
+        """Set the total."""
         try:
             total = amount(total, "total")
         except (TypeError, ValueError) as error:

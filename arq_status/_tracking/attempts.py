@@ -33,7 +33,10 @@ class Attempts:
         }
 
     def apply_stop_requests(self, requests: Mapping[str, str]) -> None:
-        """Stop what is asked to: runs by job ids, with "!" behind those that are forced."""
+        """Mark the requested attempts as stopping, and cancel the tasks of forced ones.
+
+        ``requests`` maps job ids to enqueue times, with "!" appended to force.
+        """
         for job_id, asked in requests.items():
             attempt = self.running.get(job_id)
             if attempt is None or asked.rstrip("!") != str(attempt.record.enqueued_ms):

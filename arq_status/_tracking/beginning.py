@@ -181,7 +181,10 @@ class Beginning:
 
 
 async def earlier_record(uplink: Uplink, job_id: str, enqueued_ms: int) -> StoredRecord | None:
-    """Return the record of an earlier try of the run; of any run where 0 says it is not known."""
+    """Return the record of an earlier try of the same run.
+
+    ``enqueued_ms=0`` (unknown) matches any run.
+    """
     earlier = await or_none(uplink.record(job_id))
     if earlier is None or earlier.ended is not None or earlier.state is State.DELETED:
         return None

@@ -108,7 +108,10 @@ class Ending:
         return judge(attempt.raised, attempt.result, circumstances)
 
     def _why_not_entered(self, attempt: Attempt) -> BaseException:
-        """Return what kept arq from a job that it had begun, where it stores no result."""
+        """Return the exception for which arq did not call the job's function and stored no result.
+
+        Sets ``attempt.aborted`` if it was an abort.
+        """
         payload, timeout = attempt.payload, self._worker.timeout(attempt.function)
         try:
             # as arq does for its log
@@ -155,9 +158,9 @@ class Ending:
 
 
 def _with_last_reason(outcome: Outcome, record: StoredRecord, job_try: int) -> Outcome:
-    """Return the outcome of a job that was given up, with why its last try had failed.
+    """Add the error of the last try to the outcome of a job that arq gave up.
 
-    To have no tries left is no try of its own.
+    Also corrects ``record.job_try``: running out of tries is not another try.
     """
     out_of_tries = outcome.error is not None and outcome.error.startswith("max ")
     record.job_try = max(record.job_try, job_try - 1) if out_of_tries else job_try or record.job_try

@@ -18,7 +18,7 @@ from arq_status._model.record import State
 from arq_status._tracking.attempt import Attempt
 from arq_status._tracking.tracker import JobTracker, attempt_here, job_var
 
-#: Begins the attempt of a job whose start no hook of ours has seen; ``None`` outside of a worker.
+#: Starts the attempt of a job that began without our hooks; returns ``None`` outside a worker.
 Join = Callable[[dict[str, Any]], Coroutine[Any, Any, Attempt | None]]
 AnyFunction = Function | CronJob
 

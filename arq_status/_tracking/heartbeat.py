@@ -87,7 +87,8 @@ class Heartbeat:
         self._home = asyncio.get_running_loop()
         self._beaten = asyncio.Event()
         self._ended = asyncio.Event()
-        #: it is to end; the event loop has ended without asking for it
+        #: True once the thread must end; True if the worker's event loop ended without calling
+        #: ``stop``
         self._stopping = self._abandoned = False
         self._stopped_since: float | None = None
         self._wake: Callable[[], object] = _nothing
@@ -96,7 +97,7 @@ class Heartbeat:
 
     @property
     def lost(self) -> bool:
-        """Whether it has ended because the worker's event loop had."""
+        """True if it ended because the worker's event loop had ended."""
         return self._abandoned
 
     def start(self) -> None:
@@ -201,7 +202,7 @@ class Heartbeat:
         self._taken_over = False
 
     async def _beat(self, store: Store) -> None:
-        # a job that arq was just taking when its event loop was blocked is not in its books yet
+        # a job that arq was just starting when its loop was blocked is not in ``worker.tasks`` yet
         blocked_ms = round((monotonic() - self._heard) * 1000)
         await store.beat(
             self._name, self._worker.queue, self._worker.in_progress_ms, self._options, blocked_ms,

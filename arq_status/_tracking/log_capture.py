@@ -37,7 +37,7 @@ class _JobLogHandler(logging.Handler):
             has_more = record.exc_info or record.exc_text or record.stack_info
             message = self.format(record) if has_more else record.getMessage()
         except Exception:
-            # other handlers complain of it
+            # other handlers report the broken call
             message = render_message((record.msg,), LINE_LIMIT)
         # handlers after this one may format it otherwise
         record.exc_text = formatted
@@ -53,7 +53,7 @@ _workers: set[str] = set()
 def capture_logs(worker: str) -> None:
     """Have the lines of the root logger captured, for as long as a worker needs them.
 
-    Called for each job: a configuration of `logging` takes the handlers of others away.
+    Called for each job, because `logging.config` may have removed the handler since.
     """
     if worker not in _workers or _handler not in logging.root.handlers:
         with _lock:

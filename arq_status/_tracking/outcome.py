@@ -1,4 +1,4 @@
-"""How an attempt ended; the same as arq decides."""
+"""Works out the outcome of an attempt by the same rules as arq."""
 
 import asyncio
 from collections.abc import Mapping

@@ -88,9 +88,8 @@ async def join(options: OptionsTable, ctx: dict[str, Any]) -> Attempt | None:
 class Session(HookOwner):
     """What tracks a worker's jobs while it runs.
 
-    Its methods take the place of the worker's own hooks and serializers, whichever of them the
-    settings gave, and of functions that are not tracked: it does not matter which part of the
-    tracked settings reached the worker.
+    Replaces the hooks and serializers of the running worker, and wraps its untracked functions, so
+    that it does not matter which parts of the tracked settings reached the worker.
     """
 
     def __init__(self, worker: Worker, options: OptionsTable, *, late: bool) -> None:
@@ -100,7 +99,7 @@ class Session(HookOwner):
         self._loop = asyncio.get_running_loop()
         self._late = late
         self._closed = False
-        #: what arq's last call could not have serialized
+        #: the result that the last call of ``serialize`` failed on
         self._not_serialized: object = None
         self.worker = ArqWorker(worker)
         #: new at every start, for a container's host and process id are not
@@ -219,7 +218,7 @@ class Session(HookOwner):
                     await self._ending.record(attempt)
 
     def serialize(self, data: Any) -> bytes:
-        """Serialize a result, and note it: it is how arq judged the job."""
+        """Serialize a result for arq, and keep it as the outcome that arq decided."""
         try:
             raw = self._serialize(data)
         except Exception:

@@ -89,7 +89,8 @@ def track_status(
             logs of jobs; by default only what they log with ``status.log``.
 
     Raises:
-        ValueError: an expiry is not positive, or ``record_args`` is negative or over 2,000.
+        ValueError: an expiry is not positive and finite, ``record_args`` is negative or over 2,000,
+            or the level of ``record_logs`` is unknown.
         TypeError: the settings are tracked already, or are neither a class nor a dict; an expiry is
             not a duration, or ``record_args`` is not an int.
     """
@@ -130,9 +131,9 @@ def _warn_of_untested_arq(version: str) -> None:
 
 
 class TrackedSettings(HookOwner):
-    """The parts of a worker's settings with which tracking takes the user's place.
+    """Replacements for the functions, cron jobs and hooks of a worker's settings.
 
-    Whichever of them the worker calls first finds the worker and has its session track it whole.
+    Whichever of them is called first finds the running worker and opens its session.
     """
 
     def __init__(self, given: Mapping[str, Any], default: Given) -> None:

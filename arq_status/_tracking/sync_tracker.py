@@ -79,7 +79,7 @@ class SyncTracker:
         try:
             return self._wait_for(self._retrieve(name, default))
         except TimeoutError:
-            # the worker's event loop has ended: what this try stored itself
+            # the worker's event loop has ended: return what this try stored itself
             return asyncio.run(self._retrieve(name, default))
 
     def track(

@@ -16,9 +16,10 @@ _OURS = tuple(f"{path}/" for path in (Path(arq.__file__).parent, Path(__file__).
 
 
 def traceback_of(raised: BaseException, since: TracebackType | None) -> str | None:
-    """Return what Python prints of what a job raised; ``None`` for a request without a reason.
+    """Return the formatted traceback of what a job raised.
 
-    ``since`` is its traceback from the job's own first frame on.
+    ``None`` for ``Retry`` or ``JobStopped`` without a cause. ``since`` is the traceback from the
+    job's own first frame on.
     """
     if isinstance(raised, Retry | RetryJob | JobStopped) and reason_for(raised) is None:
         return None
@@ -26,7 +27,7 @@ def traceback_of(raised: BaseException, since: TracebackType | None) -> str | No
 
 
 def reason_for(error: BaseException) -> BaseException | None:
-    """Return the exception that one was raised from, or amid."""
+    """Return the cause of an exception, or else its context."""
     try:
         if error.__cause__ is not None or error.__suppress_context__:
             return error.__cause__

@@ -160,8 +160,8 @@ class JobTracker:
 
         Raises:
             TypeError: JSON cannot hold a value.
-            ValueError: a name is that of a built-in field, a value is larger than 64 KiB, or all
-                that this try stored is larger than 1 MiB.
+            ValueError: a name is that of a ``JobRecord`` field or longer than 1,000 characters, a
+                value is larger than 64 KiB, or everything this try stored is larger than 1 MiB.
         """
         self._attempt.store(fields)
         await self._pace.rest()

@@ -53,7 +53,7 @@ class Uplink:
 
     @property
     def lost(self) -> bool:
-        """Whether the worker was deregistered because its event loop did not run."""
+        """True if the worker was deregistered because its event loop had ended."""
         return self._heartbeat.lost
 
     async def open(self) -> None:

@@ -48,7 +48,8 @@ async def inline(
             queue and its serializers.
         more: settings of workers for other queues.
         raises: ``False`` raises nothing that a job raised; queries tell why it failed.
-        run: ``False`` leaves jobs in their queues until ``await pool.run_jobs()``.
+        run: ``False`` leaves jobs in their queues until ``await pool.run_jobs()``; ``True`` by
+            default.
 
     Raises:
         ModuleNotFoundError: the extra ``testing`` is not installed.

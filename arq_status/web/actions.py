@@ -1,4 +1,4 @@
-"""What can be done with jobs: one table for forms, dialogs and requests."""
+"""The actions on jobs: one table for forms, dialogs and requests."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,10 +19,11 @@ class Action:
     Attributes:
         permission: the action that ``authorize`` is asked about.
         label: the text of its button.
-        consequence: what it does, for the dialog that asks; empty: one job is done without asking.
+        consequence: what it does, shown in the confirmation dialog; if empty, a single job is acted
+            on without confirmation.
         done: what to say when it was done to one job.
         done_to_many: what to say after the number of jobs it was done to.
-        plan: does it.
+        plan: the plan that is carried out for each job.
     """
 
     permission: str

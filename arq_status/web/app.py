@@ -83,8 +83,8 @@ def create_app(
 
     Raises:
         TypeError: ``redis`` is none of these, or origins or hosts are a single string.
-        ValueError: an origin or host is not one, a number of jobs per page is out of bounds, or
-            the DSN cannot be read.
+        ValueError: an origin or host is malformed, ``per_page_options`` is empty or has a number
+            that is not 1 to 500, or the DSN cannot be read.
     """
     options = tuple(per_page_options)
     if not options or not all(type(it) is int and 1 <= it <= MOST_PER_PAGE for it in options):

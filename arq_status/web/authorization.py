@@ -42,7 +42,7 @@ class Access:
     async def allowed(
         self, request: Request, actions: Iterable[str], job_id: str | None
     ) -> frozenset[str]:
-        """Return those of the changing actions that the request may do."""
+        """Return those of the actions that the request may do; none in a read-only app."""
         if self.read_only:
             return frozenset()
         return frozenset([it for it in actions if await self.allows(request, it, job_id)])

@@ -27,7 +27,7 @@ class Broadcast(Generic[T]):
 
     @property
     def is_over(self) -> bool:
-        """Return whether no more values will come."""
+        """True if no more values will come."""
         return self._task.done()
 
     def close(self) -> None:

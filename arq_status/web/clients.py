@@ -37,7 +37,7 @@ class ClientProvider:
         if self._factory is not None:
             redis = self._factory()
             if self._client is None or redis != self._redis:
-                # a pool that is made in a lifespan is another one in the next
+                # pools that are created in a lifespan change with every lifespan
                 await self.aclose()
                 self._use(redis)
         client = self._client

@@ -47,10 +47,10 @@ class Dashboard:
         return Links(request.scope.get("root_path", ""), self.per_page_options[0])
 
     async def read_action(self, request: Request, job_id: str | None) -> tuple[Form, Request]:
-        """Return the form of a changing request that may do what its field ``action`` says.
+        """Read the form of a ``POST`` and check that the request may do its ``action``.
 
-        Permission is asked for before the form is read as well, so that strangers cannot keep
-        connections busy.
+        Permission to view is checked before the form is read, so that strangers cannot keep
+        connections busy. Also returns the request with its body restored.
 
         Raises:
             HTTPException: the request is refused, or its form cannot be used.
@@ -68,7 +68,7 @@ class Dashboard:
         return form, request
 
     async def view(self, request: Request, job_id: str | None) -> View:
-        """Return for whom a page is rendered; ``authorize`` is asked about each action."""
+        """Return the view of this request: its links, and the actions that ``authorize`` allows."""
         permissions = await self.access.allowed(request, PERMISSIONS, job_id)
         is_open = self.access.authorize is None and not self.access.read_only
         return View(self.links(request), permissions, is_open)

@@ -20,7 +20,7 @@ _PING_INTERVAL = 15.0
 _CHECK_INTERVAL = 10.0
 #: Seconds after which a stream ends and the client reconnects.
 _MAX_DURATION = 900.0
-#: The same where a shutdown of the server cannot be detected; the server would wait that long.
+#: The same for servers whose shutdown cannot be detected, because they wait for open streams.
 _MAX_DURATION_UNDETECTED = 60.0
 #: Proxies must neither gather events nor compress them: a compressor holds each one back.
 _HEADERS = {"X-Accel-Buffering": "no", "Cache-Control": "no-store, no-transform"}

@@ -25,7 +25,7 @@ JOB_PARTS: Mapping[str, tuple[str, ...]] = {
     "data": ("data",),
     "arguments": ("args",),
 }
-#: Days of which is told how long such jobs usually take.
+#: The number of days over which the usual run time of a function is computed.
 _USUAL_DAYS = 7
 _HEAD = {"head": ("function", "job_try", "due_at", "started_at", "ended_at", "expires_at")}
 _PROPERTIES = {"properties": ("queue", "worker", "job_try", "updated_at", "expires_at")}
@@ -101,7 +101,7 @@ class Job(Snapshot):
 
     @property
     def _has_history(self) -> bool:
-        """Return whether the tries tell more than the record."""
+        """True if the tries have more information than the record: several, or a traceback."""
         return len(self._tries) > 1 or any(it.traceback for it in self._tries)
 
     def _lines_since(self, seen: "Job | None") -> list[LogLine]:

@@ -30,7 +30,8 @@ STATUSES = (
 _FAILED = (Status.FAILED, Status.INTERRUPTED)
 _ENDED = (Status.COMPLETE, *_FAILED, Status.STOPPED)
 _DUE = (Status.QUEUED, Status.RETRYING)
-#: arq's own ids and UUIDs say enough by their beginning; others were given for a reason.
+#: Random ids (arq's own, UUIDs) are shown by their first characters; chosen ids as long as
+#: possible.
 _RANDOM_ID = re.compile(r"[0-9a-f-]{20,}")
 _SHORT_ID, _LONGEST_ID = 8, 28
 _LONGEST_VALUE = 300

@@ -63,7 +63,7 @@ def parse_origins(origins: Iterable[str], option: str = "trusted_origins") -> fr
 
 
 def parse_hosts(hosts: Iterable[str] | None) -> frozenset[str] | None:
-    """Return host names in small letters; ``None``: every host.
+    """Return the host names in lower case; ``None``: every host is allowed.
 
     Raises:
         TypeError: a single string.

@@ -34,12 +34,12 @@ def serve(
         host: where to listen; beyond localhost pass ``authorize`` or ``read_only`` as well.
         port: 8000 by default, 0 for any free one.
         root_path: the prefix that a proxy in front of it strips.
-        log_level: uvicorn's.
+        log_level: the log level of uvicorn; ``"info"`` by default.
         options: the other options of ``create_app``.
 
     Raises:
         ModuleNotFoundError: uvicorn is not installed.
-        SystemExit: the port is taken.
+        SystemExit: the port is in use.
     """
     with requires_extra():
         # a mounted app does without it

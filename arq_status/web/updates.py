@@ -76,7 +76,7 @@ class Snapshot(ABC):
 
 
 class Gone:
-    """A job that is unknown by now."""
+    """The last update of a job or group that was deleted or has expired."""
 
     def since(self, _: object) -> bytes:
         """Return the event that tells it."""

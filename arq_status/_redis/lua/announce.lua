@@ -7,6 +7,6 @@ for i = 2, #ARGV, 2 do
   write('ZADD', K.functions_seen, now, ARGV[i])
   if read('HGET', K.functions, ARGV[i]) ~= ARGV[i + 1] then write('HSET', K.functions, ARGV[i], ARGV[i + 1]) end
 end
--- readers look again, for the queue may be new as well
+-- changing this key makes readers reload queues and options
 redis.call('SET', K.announced, table.concat(redis.call('TIME'), '.'))
 return 1

@@ -16,8 +16,8 @@
 -- For a status instead, if they tell it: {"ended", state}, {"waiting", score, time in ms} or
 -- {"unknown"}.
 
--- What most are asked about comes first: a job that has ended, or one that waits for its first try.
--- Making a function takes longer than answering these, and so none is made before they are.
+-- Fast path: jobs that have ended, and jobs that wait for their first try. Lua would spend longer
+-- on defining functions than on answering these, so none is defined before this point.
 local words, place = ARGV[2], string.find(ARGV[2], '\255', 1, true)
 local queues = {}
 if place then

@@ -14,7 +14,8 @@ for i = 1, #fields, 2 do
 end
 local function count(status) counts[status] = (counts[status] or 0) + 1 end
 
--- Jobs that wait: what their index says holds if they are in the queue and no worker has them.
+-- Waiting jobs: the status implied by their index holds if they are in the queue and not in
+-- progress.
 local function look_at_waiting(status, queue, ids)
   local scores, keys = read('ZMSCORE', queue, unpack(ids)) or {}, {}
   for i, id in ipairs(ids) do keys[i] = K.arq_in_progress .. id end
@@ -84,9 +85,8 @@ for _, index in ipairs(indexes) do
   end
 end
 
--- Arq may be about to book an end that is recorded, unless its worker died first. Looking for such
--- jobs takes time for every member of the shorter of ended jobs and queue: where both are long it is
--- not done.
+-- A recorded end may not be in arq's keys yet. Finding such jobs costs time proportional to the
+-- shorter of the ended jobs and the queue, so it is skipped if both are long.
 local ending, looks = {}, first == '' and 2000 or 0
 for _, name in ipairs(looks > 0 and read('SMEMBERS', K.ended_sets) or {}) do
   local index = K.ended .. name .. label

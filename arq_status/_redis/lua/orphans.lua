@@ -1,5 +1,6 @@
--- Find the jobs of an index that arq has no more, and drop from it what it should not have: jobs whose
--- records are gone, and those whose ids are used for another run by now.
+-- Find the jobs of an index that arq no longer has, and repair the index: remove ids without a
+-- record, delete the record, data, tries and log of jobs whose id is used for another run by now,
+-- and correct due times.
 -- ARGV: index, rank to begin at, most jobs, queues...
 -- Answer: {rank to go on at, or -1 at the end, {id, ...}}.
 local index, start, count = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])

@@ -15,7 +15,7 @@ persist_belongings(id)
 redis.call('DEL', K.data .. id)
 redis.call('COPY', K.outside .. id, K.data .. id)
 redis.call('DEL', K.arq_result .. id, K.arq_retry .. id, K.arq_in_progress .. id)
--- what was asked of the job before is not meant for this run of it
+-- earlier requests to stop or abort do not apply to this run
 read('ZREM', K.arq_abort, id)
 read('HDEL', K.stops, id)
 local waiting = record_of(ARGV[7])

@@ -28,7 +28,8 @@ for _, index in ipairs(read('ZRANGEBYSCORE', K.labelled, '-inf', integer(now), '
   budget = math.max(0, budget - expired)
 end
 
--- stops of jobs that ended without a record; chance finds them all in the end
+-- remove stop requests of jobs that no longer exist: a random sample per sweep, which finds all
+-- eventually
 for _, id in ipairs(read('HRANDFIELD', K.stops, 100) or {}) do
   if redis.call('EXISTS', K.arq_job .. id) == 0 then redis.call('HDEL', K.stops, id) end
 end

@@ -210,7 +210,8 @@ local function finish_completed()
   for group, times in pairs(counted) do count_in_group(group, 'live', S.complete, times.jobs, times) end
 end
 
--- The most usual of all rows, hence without a look at what is stored: it is new, or not so usual.
+-- The most common row first tries `SET NX`, without reading what is stored; only if a record exists
+-- is it handled in full.
 local now, call, find, sub = now_ms(), redis.call, string.find, string.sub
 for i = 3, #ARGV, 2 do
   local expires, rows, entries, from = tonumber(ARGV[i]), ARGV[i + 1], {}, 1

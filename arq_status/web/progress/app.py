@@ -33,7 +33,7 @@ def create_progress_app(
     data: Iterable[str] = (),
     allow_origins: Iterable[str] = (),
 ) -> Starlette:
-    """Return a Starlette app that shows the holder of a token how far one job or group is.
+    """Return a Starlette app that shows the progress of one job or group to the holder of a token.
 
         app.mount("/progress", create_progress_app(redis, secret=SECRET, data=("rows",)))
 
@@ -52,8 +52,8 @@ def create_progress_app(
 
     Raises:
         TypeError: an argument is of a wrong type, or ``data`` or ``allow_origins`` is a string.
-        ValueError: the secret is shorter than 16 bytes, an origin is none, or the DSN cannot be
-            read.
+        ValueError: the secret is shorter than 16 bytes, an origin is malformed, or the DSN cannot
+            be read.
     """
     if isinstance(data, str):
         raise TypeError(f"data must be a collection of names, such as ({data!r},), not a string")

@@ -46,7 +46,7 @@ class Update:
         return self._frames
 
 
-#: What several customers of a client look at is read once for all of them.
+#: Shared per client: a job or group that several customers watch is read once for all of them.
 _broadcasts: WeakKeyDictionary[StatusClient, Broadcasts[Update | Gone]] = WeakKeyDictionary()
 
 

@@ -118,7 +118,7 @@ act((action, form) => {
     bulk.reset();
     return;
   }
-  // what I did myself may move the rows under my pointer
+  // the viewer's own action may move the rows under the pointer
   if (action === "delete") {
     table.remove(form.closest("tr").dataset.id);
   }

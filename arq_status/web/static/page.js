@@ -128,7 +128,7 @@ export const patchParts = (parts) => {
   }
 };
 
-// Menus close when one looks elsewhere.
+// Menus close when the pointer or the focus leaves them.
 
 const closeMenus = (but) => {
   for (const menu of $$("details.menu[open]")) if (!menu.contains(but)) menu.open = false;
