@@ -15,7 +15,7 @@ from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix, retry_key_prefix
 
 from arq_status import Status, StatusClient, track_status
-from arq_status._redis import keys, lookup, scripts
+from arq_status._redis import dead_workers, keys, scripts
 from tests import jobs
 from tests.conftest import StartWorker, ended, until
 from tests.verdicts import assert_agreement, verdict
@@ -149,7 +149,7 @@ async def test_jobs_of_killed_workers_read_interrupted(
 @pytest.fixture
 def early_death(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker is dead to us after 6 s without a heartbeat, and not after 10."""
-    for module in (keys, lookup):
+    for module in (keys, dead_workers):
         monkeypatch.setattr(module, "DEAD_AFTER_MS", 6_000)
     for script in (scripts.facts, scripts.list_jobs, scripts.sweep):
         # the number stands in it
