@@ -12,7 +12,7 @@ from arq_status._redis.scripts import Argument
 
 #: Sets of jobs that one call of the script merges, so that Redis is held up for a few ms: in a call
 #: that covers all, and in each of several.
-_MOST_IN_ALL, _MOST_IN_PART = 200, 100
+_MOST_IN_ALL, _MOST_IN_PART = 200, 60
 #: Places whose rank is asked for at once, and how many jobs may be named in vain.
 _PROBES, _SLACK = 3, 50
 
