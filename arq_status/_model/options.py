@@ -190,6 +190,11 @@ def status_options(
     )
 
     def decorate(function: F) -> F:
+        if isinstance(function, type) or not (callable(function) or hasattr(function, "coroutine")):
+            raise TypeError(
+                "status_options decorates a job function or what func(...) or cron(...) made of it,"
+                f" not {function!r}"
+            )
         setattr(function, _ATTRIBUTE, given)
         return function
 
@@ -212,11 +217,12 @@ def check_options(**options: Any) -> dict[str, Any]:
 
     Raises:
         ValueError, TypeError: as ``status_options``.
-        TypeError: an expiry is no time, or ``record_args`` is not an int.
     """
     given = {name: value for name, value in options.items() if value is not None}
     for name in given.keys() & {"expires", "expires_failed"}:
         given[name] = expires_ms(given[name], name)
+    for name in given.keys() & {"track", "record_result"}:
+        checked_flag(given[name], name)
     if "record_args" in given:
         given["record_args"] = args_limit(given["record_args"])
     if "record_logs" in given:
@@ -224,6 +230,12 @@ def check_options(**options: Any) -> dict[str, Any]:
     if "tags" in given and not callable(given["tags"]):
         given["tags"] = checked_tags(given["tags"])
     return given
+
+
+def checked_flag(value: object, name: str) -> None:
+    """Raise ``TypeError`` for anything but a bool: the text ``"false"`` would count as true."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be a bool, not {value!r}")
 
 
 def args_limit(record_args: bool | int) -> int:

@@ -89,4 +89,4 @@ def missing_permission(error: BaseException) -> str | None:
         return f"+{command[1].lower()}"
     if "channel" in text:
         return "&arqstatus:*"
-    return "~arqstatus*" if "key" in text else "+@all -@dangerous"
+    return "~arqstatus*, or ~ the name of a queue" if "key" in text else "+@all -@dangerous"

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
+from arq_status._redis.connection import missing_permission
 from arq_status.web.dashboard import Dashboard
 from arq_status.web.parameters import QueryError
 from arq_status.web.security import add_headers
@@ -49,7 +50,10 @@ class ErrorPages:
         return self._dashboard.error(request, 400, "Invalid address", str(error))
 
     async def _no_redis(self, request: Request, error: Exception) -> Response:
-        if any(getattr(it, "errno", None) in _OUT_OF_FILES for it in _chain(error)):
+        permission = missing_permission(error)
+        if permission is not None:
+            heading, cause = "Redis refuses", f"The Redis user lacks a permission: {permission}"
+        elif any(getattr(it, "errno", None) in _OUT_OF_FILES for it in _chain(error)):
             heading, cause = "Too many open files", "This server has no file descriptors left"
         else:
             heading, cause = "No connection to Redis", "Redis does not answer"

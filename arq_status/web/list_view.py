@@ -16,7 +16,7 @@ from arq_status.web.dashboard import TIMEOUT, Dashboard, json_response, media_ty
 from arq_status.web.last_hour import LastHourReader
 from arq_status.web.list_updates import Listing, list_updates
 from arq_status.web.negotiation import MediaType
-from arq_status.web.parameters import read_query
+from arq_status.web.parameters import PARAMETERS, read_query
 
 #: The orders of the list, and the headings of their columns.
 SORTS: Mapping[str, str] = {
@@ -35,6 +35,8 @@ SORTS: Mapping[str, str] = {
     "ended_at": "Ended",
 }
 
+#: A mistyped filter would let an action reach more jobs than it was meant for.
+_FIELDS = {"action", "all", "job_id", *PARAMETERS}
 #: What the control for the time offers.
 _TIMES = {"15m": "Last 15 min", "1h": "Last hour", "1d": "Last 24 h", "7d": "Last 7 days"}
 
@@ -86,6 +88,8 @@ class ListView:
         """Answer ``POST``: do to many jobs what the form asks for."""
         form, request = await self._dashboard.read_action(request, None)
         action = ACTIONS[form["action"][-1]]
+        if unknown := form.keys() - _FIELDS:
+            raise HTTPException(400, f"Unknown field {min(unknown)!r} in the form.")
         pairs = [(name, value) for name, values in form.items() for value in values]
         query = read_query(pairs, self._dashboard.per_page_options[0])
         links = self._dashboard.links(request)

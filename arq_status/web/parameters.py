@@ -12,6 +12,11 @@ T = TypeVar("T")
 _DEFAULT = Query()
 _STATUSES = {status.value: status for status in Status}
 _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
+#: The parameters of a list.
+PARAMETERS = (
+    "status", "function", "queue", "tag", "group", "search", "since", "until", "sort", "direction",
+    "page", "per_page",
+)  # fmt: skip
 #: Values of the parameter ``direction``.
 DIRECTIONS = {"asc": False, "desc": True}
 

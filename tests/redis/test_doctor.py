@@ -21,6 +21,7 @@ from arq_status._redis.store import Store
 from arq_status.cli import main
 from arq_status.cli.doctor.finding import Finding, Level
 from arq_status.cli.doctor.packages import check_packages
+from arq_status.cli.doctor.permissions import script_commands
 from arq_status.cli.doctor.records import Sample, compare_records
 from arq_status.cli.doctor.server import Server, check_server
 from arq_status.cli.doctor.workers import redis_time
@@ -498,6 +499,28 @@ async def test_a_queue_that_the_user_may_not_use(doctor: Doctor, pool: ArqRedis,
     assert first == ("problem", "user 'guest' may not read and write the keys emails")
     assert last[1].startswith("doctor cannot go on: ")
     assert about(findings, "server")
+
+
+async def test_an_announced_queue_that_the_user_may_not_use(
+    doctor: Doctor, pool: ArqRedis, dsn: str
+) -> None:
+    """Readers look into every announced queue: the rule that is missing is told."""
+    redis: Any = pool
+    await announce(pool, "host:1:x", queue="imports")
+    rules = "~arq* &* +@all".split()
+    await redis.execute_command("ACL", "SETUSER", "guest", "on", "nopass", *rules)
+    try:
+        findings = await doctor(redis=dsn.replace("//", "//guest:x@"))
+    finally:
+        await redis.execute_command("ACL", "DELUSER", "guest")
+    found = next(it for it in findings if it.about == "permissions")
+    assert found.text == "user 'guest' may not read and write the keys imports"
+    assert str(found.advice).endswith("+info ~imports")
+
+
+def test_the_commands_of_all_scripts_are_checked() -> None:
+    """Those of the functions that scripts share as well."""
+    assert {"ZADD", "ZREVRANK", "LREM"} <= script_commands()
 
 
 async def test_evicted_indexes(doctor: Doctor, client: StatusClient, pool: ArqRedis) -> None:

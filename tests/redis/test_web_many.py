@@ -46,6 +46,9 @@ async def test_actions_on_many(url: str, pool: ArqRedis, client: StatusClient) -
         for form in ({"action": "delete"}, {"action": "delete", "page": "2"}, {"job_id": "job-0"}):
             assert (await act(**form)).status_code == 400
         assert (await act(action="delete", status="odd")).status_code == 400
+        mistyped = await act(action="delete", functoin="charge", since="1h")
+        assert mistyped.status_code == 400
+        assert mistyped.json() == {"error": "Unknown field 'functoin' in the form."}
         form = {"action": "delete", "job_id": "job-1", "status": "stopped", "sort": "eta"}
         response = await page.post("/statuses", data=form, headers=own)
         assert response.status_code == 303

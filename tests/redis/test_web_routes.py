@@ -596,6 +596,20 @@ async def test_redis_is_away(accept: str, path: str, caplog: pytest.LogCaptureFi
     assert "Redis does not answer" in caplog.text
 
 
+@pytest.mark.parametrize("rules", ["~arq:* &* +@all", "~* &* +@all -evalsha"])
+async def test_redis_refuses(pool: ArqRedis, dsn: str, rules: str) -> None:
+    """The page names the permission that the Redis user lacks."""
+    redis: Any = pool
+    await redis.execute_command("ACL", "SETUSER", "guest", "on", "nopass", *rules.split())
+    try:
+        async with page_of(create_app(dsn.replace("//", "//guest:x@"))) as page:
+            response = await page.get("/statuses", headers={"Accept": "application/json"})
+    finally:
+        await redis.execute_command("ACL", "DELUSER", "guest")
+    assert response.status_code == 503
+    assert response.json()["error"].startswith("The Redis user lacks a permission: ")
+
+
 async def test_redis_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that takes the connection and says nothing is waited for in bounds."""
     for name in ("list_view", "job_view"):

@@ -813,7 +813,7 @@ async def test_a_writer_outlives_what_goes_wrong_in_it(
     ("rules", "missing"),
     [
         (("-evalsha", "-eval"), "+evalsha"),
-        (("resetkeys", "~arq:*"), "~arqstatus*"),
+        (("resetkeys", "~arq:*"), "~arqstatus*, or ~ the name of a queue"),
     ],
 )
 async def test_a_user_who_may_not_track(
@@ -876,7 +876,10 @@ async def test_a_user_who_may_not_publish(
         (RedisConnectionError("no key"), None),
         (NoPermissionError("User x has no permissions to run the 'publish' command"), "+publish"),
         (NoPermissionError("No permissions to access a channel"), "&arqstatus:*"),
-        (ResponseError("ACL failure in script: No permissions to access a key"), "~arqstatus*"),
+        (
+            ResponseError("ACL failure in script: No permissions to access a key"),
+            "~arqstatus*, or ~ the name of a queue",
+        ),
         (
             ResponseError("The user executing the script can't run this command or subcommand"),
             "+@all -@dangerous",

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arq_status import status_options, track_status
+from arq_status import StatusClient, status_options, track_status
 from arq_status._model.options import FunctionOptions, check_options, given_options
 from arq_status._model.record import State
 
@@ -77,6 +77,8 @@ def test_failures_expire_on_their_own() -> None:
     [
         ({"record_args": 2001}, ValueError("record_args must be 0 to 2000, not 2001")),
         ({"record_args": -1}, ValueError("record_args must be 0 to 2000, not -1")),
+        ({"track": "no"}, TypeError("track must be a bool, not 'no'")),
+        ({"record_result": 0}, TypeError("record_result must be a bool, not 0")),
         ({"record_args": "all"}, TypeError("record_args must be a bool or an int, not str")),
         ({"expires": 0}, ValueError("expires must be positive and finite, not 0")),
         ({"expires_failed": 0}, ValueError("expires_failed must be positive and finite, not 0")),
@@ -88,6 +90,13 @@ def test_what_cannot_be_meant(decorator: Any, given: dict[str, Any], error: Exce
     with pytest.raises(type(error)) as caught:
         decorator(**given)
     assert str(caught.value) == str(error)
+
+
+@pytest.mark.parametrize("decorated", [StatusClient, "jobs.import_rows"])
+def test_options_of_what_is_no_function(decorated: Any) -> None:
+    """A class of settings and an import string are refused."""
+    with pytest.raises(TypeError, match=r"^status_options decorates a job function or what func"):
+        status_options(track=False)(decorated)
 
 
 @pytest.mark.parametrize("given", [len, 1800])

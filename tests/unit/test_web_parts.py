@@ -14,7 +14,7 @@ from arq_status import JobRecord, Status
 from arq_status._model.durations import duration, relative, whole
 from arq_status._model.json import encode, job_object, readable
 from arq_status._model.query import SORTS, Query
-from arq_status.web import list_view
+from arq_status.web import create_app, list_view
 from arq_status.web.links import Links
 from arq_status.web.negotiation import MediaType, preferred
 from arq_status.web.parameters import QueryError, read_query
@@ -376,3 +376,16 @@ def test_serving_alone_needs_uvicorn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(ModuleNotFoundError, match=r"uvicorn: pip install 'arq-status\[web\]'"):
         web.serve()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"authorize": ("ann", "pw")}, r"authorize must be a function, not \('ann', 'pw'\)"),
+        ({"read_only": "yes"}, "read_only must be a bool, not 'yes'"),
+    ],
+)
+def test_options_that_cannot_be_meant(options: dict[str, Any], message: str) -> None:
+    """They are refused where the app is made, not at the first request."""
+    with pytest.raises(TypeError, match=message):
+        create_app(**options)

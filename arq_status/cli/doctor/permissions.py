@@ -16,6 +16,8 @@ from arq_status.cli.doctor.finding import Finding, Level
 #: Commands that are sent without a script; those of the scripts are read from them.
 _COMMANDS = {"EVAL", "EVALSHA", "GET", "HGET", "HGETALL", "INFO", "PUBLISH", "SUBSCRIBE", "TIME"}
 _IN_SCRIPTS = re.compile(r"\('([A-Z]{3,})'")
+#: The rule that suffices where the names of all queues begin with "arq".
+_RULE = "~arq* &arqstatus:* +@all -@dangerous +info"
 #: Tried on a key of each kind: a command that reads and one that writes.
 _READ, _WRITE = "GET", "SET"
 
@@ -28,6 +30,7 @@ async def check_permissions(redis: Redis, queues: Sequence[str]) -> list[Finding
     settings = redis.connection_pool.connection_kwargs
     user, channel = settings.get("username") or "default", keys.changes(settings.get("db") or 0)
     patterns = {"arqstatus:*": keys.RECORD, "arq:*": job_key_prefix} | {it: it for it in queues}
+    rule = " ".join((_RULE, *(f"~{it}" for it in queues if not it.startswith("arq"))))
     commands = sorted(_COMMANDS | script_commands())
     tries = [(it, *f"{keys.RECORD} 0 0 0".split()[:n]) for it in commands for n in range(5)]
     of_key = {key: [(_READ, key), (_WRITE, key, "0")] for key in patterns.values()}
@@ -36,16 +39,16 @@ async def check_permissions(redis: Redis, queues: Sequence[str]) -> list[Finding
     try:
         refused = await _refusals(redis, tries)
     except NoPermissionError:
-        return [_finding(user, "run MULTI, without which arq runs no job")]
+        return [_finding(user, rule, "run MULTI, without which arq runs no job")]
     findings = []
     if denied := sorted({parts[0] for parts, words in refused if "command" in words}):
-        findings.append(_finding(user, f"run {', '.join(denied)}"))
+        findings.append(_finding(user, rule, f"run {', '.join(denied)}"))
     for pattern, key in patterns.items():
         if any("key" in words and parts in of_key[key] for parts, words in refused):
-            findings.append(_finding(user, f"read and write the keys {pattern}"))
+            findings.append(_finding(user, rule, f"read and write the keys {pattern}"))
     if any("channel" in words and parts in of_channel for parts, words in refused):
         text = f"use the channel {channel}: changes are noticed late"
-        findings.append(_finding(user, text, Level.WARNING))
+        findings.append(_finding(user, rule, text, Level.WARNING))
     ok = Finding(Level.OK, "permissions", f"user {user!r} may do all that arq-status needs")
     return findings or [ok]
 
@@ -53,12 +56,13 @@ async def check_permissions(redis: Redis, queues: Sequence[str]) -> list[Finding
 def script_commands() -> set[str]:
     """Return the commands that the Lua scripts call."""
     folder = files("arq_status._redis") / "lua"
-    sources = [it.read_text() for it in folder.iterdir() if it.name.endswith(".lua")]
-    return {name for source in sources for name in _IN_SCRIPTS.findall(source)}
+    sources = [it for place in (folder, folder / "shared") for it in place.iterdir()]
+    texts = [it.read_text() for it in sources if it.name.endswith(".lua")]
+    return {name for text in texts for name in _IN_SCRIPTS.findall(text)}
 
 
-def _finding(user: str, what: str, level: Level = Level.PROBLEM) -> Finding:
-    advice = f"ACL SETUSER {user} ~arq* &arqstatus:* +@all -@dangerous +info, and ~ each queue"
+def _finding(user: str, rule: str, what: str, level: Level = Level.PROBLEM) -> Finding:
+    advice = f"ACL SETUSER {user} {rule}"
     return Finding(level, "permissions", f"user {user!r} may not {what}", advice)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -12,6 +13,7 @@ from arq_status._model.truth import decide
 from arq_status._redis import keys
 from arq_status._redis.announcements import announced_in
 from arq_status._redis.commands import command
+from arq_status._redis.replies import text
 from arq_status.cli.context import Context, Exit, shown_dsn
 from arq_status.cli.doctor.finding import Finding, Level
 from arq_status.cli.doctor.job import check_job, check_missing
@@ -51,10 +53,19 @@ async def doctor(context: Context) -> Exit:
     return Exit.OK if ok else Exit.FAILED
 
 
+async def _announced_queues(redis: Redis) -> list[str]:
+    try:
+        found = await command(redis, "ZRANGE", keys.QUEUES, "0", "-1")
+    except NoPermissionError:
+        # said by the check of permissions, for every queue
+        return []
+    return [text(it) for it in found]
+
+
 async def _examine(context: Context, findings: list[Finding]) -> None:
     given, redis = context.arguments, context.redis
     findings += check_packages()
-    findings += await check_permissions(redis, given.queues or ())
+    findings += await check_permissions(redis, given.queues or await _announced_queues(redis))
     server = await read_server(redis)
     findings += check_server(server, shown_dsn(given.redis))
     if not server.is_supported:
