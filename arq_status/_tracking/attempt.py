@@ -15,10 +15,11 @@ from arq_status._model.history import LEVELS
 from arq_status._model.record import State, StoredRecord, encode_completed
 from arq_status._model.tags import checked_tag, require_few
 from arq_status._model.text import shorten
-from arq_status._model.validation import LARGEST, amount, encode_fields, require_room
+from arq_status._model.validation import LARGEST, amount, encode_fields
 from arq_status._redis.batch import AnyRow, CompletedRow, Row
 from arq_status._redis.clock import RedisClock
 from arq_status._redis.history import encode_try
+from arq_status._tracking.attempt_data import AttemptData, in_parts
 from arq_status._tracking.attempt_log import AttemptLog
 from arq_status._tracking.estimate import Estimate
 from arq_status._tracking.job_kind import JobKind
@@ -28,13 +29,11 @@ logger = logging.getLogger("arq_status")
 
 #: Characters of a message that are kept.
 MESSAGE_LIMIT = 2_000
-#: Bytes of stored fields in a row, unless a single field has more.
-_ROW_BYTES = 65_536
 _NOWHERE, _PROGRESS, _URGENT = range(3)
 #: For attempts without a worker: never corrected, so it is this host's clock.
 _HOST_CLOCK = RedisClock()
-#: A record is made in one thread.
-_making_record = Lock()
+#: What is made when it is first needed is made in one thread.
+_making = Lock()
 
 
 class Recipient(Protocol):
@@ -103,14 +102,14 @@ class Attempt:
     #: what Python prints of what it raised, and with it the try as it is kept beside the record
     traceback: str | None = None
     _ended_try: str | None = None
-    #: its log, as far as it is not known to be in Redis
+    #: what it stored and what it logged, once it did
+    data: AttemptData | None = None
     log: AttemptLog | None = None
 
     _queued_as = _NOWHERE
     _told_to_stop = False
     _total_given = False
     _estimate: Estimate | None = None
-    _data_size = 0
 
     def __init__(
         self,
@@ -126,9 +125,6 @@ class Attempt:
         self.payload: Mapping[str, Any] = payload or {}
         #: the worker that runs it, if it is arq's
         self.worker = worker
-        #: what this try stored, encoded, and the names of those not known to be in Redis
-        self.fields: dict[str, str] = {}
-        self.unsent: dict[str, None] = {}
         #: takes it when there is something to write; ``None`` if nothing of it is written
         self.outbox = outbox
         self._clock = _HOST_CLOCK if outbox is None else outbox.clock
@@ -140,7 +136,7 @@ class Attempt:
         Made on first access, under a lock; its times and version are set only when a row is taken.
         """
         if self._record is None:
-            with _making_record:
+            with _making:
                 self._record = self._record or self._new_record()
         return self._record
 
@@ -210,15 +206,13 @@ class Attempt:
 
     def store(self, fields: Mapping[str, Any]) -> None:
         """Set fields."""
+        with _making:
+            self.data = self.data or AttemptData()
         try:
-            encoded = encode_fields(fields)
-            size = self._size_with(encoded)
+            self.data.update(encode_fields(fields))
         except (TypeError, ValueError) as error:
             self._refuse(error)
             return
-        self._data_size = size
-        self.fields.update(encoded)
-        self.unsent.update(dict.fromkeys(encoded))
         self.mark()
         if self.closed:
             # data may still come from `after_job_end`, unlike progress
@@ -227,7 +221,8 @@ class Attempt:
     def add_line(self, message: str, level: str, logger: str | None = None) -> None:
         """Append a line to the job's log."""
         if self.log is None:
-            self.log = AttemptLog()
+            with _making:
+                self.log = self.log or AttemptLog()
         self.log.append(message, level, logger)
         self.mark()
         if self.closed:
@@ -271,7 +266,7 @@ class Attempt:
             ``None`` if its record was made before: then ``close`` is to be called.
         """
         kind = self.kind
-        with _making_record:
+        with _making:
             if self.reported or self._record is not None or kind is None:
                 return None
             self.closed = self.final = True
@@ -321,10 +316,10 @@ class Attempt:
             record.remaining = self._estimate.remaining_ms(monotonic(), record.at, record.total)
         self.set_times(record)
         ended = record.ended
-        is_more = self.begun or self.unsent or self.log or record.tags
+        fields = self.data.to_send() if self.data is not None else {}
+        is_more = self.begun or fields or self.log or record.tags
         if ended and record.state is State.COMPLETE and not is_more:
             return CompletedRow(self.job_id, record.encode(), ended, record.expires)
-        fields = {name: self.fields[name] for name in self.unsent.copy()} if self.unsent else {}
         row = Row(self.job_id, not self.begun, record.encode(), fields, self._try_to_keep())
         if self.log is not None:
             lines = self.log.unsent(record.job_try, self._clock)
@@ -339,7 +334,7 @@ class Attempt:
         row = self.take()
         if isinstance(row, CompletedRow) or not row.fields:
             return (row,)
-        *parts, last = _parts(row.fields)
+        *parts, last = in_parts(row.fields)
         rows: list[Row] = []
         for part in parts:
             unfinished = replace(self.record, state=State.WORKING, ended=None)
@@ -354,9 +349,8 @@ class Attempt:
         """
         if self.log is not None and isinstance(row, Row):
             self.log.settle(row.lines)
-        for name, text in row.fields.items():
-            if self.fields[name] is text:
-                self.unsent.pop(name, None)
+        if self.data is not None:
+            self.data.settle(row.fields)
 
     def drop(self) -> None:
         """Note that it is in no queue any more, until it reports more."""
@@ -390,20 +384,6 @@ class Attempt:
             self._ended_try = encode_try(self.record, self.traceback)
         return self._ended_try
 
-    def _size_with(self, encoded: Mapping[str, str]) -> int:
-        """Return how large all that this try stored will be.
-
-        Raises:
-            ValueError: it is too large.
-        """
-        size = self._data_size
-        for name, text in encoded.items():
-            size += _size(name, text) - (
-                _size(name, self.fields[name]) if name in self.fields else 0
-            )
-        require_room(size)
-        return size
-
     def _has_expired(self) -> bool:
         """Return whether nothing of it is to be shown any more."""
         ended = self.ended
@@ -414,20 +394,3 @@ class Attempt:
         if self.running:
             raise error
         logger.warning("ignored a progress call outside job %r: %s", self.job_id, error)
-
-
-def _parts(fields: Mapping[str, str]) -> list[dict[str, str]]:
-    """Split fields into parts for rows of their own."""
-    parts: list[dict[str, str]] = [{}]
-    room = _ROW_BYTES
-    for name, text in fields.items():
-        room -= _size(name, text)
-        if room < 0 and parts[-1]:
-            parts.append({})
-            room = _ROW_BYTES - _size(name, text)
-        parts[-1][name] = text
-    return parts
-
-
-def _size(name: str, text: str) -> int:
-    return len(name.encode()) + len(text.encode())

@@ -25,7 +25,8 @@ def record_of(attempt: Attempt) -> JobRecord:
         stored_record=stored,
         worker_alive=True,
     )
-    fields = {name.encode(): text.encode() for name, text in attempt.fields.items()}
+    stored_fields = attempt.data.fields if attempt.data is not None else {}
+    fields = {name.encode(): text.encode() for name, text in stored_fields.items()}
     record = build_record(facts, decode_data(fields))
     assert record is not None  # it has a stored record
     return record

@@ -172,8 +172,10 @@ class JobTracker:
         While Redis is away, only what this try stored itself is found.
         """
         attempt, name = self._attempt, clean(name)
-        raw: str | bytes | None = attempt.fields.get(name)
-        if name not in attempt.unsent and self._uplink is not None:
+        data = attempt.data
+        raw: str | bytes | None = data.fields.get(name) if data is not None else None
+        is_unsent = data is not None and name in data.unsent
+        if not is_unsent and self._uplink is not None:
             with suppress(*CONNECTION_ERRORS):
                 raw = await self._at_home(self._stored(self._uplink, name))
         try:

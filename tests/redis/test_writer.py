@@ -308,7 +308,8 @@ async def test_rows_that_overtake_each_other_lose_no_field(pool: ArqRedis) -> No
     assert await store.field("job", "vino") == b'"veritas"'
     run.settle(fast)
     run.settle(slow)
-    assert not run.unsent
+    assert run.data is not None
+    assert not run.data.to_send()
 
 
 # Redis that refuses
@@ -496,7 +497,7 @@ async def test_a_spoilt_row_and_a_lost_connection(
     while outbox:
         await Delivery(store, outbox).send(progress=True)
     assert [run.begun for run in runs] == [True, False, True]
-    assert not any(run.unsent for run in runs)
+    assert not any(run.data.to_send() for run in runs if run.data is not None)
     for job_id in ("first", "last"):
         assert await store.field(job_id, "job") == f'"{job_id}"'.encode()
     assert await pool.exists("arqstatus:1/bad") == 0

@@ -1,0 +1,60 @@
+"""What an attempt has stored, and how much of it Redis does not have yet."""
+
+from collections.abc import Mapping
+
+from arq_status._model.validation import require_room
+
+#: Bytes of stored fields in a row, unless a single field has more.
+_ROW_BYTES = 65_536
+
+
+class AttemptData:
+    """The stored fields of an attempt, encoded. Any thread may set them."""
+
+    def __init__(self) -> None:
+        self.fields: dict[str, str] = {}
+        #: the names of those not known to be in Redis
+        self.unsent: dict[str, None] = {}
+        self._size = 0
+
+    def update(self, fields: Mapping[str, str]) -> None:
+        """Set fields.
+
+        Raises:
+            ValueError: all that the attempt stored would be too large.
+        """
+        size = self._size
+        for name, text in fields.items():
+            before = self.fields.get(name)
+            size += _size(name, text) - (0 if before is None else _size(name, before))
+        require_room(size)
+        self._size = size
+        self.fields.update(fields)
+        self.unsent.update(dict.fromkeys(fields))
+
+    def to_send(self) -> dict[str, str]:
+        """Return the fields that are not known to be in Redis."""
+        return {name: self.fields[name] for name in self.unsent.copy()}
+
+    def settle(self, fields: Mapping[str, str]) -> None:
+        """Note that these are in Redis, but for those that were set anew since."""
+        for name, text in fields.items():
+            if self.fields[name] is text:
+                self.unsent.pop(name, None)
+
+
+def in_parts(fields: Mapping[str, str]) -> list[dict[str, str]]:
+    """Split fields into parts that are small enough for a row each."""
+    parts: list[dict[str, str]] = [{}]
+    room = _ROW_BYTES
+    for name, text in fields.items():
+        room -= _size(name, text)
+        if room < 0 and parts[-1]:
+            parts.append({})
+            room = _ROW_BYTES - _size(name, text)
+        parts[-1][name] = text
+    return parts
+
+
+def _size(name: str, text: str) -> int:
+    return len(name.encode()) + len(text.encode())
