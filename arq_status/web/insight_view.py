@@ -39,7 +39,7 @@ class Reading(Snapshot):
         super().__init__(version)
         self.table = table
         self.query = query
-        self.rows = table.arranged(rows, query)
+        self.rows: list[Row] = table.arranged(rows, query)
 
     @property
     def spans(self) -> list[tuple[str, Moment]]:

@@ -42,7 +42,7 @@ class Listing(Snapshot):
         self.query = query
         self.page = page
         self.counts = counts
-        self.announced = announced or Announced()
+        self.announced: Announced = announced or Announced()
         # browsers count on by themselves what changes with time alone
         self._rows = {record.job_id: without_durations(record) for record in page.items}
 
