@@ -32,6 +32,8 @@ class Look:
     dead: list[DeadWorker]
     #: the keys of the indexes of jobs that have not ended
     live_indexes: list[str]
+    #: announced queues that are left out, as the Redis user may not read them
+    refused: list[str]
 
     @classmethod
     def of(cls, replies: Sequence[list[Any]]) -> Self:
@@ -48,6 +50,7 @@ class Look:
             orphans=[text(job_id) for reply in replies for job_id in reply[4]],
             dead=dead_workers(replies[0][5]),
             live_indexes=[text(index) for reply in replies for index in reply[6]],
+            refused=[text(queue) for queue in replies[0][7]],
         )
 
 
@@ -98,7 +101,7 @@ class Indexes:
         replies, first, left = [], 1, 1
         while left:
             reply = await self._call("descending", 0, 0, 1, first, 0, _MOST_IN_PART)
-            *_, sizes, _, _, _, _, last, left, places = reply
+            *_, sizes, _, _, _, _, _, last, left, places = reply
             replies.append(reply)
             self._parts.append(_Part(first, last, sizes, [int(place) for place in places]))
             first = last + 1

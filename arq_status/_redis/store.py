@@ -1,6 +1,7 @@
 """Reads and writes of the tracking data in Redis, each one round trip where possible."""
 
 import json
+import logging
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ from arq_status._redis.lookup import Lookup
 from arq_status._redis.registration import Registration
 from arq_status._redis.replies import pairs, text
 from arq_status._redis.steering import Steering
+
+logger = logging.getLogger("arq_status")
 
 #: Stored records that are read by one command.
 _READ_AT_ONCE = 500
@@ -45,6 +48,7 @@ class Store(Lookup, Steering, Registration):
         self._queues = () if queues is None else tuple(dict.fromkeys(queues))
         super().__init__(redis, self._queues or None, expires, deserializer)
         database = redis.connection_pool.connection_kwargs.get("db") or 0
+        self._reported: set[str] = set()
         #: dead workers whose jobs without a record were looked for
         self.searched: set[str] = set()
         #: index and rank at which the next pass over all live jobs goes on
@@ -127,7 +131,19 @@ class Store(Lookup, Steering, Registration):
         indexes = Indexes(self.redis, self._queues, statuses, label)
         look = await indexes.look(offset, count, descending=descending)
         self.clock.correct(look.now)
+        self._report(look.refused)
         return look
+
+    def _report(self, refused: Sequence[str]) -> None:
+        """Log each of the queues that the Redis user may not read once."""
+        for queue in refused:
+            if queue not in self._reported:
+                self._reported.add(queue)
+                logger.warning(
+                    "jobs in the queue %r are left out: the Redis user lacks the permission ~%s",
+                    queue,
+                    queue,
+                )
 
     async def orphans(self, index: str, start: int, count: int) -> tuple[int, list[str]]:
         """Find jobs in an index that arq does not have any more, and mend the index.

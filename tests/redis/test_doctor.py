@@ -516,6 +516,7 @@ async def test_an_announced_queue_that_the_user_may_not_use(
     found = next(it for it in findings if it.about == "permissions")
     assert found.text == "user 'guest' may not read and write the keys imports"
     assert str(found.advice).endswith("+info ~imports")
+    assert [text for _, text in about(findings, "queues")] == ["arq:queue: 0 jobs, 0 due"]
 
 
 def test_the_commands_of_all_scripts_are_checked() -> None:

@@ -5,7 +5,8 @@
 -- keys of the indexes of the jobs wanted (nothing for all); the first holder, the last one or 0, most
 -- sources; queues...
 -- Answer to a page: {time in ms, {status, jobs, ...}, {jobs wanted of each segment}, {id, ...}, {id that a
--- dead worker's index holds and arq does not, ...}, dead workers, {index of live jobs, ...}, last holder,
+-- dead worker's index holds and arq does not, ...}, dead workers, {index of live jobs, ...}, {announced queue that
+-- the Redis user may not read, ...}, last holder,
 -- holders behind it, {first and last place of each segment, unless the page covers all}}; to a part: {id, place, ...}; to ranks: {jobs, ...}.
 --
 -- Holders are the sets of ended jobs, the queues and the workers. An answer covers so many that Redis is
@@ -16,7 +17,8 @@
 -- those due first at the front: segment 2. Of jobs with one place the order is that of the holders.
 local what, offset, count, wanted, label = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ' ' .. ARGV[5] .. ' ', ARGV[6]
 local first, last, most_sources = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-local queues, now, is_page = queues_from(10), now_ms(), what ~= 'part' and what ~= 'ranks'
+local queues, refused = queues_from(10)
+local now, is_page = now_ms(), what ~= 'part' and what ~= 'ranks'
 local alive_since = now - tonumber(K.dead_after_ms)
 -- holders in one look for those that hold nothing, and holders and looks at single jobs in a call
 local AT_ONCE, MOST_HOLDERS, looks = math.max(1, math.min(25, most_sources)), 4000, 2000
@@ -251,5 +253,5 @@ for i, segment in ipairs(first == 1 and covers_all and {} or segments) do
 end
 return {
   now, numbers, {segments[1].size, segments[2].size}, ids, orphans, dead_workers(alive_since), live_indexes,
-  position - 1, math.max(0, #holders - position + 1), places,
+  refused, position - 1, math.max(0, #holders - position + 1), places,
 }

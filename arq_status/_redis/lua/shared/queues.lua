@@ -1,15 +1,25 @@
 -- Arq's queues, and whether a job is live.
 
--- The queues that tracked workers announced, and arq's own.
+local function may_read(...)
+  local reply = redis.pcall('EXISTS', ...)
+  return type(reply) ~= 'table' or not string.find(reply.err, 'key', 1, true)
+end
+
+-- Arq's own queue and those that tracked workers announced, and then those of the latter that the Redis
+-- user may not read: a worker announces its queue before arq finds that it may not use it.
 local function announced_queues()
-  local queues, seen = {K.arq_queue}, {[K.arq_queue] = true}
-  for _, queue in ipairs(read('ZRANGE', K.queues, 0, -1) or {}) do
-    if not seen[queue] then
-      seen[queue] = true
-      queues[#queues + 1] = queue
+  local queues, refused = {K.arq_queue}, {}
+  local announced = read('ZRANGE', K.queues, 0, -1) or {}
+  for first = 1, #announced, 500 do
+    local last = math.min(#announced, first + 499)
+    -- one command usually tells it of all
+    local all = may_read(unpack(announced, first, last))
+    for i = first, last do
+      local to = (all or may_read(announced[i])) and queues or refused
+      if announced[i] ~= K.arq_queue then to[#to + 1] = announced[i] end
     end
   end
-  return queues
+  return queues, refused
 end
 
 -- The queues that the arguments name from one on; without any, those that were announced.
@@ -17,7 +27,7 @@ local function queues_from(first)
   if not ARGV[first] then return announced_queues() end
   local queues = {}
   for i = first, #ARGV do queues[#queues + 1] = ARGV[i] end
-  return queues
+  return queues, {}
 end
 
 -- The queue that holds the job and its score there, or false.
