@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 # a busy machine is no failure: each test has a timeout
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+#: Where the same tests run once more, on another Python.
+settings.register_profile("brief", max_examples=20, deadline=None)
 #: A hundred times as many as by default: ten minutes on two processors.
 settings.register_profile("fuzz", max_examples=10_000, deadline=None, print_blob=True)
 

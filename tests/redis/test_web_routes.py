@@ -5,6 +5,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from functools import partial
 from html import unescape
 from typing import Any
 from urllib.parse import quote
@@ -22,8 +23,17 @@ from arq_status._model.options import FunctionOptions
 from arq_status._model.record import State
 from arq_status.web import create_app
 from tests import jobs
-from tests.conftest import RunBurst, StartWorker, ended, started
-from tests.records import beat, calls, put_job, put_result, write_end, write_record, write_running
+from tests.conftest import RunBurst, StartWorker, ended, started, until
+from tests.records import (
+    beat,
+    calls,
+    own_key,
+    put_job,
+    put_result,
+    write_end,
+    write_record,
+    write_running,
+)
 from tests.server import free_port
 from tests.web import HOSTILE, JOB_IDS, next_event, page_of, serving, stream
 
@@ -705,6 +715,8 @@ async def test_how_many_tries_a_job_gets(
     await pool.enqueue_job("add", 1, 1, _job_id="once")
     for job_id in ("again", "once"):
         await ended(client, job_id)
+        # a completed job is known by arq's result before it is in the lists
+        await until(partial(pool.exists, own_key(f"job:{job_id}")))
     # of a function that nobody announces nothing is known
     await write_end(pool, "other", function="unknown", queue="elsewhere")
     async with serving(create_app(pool)) as url, page_of(create_app(pool)) as page:

@@ -54,6 +54,8 @@ local function is_newer(id, old, new, kind)
     if ended and not told_already and began and new[F.enqueued_ms] + began < last_time(old) then
       return false
     end
+    -- nor does it count where it tells the same of a try that was due before
+    if ended and old[F.state] == new[F.state] and number(new[F.due]) < number(old[F.due]) then return false end
     return not begun or begun >= try
   end
   if ended then
