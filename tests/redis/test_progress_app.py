@@ -304,6 +304,29 @@ async def test_an_app_that_checks_its_own_session(pool: ArqRedis, client: Status
             assert (await http.get(f"{url}/mine")).status_code == 403
 
 
+async def test_stopping_with_a_session_of_the_app(pool: ArqRedis, client: StatusClient) -> None:
+    """An endpoint that lets its users stop a job does so, but not for another site."""
+
+    async def endpoint(request: Request) -> Response:
+        may_stop = "may" in request.query_params
+        return await progress_response(request, client, "job", may_stop=may_stop)
+
+    await put_job(pool, "job")
+    own, other = {"Origin": "http://jobs.test"}, {"Origin": "https://evil.example"}
+    async with page_of(Starlette(routes=[Route("/", endpoint, methods=["GET", "POST"])])) as page:
+        refused = await page.post("/", data={"action": "stop"}, headers=own)
+        assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
+        for headers in ({}, other, {**own, "Sec-Fetch-Site": "same-site"}):
+            found = await page.post("/?may=1", data={"action": "stop"}, headers=headers)
+            assert found.status_code == 403
+        assert (await page.post("/?may=1", data={"action": "x"}, headers=own)).status_code == 400
+        assert await client.status("job") is Status.QUEUED
+        for is_stopped in (True, False):
+            found = await page.post("/?may=1", data={"action": "stop"}, headers=own)
+            assert found.json() == {"ok": is_stopped}
+        assert await client.status("job") is Status.STOPPED
+
+
 async def test_the_app_closes_what_it_opened(dsn: str, pool: ArqRedis) -> None:
     """When its own lifespan runs, its connections are closed at the end."""
     await write_end(pool, "job")

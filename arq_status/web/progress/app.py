@@ -1,6 +1,5 @@
 """``create_progress_app``: answers the holders of tokens."""
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -16,9 +15,13 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from arq_status.web.clients import ClientProvider, RedisOption
-from arq_status.web.forms import read_form
-from arq_status.web.progress.response import json_response, progress_response
-from arq_status.web.progress.token import ACTIONS, Grant, Secret, TokenReader
+from arq_status.web.progress.response import (
+    Subject,
+    json_response,
+    progress_response,
+    read_action,
+)
+from arq_status.web.progress.token import Grant, Secret, TokenReader
 from arq_status.web.security import parse_origins
 
 _log = logging.getLogger("arq_status.web")
@@ -114,17 +117,10 @@ class _ProgressView:
     async def act(self, request: Request) -> Response:
         """Answer ``POST``: stop the job, or the group's jobs."""
         grant = self._grant(request)
-        fields, _ = await read_form(request)
-        action = fields.get("action", [""])[-1]
-        if action not in ACTIONS:
-            raise HTTPException(400, f"action must be one of {', '.join(sorted(ACTIONS))}.")
-        if action not in grant.may:
+        if await read_action(request) not in grant.may:
             raise HTTPException(403, "This link only shows the progress.")
-        client = await self._clients.client()
-        async with asyncio.timeout(10):
-            if grant.group is not None:
-                return json_response({"ok": await client.stop_jobs(group=grant.group) > 0})
-            return json_response({"ok": await client.stop(grant.job_id or "")})
+        subject = Subject(grant.job_id, grant.group, self._data)
+        return json_response({"ok": await subject.stop(await self._clients.client())})
 
     def _grant(self, request: Request) -> Grant:
         grant = self._tokens.read(request.path_params["token"])

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,7 +18,10 @@ from arq_status._model.json import encode, standard
 from arq_status._model.snapshot import JobRecord
 from arq_status.web.broadcast import Broadcasts
 from arq_status.web.event_stream import IsAllowed, event_stream, first_of
+from arq_status.web.forms import read_form
 from arq_status.web.negotiation import MediaType, preferred
+from arq_status.web.progress.token import ACTIONS
+from arq_status.web.security import is_same_site
 from arq_status.web.updates import PACE, Gone, frame
 
 #: Seconds to wait for Redis.
@@ -62,28 +66,40 @@ async def progress_response(
 ) -> Response:
     """Answer a request for the progress of a job or a group: what ``<job-progress>`` asks for.
 
-        @app.get("/imports/{job_id}/progress")
+        @app.api_route("/imports/{job_id}/progress", methods=["GET", "POST"])
         async def progress(request: Request, job_id: str):
             await check_owner(request, job_id)
-            return await progress_response(request, client, job_id, data=("rows",))
+            return await progress_response(request, client, job_id, data=("rows",), may_stop=True)
 
     JSON, or with ``Accept: text/event-stream`` a stream of events ``progress`` and ``end``. It
-    tells status, progress, message and times, and of the job's data the named fields.
+    tells status, progress, message and times, and of the job's data the named fields. ``POST`` with
+    ``action=stop`` stops the job, or the group's jobs, with ``may_stop`` alone, and never for
+    another site: browsers send an app's cookies with its requests as well.
 
     Args:
-        request: the request; only its ``Accept`` header counts.
+        request: the request. Of a ``POST`` it reads the form.
         client: the client to ask.
         job_id: arq's id of the job.
         group: the id of a group, instead of a job. ``at`` is how many of its jobs have ended, and
             the message its title.
         data: the names of the fields of the job's data that may be seen; none by default.
-        may_stop: the endpoint also answers ``POST`` with ``action=stop``: have the element show
-            its button.
+        may_stop: whoever asks may stop it: the element shows its button.
         is_allowed: a coroutine function that a stream calls every 10 s; it ends where this returns
             ``False``.
+
+    Raises:
+        HTTPException: a ``POST`` that is refused: 403 from another site, 405 without ``may_stop``,
+            400 for another action.
     """
     headers = {**HEADERS, "Allow": "GET, HEAD, POST" if may_stop else "GET, HEAD"}
     subject = Subject(job_id, group, tuple(data))
+    if request.method == "POST":
+        if not may_stop:
+            raise HTTPException(405, headers=headers)
+        if not is_same_site(request.headers, ()):
+            raise HTTPException(403, "This request came from another site.")
+        await read_action(request)
+        return json_response({"ok": await subject.stop(client)})
     if request.method == "GET" and preferred(request.headers.get("accept", "")) is MediaType.STREAM:
         response = await _stream(client, subject, is_allowed or _always)
     else:
@@ -154,6 +170,26 @@ class Subject:
             async with aclosing(client.watch(self.job_id or "")) as jobs:
                 async for job in jobs:
                     yield progress_of(job, self.fields)
+
+    async def stop(self, client: StatusClient) -> bool:
+        """Stop the job, or the group's jobs; return whether there was one to stop."""
+        async with asyncio.timeout(_TIMEOUT):
+            if self.group is not None:
+                return await client.stop_jobs(group=self.group) > 0
+            return await client.stop(self.job_id or "")
+
+
+async def read_action(request: Request) -> str:
+    """Return the ``action`` of a form.
+
+    Raises:
+        HTTPException: 400 for an unknown one.
+    """
+    fields, _ = await read_form(request)
+    action = fields.get("action", [""])[-1]
+    if action not in ACTIONS:
+        raise HTTPException(400, f"action must be one of {', '.join(sorted(ACTIONS))}.")
+    return action
 
 
 async def _stream(client: StatusClient, subject: Subject, is_allowed: IsAllowed) -> Response | None:
