@@ -21,6 +21,10 @@ def serve(arguments: argparse.Namespace) -> Exit:
     except (ModuleNotFoundError, ValueError) as error:
         report_error(str(error))
         return Exit.USAGE
+    except SystemExit:
+        # uvicorn could not start and has told why, as of a port in use; its code would say that
+        # Redis cannot be reached
+        return Exit.FAILED
     return Exit.OK
 
 

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from arq_status._model.options import checked_flag
 from arq_status._model.query import MOST_PER_PAGE
-from arq_status.web.authorization import Access, Authorize
+from arq_status.web.authorization import Access, Authorize, check_authorize
 from arq_status.web.clients import ClientProvider, RedisOption
 from arq_status.web.dashboard import Dashboard
 from arq_status.web.errors import ErrorPages
@@ -83,13 +83,12 @@ def create_app(
         per_page_options: jobs per page to choose from, 1 to 500; the first is the default.
 
     Raises:
-        TypeError: ``redis`` is none of these, ``authorize`` is not a function, ``read_only`` is
-            not a bool, or origins or hosts are a single string.
+        TypeError: ``redis`` is none of these, ``authorize`` is not a function that takes
+            three arguments, ``read_only`` is not a bool, or origins or hosts are a single string.
         ValueError: an origin or host is malformed, ``per_page_options`` is empty or has a number
             that is not 1 to 500, or the DSN cannot be read.
     """
-    if authorize is not None and not callable(authorize):
-        raise TypeError(f"authorize must be a function, not {authorize!r}")
+    check_authorize(authorize)
     checked_flag(read_only, "read_only")
     options = tuple(per_page_options)
     if not options or not all(type(it) is int and 1 <= it <= MOST_PER_PAGE for it in options):

@@ -4,8 +4,10 @@ import base64
 import binascii
 import hmac
 import inspect
+import logging
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -13,6 +15,7 @@ from starlette.requests import Request
 #: Decides whether a request may do something: request, action, job id (``None``: no single job).
 Authorize = Callable[[Request, str, str | None], bool | Awaitable[bool]]
 
+_log = logging.getLogger("arq_status.web")
 _REFUSED = "You are not allowed to do that."
 
 
@@ -22,6 +25,7 @@ class Access:
 
     authorize: Authorize | None
     read_only: bool
+    _reported: set[type] = field(default_factory=set, compare=False)
 
     async def require(self, request: Request, action: str, job_id: str | None) -> None:
         """Refuse the request unless it may do this.
@@ -51,7 +55,42 @@ class Access:
         if self.authorize is None:
             return True
         answer = self.authorize(request, action, job_id)
-        return (await answer if inspect.isawaitable(answer) else answer) is True
+        # whatever its annotation says
+        decision: object = await answer if inspect.isawaitable(answer) else answer
+        if decision and decision is not True:
+            self._report(type(decision))
+        return decision is True
+
+    def _report(self, kind: type) -> None:
+        """Log once that ``authorize`` seems to let in what it does not."""
+        if kind not in self._reported:
+            self._reported.add(kind)
+            _log.warning(
+                "authorize returned a value of type %s, which refuses: only True lets in",
+                kind.__name__,
+            )
+
+
+def check_authorize(authorize: object) -> None:
+    """Check that it is a function of request, action and job id, or ``None``.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if authorize is None:
+        return
+    if not callable(authorize):
+        raise TypeError(f"authorize must be a function, not {authorize!r}")
+    # some builtins have no signature
+    with suppress(ValueError):
+        signature = inspect.signature(authorize)
+        try:
+            signature.bind(None, "view", None)
+        except TypeError:
+            raise TypeError(
+                "authorize must be a function that takes a request, an action and a job id,"
+                f" not {signature}"
+            ) from None
 
 
 def basic_auth(user: str, password: str) -> Authorize:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -154,6 +155,17 @@ async def test_serve(dsn: str, pool: ArqRedis, jobs: None) -> None:
     )
     assert (process.returncode, err.decode().splitlines()[0]) == (0, words)
     assert "Traceback" not in err.decode()
+
+
+def test_serve_on_a_port_in_use(dsn: str) -> None:
+    """It fails, and does not say that Redis is away."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = run("serve", "--port", str(port), dsn=dsn)
+    assert done.returncode == 1
+    assert "address already in use" in done.stderr
 
 
 async def test_doctor_after_a_worker_was_killed(

@@ -676,6 +676,12 @@ async def test_serve_asks_for_a_password(
             assert (await page.get("/statuses", auth=auth)).status_code == code
 
 
+def test_serve_cannot_start(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever code uvicorn exits with, that of the command does not stand for Redis."""
+    monkeypatch.setattr("arq_status.web.serve", lambda client, **options: sys.exit(3))
+    assert main(["serve", "--redis", dsn]) == 1
+
+
 def test_serve_with_a_bad_address(capsys: pytest.CaptureFixture[str]) -> None:
     """What is no DSN is told before anything listens."""
     assert main(["serve", "--redis", "http://localhost"]) == 2

@@ -122,6 +122,23 @@ async def test_an_action_that_authorize_answers_with_an_exception(pool: ArqRedis
         assert (told.status_code, told.json()) == (403, {"error": "Ask Ann."})
 
 
+async def test_an_answer_of_authorize_that_is_not_true(
+    pool: ArqRedis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It refuses, and one line in the log says why."""
+    answers: Any = iter(["ann", "bob", 0, None])
+
+    class Users:
+        def __call__(self, *asked: Any) -> Any:
+            return next(answers)
+
+    async with page_of(create_app(pool, authorize=Users())) as page:
+        for _ in range(4):
+            assert (await page.get("/statuses")).status_code == 403
+    [line] = [it.getMessage() for it in caplog.records if it.name == "arq_status.web"]
+    assert line == "authorize returned a value of type str, which refuses: only True lets in"
+
+
 async def test_authorize_may_read_the_body(pool: ArqRedis, client: StatusClient) -> None:
     """Before and after we read it."""
     await write_end(pool, "job", State.FAILED)

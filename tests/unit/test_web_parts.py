@@ -382,6 +382,7 @@ def test_serving_alone_needs_uvicorn(monkeypatch: pytest.MonkeyPatch) -> None:
     ("options", "message"),
     [
         ({"authorize": ("ann", "pw")}, r"authorize must be a function, not \('ann', 'pw'\)"),
+        ({"authorize": lambda request, action: True}, r"a request, an action and a job id, not \("),
         ({"read_only": "yes"}, "read_only must be a bool, not 'yes'"),
     ],
 )
