@@ -115,14 +115,7 @@ class Session(HookOwner):
             worker.ctx["redis"],
             self.name,
             self.worker,
-            {
-                name: replace(
-                    it,
-                    keep_result=self.worker.keep_result_ms(name),
-                    max_tries=self.worker.max_tries(name),
-                )
-                for name, it in options.announced().items()
-            },
+            self._announced(),
             outbox,
             self._attempts,
             counters,
@@ -138,6 +131,17 @@ class Session(HookOwner):
             counters,
         )
         self._ending = Ending(self.worker, options, outbox, self._uplink, counters)
+
+    def _announced(self) -> dict[str, FunctionOptions]:
+        """Return the options of its functions, with what arq's worker was told about each."""
+        return {
+            name: replace(
+                options,
+                keep_result=self.worker.keep_result_ms(name),
+                max_tries=self.worker.max_tries(name),
+            )
+            for name, options in self._options.announced().items()
+        }
 
     @property
     def has_ended(self) -> bool:
