@@ -44,9 +44,14 @@ class Queue:
     announced: bool
 
 
+async def announced_queues(redis: Redis) -> list[str]:
+    """Read the names of the queues that tracked workers have announced."""
+    return [text(it) for it in await command(redis, "ZRANGE", keys.QUEUES, "0", "-1")]
+
+
 async def read_queues(redis: Redis, client: StatusClient) -> list[Queue]:
     """Read the queues that the client looks into."""
-    announced = {text(it) for it in await command(redis, "ZRANGE", keys.QUEUES, "0", "-1")}
+    announced = await announced_queues(redis)
     usual: dict[str, float] = {}
     for it in await client.functions(_USUALLY):
         if it.wait_p95 is not None:

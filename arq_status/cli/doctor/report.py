@@ -13,13 +13,12 @@ from arq_status._model.truth import decide
 from arq_status._redis import keys
 from arq_status._redis.announcements import announced_in
 from arq_status._redis.commands import command
-from arq_status._redis.replies import text
 from arq_status.cli.context import Context, Exit, shown_dsn
 from arq_status.cli.doctor.finding import Finding, Level
 from arq_status.cli.doctor.job import check_job, check_missing
 from arq_status.cli.doctor.packages import check_packages
 from arq_status.cli.doctor.permissions import check_permissions
-from arq_status.cli.doctor.queues import check_queues, queue_of, read_queues
+from arq_status.cli.doctor.queues import announced_queues, check_queues, queue_of, read_queues
 from arq_status.cli.doctor.records import check_sample, take_sample
 from arq_status.cli.doctor.server import check_server, read_server
 from arq_status.cli.doctor.workers import (
@@ -53,19 +52,18 @@ async def doctor(context: Context) -> Exit:
     return Exit.OK if ok else Exit.FAILED
 
 
-async def _announced_queues(redis: Redis) -> list[str]:
+async def _queues_to_check(redis: Redis) -> list[str]:
     try:
-        found = await command(redis, "ZRANGE", keys.QUEUES, "0", "-1")
+        return await announced_queues(redis)
     except NoPermissionError:
         # said by the check of permissions, for every queue
         return []
-    return [text(it) for it in found]
 
 
 async def _examine(context: Context, findings: list[Finding]) -> None:
     given, redis = context.arguments, context.redis
     findings += check_packages()
-    findings += await check_permissions(redis, given.queues or await _announced_queues(redis))
+    findings += await check_permissions(redis, given.queues or await _queues_to_check(redis))
     server = await read_server(redis)
     findings += check_server(server, shown_dsn(given.redis))
     if not server.is_supported:
