@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import httpx
 import uvicorn
@@ -19,8 +20,13 @@ JOB_IDS = [
 ]  # fmt: skip
 
 
+#: Apps close their connections with the event loop, unless they are collected before.
+_kept: WeakKeyDictionary[asyncio.AbstractEventLoop, list[ASGIApp]] = WeakKeyDictionary()
+
+
 def page_of(app: ASGIApp, **options: Any) -> httpx.AsyncClient:
     """A client of an app that is not behind a port; good for all but streams."""
+    _kept.setdefault(asyncio.get_running_loop(), []).append(app)
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://jobs.test", **options)
 

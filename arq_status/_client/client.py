@@ -17,7 +17,7 @@ from arq_status._client.metrics import metrics
 from arq_status._client.watching import WatchQueries
 from arq_status._client.workers import WorkerQueries
 from arq_status._model.options import Expires, expires_ms
-from arq_status._redis.connection import RedisLike
+from arq_status._redis.connection import RedisLike, from_dsn
 
 
 class StatusClient(
@@ -65,7 +65,7 @@ class StatusClient(
         if isinstance(queues, str):
             raise TypeError(f"queues must be a list of names, not one: [{queues!r}]")
         if isinstance(redis, str):
-            Redis.from_url(redis)  # raise now if it is malformed
+            from_dsn(redis)  # raise now if it is malformed
         self._connections = Connections(
             redis,
             queues=None if queues is None else list(queues),

@@ -14,6 +14,7 @@ from arq_status._client.following import Following
 from arq_status._client.jobs import JobQueries, possible_ids
 from arq_status._model.query import Query, StatusFilter, as_statuses
 from arq_status._model.snapshot import JobRecord, has_changed
+from arq_status._model.validation import require_number
 
 
 class WatchQueries(JobQueries):
@@ -157,8 +158,10 @@ async def watch(
     heartbeat: float | None,
 ) -> AsyncGenerator[Record]:
     """Yield a record now, at every change, and at last as it ended."""
-    if heartbeat is not None and not heartbeat > 0:
-        raise ValueError(f"heartbeat must be positive, not {heartbeat!r}")
+    if heartbeat is not None:
+        require_number(heartbeat, "heartbeat")
+        if not heartbeat > 0:
+            raise ValueError(f"heartbeat must be positive, not {heartbeat!r}")
     record = await read()
     if record is None:
         return
@@ -185,7 +188,10 @@ async def wait_for_end(records: AsyncGenerator[Record], timeout: float | None) -
 
     Raises:
         TimeoutError: none has ended in time.
+        TypeError: the timeout is not a number.
     """
+    if timeout is not None:
+        require_number(timeout, "timeout")
     began = monotonic()
     async with aclosing(records):
         async with asyncio.timeout(None if timeout is None else max(timeout, _SHORTEST_LOOK)):

@@ -24,15 +24,20 @@ _NAME_LIMIT = 1_000
 LARGEST = 1e300
 
 
-def amount(value: object, name: str) -> float:
+def require_number(value: object, name: str) -> None:
+    """Raise a TypeError if a value is not a number."""
+    if isinstance(value, bool) or not isinstance(value, Real | Decimal):
+        raise TypeError(f"{name} must be a number, not {type(value).__name__}")
+
+
+def amount(value: Any, name: str) -> float:
     """Return a progress number as an int or float.
 
     Raises:
         TypeError: it is not a number.
         ValueError: it is negative, infinite, NaN, or beyond 1e300.
     """
-    if isinstance(value, bool) or not isinstance(value, Real | Decimal):
-        raise TypeError(f"{name} must be a number, not {type(value).__name__}")
+    require_number(value, name)
     number: float
     try:
         number = int(value) if isinstance(value, Integral) else float(value)

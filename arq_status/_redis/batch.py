@@ -1,7 +1,10 @@
-"""Stored records on their way to Redis."""
+"""Stored records on their way to Redis.
+
+Encoded, each part of a row is followed by byte 255, which UTF-8 does not have.
+"""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 #: Bytes of one batch, so that Redis is not held up by it.
@@ -33,12 +36,6 @@ class Row(NamedTuple):
         return b"first" if self.first else b"later"
 
     @property
-    def size(self) -> int:
-        """The bytes that it takes, not counting escapes."""
-        more = (*self.fields.values(), *self.lines, self.ended_try or "")
-        return _size(self.record) + sum(map(_size, more))
-
-    @property
     def more(self) -> bytes:
         """Everything that is written besides the record, as JSON."""
         parts: dict[str, object] = {}
@@ -49,6 +46,12 @@ class Row(NamedTuple):
         if self.lines:
             parts["log"] = [self.log_id, *self.lines]
         return json.dumps(parts, ensure_ascii=False).encode() if parts else b""
+
+    def encode(self) -> bytes:
+        """Encode it as ``write.lua`` takes it."""
+        return b"%b\xff%b\xff%b\xff%b\xff" % (
+            self.job_id.encode(), self.kind, self.record.encode(), self.more,
+        )  # fmt: skip
 
 
 class CompletedRow(NamedTuple):
@@ -65,51 +68,42 @@ class CompletedRow(NamedTuple):
         """No stored fields."""
         return {}
 
-    @property
-    def size(self) -> int:
-        """The bytes that it takes, not counting escapes."""
-        return _size(self.record)
+    def encode(self) -> bytes:
+        """Encode it as ``write.lua`` takes it."""
+        return b"%b\xff%d\xff%b\xff" % (self.job_id.encode(), self.ended, self.record.encode())
 
 
 AnyRow = Row | CompletedRow
 
+#: Rows, each with how it is encoded.
+EncodedRows = Sequence[tuple[AnyRow, bytes]]
 
-def batches(rows: Sequence[AnyRow]) -> Iterator[Sequence[AnyRow]]:
-    """Split rows into batches of so few bytes that Redis is not held up by one."""
+
+def batches(rows: Sequence[AnyRow]) -> Iterator[EncodedRows]:
+    """Encode rows, and split them into batches of so few bytes that Redis is not held up by one."""
+    encoded = [(row, row.encode()) for row in rows]
     start = size = 0
-    for position, row in enumerate(rows):
-        size += row.size
+    for position, (_, text) in enumerate(encoded):
+        size += len(text)
         if size > _LARGEST_BATCH and position > start:
-            yield rows[start:position]
-            start, size = position, row.size
-    yield rows[start:] if start else rows
+            yield encoded[start:position]
+            start, size = position, len(text)
+    yield encoded[start:] if start else encoded
 
 
-def arguments(rows: Iterable[AnyRow]) -> list[bytes | int]:
-    """Encode a batch as ``write.lua`` takes it."""
+def arguments(batch: EncodedRows) -> list[bytes | int]:
+    """Return a batch as ``write.lua`` takes it: in few parts, for redis-py packs each in Python."""
     usual: list[bytes] = []
     completed: dict[int, list[bytes]] = {}
-    for row in rows:
+    for row, text in batch:
         if isinstance(row, CompletedRow):
-            brief = completed.setdefault(row.expires, [])
-            brief += (row.job_id.encode(), b"%d" % row.ended, row.record.encode())
+            completed.setdefault(row.expires, []).append(text)
         else:
-            usual += (row.job_id.encode(), row.kind, row.record.encode(), row.more)
-    return [_joined(usual), *(part for it in completed.items() for part in (it[0], _joined(it[1])))]
-
-
-def _size(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode())
+            usual.append(text)
+    joined = b"".join
+    return [joined(usual), *(part for it in completed.items() for part in (it[0], joined(it[1])))]
 
 
 def flat(fields: Mapping[str, str]) -> list[str]:
     """Return names and values in turn: an object of JSON would lose its order in Lua."""
     return [part for item in fields.items() for part in item]
-
-
-def _joined(parts: Sequence[bytes]) -> bytes:
-    """Join many parts into one argument, because redis-py packs each argument in Python.
-
-    UTF-8 has no byte 255.
-    """
-    return b"".join([part + b"\xff" for part in parts])

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from copy import copy
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from arq.connections import RedisSettings, create_pool
 from redis.asyncio import ConnectionPool, Redis
@@ -34,12 +35,26 @@ async def connect(target: "RedisSettings | str | None") -> Redis:
         ValueError: the DSN cannot be read.
     """
     if isinstance(target, str):
-        from_dsn: Redis = Redis.from_url(target)
-        return from_dsn
+        return from_dsn(target)
     settings = target or RedisSettings()
     # arq would retry for seconds before it raised; a query is to raise at once
     pool: Any = await create_pool(settings, retry=settings.conn_retries)
     return cast("Redis", pool)
+
+
+def from_dsn(dsn: str, **options: Any) -> Redis:
+    """Make a client of a DSN, without a look at Redis.
+
+    Raises:
+        ValueError: the DSN cannot be read.
+    """
+    address = urlsplit(dsn)
+    # redis-py would silently take the database 0
+    database = address.path.strip("/")
+    if address.scheme in ("redis", "rediss") and database and not database.isdecimal():
+        raise ValueError(f"the database in a DSN must be a number, not {database!r}")
+    client: Redis = Redis.from_url(dsn, **options)
+    return client
 
 
 async def close(redis: Redis) -> None:

@@ -13,7 +13,7 @@ from arq_status._model.record import StoredRecord
 from arq_status._model.status import Status
 from arq_status._redis import keys, scripts
 from arq_status._redis.announcements import Announced, announced_as, announced_in
-from arq_status._redis.batch import AnyRow, Row, arguments, batches
+from arq_status._redis.batch import AnyRow, EncodedRows, Row, arguments, batches
 from arq_status._redis.clock import RedisClock
 from arq_status._redis.commands import pipeline, read
 from arq_status._redis.history import decode_lines, decode_tries
@@ -179,14 +179,14 @@ class Store(Lookup, Steering, Registration):
         """
         stopping: set[str] = set()
         for batch in batches(rows):
-            remaining: Sequence[AnyRow] = batch
+            remaining: EncodedRows = batch
             while remaining:
                 now, asked, left = await scripts.write(
                     self.redis, self.channel, *arguments(remaining)
                 )
                 self.clock.correct(now)
                 stopping.update(map(text, asked))
-                usual = [row for row in remaining if isinstance(row, Row)]
+                usual = [it for it in remaining if isinstance(it[0], Row)]
                 remaining = usual[len(usual) - left :]
         return stopping
 

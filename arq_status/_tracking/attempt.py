@@ -71,6 +71,8 @@ class Attempt:
     ended: float | None = None
     #: whether its first row is in Redis
     begun: bool = False
+    #: the monotonic time of Redis' last answer to one of its rows
+    answered: float = 0.0
     #: whether its function may be running: only then a tracker call raises
     running: bool = True
     #: True once arq has called its function; True once its record has the outcome and takes no more

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from time import monotonic
 
 from arq_status._arq.worker import ArqWorker
 from arq_status._tracking.attempt import Attempt
@@ -16,9 +17,6 @@ class Attempts:
         #: by the ids of their jobs
         self.running: dict[str, Attempt] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self.running)
-
     def remove(self, attempt: Attempt) -> None:
         """Remove an attempt that has ended."""
         if self.running.get(attempt.job_id) is attempt:
@@ -31,6 +29,20 @@ class Attempts:
             for job_id, task in list(self._worker.tasks.items())
             if job_id not in self.running and (not task.done() or task.cancelled())
         }
+
+    def await_word(self, seconds: float) -> bool:
+        """Return whether any of them may have been asked to stop without knowing it.
+
+        The answer to a row tells a job that it is to stop, but not whether by force.
+
+        Args:
+            seconds: how long a job may go without an answer.
+        """
+        since = monotonic() - seconds
+        return any(
+            not it.force_stopped if it.stopping else max(it.began or 0.0, it.answered) < since
+            for it in list(self.running.values())
+        )
 
     def apply_stop_requests(self, requests: Mapping[str, str]) -> None:
         """Mark the requested attempts as stopping, and cancel the tasks of forced ones.

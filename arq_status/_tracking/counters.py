@@ -19,8 +19,9 @@ from arq_status._tracking.attempt import Attempt
 _BATCH = 8
 
 Encoded = dict[str, Any]
-#: Function, what to count, when the attempt began and ended (monotonic), when it was due (ms).
-_End = tuple[str | None, str, float | None, float | None, int | None]
+#: Parts of an end: function, what to count, when the attempt began and ended (monotonic time), and
+#: when it was due (ms).
+_PARTS = 5
 
 
 class Counters:
@@ -45,7 +46,8 @@ class Counters:
         self._cron_jobs = cron_jobs
         self._clock = clock
         self._lock = Lock()
-        self._ends: deque[_End] = deque()
+        #: the parts of all ends in a row: the garbage collector would look at every tuple of them
+        self._ends: deque[Any] = deque()
         self._tallies: dict[str | None, Tally] = {}
         self._last_cron_jobs: dict[str | None, Attempt] = {}
         #: what was taken and is not known to be in Redis
@@ -64,11 +66,11 @@ class Counters:
             self.note_cron_job(attempt, function)
         record = attempt.record
         what = record.state if attempt.final else RETRIED
-        self._ends.append((function, what, attempt.began, attempt.ended, record.due))
+        self._ends.extend((function, what, attempt.began, attempt.ended, record.due))
 
     def count_completed(self, function: str | None, attempt: Attempt) -> None:
         """Count the end of an attempt whose record was not made."""
-        self._ends.append((function, State.COMPLETE, attempt.began, attempt.ended, attempt.due))
+        self._ends.extend((function, State.COMPLETE, attempt.began, attempt.ended, attempt.due))
 
     async def send(self, store: Store, worker: str) -> None:
         """Send what was counted, in batches that are counted once however often they are sent.
@@ -98,8 +100,10 @@ class Counters:
 
     def _add_up(self) -> None:
         """Add up what was noted since the last time."""
-        for _ in range(len(self._ends)):
-            function, what, began, ended, due = self._ends.popleft()
+        next_part = self._ends.popleft
+        for _ in range(len(self._ends) // _PARTS):
+            function, what = next_part(), next_part()
+            began, ended, due = next_part(), next_part(), next_part()
             tally = self._tallies.get(function)
             if tally is None:
                 tally = self._tally_of(function)

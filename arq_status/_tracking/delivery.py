@@ -1,6 +1,7 @@
 """Sending the rows of an outbox."""
 
 import logging
+from time import monotonic
 
 from redis.exceptions import ResponseError
 
@@ -45,8 +46,8 @@ class Delivery:
             await self._send(taken)
         finally:
             self._in_flight = []
-        attempts = {attempt for attempt, _ in taken}
-        return len(attempts - {None}) + sum(attempt is None for attempt, _ in taken)
+        attempts = [attempt for attempt, _ in taken]
+        return len({*attempts} - {None}) + attempts.count(None)
 
     def give_back_unanswered(self) -> None:
         """Put what is on its way into the outbox as well: a blocked event loop may not send it."""
@@ -91,10 +92,11 @@ class Delivery:
 
 
 def _note_written(taken: Batch, stopping: set[str]) -> None:
+    now = monotonic()
     for attempt, row in taken:
         if attempt is None:
             continue
-        attempt.begun = True
+        attempt.begun, attempt.answered = True, now
         if row.fields or attempt.log is not None:
             attempt.settle(row)
         if stopping and attempt.job_id in stopping:

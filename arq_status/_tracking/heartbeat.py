@@ -37,7 +37,7 @@ logger = logging.getLogger("arq_status")
 #: jobs that were asked to stop.
 _BEAT_INTERVAL = 2.0
 _RETRY_INTERVAL = 0.3
-_LOOK_INTERVAL = 0.1
+_LOOK_INTERVAL = 0.2
 _STOP_INTERVAL = 0.4
 #: Seconds without a turn after which an event loop counts as blocked.
 _BLOCKED_AFTER = 0.25
@@ -159,7 +159,7 @@ class Heartbeat:
                     self._ask(self._beaten.set)
                 if not self._failing:
                     await self._try(self._act_for_blocked_loop(store))
-                if not self._failing and self._attempts and now >= stops_due:
+                if not self._failing and now >= stops_due:
                     stops_due = now + _STOP_INTERVAL
                     await self._try(self._apply_stop_requests(store))
                 if not self._failing and now >= sweep_due:
@@ -255,7 +255,8 @@ class Heartbeat:
             self._told = job_ids
 
     async def _apply_stop_requests(self, store: Store) -> None:
-        self._attempts.apply_stop_requests(await store.stops())
+        if self._attempts.await_word(_STOP_INTERVAL):
+            self._attempts.apply_stop_requests(await store.stops())
 
     async def _send_rest(self, store: Store) -> None:
         self._give_back_unanswered()

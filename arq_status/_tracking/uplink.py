@@ -1,13 +1,15 @@
 """The way from a worker's jobs to Redis."""
 
+import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 
 from redis.asyncio import Redis
 
 from arq_status._arq.worker import ArqWorker
 from arq_status._model.options import FunctionOptions
 from arq_status._model.record import StoredRecord
-from arq_status._redis.connection import close, for_background
+from arq_status._redis.connection import CONNECTION_ERRORS, close, for_background
 from arq_status._redis.store import Store
 from arq_status._tracking.attempt import Attempt
 from arq_status._tracking.attempts import Attempts
@@ -57,8 +59,11 @@ class Uplink:
         return self._heartbeat.lost
 
     async def open(self) -> None:
-        """Announce the worker."""
+        """Announce the worker, and connect to Redis meanwhile, so that no job waits for it."""
         self._heartbeat.start()
+        with suppress(*CONNECTION_ERRORS):
+            async with asyncio.timeout(_OPEN_TIMEOUT):
+                await self._store.redis.ping()
         await self._heartbeat.wait_announced(_OPEN_TIMEOUT)
 
     async def close(self) -> None:

@@ -91,11 +91,11 @@ class Writer:
     async def _work(self) -> None:
         while not (self._closing and not self._outbox):
             await self._event.wait()
+            self._outbox.busy_until = inf
             await self._wait_for_tick()
             self._event.clear()
             self._hurry.clear()
             self._outbox.noted = False
-            self._outbox.busy_until = inf
             await self._send()
             self._outbox.busy_until = inf if self._refused else self._ticked + self._tick
             if self._outbox:
@@ -105,9 +105,9 @@ class Writer:
     async def _wait_for_tick(self) -> None:
         remaining = self._ticked + self._tick - monotonic()
         if remaining > 0 and not self._hurry.is_set():
-            hurry = self._loop.create_task(self._hurry.wait())
-            await asyncio.wait((hurry,), timeout=remaining)
-            hurry.cancel()
+            timer = self._loop.call_later(remaining, self._hurry.set)
+            await self._hurry.wait()
+            timer.cancel()
 
     async def _send(self) -> None:
         waiters, self._waiters = self._waiters, []

@@ -12,6 +12,7 @@ from rich.console import Console, RenderableType
 
 from arq_status._client.client import StatusClient
 from arq_status._model.json import encode
+from arq_status._redis.connection import from_dsn
 from arq_status.cli.output import Output, report_error
 
 #: Does not quote the error, which may contain a part of the password.
@@ -42,7 +43,7 @@ class Context:
     def __init__(self, arguments: argparse.Namespace, output: Output) -> None:
         self.arguments = arguments
         self.json: bool = arguments.json
-        self.redis: Redis = Redis.from_url(arguments.redis, socket_connect_timeout=_CONNECT_TIMEOUT)
+        self.redis: Redis = from_dsn(arguments.redis, socket_connect_timeout=_CONNECT_TIMEOUT)
         # a queue that list filters by need not be announced
         queue = getattr(arguments, "queue", None)
         queues = arguments.queues or ([queue] if queue else None)

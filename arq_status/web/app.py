@@ -90,10 +90,11 @@ def create_app(
     """
     check_authorize(authorize)
     checked_flag(read_only, "read_only")
-    options = tuple(per_page_options)
+    options = tuple(per_page_options) if isinstance(per_page_options, Sequence) else ()
     if not options or not all(type(it) is int and 1 <= it <= MOST_PER_PAGE for it in options):
         raise ValueError(
-            f"per_page_options must be one number or more, each 1 to {MOST_PER_PAGE}, not {options}"
+            f"per_page_options must be a list of numbers from 1 to {MOST_PER_PAGE},"
+            f" not {per_page_options!r}"
         )
     return _build(
         Dashboard(

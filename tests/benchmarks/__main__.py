@@ -23,6 +23,7 @@ from tests.benchmarks import (
     progress,
     queries,
     redis_time,
+    starting,
 )
 from tests.benchmarks.measuring import Result
 from tests.server import Server
@@ -38,6 +39,7 @@ MEASURES: Mapping[str, Callable[[ArqRedis], Awaitable[list[Result]]]] = {
     "redis_time": redis_time.measure,
     "following": following.measure,
     "groups": groups.measure,
+    "starting": starting.measure,
     "importing": importing.measure,
 }
 HEADING = """\

@@ -82,7 +82,7 @@ async def _watch(
             connections == 1,
         ),
         Result(
-            "P7", "from a change to its receipt, 99 of 100, ms", late, None, "< 300", late < 300,
+            "P7", "from a change to its receipt, 99 of 100, ms", late, None, "< 250", late < 250,
             f"{len(lags) / SECONDS:.0f} receipts a second",
         ),
         Result(

@@ -37,18 +37,11 @@ async def report(ctx: dict[str, Any], seconds: float, rate: float) -> None:
         await asyncio.sleep(1 / rate)
 
 
-async def wait(ctx: dict[str, Any], seconds: float, rate: float) -> None:
-    """Look at the time as often, and say nothing."""
-    for _ in range(round(seconds * rate)):
-        str(time())
-        await asyncio.sleep(1 / rate)
-
-
 @track_status
 class Settings:
     """A worker for many jobs at a time."""
 
-    functions = [noop, short, report, wait]
+    functions = [noop, short, report]
     redis_settings = REDIS
     max_jobs = 2_000
     poll_delay = 0.01

@@ -157,7 +157,7 @@ async def _enqueueing(pool: ArqRedis) -> Result:
         await pool.flushdb()
         return await repeated(once, 200)()
 
-    return _result("P3", "enqueueing", await compare(ours, theirs, ROUNDS), 1.02)
+    return _result("P3", "enqueueing", await compare(ours, theirs, 2 * ROUNDS), 1.01)
 
 
 async def _work_nothing(pool: ArqRedis) -> None:

@@ -36,7 +36,7 @@ async def measure(pool: ArqRedis) -> list[Result]:
                 ROUNDS,
             )
             what = "an ended job" if job_id != "queued" else "a queued job"
-            results.append(_result(f"`status` of {what} / arq's `Job.status()`", found, 1.0))
+            results.append(_result(f"`status` of {what} / arq's `Job.status()`", found, 0.95))
         single = repeated(lambda: client.status("job 5"), CALLS)
         many = repeated(lambda: client.jobs(ids), 10)
 

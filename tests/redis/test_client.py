@@ -642,7 +642,15 @@ async def at_most_connections(pool: ArqRedis, number: int) -> bool:
 
 @pytest.mark.parametrize(
     "dsn",
-    ["", "localhost", "http://localhost", "redis://localhost:port", "redis://localhost/0?db=x"],
+    [
+        "",
+        "localhost",
+        "http://localhost",
+        "redis://localhost:port",
+        "redis://localhost/0?db=x",
+        "redis://localhost/jobs",
+        "rediss://localhost/1/2",
+    ],
 )
 def test_a_dsn_that_cannot_be_read(dsn: str) -> None:
     """It is refused at once."""

@@ -308,6 +308,55 @@ async def test_a_stop_is_of_one_run(
     assert (await ended(client, "job")).status is Status.COMPLETE
 
 
+async def test_silent_jobs_heed_only_their_own_stops(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """Of two jobs that report nothing the one that was asked to ends, the other goes on."""
+    release = asyncio.Event()
+
+    async def job(ctx: Context) -> None:
+        await release.wait()
+
+    await start_worker(track_status({"functions": [func(job, name="job")]}))
+    for job_id in ("one", "other"):
+        await pool.enqueue_job("job", _job_id=job_id)
+        await started(client, job_id)
+    await leave_stop(pool, "elsewhere", "1")
+    assert await client.stop("one", force=True)
+    assert (await ended(client, "one")).status is Status.STOPPED
+    assert await client.status("other") is Status.WORKING
+    release.set()
+    assert (await ended(client, "other")).status is Status.COMPLETE
+
+
+async def test_jobs_that_report_take_no_look_for_stops(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """The answers to their reports tell it; one that goes silent is looked after again."""
+    silent, release = asyncio.Event(), asyncio.Event()
+
+    async def job(ctx: Context) -> None:
+        while not silent.is_set():
+            await ctx["status"].advance()
+            await asyncio.sleep(0.01)
+        await release.wait()
+
+    async def looks() -> int:
+        stats: Any = await pool.info("commandstats")
+        return int(stats.get("cmdstat_hgetall", {"calls": 0})["calls"])
+
+    await start_worker(track_status({"functions": [func(job, name="job")]}))
+    await pool.enqueue_job("job", _job_id="job")
+    await started(client, "job")
+    await pool.config_resetstat()
+    await asyncio.sleep(1.5)
+    assert await looks() == 0
+    silent.set()
+    await until(looks)
+    assert await client.stop("job", force=True)
+    assert (await ended(client, "job")).status is Status.STOPPED
+
+
 async def test_a_stop_outlives_the_worker(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path
 ) -> None:

@@ -393,7 +393,7 @@ async def test_attempts_that_ended_run_no_more(
         await pool.enqueue_job("job", fails, _job_id=job_id)
         await ended(client, job_id)
         await until(lambda: not worker.tasks)
-        assert not attempts
+        assert not attempts.running
 
 
 async def test_progress_beside_urgent_writes(

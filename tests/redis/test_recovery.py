@@ -1,12 +1,16 @@
 """What expires from the indexes, and what is put right there."""
 
+import asyncio
+from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from arq.connections import ArqRedis
+from arq.connections import ArqRedis, RedisSettings
 from arq.utils import timestamp_ms
 from arq.worker import func
+from redis.asyncio import Redis
 
 from arq_status import Status, StatusClient, track_status
 from arq_status._model.record import State, StoredRecord
@@ -14,6 +18,7 @@ from arq_status._redis.store import Store
 from arq_status._tracking.heartbeat import _sweep
 from tests.conftest import StartWorker, ended, until
 from tests.records import HOUR, beat, begin, own_keys, put_job, put_result, write_end, write_record
+from tests.server import Server
 
 
 async def test_expired_jobs_leave_the_indexes(pool: ArqRedis, client: StatusClient) -> None:
@@ -247,6 +252,38 @@ async def test_a_heartbeat_outlives_what_goes_wrong_in_it(
         return bool(latest > before)
 
     await until(beats_on)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A server of the test's own."""
+    server = Server(tmp_path)
+    server.start()
+    yield server
+    server.stop()
+
+
+async def test_a_heartbeat_outlives_its_server(
+    server: Server,
+    start_worker: StartWorker,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It tells once that Redis is away, however often it tries, and goes on when that is back."""
+    monkeypatch.setattr("arq_status._tracking.heartbeat._BEAT_INTERVAL", 0.1)
+    monkeypatch.setattr("arq_status._tracking.heartbeat._RETRY_INTERVAL", 0.1)
+    # arq's worker itself would end if it asked Redis meanwhile
+    await start_worker(
+        track_status({"functions": [func(_nothing, name="f")]}),
+        redis_settings=RedisSettings(port=server.port), poll_delay=60,
+    )  # fmt: skip
+    server.stop()
+    await until(lambda: "no heartbeat of worker" in caplog.text)
+    await asyncio.sleep(0.5)
+    server.start()
+    async with Redis(port=server.port) as redis:
+        await until(lambda: redis.exists("arqstatus:1:workers"))
+    assert caplog.text.count("no heartbeat of worker") == 1
 
 
 async def _nothing(ctx: dict[str, Any]) -> None:

@@ -74,9 +74,10 @@ def test_batches_are_bounded_by_bytes() -> None:
     """A large row is a batch of its own, and none is lost."""
     small = Row("small", True, "x" * 100, {})
     large = Row("large", True, "x", {"text": "x" * 300_000})
-    split = [[row.job_id for row in batch] for batch in batches([small, large, small, small])]
+    rows = [small, large, small, small]
+    split = [[row.job_id for row, _ in batch] for batch in batches(rows)]
     assert split == [["small"], ["large"], ["small", "small"]]
-    assert [list(batch) for batch in batches([small])] == [[small]]
+    assert [list(batch) for batch in batches([small])] == [[(small, small.encode())]]
 
 
 async def test_queues_and_functions_that_nobody_announces_are_forgotten(pool: ArqRedis) -> None:

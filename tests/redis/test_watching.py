@@ -437,6 +437,17 @@ async def test_a_heartbeat_is_positive(client: StatusClient, heartbeat: float) -
         await anext(client.watch("unknown", heartbeat=heartbeat))
 
 
+async def test_seconds_are_numbers(client: StatusClient) -> None:
+    """Anything else is refused by its name, also for an unknown job."""
+    text: Any = "3"
+    with pytest.raises(TypeError, match="heartbeat must be a number, not str"):
+        await anext(client.watch("unknown", heartbeat=text))
+    with pytest.raises(TypeError, match="timeout must be a number, not str"):
+        await client.wait("unknown", timeout=text)
+    with pytest.raises(TypeError, match="timeout must be a number, not str"):
+        await client.wait_group("unknown", timeout=text)
+
+
 @pytest.mark.parametrize("timeout", [0, 0.05, 0.5])
 @pytest.mark.parametrize("stalled", ["before", "while it waits"])
 async def test_wait_times_out_though_redis_hangs(

@@ -124,7 +124,10 @@ end
 local function write_row(id, kind, raw, more)
   local new, old_raw = record_of(raw), read('GET', K.record .. id)
   local old = record_of(old_raw)
-  if not is_newer(id, old, new, kind) then return end
+  local counts = is_newer(id, old, new, kind)
+  -- a running job is told in any case
+  if stops and (counts or not new[F.ended]) then note_stop(id, new) end
+  if not counts then return end
   local run, old_run = new[F.enqueued_ms], old and number(old[F.enqueued_ms])
   if old then raw = carry_over(raw, new, old) end
   if old and old_run ~= 0 and old_run ~= run then
@@ -155,7 +158,6 @@ local function write_row(id, kind, raw, more)
   changed[#changed + 1] = id
   if old and has_labels(old) then groups[text(old[F.group], '')] = true end
   if has_labels(new) then groups[text(new[F.group], '')] = true end
-  if stops then note_stop(id, new) end
 end
 
 local remaining = 0
