@@ -1,12 +1,12 @@
 """The stored record of a job: one JSON text in Redis, written by the worker that runs the job."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from json.encoder import encode_basestring as _quoted
-from typing import Self
+from typing import Any, Self
 
 from arq.constants import default_queue_name
 
@@ -166,36 +166,24 @@ class StoredRecord:
             return None
         if type(fields) is not dict or end != len(text):
             return None
-        get, ended = fields.get, fields.get(LETTERS["ended"])
-        state = _STATES.get(_text(get(LETTERS["state"], None if ended is None else "complete")))
-        if state is None:
+        run = _time(fields.get(_RUN)) or 0
+        values: dict[str, Any] = {"job_try": 1, "state": State.COMPLETE, "updated": run}
+        if fields.get(_END) is not None:
+            values["updated"] = _since(run, fields[_END]) or run
+        elif _STATUS not in fields:
             return None
-        run = _time(get(LETTERS["enqueued_ms"])) or 0
-        job_try = _time(get(LETTERS["job_try"]))
-        return cls(
-            enqueued_ms=run,
-            job_try=1 if job_try is None else job_try,
-            generation=_time(get(LETTERS["generation"])) or 1,
-            version=_time(get(LETTERS["version"])) or 0,
-            state=state,
-            function=_text(get(LETTERS["function"])),
-            args=_text(get(LETTERS["args"])) or "",
-            queue=_text(get(LETTERS["queue"])) or default_queue_name,
-            due=_since(run, get(LETTERS["due"])),
-            started=_since(run, get(LETTERS["started"])),
-            updated=_since(run, get(LETTERS["updated"], ended)) or run,
-            ended=_since(run, ended),
-            at=_amount(get(LETTERS["at"]), 0),
-            total=_amount(get(LETTERS["total"]), DEFAULT_TOTAL),
-            remaining=_time(get(LETTERS["remaining"])),
-            message=_text(get(LETTERS["message"])),
-            error=_text(get(LETTERS["error"])),
-            worker=_text(get(LETTERS["worker"])),
-            expires=_time(get(LETTERS["expires"])) or DEFAULT_EXPIRES_MS,
-            hides_args=LETTERS["hides_args"] in fields,
-            tags=_texts(get(LETTERS["tags"])),
-            group=_text(get(LETTERS["group"])),
-        )
+        for letter, value in fields.items():
+            if letter in _TIMES:
+                known = _since(run, value)
+            elif letter in _READERS:
+                known = _READERS[letter](value)
+            else:
+                continue
+            if known is not None:
+                values[_FIELDS[letter]] = known
+            elif letter == _STATUS:
+                return None
+        return cls(enqueued_ms=run, **values)
 
 
 def may_contain(raw: bytes, needle: str) -> bool:
@@ -260,11 +248,15 @@ def _since(run: int, value: object) -> int | None:
     return _time(run + value) if type(value) is int else None
 
 
-def _amount(value: object, default: float) -> float:
+def _positive(value: object) -> int | None:
+    return _time(value) or None
+
+
+def _amount(value: object) -> float | None:
     if type(value) is int or type(value) is float:
         # NaN and the infinities fail the comparison as well
-        return value if 0 <= value <= 1e300 else default
-    return default
+        return value if 0 <= value <= 1e300 else None
+    return None
 
 
 def _texts(value: object) -> tuple[str, ...]:
@@ -274,3 +266,35 @@ def _texts(value: object) -> tuple[str, ...]:
 def _text(value: object) -> str | None:
     # JSON can spell halves of surrogates, which nothing else takes
     return clean(value) if isinstance(value, str) else None
+
+
+def _name(value: object) -> str | None:
+    return _text(value) or None
+
+
+def _state(value: object) -> State | None:
+    return _STATES.get(_text(value))
+
+
+def _yes(value: object) -> bool:
+    return True
+
+
+_RUN, _END, _STATUS = LETTERS["enqueued_ms"], LETTERS["ended"], LETTERS["state"]
+_FIELDS: Mapping[str, str] = {letter: field for field, letter in LETTERS.items()}
+#: The letters of times that are relative to the enqueue time, and how the others are read.
+_TIMES = frozenset(LETTERS[it] for it in ("due", "started", "updated", "ended"))
+_READERS: Mapping[str, Callable[[object], Any]] = {
+    LETTERS[field]: read
+    for read, fields in {
+        _state: ("state",),
+        _positive: ("generation", "expires"),
+        _time: ("version", "job_try", "remaining"),
+        _amount: ("at", "total"),
+        _text: ("function", "args", "message", "error", "worker", "group"),
+        _name: ("queue",),
+        _texts: ("tags",),
+        _yes: ("hides_args",),
+    }.items()
+    for field in fields
+}
