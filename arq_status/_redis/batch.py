@@ -27,13 +27,17 @@ class Row(NamedTuple):
     log_id: str = ""
     #: of an end that is a guess: the version of the record that it is based on
     seen: int | None = None
+    #: when the try was due, in ms after the run was enqueued, where the record tells of the next one
+    due: int | None = None
 
     @property
     def kind(self) -> bytes:
         """The row's kind, as ``write.lua`` takes it."""
         if self.seen is not None:
             return b"%d" % self.seen
-        return b"first" if self.first else b"later"
+        if not self.first:
+            return b"later"
+        return b"first" if self.due is None else b"first %d" % self.due
 
     @property
     def more(self) -> bytes:

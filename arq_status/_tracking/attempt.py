@@ -322,7 +322,10 @@ class Attempt:
         is_more = self.begun or fields or self.log or record.tags
         if ended and record.state is State.COMPLETE and not is_more:
             return CompletedRow(self.job_id, record.encode(), ended, record.expires)
-        row = Row(self.job_id, not self.begun, record.encode(), fields, self._try_to_keep())
+        row = Row(
+            self.job_id, not self.begun, record.encode(), fields, self._try_to_keep(),
+            due=self._due_of_try(record),
+        )  # fmt: skip
         if self.log is not None:
             lines = self.log.unsent(record.job_try, self._clock)
             row = row._replace(lines=lines, log_id=self.log.log_id)
@@ -340,7 +343,7 @@ class Attempt:
         rows: list[Row] = []
         for part in parts:
             unfinished = replace(self.record, state=State.WORKING, ended=None)
-            rows.append(Row(self.job_id, row.first, unfinished.encode(), part))
+            rows.append(Row(self.job_id, row.first, unfinished.encode(), part, due=row.due))
             self.record.version += 1
         return (*rows, row._replace(record=self.record.encode(), fields=last))
 
@@ -379,6 +382,12 @@ class Attempt:
         record.updated = clock.now_ms() if self.ended is None else clock.ms_at(self.ended)
         if self.final:
             record.ended = record.updated
+
+    def _due_of_try(self, record: StoredRecord) -> int | None:
+        """Return when this try was due, relative, if the record tells of the next one instead."""
+        if self.due is None or record.state is not State.RETRYING:
+            return None
+        return self.due - record.enqueued_ms
 
     def _try_to_keep(self) -> str | None:
         """Return the try with its traceback; always the same text, by which Redis knows it."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from arq.connections import ArqRedis, RedisSettings
 
-from arq_status import JobTracker, track_status
+from arq_status import JobTracker, status_options, track_status
 
 #: Where the workers of processes of their own find their jobs.
 REDIS = RedisSettings.from_dsn(os.environ.get("REDIS_URL", "redis://localhost"))
@@ -22,6 +22,13 @@ async def enqueue(pool: ArqRedis, function: str, numbers: range) -> None:
 
 async def noop(ctx: dict[str, Any]) -> None:
     """Do nothing."""
+
+
+@status_options(tags=lambda ctx: [f"last:{ctx['job_id'][-2:]}"])
+async def chatty(ctx: dict[str, Any]) -> None:
+    """Log a line."""
+    status: JobTracker = ctx["status"]
+    await status.log(f"this is {ctx['job_id']}")
 
 
 async def short(ctx: dict[str, Any]) -> None:

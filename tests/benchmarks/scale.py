@@ -1,6 +1,7 @@
 """``python -m tests.benchmarks.scale [NAME...]``: what becomes of it with very many jobs.
 
-Unlike the measures beside it this takes long, and what it finds is right or wrong.
+Unlike the measures beside it this takes long, and what it finds is right or wrong. Many of the jobs
+have tags, are in a group and have a log; their functions are counted.
 """
 
 import asyncio
@@ -21,7 +22,8 @@ from arq.utils import timestamp_ms
 from arq_status import Status, StatusClient
 from arq_status._model.record import State, StoredRecord
 from arq_status._redis import keys
-from arq_status._redis.batch import CompletedRow
+from arq_status._redis.batch import AnyRow, CompletedRow, Row
+from arq_status._redis.history import encode_line
 from arq_status._redis.store import Store
 from tests.benchmarks.jobs import enqueue
 from tests.conftest import until
@@ -32,8 +34,9 @@ ENDED, QUEUED, EXPIRING = 1_000_000, 100_000, 100_000
 SLOW = 10_000
 SOAKED = 360_000
 WORKERS, SHARED = 20, 20_000
-#: Rows of a batch of the writer.
-BATCH = 250
+#: Rows of a batch of the writer, and jobs that are enqueued at a time, so many of them in a group.
+BATCH, IN_GROUP = 250, 25
+TAGS, GROUPED = 100, 1_000
 
 
 async def expiry(pool: ArqRedis, port: int) -> None:
@@ -44,11 +47,12 @@ async def expiry(pool: ArqRedis, port: int) -> None:
     soon = 20_000
     began = monotonic()
     for start in range(0, EXPIRING, BATCH):
-        await Store(pool).write([_ended(f"soon {start + it}", soon) for it in range(BATCH)])
+        await Store(pool).write([_ended("soon", start + it, soon) for it in range(BATCH)])
     index = f"{keys.ENDED}complete:{soon}"
     assert await pool.zcard(index) == EXPIRING
     async with StatusClient(pool) as client, _worker(port, "idle"):
         assert (await client.counts())[Status.QUEUED] == QUEUED
+        assert (await client.list_jobs(tag="soon:2")).total == EXPIRING // TAGS
         while await pool.exists(index):
             assert monotonic() - began < 150, "not swept"
             await client.list_jobs()
@@ -59,7 +63,8 @@ async def expiry(pool: ArqRedis, port: int) -> None:
     assert (counts[Status.COMPLETE], counts[Status.QUEUED]) == (ENDED, QUEUED)
     # before the look for records that are left, which is long itself
     slow = [it for it in await pool.slowlog_get(50) if b"CONFIG" not in it["command"]]
-    assert not [key async for key in pool.scan_iter(f"{keys.RECORD}soon*", count=10_000)]
+    # neither records nor logs, tags and groups
+    assert not [key async for key in pool.scan_iter("arqstatus*soon*", count=10_000)]
     print(f"expiry: {len(slow)} commands over {SLOW // 1000} ms", *slow)
     assert not slow
 
@@ -100,16 +105,20 @@ async def crowd(pool: ArqRedis, port: int) -> None:
             await until(lambda: _all_complete(client), 200)
             took = monotonic() - began
             records = await client.jobs(ids)
+            groups = [await client.group_status(f"group-{it}") for it in range(0, SHARED, BATCH)]
+            logged = [len(await client.logs(job_id)) for job_id in ids[::100]]
     shares = {record.worker for record in records if record}
     print(f"crowd: {SHARED:,} jobs complete, {took:.0f} s, by {len(shares)} of {WORKERS} workers")
     assert all(record and record.status is Status.COMPLETE for record in records)
     assert len(shares) == WORKERS
+    assert all(it and it.pct_complete == 100 and it.total == IN_GROUP for it in groups)
+    assert set(logged) == {1}
 
 
 async def _load(pool: ArqRedis) -> None:
     store, now = Store(pool), timestamp_ms()
     for start in range(0, ENDED, BATCH):
-        await store.write([_ended(f"ended {start + it}", 86_400_000) for it in range(BATCH)])
+        await store.write([_ended("ended", start + it, 86_400_000) for it in range(BATCH)])
     payload = serialize_job("noop", (), {}, None, now)
     for start in range(0, QUEUED, BATCH):
         async with pool.pipeline(transaction=False) as pipe:
@@ -119,19 +128,31 @@ async def _load(pool: ArqRedis) -> None:
             await pipe.execute()
 
 
-def _ended(job_id: str, expires: int) -> CompletedRow:
-    now = timestamp_ms()
-    track = StoredRecord(
+def _ended(name: str, number: int, expires: int) -> AnyRow:
+    """A job that has ended: every other one has a tag and is in a group, every tenth has a log."""
+    now, job_id = timestamp_ms(), f"{name} {number}"
+    record = StoredRecord(
         enqueued_ms=now, job_try=1, state=State.COMPLETE, function="noop", started=now, updated=now,
         ended=now, expires=expires,
     )  # fmt: skip
-    return CompletedRow(job_id, track.encode(), now, expires)
+    if number % 2:
+        return CompletedRow(job_id, record.encode(), now, expires)
+    record.tags, record.group = (f"{name}:{number % TAGS}",), f"{name}-{number // GROUPED}"
+    lines = () if number % 10 else (encode_line(1, now, "info", "begun", 1, None),)
+    return Row(job_id, True, record.encode(), {}, lines=lines, log_id="a")
 
 
 async def _enqueue(pool: ArqRedis, start: int) -> None:
-    """So many jobs more, once there is room for them."""
+    """So many jobs more, once there is room for them; some of them in a group."""
     await until(lambda: _has_room(pool), 120)
-    await enqueue(pool, "noop", range(start, start + BATCH))
+    first = start + IN_GROUP
+    async with StatusClient(pool).group(f"group-{start}") as group:
+        jobs = (
+            group.enqueue_job(pool, "chatty", _job_id=f"job {number}", _tags=["grouped"])
+            for number in range(start, first)
+        )
+        await asyncio.gather(*jobs)
+    await enqueue(pool, "chatty", range(first, start + BATCH))
 
 
 async def _has_room(pool: ArqRedis) -> bool:

@@ -1,14 +1,14 @@
 """Workers for processes of their own, of which there are many or which run for long."""
 
 from arq_status import track_status
-from tests.benchmarks.jobs import REDIS, noop
+from tests.benchmarks.jobs import REDIS, chatty, noop
 
 
 @track_status
 class Noop:
     """It shares its queue with many."""
 
-    functions = [noop]
+    functions = [chatty]
     redis_settings = REDIS
     poll_delay = 0.05
 
@@ -17,7 +17,7 @@ class Noop:
 class Soak:
     """Its jobs are soon forgotten, so that the number of records stays the same."""
 
-    functions = [noop]
+    functions = [chatty]
     redis_settings = REDIS
     poll_delay = 0.01
     keep_result = 5

@@ -683,6 +683,31 @@ async def test_a_job_that_is_to_run_again(
     assert (await ended(client, "job")).status is Status.COMPLETE
 
 
+async def test_retries_of_jobs_that_take_several_tries(
+    pool: ArqRedis, client: StatusClient, run_burst: RunBurst
+) -> None:
+    """However fast they pass, all their tries are kept, and each end is counted and listed once."""
+
+    async def flaky(ctx: Context) -> None:
+        if ctx["job_try"] < 3:
+            raise Retry(defer=0.01)
+        raise ValueError("no vino")
+
+    ids = [f"job {number}" for number in range(6)]
+    for job_id in ids:
+        await pool.enqueue_job("flaky", _job_id=job_id)
+    for run in (1, 2, 3):
+        await run_burst(track_status({"functions": [func(flaky, name="flaky")]}), poll_delay=0.005)
+        for job_id in ids:
+            assert [it.job_try for it in await client.tries(job_id)] == [1, 2, 3] * run
+        assert (await client.counts())[Status.FAILED] == len(ids)
+        assert (await client.list_jobs(status="failed")).total == len(ids)
+        [stats] = await client.functions()
+        assert (stats.failed, stats.retried) == (len(ids) * run, len(ids) * 2 * run)
+        if run < 3:
+            assert await client.retry_jobs(status="failed") == len(ids)
+
+
 @pytest.mark.long(10)
 async def test_two_retries_at_once(
     pool: ArqRedis, client: StatusClient, run_burst: RunBurst

@@ -1,12 +1,16 @@
 -- Write a batch of stored records, each unless what is stored is to stay (see `is_newer`).
 -- ARGV: channel, rows, and for every expiry in ms of jobs that completed before anything of them was
 -- written: that expiry, rows. Byte 255 stands behind each part of a row.
--- A row: id, "first" (of a try), "later" or the version of the record that a guess at the end is based
--- on, record (JSON text), nothing or what else is written (JSON text of an object: fields [name, JSON
--- text, ...]; try: the record of the try that ends here, with its traceback; log: [what tells the try,
--- line, ...]).
+-- A row: id, "first" (of a try), "first MS" (the same, with when that was due if the record tells when the
+-- next one is), "later" or the version of the record that a guess at the end is based on, record (JSON
+-- text), nothing or what else is written (JSON text of an object: fields [name, JSON text, ...]; try: the
+-- record of the try that ends here, with its traceback; log: [what tells the try, line, ...]).
 -- A row of a job that completed: id, end in ms, record.
 -- Answer: {time in ms, {id of a job that was asked to stop, ...}, rows not written yet}.
+
+local function is_first(kind)
+  return string.sub(kind, 1, 5) == 'first'
+end
 
 -- Of several runs of an id.
 local function is_newer_run(id, old, new)
@@ -44,7 +48,11 @@ local function is_newer(id, old, new, kind)
   if old[F.state] == S.deleted then return false end
   local was_retried = number(old[F.generation]) > 1
   local same_due = number(new[F.due]) == number(old[F.due])
-  if old[F.state] == S.waiting then return not was_retried or kind == 'first' and same_due end
+  if old[F.state] == S.waiting then
+    -- a try from before the `retry` was due before it
+    local due = tonumber(string.match(kind, '^first (.+)')) or number(new[F.due])
+    return not was_retried or is_first(kind) and due >= number(old[F.due])
+  end
   if try < old_try then return false end
   if try > old_try then
     if not was_retried then return true end
@@ -144,7 +152,7 @@ local function write_row(id, kind, raw, more)
   end
   local ended_set = put(id, raw, new, old)
   if not ended_set then
-    if kind == 'first' then copied = copied + keep_payload(id, new) end
+    if is_first(kind) then copied = copied + keep_payload(id, new) end
     if old and has_ended(old) then persist_belongings(id) end
   else
     ended_sets[ended_set] = true
