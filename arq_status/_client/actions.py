@@ -224,6 +224,7 @@ def _query(
 
     Raises:
         TypeError: there is none.
+        ValueError: one of them is empty: it would widen what the others choose.
     """
     query = Query(
         statuses=as_statuses(status),
@@ -240,4 +241,8 @@ def _query(
             "say which jobs: at least one of status, function, queue, tag, group, search, since"
             " and until"
         )
+    if status is not None and not query.statuses:
+        raise ValueError("status is empty: leave it out to choose jobs of every status")
+    if search == "":
+        raise ValueError("search is empty: leave it out to choose jobs whatever they contain")
     return query

@@ -82,7 +82,7 @@ class JobRecord:
 
 
 #: Names that ``store`` refuses, because they are fields of the record.
-BUILT_IN = frozenset(item.name for item in fields(JobRecord))
+BUILT_IN = frozenset(("ended", *(item.name for item in fields(JobRecord))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ class Row(NamedTuple):
     log_id: str = ""
     #: of an end that is a guess: the version of the record that it is based on
     seen: int | None = None
-    #: when the try was due, in ms after the run was enqueued, where the record tells of the next one
+    #: ms from the enqueue time to when the try was due, where the record tells of the next one
     due: int | None = None
 
     @property

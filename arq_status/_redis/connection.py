@@ -54,6 +54,11 @@ def from_dsn(dsn: str, **options: Any) -> Redis:
     if address.scheme in ("redis", "rediss") and database and not database.isdecimal():
         raise ValueError(f"the database in a DSN must be a number, not {database!r}")
     client: Redis = Redis.from_url(dsn, **options)
+    pool = client.connection_pool
+    try:
+        pool.connection_class(**pool.connection_kwargs)
+    except TypeError as error:
+        raise ValueError(f"the DSN has an option that redis-py does not take: {error}") from None
     return client
 
 

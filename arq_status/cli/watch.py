@@ -18,6 +18,8 @@ from arq_status.cli.job_view import live_view
 
 #: Seconds between two frames; times count on while nothing changes.
 _FRAME = 0.1
+#: Seconds for a look at the jobs, however short the timeout.
+_SHORTEST_LOOK = 0.2
 
 Records = dict[str, JobRecord]
 
@@ -29,12 +31,13 @@ async def watch(context: Context) -> Exit:
     follow = _print_changes
     if not context.json and context.console.is_terminal:
         follow = _draw
+    timeout = context.arguments.timeout
     try:
-        async with asyncio.timeout(context.arguments.timeout):
+        async with asyncio.timeout(None if timeout is None else max(timeout, _SHORTEST_LOOK)):
             await follow(context, job_ids, records)
     except TimeoutError:
         waiting = [it for it in job_ids if it not in records or not records[it].ended_at]
-        sentence = f"{waiting[0]!r} has not ended after {context.arguments.timeout:g} s"
+        sentence = f"{waiting[0]!r} has not ended after {timeout:g} s"
         return context.fail(sentence, Exit.FAILED)
     return _exit(context, job_ids, records)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from arq.connections import ArqRedis
+from arq.utils import timestamp_ms
 
 import arq_status
 from arq_status import Status, StatusClient
@@ -105,6 +106,17 @@ async def test_what_is_remembered_is_bounded(
             seen.clear()
             await write_end(pool, job_id, State.FAILED)
             await told(seen, job_id, "failed")
+
+
+async def test_a_tag_of_a_job_that_is_not_remembered(
+    pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told as well, though the job's last change was before anybody followed it."""
+    monkeypatch.setattr(changes, "_REMEMBERED", 0)
+    await write_end(pool, "old", State.FAILED, ended=timestamp_ms() - 60_000)
+    async with following(pool) as seen:
+        assert await client.tag("old", "late")
+        await told(seen, "old", "failed")
 
 
 async def test_more_changes_than_are_named(

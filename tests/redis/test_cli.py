@@ -336,6 +336,17 @@ def is_in(words: str, out: StringIO) -> bool:
     return words in out.getvalue()
 
 
+async def test_watching_without_patience(command: Command, pool: ArqRedis) -> None:
+    """A timeout of 0 is one look at the jobs."""
+    await write_end(pool, "done")
+    await put_job(pool, "waits")
+    assert (await command("watch", "done", "--timeout", "0")).code == 0
+    answer = await command("watch", "waits", "--timeout", "0")
+    assert (answer.code, answer.err) == (1, "arq-status: 'waits' has not ended after 0 s\n")
+    answer = await command("watch", "nobody", "--timeout", "0")
+    assert "no job 'nobody' is known" in answer.err
+
+
 async def test_watching_several(
     command: Command, pool: ArqRedis, client: StatusClient, slow_jobs: asyncio.Event
 ) -> None:

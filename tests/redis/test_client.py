@@ -132,7 +132,7 @@ async def test_all_fields_in_one_dict(
     """``get_all`` has the built-in fields and the job's own; ``get`` gives one of either."""
     await start_gate(gate, pool, start_worker)
     everything = await client.get_all("job")
-    names = {item.name for item in fields(JobRecord)} - {"data"}
+    names = {item.name for item in fields(JobRecord)} - {"data"} | {"ended"}
     assert set(everything) == names | {"vino", "rows"}
     assert everything["status"] is Status.WORKING
     assert (everything["at"], everything["vino"]) == (2, "veritas")
@@ -140,6 +140,9 @@ async def test_all_fields_in_one_dict(
     assert await client.get("job", "rows") == [1, {"two": 3}]
     assert await client.get("job", "at") == 2
     assert await client.get("job", "status") is Status.WORKING
+    assert await client.get("job", "ended") is False
+    with pytest.raises(ValueError, match="ended"):
+        await client.store("job", ended=True)
     assert await client.get("job", "data") == {"vino": "veritas", "rows": [1, {"two": 3}]}
     assert await client.get("job", "absent") is None
 
@@ -650,6 +653,7 @@ async def at_most_connections(pool: ArqRedis, number: int) -> bool:
         "redis://localhost/0?db=x",
         "redis://localhost/jobs",
         "rediss://localhost/1/2",
+        "redis://localhost/0?sockt_timeout=1",
     ],
 )
 def test_a_dsn_that_cannot_be_read(dsn: str) -> None:

@@ -44,6 +44,11 @@ async def test_at_least_one_filter(client: StatusClient, name: str) -> None:
             await act(**filters)
     with pytest.raises(ValueError, match="unknown status"):
         await act(status="nonsense")
+    # what was computed and came out empty chooses no more jobs than what was meant
+    empty: list[dict[str, Any]] = [{"search": ""}, {"status": []}]
+    for filters in empty:
+        with pytest.raises(ValueError, match="is empty"):
+            await act(**filters, function="f")
     assert await act(tag="none") == 0
 
 

@@ -415,6 +415,8 @@ async def test_a_lost_job_whose_id_an_untracked_worker_ran_again(
     assert (record.error, record.args, record.data) == ("ValueError: x", "1", {})
     assert record.ended_at is not None
     assert round(record.ended_at.timestamp() * 1000) == finished
+    assert record.enqueued_at is not None
+    assert round(record.enqueued_at.timestamp() * 1000) == finished
     assert await pool.ttl("arqstatus:1/job") > 0
 
 

@@ -304,6 +304,27 @@ async def test_an_app_that_checks_its_own_session(pool: ArqRedis, client: Status
             assert (await http.get(f"{url}/mine")).status_code == 403
 
 
+async def test_whom_the_app_does_not_allow(pool: ArqRedis, client: StatusClient) -> None:
+    """They see nothing, by no method and in no form, and stop nothing."""
+    await put_job(pool, "job")
+    allowed = False
+
+    async def is_allowed() -> bool:
+        return allowed
+
+    async def endpoint(request: Request) -> Response:
+        return await progress_response(request, client, "job", may_stop=True, is_allowed=is_allowed)
+
+    own = {"Origin": "http://jobs.test"}
+    async with page_of(Starlette(routes=[Route("/", endpoint, methods=["GET", "POST"])])) as page:
+        for accept in ("application/json", "text/event-stream"):
+            assert (await page.get("/", headers={"Accept": accept})).status_code == 403
+        assert (await page.post("/", data={"action": "stop"}, headers=own)).status_code == 403
+        assert await client.status("job") is Status.QUEUED
+        allowed = True
+        assert (await page.get("/")).json()["status"] == "queued"
+
+
 async def test_stopping_with_a_session_of_the_app(pool: ArqRedis, client: StatusClient) -> None:
     """An endpoint that lets its users stop a job does so, but not for another site."""
 

@@ -93,5 +93,11 @@ def test_how_much_may_be_stored() -> None:
         encode_fields({"a": "x" * (FIELD_LIMIT - 1)})
     fields = {str(number): "x" * 60_000 for number in range(17)}
     assert encode_fields(fields)
+    size = sum(len(name) + 60_002 for name in fields)
+    # a name of two characters, and two quotation marks
+    exactly = {**fields, "yz": "x" * (DATA_LIMIT - size - 4)}
+    assert encode_fields(exactly)
+    with pytest.raises(ValueError, match=f"more than {DATA_LIMIT}"):
+        encode_fields({**exactly, "yz": exactly["yz"] + "x"})
     with pytest.raises(ValueError, match=f"more than {DATA_LIMIT}"):
         encode_fields({**fields, "one more": "x" * 60_000})

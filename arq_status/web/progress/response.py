@@ -84,13 +84,16 @@ async def progress_response(
             the message its title.
         data: the names of the fields of the job's data that may be seen; none by default.
         may_stop: whoever asks may stop it: the element shows its button.
-        is_allowed: a coroutine function that a stream calls every 10 s; it ends where this returns
-            ``False``.
+        is_allowed: a coroutine function that tells whether whoever asks may see the progress. It is
+            called before anything else, and by a stream every 10 s, which ends with the first
+            ``False``. Without it everybody may.
 
     Raises:
-        HTTPException: a ``POST`` that is refused: 403 from another site, 405 without ``may_stop``,
-            400 for another action.
+        HTTPException: 403 if ``is_allowed`` returns ``False``; a ``POST`` that is refused: 403 from
+            another site, 405 without ``may_stop``, 400 for another action.
     """
+    if is_allowed is not None and not await is_allowed():
+        raise HTTPException(403, "You may not see this.")
     headers = {**HEADERS, "Allow": "GET, HEAD, POST" if may_stop else "GET, HEAD"}
     subject = Subject(job_id, group, tuple(data))
     if request.method == "POST":
