@@ -23,7 +23,7 @@ from tests import (
     browser,
     fuzzing,  # noqa: F401 - registers its profile
 )
-from tests.server import running_server
+from tests.server import Server, running_server
 
 StartWorker = Callable[..., Awaitable[Worker]]
 RunBurst = Callable[..., Awaitable[Worker]]
@@ -107,6 +107,15 @@ def dsn() -> Iterator[str]:
     """The DSN of the Redis under test."""
     with running_server() as dsn:
         yield dsn
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A server of the test's own, to be hurt."""
+    server = Server(tmp_path)
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture

@@ -146,8 +146,8 @@ class _Ending(Protocol):
 
 Record = TypeVar("Record", bound=_Ending)
 
-#: Seconds that ``wait_for_end`` allows for the first record, however short its timeout.
-_SHORTEST_LOOK = 0.2
+#: Seconds that are allowed for the first record, however short a timeout.
+SHORTEST_LOOK = 0.2
 
 
 async def watch(
@@ -194,7 +194,7 @@ async def wait_for_end(records: AsyncGenerator[Record], timeout: float | None) -
         require_number(timeout, "timeout")
     began = monotonic()
     async with aclosing(records):
-        async with asyncio.timeout(None if timeout is None else max(timeout, _SHORTEST_LOOK)):
+        async with asyncio.timeout(None if timeout is None else max(timeout, SHORTEST_LOOK)):
             first = await anext(records, None)
         if first is None or first.ended_at is not None:
             return first

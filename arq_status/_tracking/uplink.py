@@ -61,10 +61,12 @@ class Uplink:
     async def open(self) -> None:
         """Announce the worker, and connect to Redis meanwhile, so that no job waits for it."""
         self._heartbeat.start()
+        await asyncio.gather(self._connect(), self._heartbeat.wait_announced(_OPEN_TIMEOUT))
+
+    async def _connect(self) -> None:
         with suppress(*CONNECTION_ERRORS):
             async with asyncio.timeout(_OPEN_TIMEOUT):
-                await self._store.redis.ping()
-        await self._heartbeat.wait_announced(_OPEN_TIMEOUT)
+                await self._redis.ping()
 
     async def close(self) -> None:
         """Write what is pending and deregister the worker."""

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from arq_status._client.watching import SHORTEST_LOOK
 from arq_status._model.json import job_object
 from arq_status._model.snapshot import JobRecord
 from arq_status._model.status import Status
@@ -18,8 +19,6 @@ from arq_status.cli.job_view import live_view
 
 #: Seconds between two frames; times count on while nothing changes.
 _FRAME = 0.1
-#: Seconds for a look at the jobs, however short the timeout.
-_SHORTEST_LOOK = 0.2
 
 Records = dict[str, JobRecord]
 
@@ -33,7 +32,7 @@ async def watch(context: Context) -> Exit:
         follow = _draw
     timeout = context.arguments.timeout
     try:
-        async with asyncio.timeout(None if timeout is None else max(timeout, _SHORTEST_LOOK)):
+        async with asyncio.timeout(None if timeout is None else max(timeout, SHORTEST_LOOK)):
             await follow(context, job_ids, records)
     except TimeoutError:
         waiting = [it for it in job_ids if it not in records or not records[it].ended_at]

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import pickle
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,15 +28,6 @@ from tests.conftest import ended, until
 from tests.fates import KINDS, NEVER, Fate, all_arrived, running_pair
 from tests.network import Link
 from tests.server import Server, free_port
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    """A server of the test's own, to be hurt."""
-    server = Server(tmp_path)
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 """What expires from the indexes, and what is put right there."""
 
 import asyncio
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -252,15 +250,6 @@ async def test_a_heartbeat_outlives_what_goes_wrong_in_it(
         return bool(latest > before)
 
     await until(beats_on)
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    """A server of the test's own."""
-    server = Server(tmp_path)
-    server.start()
-    yield server
-    server.stop()
 
 
 async def test_a_heartbeat_outlives_its_server(
