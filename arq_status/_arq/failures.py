@@ -37,6 +37,11 @@ def failure_of(error: BaseException, seconds: float | None) -> str:
     return shorten(text, ERROR_LIMIT)
 
 
+def is_unknown_function(failure: str) -> bool:
+    """Return True if a job failed because its worker has no function of that name."""
+    return _NOT_FOUND.fullmatch(failure) is not None
+
+
 def arguments_of(error: BaseException) -> tuple[Any, ...]:
     """Return the ``args`` of an exception.
 

@@ -11,7 +11,7 @@ from arq_status._model.builder import build_record, utc_datetime
 from arq_status._model.facts import Facts
 from arq_status._model.query import Moment, Query, StatusFilter, as_statuses
 from arq_status._model.tags import checked_tag
-from arq_status._model.validation import encode_fields
+from arq_status._model.validation import encode_fields, require_flag
 
 
 class JobActions:
@@ -30,8 +30,11 @@ class JobActions:
         Args:
             job_id: arq's id of the job.
             force: also cancel the job at its next ``await``, whatever it waits for.
+
+        Raises:
+            TypeError: ``force`` is not a bool.
         """
-        return await self._act(control.force_stop if force else control.stop, job_id)
+        return await self._act(_stop(force), job_id)
 
     async def cancel(self, job_id: str) -> bool:
         """Remove a job that is not running from its queue for good. Returns whether it did.
@@ -132,7 +135,7 @@ class JobActions:
             ValueError: a filter is invalid, as in ``list_jobs``.
         """
         query = _query(status, function, queue, tag, group, search, since, until)
-        return await self._act_on_matching(control.force_stop if force else control.stop, query)
+        return await self._act_on_matching(_stop(force), query)
 
     async def cancel_jobs(
         self,
@@ -208,6 +211,11 @@ class JobActions:
             return record is not None and query.matches(record, utc_datetime(facts.now))
 
         return await control.act(store, plan, await candidates(store, query), matches)
+
+
+def _stop(force: bool) -> control.Plan:
+    require_flag(force, "force")
+    return control.force_stop if force else control.stop
 
 
 def _query(

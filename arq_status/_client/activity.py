@@ -13,6 +13,7 @@ from arq_status._model.builder import utc_datetime
 from arq_status._model.insight import ActivityPoint, FunctionStats
 from arq_status._model.query import Moment, check_moment, resolve
 from arq_status._model.tally import COUNTED, Tally
+from arq_status._model.validation import require_string
 from arq_status._redis.announcements import announced_as, queue_and_function
 from arq_status._redis.store import Store
 from arq_status._redis.tallies import Stretch, counted_functions, read_stretches
@@ -48,7 +49,8 @@ class ActivityQueries:
             queue: only functions of the queue with this name.
 
         Raises:
-            TypeError: ``since`` is neither a ``datetime`` nor a ``timedelta``.
+            TypeError: ``since`` is neither a ``datetime`` nor a ``timedelta``, or ``queue`` is not
+                a string.
             ValueError: the ``datetime`` has no timezone.
         """
         _, found = await self._counted(since, queue)
@@ -59,6 +61,7 @@ class ActivityQueries:
     ) -> tuple[int, list[tuple[str, str, list[Stretch]]]]:
         """Return Redis' time in ms and, for each queue and function, what was counted since."""
         check_moment("since", since)
+        require_string(queue, "queue")
         store = await self._connections.open()
         now, names = await counted_names(store, queue)
         found = await read_stretches(store.redis, names, _ms_of(since, now), now)
@@ -90,8 +93,8 @@ class ActivityQueries:
             queue: only jobs of the queue with this name.
 
         Raises:
-            TypeError: ``since`` is neither a ``datetime`` nor a ``timedelta``, or ``step`` is no
-                ``timedelta``.
+            TypeError: ``since`` is neither a ``datetime`` nor a ``timedelta``, ``step`` is not a
+                ``timedelta``, or ``function`` or ``queue`` is not a string.
             ValueError: ``step`` is shorter than a minute, there would be more than 10,000 steps, or
                 the ``datetime`` has no timezone.
         """
@@ -107,6 +110,8 @@ class ActivityQueries:
     ) -> tuple[list[ActivityPoint], ActivityPoint]:
         """Return the points of ``activity``, and one for all of them together."""
         check_moment("since", since)
+        require_string(function, "function")
+        require_string(queue, "queue")
         step_ms = _step_ms(step)
         store = await self._connections.open()
         now, names = await counted_names(store, queue, function)

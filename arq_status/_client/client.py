@@ -64,6 +64,8 @@ class StatusClient(
             )
         if isinstance(queues, str):
             raise TypeError(f"queues must be a list of names, not one: [{queues!r}]")
+        if queues is not None and not all(isinstance(name, str) for name in queues):
+            raise TypeError(f"queues must be a list of names, not {queues!r}")
         if isinstance(redis, str):
             from_dsn(redis)  # raise now if it is malformed
         self._connections = Connections(

@@ -15,6 +15,7 @@ from arq_status._client.connections import Connections
 from arq_status._model.tags import checked_group_id, checked_tags
 from arq_status._model.text import clean, shorten
 from arq_status._model.transitions import enqueued
+from arq_status._model.validation import require_string
 from arq_status._redis.connection import CONNECTION_ERRORS
 from arq_status._redis.store import Store
 
@@ -66,6 +67,7 @@ class JobGroup:
 
     def __init__(self, connections: Connections, group_id: str | None, title: str | None) -> None:
         self.group_id: str = uuid4().hex if group_id is None else checked_group_id(group_id)
+        require_string(title, "title")
         self.title: str | None = None if title is None else shorten(clean(title), _LONGEST_TITLE)
         self._connections = connections
         #: where the group is open

@@ -188,7 +188,7 @@ def possible_ids(job_ids: Iterable[str]) -> list[str]:
     """Return those that a job can have as its id, each once.
 
     Raises:
-        TypeError: it is a single id.
+        TypeError: it is a single id, or no list.
     """
     return list(dict.fromkeys(it for it in _listed(job_ids) if is_id(it)))
 
@@ -197,4 +197,6 @@ def _listed(job_ids: Iterable[str]) -> list[str]:
     # a text is a sequence of texts, too
     if isinstance(job_ids, str):
         raise TypeError(f"job_ids must be a list of ids, not one: [{job_ids!r}]")
+    if not isinstance(job_ids, Iterable):
+        raise TypeError(f"job_ids must be a list of ids, not {type(job_ids).__name__}")
     return list(job_ids)

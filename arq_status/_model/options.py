@@ -14,6 +14,7 @@ from arq.worker import Function
 from arq_status._model.history import level_number
 from arq_status._model.record import DEFAULT_EXPIRES_MS, State
 from arq_status._model.tags import checked_tags
+from arq_status._model.validation import require_flag
 
 #: Seconds, or a ``timedelta``.
 Expires = int | float | timedelta
@@ -222,7 +223,7 @@ def check_options(**options: Any) -> dict[str, Any]:
     for name in given.keys() & {"expires", "expires_failed"}:
         given[name] = expires_ms(given[name], name)
     for name in given.keys() & {"track", "record_result"}:
-        checked_flag(given[name], name)
+        require_flag(given[name], name)
     if "record_args" in given:
         given["record_args"] = args_limit(given["record_args"])
     if "record_logs" in given:
@@ -230,12 +231,6 @@ def check_options(**options: Any) -> dict[str, Any]:
     if "tags" in given and not callable(given["tags"]):
         given["tags"] = checked_tags(given["tags"])
     return given
-
-
-def checked_flag(value: object, name: str) -> None:
-    """Raise ``TypeError`` for anything but a bool: the text ``"false"`` would count as true."""
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} must be a bool, not {value!r}")
 
 
 def args_limit(record_args: bool | int) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 from arq_status._model.snapshot import JobRecord
 from arq_status._model.status import Status
+from arq_status._model.validation import require_flag, require_string
 
 SORT_KEYS: Mapping[str, Callable[[JobRecord], Any]] = {
     "updated_at": lambda record: record.updated_at,
@@ -38,7 +39,8 @@ class Query:
 
     Raises:
         ValueError: the sort is unknown, a number is out of its bounds, or a moment has no timezone.
-        TypeError: a moment is neither a datetime nor a timedelta, or a filter is no text.
+        TypeError: a moment is neither a datetime nor a timedelta, a filter is not a string, or
+            ``descending`` is not a bool.
     """
 
     #: those of these statuses; of all if it is empty
@@ -64,11 +66,10 @@ class Query:
         if type(self.per_page) is not int or not 1 <= self.per_page <= MOST_PER_PAGE:
             raise ValueError(f"per_page must be 1 to {MOST_PER_PAGE}, not {self.per_page!r}")
         for name in ("function", "queue", "tag", "group", "search"):
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, str):
-                raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+            require_string(getattr(self, name), name)
         for name in ("since", "until"):
             check_moment(name, getattr(self, name))
+        require_flag(self.descending, "descending")
 
     @property
     def status(self) -> Status | None:
@@ -124,10 +125,13 @@ def as_statuses(given: StatusFilter) -> tuple[Status, ...]:
 
     Raises:
         ValueError: one of them is unknown.
+        TypeError: it is neither a name nor several.
     """
     if given is None:
         return ()
     names = [given] if isinstance(given, str) else given
+    if not isinstance(names, Iterable):
+        raise TypeError(f"status must be a status or a list of them, not {type(given).__name__}")
     return tuple(dict.fromkeys(_as_status(name) for name in names))
 
 

@@ -30,6 +30,18 @@ def require_number(value: object, name: str) -> None:
         raise TypeError(f"{name} must be a number, not {type(value).__name__}")
 
 
+def require_flag(value: object, name: str) -> None:
+    """Raise a TypeError for anything but a bool: the string ``"false"`` would count as true."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be a bool, not {value!r}")
+
+
+def require_string(value: object, name: str) -> None:
+    """Raise a TypeError if a value is neither a string nor ``None``."""
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+
+
 def amount(value: Any, name: str) -> float:
     """Return a progress number as an int or float.
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
+from arq_status._redis.connection import missing_permission
 from arq_status.cli.actions import ACTIONS, act
 from arq_status.cli.context import NOT_A_DSN, Context, Exit, shown_dsn
 from arq_status.cli.doctor.report import doctor
@@ -71,7 +72,10 @@ async def _run_async(context: Context) -> Exit:
     except ValueError as error:
         return context.fail(str(error), Exit.USAGE)
     except (ResponseError, AuthenticationError) as error:
-        return context.fail(f"{dsn} refuses: {error}", Exit.UNREACHABLE)
+        sentence = f"{dsn} refuses: {error}"
+        if missing_permission(error) is not None:
+            sentence += ". 'arq-status doctor' says which permissions the Redis user lacks."
+        return context.fail(sentence, Exit.UNREACHABLE)
     except (RedisError, OSError) as error:
         sentence = f"{dsn} cannot be reached: {error}".rstrip(".")
         return context.fail(

@@ -74,14 +74,19 @@ _COLUMNS = (
 )
 
 
-def list_view(page: Page, counts: Mapping[Status, int], console: Console) -> RenderableType:
-    """Return a page of the list with as many columns as fit."""
+def list_view(
+    page: Page, counts: Mapping[Status, int], console: Console, *, is_filtered: bool
+) -> RenderableType:
+    """Return a page of the list with as many columns as fit, and the counts of all jobs."""
     now, width = datetime.now(UTC), console.width
     shown = [column for column in _COLUMNS if column.at_least <= width < column.below]
     room = width - console.measure(_table(shown, page, now)).maximum - _GAP
     if room >= _LEAST_MESSAGE:
         shown.append(_Column("Message", lambda it, _: _message(it), widest=room, is_cut=True))
-    return Group(_table(shown, page, now), Text(), counts_line(counts, width), _summary(page))
+    label = [Text("All jobs, without the filters:", DIM)] if is_filtered else []
+    return Group(
+        _table(shown, page, now), Text(), *label, counts_line(counts, width), _summary(page)
+    )
 
 
 def _table(columns: Sequence[_Column], page: Page, now: datetime) -> Table:

@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Show and control arq jobs. COMMAND --help lists the arguments of a command.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     _, version = distribution("arq_status")
     parser.add_argument("--version", action="version", version=version, help="print the version")
@@ -89,7 +90,10 @@ def _add_command(
         json: what ``--json`` does; ``None``: it does not take that.
     """
     command: argparse.ArgumentParser = commands.add_parser(
-        name, help=words, description=f"{words[0].upper()}{words[1:]}{more}."
+        name,
+        help=words,
+        description=f"{words[0].upper()}{words[1:]}{more}.",
+        allow_abbrev=False,
     )
     _add_common(command, queues, json)
     return command

@@ -32,7 +32,8 @@ async def list_jobs(context: Context) -> Exit:
         per_page=given.per_page,
     )
     page, counts, _ = await context.client._overview(query)
-    context.print_result(list_view(page, counts, context.console), list_object(page, counts))
+    view = list_view(page, counts, context.console, is_filtered=query.is_filtered)
+    context.print_result(view, list_object(page, counts))
     return Exit.OK
 
 

@@ -5,3 +5,7 @@ from arq_status.testing.pool import InlinePool
 from arq_status.testing.standalone import StandaloneTracker, tracker
 
 __all__ = ["InlinePool", "StandaloneTracker", "inline", "tracker"]
+
+
+def __dir__() -> list[str]:
+    return __all__

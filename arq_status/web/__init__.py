@@ -18,3 +18,7 @@ __all__ = [
     "progress_token",
     "serve",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

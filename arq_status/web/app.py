@@ -15,8 +15,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from arq_status._model.options import checked_flag
 from arq_status._model.query import MOST_PER_PAGE
+from arq_status._model.validation import require_flag, require_string
 from arq_status.web.authorization import Access, Authorize, check_authorize
 from arq_status.web.clients import ClientProvider, RedisOption
 from arq_status.web.dashboard import Dashboard
@@ -84,12 +84,14 @@ def create_app(
 
     Raises:
         TypeError: ``redis`` is none of these, ``authorize`` is not a function that takes
-            three arguments, ``read_only`` is not a bool, or origins or hosts are a single string.
+            three arguments, ``read_only`` is not a bool, ``title`` is not a string, or origins or
+            hosts are a single string.
         ValueError: an origin or host is malformed, ``per_page_options`` is empty or has a number
             that is not 1 to 500, or the DSN cannot be read.
     """
     check_authorize(authorize)
-    checked_flag(read_only, "read_only")
+    require_flag(read_only, "read_only")
+    require_string(title, "title")
     options = tuple(per_page_options) if isinstance(per_page_options, Sequence) else ()
     if not options or not all(type(it) is int and 1 <= it <= MOST_PER_PAGE for it in options):
         raise ValueError(

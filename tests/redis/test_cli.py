@@ -138,6 +138,7 @@ async def test_filters(command: Command, jobs: None) -> None:
     answer = await command("list", "--function=resize", "--sort", "enqueued_at", "--ascending")
     assert [line.split()[0] for line in answer.lines[2:4]] == ["soon", "later"]
     assert (await command("list", "--search", "ESIZ")).lines[-1] == "2 jobs, page 1 of 1"
+    assert (await command("list", "--search", "ESIZ")).lines[-3] == "All jobs, without the filters:"
     answer = await command("list", "--page", "2", "--per-page", "5")
     assert answer.lines[-1] == "6 jobs, page 2 of 2"
     assert (await command("list", "--search", "nobody")).lines[-1] == "0 jobs, page 1 of 1"
@@ -525,6 +526,7 @@ async def test_redis_refuses_a_command(command: Command, pool: ArqRedis, dsn: st
     assert "redis://guest@127.0.0.1" in answer.err
     assert "refuses: " in answer.err
     assert "evalsha" in answer.err
+    assert answer.err.endswith("'arq-status doctor' says which permissions the Redis user lacks.\n")
 
 
 async def acl(redis: Any, words: str) -> None:

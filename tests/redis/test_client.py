@@ -3,11 +3,12 @@
 import asyncio
 import json
 import pickle
+import re
 import socket
 import subprocess
 import sys
 import textwrap
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
@@ -373,6 +374,30 @@ def test_queues_are_a_list() -> None:
     """A single name is refused, for it would be taken for a list of letters."""
     with pytest.raises(TypeError, match=r"not one: \['arq:queue'\]"):
         StatusClient(queues="arq:queue")
+    with pytest.raises(TypeError, match=r"queues must be a list of names, not \[5\]"):
+        StatusClient(queues=[5])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    ("ask", "sentence"),
+    [
+        (lambda it: it.jobs(None), "job_ids must be a list of ids, not NoneType"),
+        (lambda it: it.list_jobs(status=5), "status must be a status or a list of them, not int"),
+        (lambda it: it.list_jobs(descending="no"), "descending must be a bool, not 'no'"),
+        (lambda it: it.stop("job", force="no"), "force must be a bool, not 'no'"),
+        (lambda it: it.stop_jobs(status="working", force=1), "force must be a bool, not 1"),
+        (lambda it: it.functions(queue=5), "queue must be a str, not int"),
+        (lambda it: it.activity(function=5), "function must be a str, not int"),
+        (lambda it: it.activity(queue=b"imports"), "queue must be a str, not bytes"),
+        (lambda it: it.group("import-7", title=5).__aenter__(), "title must be a str, not int"),
+    ],
+)
+async def test_wrong_types(
+    client: StatusClient, ask: Callable[[Any], Awaitable[object]], sentence: str
+) -> None:
+    """An argument of the wrong type is an error that names it, before anything is done."""
+    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
+        await ask(client)
 
 
 async def test_a_client_of_some_queues(pool: ArqRedis, start_worker: StartWorker) -> None:

@@ -228,6 +228,42 @@ async def test_why_a_job_is_missing(doctor: Doctor, client: StatusClient, pool: 
     assert about(await doctor(""), "job") == [("problem", "no job can have the id ''")]
 
 
+async def test_why_a_job_failed(doctor: Doctor, pool: ArqRedis) -> None:
+    """Its error, and where its tries, traceback and log are printed."""
+    await write_end(pool, "a job", State.FAILED, error="ValueError: no vino none at all")
+    found = [(it.text, it.advice) for it in await doctor("a job") if it.about == "job"]
+    assert found == [
+        ("'a job' is failed", None),
+        (
+            "its error: ValueError: no vino none at all",
+            "arq-status show 'a job' prints its tries, last traceback and log",
+        ),
+    ]
+
+
+async def test_a_function_that_its_worker_has_not(
+    doctor: Doctor, pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """Which queue's workers have it, if any."""
+    await start_worker(track_status({"functions": [work]}))
+    await start_worker(track_status({"functions": [wait], "queue_name": "slow"}))
+
+    async def advice(function: str) -> str | None:
+        await pool.enqueue_job(function, _job_id=function)
+        await ended(client, function)
+        [finding] = [it for it in await doctor(function) if it.text.startswith("its error: ")]
+        assert finding.text == f"its error: function '{function}' not found"
+        return finding.advice
+
+    assert await advice("wait") == "workers have it in slow: enqueue the job with _queue_name"
+    unknown = "no tracked worker has announced it: add it to a worker's functions, under this name"
+    assert await advice("nonsense") == unknown
+    await start_worker(track_status({"functions": [wait]}))
+    again = "a worker of its queue has that function by now: enqueue the job again"
+    [finding] = [it for it in await doctor("wait") if it.text.startswith("its error: ")]
+    assert finding.advice == again
+
+
 async def test_guesses_about_a_missing_job(
     doctor: Doctor, pool: ArqRedis, redis_settings: RedisSettings
 ) -> None:

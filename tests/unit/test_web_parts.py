@@ -384,6 +384,7 @@ def test_serving_alone_needs_uvicorn(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"authorize": ("ann", "pw")}, r"authorize must be a function, not \('ann', 'pw'\)"),
         ({"authorize": lambda request, action: True}, r"a request, an action and a job id, not \("),
         ({"read_only": "yes"}, "read_only must be a bool, not 'yes'"),
+        ({"title": 5}, "title must be a str, not int"),
     ],
 )
 def test_options_that_cannot_be_meant(options: dict[str, Any], message: str) -> None:

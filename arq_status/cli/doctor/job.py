@@ -1,12 +1,16 @@
 """One job: why it has its status, or none."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from shlex import quote
 
+from arq_status._arq.failures import is_unknown_function
+from arq_status._model.builder import build_record
 from arq_status._model.durations import clock, duration
 from arq_status._model.facts import Facts
 from arq_status._model.options import FunctionOptions
 from arq_status._model.record import State
+from arq_status._model.snapshot import JobRecord
 from arq_status._model.status import Status
 from arq_status._model.truth import decide
 from arq_status.cli.doctor.finding import Finding, Level
@@ -16,23 +20,43 @@ _TRACK = "decorate its worker's settings with @track_status"
 
 
 def check_job(
-    facts: Facts, workers: Sequence[Worker], other_queue: str | None
+    facts: Facts,
+    workers: Sequence[Worker],
+    announced: Collection[tuple[str, str]],
+    other_queue: str | None,
 ) -> Iterator[Finding]:
     """Explain the status of a known job.
 
     Args:
         facts: what is known about the job.
         workers: the tracked workers.
+        announced: the queues and names of the functions that workers announced.
         other_queue: the queue that holds it, if that is none of the known ones.
     """
     status = decide(facts)
     yield _finding(Level.OK, f"{facts.job_id!r} is {status}")
     if facts.live:
         yield from _check_live(facts, status, workers, other_queue)
-    elif facts.current_record is None:
+        return
+    record = build_record(facts)
+    if record is not None and record.error is not None:
+        advice = _after_failure(record, announced)
+        yield _finding(Level.NOTE, f"its error: {record.error}", advice)
+    if facts.current_record is None:
         text = "it is known from arq's result alone: no progress, message or data"
         advice = f"{_TRACK}, and its function not with status_options(track=False)"
         yield _finding(Level.NOTE, text, advice)
+
+
+def _after_failure(record: JobRecord, announced: Collection[tuple[str, str]]) -> str:
+    """Return what to do about an ended job that has an error."""
+    if record.error is None or not is_unknown_function(record.error):
+        return f"arq-status show {quote(record.job_id)} prints its tries, last traceback and log"
+    if (record.queue, record.function) in announced:
+        return "a worker of its queue has that function by now: enqueue the job again"
+    if queues := sorted(queue for queue, function in announced if function == record.function):
+        return f"workers have it in {', '.join(queues)}: enqueue the job with _queue_name"
+    return "no tracked worker has announced it: add it to a worker's functions, under this name"
 
 
 def _check_live(

@@ -70,8 +70,8 @@ async def _examine(context: Context, findings: list[Finding]) -> None:
         return
     workers = await read_workers(redis)
     findings += check_workers(workers)
-    functions = announced_in(await command(redis, "HGETALL", keys.FUNCTIONS)).functions
-    findings += check_functions(functions)
+    announced = announced_in(await command(redis, "HGETALL", keys.FUNCTIONS))
+    findings += check_functions(announced.functions)
     findings += check_clocks(await read_clock(redis), workers)
     queues = await read_queues(redis, context.client)
     findings += check_queues(queues, workers)
@@ -82,10 +82,10 @@ async def _examine(context: Context, findings: list[Finding]) -> None:
     if facts is None:
         findings.append(Finding(Level.PROBLEM, "job", f"no job can have the id {given.job_id!r}"))
     elif decide(facts) is None:
-        findings += check_missing(facts, functions, server.databases)
+        findings += check_missing(facts, announced.functions, server.databases)
     else:
         other_queue = None if facts.queue else await queue_of(redis, given.job_id)
-        findings += check_job(facts, workers, other_queue)
+        findings += check_job(facts, workers, announced.names, other_queue)
 
 
 def _view(findings: Sequence[Finding]) -> RenderableType:
