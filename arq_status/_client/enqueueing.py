@@ -17,6 +17,8 @@ from arq_status._model.text import clean, shorten
 from arq_status._model.transitions import enqueued
 from arq_status._model.validation import require_string
 from arq_status._redis.connection import CONNECTION_ERRORS
+from arq_status._redis.enqueueing import enqueue_with
+from arq_status._redis.steering import Call
 from arq_status._redis.store import Store
 
 logger = logging.getLogger("arq_status")
@@ -137,12 +139,18 @@ async def _enqueue(
     tags: tuple[str, ...],
     group_id: str | None,
 ) -> Job | None:
-    job = await redis.enqueue_job(function, *args, **kwargs)
-    if job is None or not (tags or group_id):
+    if not (tags or group_id):
+        return await redis.enqueue_job(function, *args, **kwargs)
+    store = _store_of(redis)
+
+    def tagging(job_id: str, queue: str | None) -> Call:
+        return store.tag_enqueued(job_id, enqueued(function, queue, tags, group_id))
+
+    job, is_tagged = await enqueue_with(tagging, redis, function, args, kwargs)
+    if job is None or is_tagged:
         return job
-    record = enqueued(function, job._queue_name, tags, group_id)
     try:
-        await _store_of(redis).tag_enqueued(job.job_id, record)
+        await store.run([tagging(job.job_id, job._queue_name)])
     except CONNECTION_ERRORS as error:
         # the job is enqueued: an exception would make the caller enqueue it twice
         logger.warning("job %s is enqueued without its tags and group: %r", job.job_id, error)

@@ -55,6 +55,12 @@ class Script:
         except NoScriptError:
             return await _pipeline(redis, ("EVAL", self._source, 0), calls)
 
+    def add_to(self, pipeline: Any, args: Sequence[Argument]) -> None:
+        """Add a call to a pipeline; the reply is an error if Redis does not know the script."""
+        if not self._source:
+            self._load()
+        pipeline.execute_command("EVALSHA", self._digest, 0, *args, NEVER_DECODE=True)
+
     def is_run_by(self, command: tuple[object, ...]) -> bool:
         """Return whether a command, as sent by ``__call__``, runs this script."""
         return bool(self._source) and command[1:2] in ((self._digest,), (self._source,))

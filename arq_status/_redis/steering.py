@@ -94,24 +94,26 @@ class Steering:
         Raises:
             ValueError: it would have too many.
         """
-        tagged: int = await self._tag(job_id, waiting, "known")
+        [tagged] = await self.run([self._tag(job_id, waiting, "known")])
         if tagged < 0:
             raise ValueError(f"job {job_id!r} has {MOST_TAGS} tags, and there is no room for more")
-        return tagged > 0
+        return bool(tagged)
 
-    async def tag_enqueued(self, job_id: str, waiting: StoredRecord) -> None:
+    def tag_enqueued(self, job_id: str, waiting: StoredRecord) -> Call:
         """Give a job that was just enqueued the tags and the group of this record."""
-        await self._tag(job_id, waiting, "enqueued")
+        return self._tag(job_id, waiting, "enqueued")
 
-    async def _tag(self, job_id: str, waiting: StoredRecord, how: str) -> int:
+    def _tag(self, job_id: str, waiting: StoredRecord, how: str) -> Call:
         labels = [keys.TAGGED + tag for tag in waiting.tags]
         if waiting.group is not None:
             labels.append(keys.GROUPED + waiting.group)
-        tagged: int = await scripts.tag(
-            self.redis, self.channel, job_id, waiting.encode(), how, waiting.queue,
-            waiting.group or "", b"".join(b"\xff" + it.encode() for it in labels), *self._queues,
+        return Call(
+            scripts.tag,
+            (
+                self.channel, job_id, waiting.encode(), how, waiting.queue, waiting.group or "",
+                b"".join(b"\xff" + it.encode() for it in labels), *self._queues,
+            ),
         )  # fmt: skip
-        return tagged
 
     async def set_group(self, group_id: str, *, closed: bool, title: str | None = None) -> None:
         """Open or close a group."""

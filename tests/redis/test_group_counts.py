@@ -38,7 +38,8 @@ class Lives(Races):
         """As a group does, or as arq alone."""
         Races.enqueue.__wrapped__(self, later)  # type: ignore[attr-defined]
         if in_group:
-            self.do(self.store.tag_enqueued(JOB, enqueued("f", None, ("a/b",), GROUP)))
+            tagging = self.store.tag_enqueued(JOB, enqueued("f", None, ("a/b",), GROUP))
+            self.do(self.store.run([tagging]))
             self.record = StoredRecord(enqueued_ms=self.run, job_try=0, state=State.WAITING)
 
     @precondition(lambda self: self.live and self.own_record() is not None)

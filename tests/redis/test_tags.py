@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from arq import Retry, create_pool
 from arq.connections import ArqRedis, RedisSettings
+from arq.jobs import Job, JobStatus
 from arq.utils import timestamp_ms
+from redis.exceptions import ResponseError
 
 import arq_status
 from arq_status import JobRecord, Status, StatusClient, status_options, track_status
@@ -261,18 +263,18 @@ async def test_a_worker_that_is_faster(pool: ArqRedis, client: StatusClient) -> 
         if "ended" in values:
             await pool.delete(f"arq:job:{job_id}", "arq:queue")
         await write_record(pool, job_id, state, run=run, tags=("own",), **values)
-        await store.tag_enqueued(job_id, _enqueued("given"))
+        await store.run([store.tag_enqueued(job_id, _enqueued("given"))])
         assert await found_by(client, "given") == [job_id]
         assert await found_by(client, "own") == [job_id]
         await pool.delete(f"{keys.RECORD}{job_id}")
         await pool.flushdb()
     # it has ended, and only arq's result tells so
     run = await put_result(pool, "booked")
-    await store.tag_enqueued("booked", _enqueued("given"))
+    await store.run([store.tag_enqueued("booked", _enqueued("given"))])
     assert await tags_of(client, "booked") == ("given",)
     assert await client.status("booked") is Status.COMPLETE
     # nothing is left of it
-    await store.tag_enqueued("gone", _enqueued("given"))
+    await store.run([store.tag_enqueued("gone", _enqueued("given"))])
     assert await client.status("gone") is None
 
 
@@ -300,6 +302,65 @@ async def test_a_serializer_of_ones_own(
         await run_burst(track_status(settings))
     assert await tags_of(client, "job") == ("given",)
     assert await found_by(client, "given", status="complete") == ["job"]
+
+
+async def test_in_one_transaction(
+    pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No worker finds a job without its tags, but the first while Redis learns the script."""
+    later: list[object] = []
+    run = Store.run
+
+    async def noted(self: Store, calls: Any) -> list[Any]:
+        later.append(calls)
+        return await run(self, calls)
+
+    monkeypatch.setattr(Store, "run", noted)
+    await pool.script_flush()
+    await arq_status.enqueue_job(pool, "f", _job_id="first", _tags=["t"])
+    assert len(later) == 1
+    job = await arq_status.enqueue_job(pool, "f", _job_id="next", _tags=["t"], _queue_name="slow")
+    assert await arq_status.enqueue_job(pool, "f", _job_id="next", _tags=["other"]) is None
+    assert len(later) == 1
+    assert job is not None
+    assert await job.status() is JobStatus.queued
+    assert sorted(await found_by(StatusClient(pool, queues=["arq:queue", "slow"]), "t")) == [
+        "first",
+        "next",
+    ]
+    assert await found_by(client, "other") == []
+
+
+async def test_a_pool_of_ones_own(client: StatusClient, redis_settings: RedisSettings) -> None:
+    """What its class or somebody else does around arq's ``enqueue_job`` is done once, and stays."""
+
+    class Counting(ArqRedis):
+        enqueued = 0
+
+        async def enqueue_job(self, function: str, *args: Any, **kwargs: Any) -> Job | None:
+            self.enqueued += 1
+            return await super().enqueue_job(function, *args, **kwargs)
+
+    plain = await create_pool(redis_settings)
+    async with Counting(plain.connection_pool) as counting:
+        for job_id in ("one", "two"):
+            await arq_status.enqueue_job(counting, "f", _job_id=job_id, _tags=["t"])
+        assert counting.enqueued == 2
+        replaced: Any = counting
+        replaced.enqueue_job = plain.enqueue_job
+        await arq_status.enqueue_job(counting, "f", _job_id="three", _tags=["t"])
+        assert counting.enqueued == 2
+        assert sorted(await found_by(client, "t")) == ["one", "three", "two"]
+    await plain.aclose()
+
+
+async def test_errors_of_arq_itself(pool: ArqRedis) -> None:
+    """They are raised as without tags."""
+    await pool.set("wrong", "a key of another type")
+    await arq_status.enqueue_job(pool, "f", _tags=["t"])
+    for tags in ([], ["t"]):
+        with pytest.raises(ResponseError, match="wrong kind of value"):
+            await arq_status.enqueue_job(pool, "f", _queue_name="wrong", _tags=tags)
 
 
 async def test_redis_fails_after_the_enqueueing(
