@@ -89,8 +89,11 @@ async def enqueue_with(
 
     Returns:
         What arq returns, and whether the script has run. It has not if Redis did not know it yet,
-        if Redis refused it, or if the pool's ``enqueue_job`` was replaced and uses no pipeline.
+        if Redis refused it, or if something stands in for the pool or its ``enqueue_job``.
     """
+    if not issubclass(type(redis), ArqRedis):
+        # a proxy around a pool, which may have a way of its own to enqueue
+        return await redis.enqueue_job(function, *args, **kwargs), False
     addition = _Addition(call)
     # the same pool for whatever its class does in `enqueue_job`, but for the pipelines
     pool = object.__new__(_class_for(type(redis)))

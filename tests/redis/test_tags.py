@@ -341,7 +341,22 @@ async def test_a_pool_of_ones_own(client: StatusClient, redis_settings: RedisSet
             self.enqueued += 1
             return await super().enqueue_job(function, *args, **kwargs)
 
+    class Proxy:
+        """As wrapt makes them, for example for traces."""
+
+        def __init__(self, pool: ArqRedis) -> None:
+            self._pool = pool
+
+        @property
+        def __class__(self) -> type[ArqRedis]:  # type: ignore[misc]
+            return ArqRedis
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._pool, name)
+
     plain = await create_pool(redis_settings)
+    proxy: Any = Proxy(plain)
+    await arq_status.enqueue_job(proxy, "f", _job_id="four", _tags=["t"])
     async with Counting(plain.connection_pool) as counting:
         for job_id in ("one", "two"):
             await arq_status.enqueue_job(counting, "f", _job_id=job_id, _tags=["t"])
@@ -350,7 +365,7 @@ async def test_a_pool_of_ones_own(client: StatusClient, redis_settings: RedisSet
         replaced.enqueue_job = plain.enqueue_job
         await arq_status.enqueue_job(counting, "f", _job_id="three", _tags=["t"])
         assert counting.enqueued == 2
-        assert sorted(await found_by(client, "t")) == ["one", "three", "two"]
+        assert sorted(await found_by(client, "t")) == ["four", "one", "three", "two"]
     await plain.aclose()
 
 
