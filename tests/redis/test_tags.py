@@ -344,12 +344,10 @@ async def test_a_pool_of_ones_own(client: StatusClient, redis_settings: RedisSet
     class Proxy:
         """As wrapt makes them, for example for traces."""
 
+        __class__: Any = ArqRedis
+
         def __init__(self, pool: ArqRedis) -> None:
             self._pool = pool
-
-        @property
-        def __class__(self) -> type[ArqRedis]:  # type: ignore[misc]
-            return ArqRedis
 
         def __getattr__(self, name: str) -> Any:
             return getattr(self._pool, name)
