@@ -27,8 +27,16 @@ _kept: WeakKeyDictionary[asyncio.AbstractEventLoop, list[ASGIApp]] = WeakKeyDict
 def page_of(app: ASGIApp, **options: Any) -> httpx.AsyncClient:
     """A client of an app that is not behind a port; good for all but streams."""
     _kept.setdefault(asyncio.get_running_loop(), []).append(app)
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    transport = _Transport(app=app, raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://jobs.test", **options)
+
+
+class _Transport(httpx.ASGITransport):
+    """Waits for no answer forever, as for a stream that was not asked for."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        async with asyncio.timeout(30):
+            return await super().handle_async_request(request)
 
 
 class DeafServer(uvicorn.Server):

@@ -126,16 +126,21 @@ async def test_tags_from_inside(pool: ArqRedis, client: StatusClient, run_burst:
 
 
 async def test_a_tag_of_after_job_end(
-    pool: ArqRedis, client: StatusClient, run_burst: RunBurst
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """A hook may tag a job that has ended."""
+    """A hook may tag a job whose end is written; that does not wait for the worker's shutdown."""
 
     async def after_job_end(ctx: Context) -> None:
+        await until(lambda: client.is_complete(ctx["job_id"]))
         await ctx["status"].tag("late")
 
+    await start_worker(track_status({"functions": [add], "after_job_end": after_job_end}))
     await pool.enqueue_job("add", 1, 2, _job_id="job")
-    await run_burst(track_status({"functions": [add], "after_job_end": after_job_end}))
-    assert await tags_of(client, "job") == ("late",)
+
+    async def is_tagged() -> bool:
+        return await tags_of(client, "job") == ("late",)
+
+    await until(is_tagged)
     assert await found_by(client, "late", status="complete") == ["job"]
 
 

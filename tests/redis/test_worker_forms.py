@@ -293,7 +293,11 @@ def heartbeats() -> set[threading.Thread]:
 
 @pytest.mark.parametrize("late", [False, True])
 async def test_a_worker_that_runs_again(
-    pool: ArqRedis, client: StatusClient, redis_settings: RedisSettings, late: bool
+    pool: ArqRedis,
+    client: StatusClient,
+    redis_settings: RedisSettings,
+    caplog: pytest.LogCaptureFixture,
+    late: bool,
 ) -> None:
     """It goes on with the session that it has, and gets another one after its end."""
     overrides: dict[str, Any] = {"on_startup": own_hook} if late else {}
@@ -316,6 +320,7 @@ async def test_a_worker_that_runs_again(
     assert [(it.status, it.at) for it in records if it] == [
         (Status.COMPLETE, 1), (Status.COMPLETE, 2), (Status.COMPLETE, 3),
     ]  # fmt: skip
+    assert caplog.text.count("is tracked from its first jobs on") == late
 
 
 async def _alone(worker: Worker) -> None:

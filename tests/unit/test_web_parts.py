@@ -57,6 +57,7 @@ def test_every_parameter_is_heeded() -> None:
     [
         ("status", "done"), ("sort", "size"), ("direction", "up"), ("page", "0"), ("page", "-1"),
         ("page", "one"), ("page", "1_0"), ("page", "\u0661"), ("page", "9" * 5_000),
+        ("page", "1" * 11),
         ("per_page", "501"), ("per_page", "0"),
     ],
 )  # fmt: skip
