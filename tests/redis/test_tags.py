@@ -131,11 +131,14 @@ async def test_a_tag_of_after_job_end(
     """A hook may tag a job whose end is written; that does not wait for the worker's shutdown."""
 
     async def after_job_end(ctx: Context) -> None:
-        await until(lambda: client.is_complete(ctx["job_id"]))
+        await until(is_written)
         await ctx["status"].tag("late")
 
     await start_worker(track_status({"functions": [add], "after_job_end": after_job_end}))
     await pool.enqueue_job("add", 1, 2, _job_id="job")
+
+    async def is_written() -> bool:
+        return await pool.zcard(f"{keys.ENDED}complete:1800000") == 1
 
     async def is_tagged() -> bool:
         return await tags_of(client, "job") == ("late",)
