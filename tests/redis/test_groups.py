@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import aclosing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -375,6 +375,21 @@ async def test_a_lost_run_gives_way(pool: ArqRedis, client: StatusClient) -> Non
     await recover_orphans(Store(pool))
     record_of_group = await told(client)
     assert (record_of_group.counts, record_of_group.done) == (expected, 2)
+
+
+async def test_a_lost_run_keeps_its_group(pool: ArqRedis, client: StatusClient) -> None:
+    """When its id is used again elsewhere the group stays as long as its record would have."""
+    await enqueue(pool, "job")
+    record = await Store(pool).record("job")
+    assert record is not None
+    values: dict[str, Any] = {"worker": "host:7:x", "group": "g", "expires": 30 * 24 * HOUR}
+    await write_record(pool, "job", run=record.enqueued_ms, **values)
+    run = await put_job(pool, "job", enqueued=timestamp_ms() + 5)
+    await begin(pool, "job")
+    await write_record(pool, "job", run=run, worker="host:7:x")
+    expires = (await told(client)).expires_at
+    assert expires is not None
+    assert expires - datetime.now(UTC) > timedelta(days=29)
 
 
 async def test_another_queue(pool: ArqRedis, client: StatusClient) -> None:

@@ -12,4 +12,3 @@ if (tonumber(redis.call('HGET', key, 'live')) or 0) <= 0 then
   redis.call('PEXPIRE', key, integer(math.max(1, stays - now)))
 end
 publish(ARGV[1], {K.group_subject .. ARGV[2]})
-return 1
