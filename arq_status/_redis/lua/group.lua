@@ -1,6 +1,6 @@
 -- Open or close a group.
 -- ARGV: channel, group, "open" or "close", title or nothing.
--- Answer: 1.
+-- Answer: nothing.
 local key = K.group .. ARGV[2]
 write('HSET', key, 'closed', ARGV[3] == 'close' and 1 or 0, 'updated', integer(now_ms()))
 if ARGV[4] ~= '' then redis.call('HSET', key, 'title', ARGV[4]) end
