@@ -67,12 +67,12 @@ class Attempt:
     started_ms: int | None = None
     ended_ms: int | None = None
     #: monotonic times at which it began and ended; ``None`` if it did not in this worker
-    began: float | None = None
-    ended: float | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
     #: whether its first row is in Redis
-    begun: bool = False
+    first_row_written: bool = False
     #: the monotonic time of Redis' last answer to one of its rows
-    answered: float = 0.0
+    answered_at: float = 0.0
     #: whether its function may be running: only then a tracker call raises
     running: bool = True
     #: True once arq has called its function; True once its record has the outcome and takes no more
@@ -259,7 +259,7 @@ class Attempt:
         """Take no progress from here on; if ``final`` arq will not run the job again."""
         self.record.remaining = None
         self.closed, self.final = True, final
-        self.ended = monotonic()
+        self.ended_at = monotonic()
 
     def complete(self) -> CompletedRow | None:
         """Close it as complete and return its whole life, if it reported nothing.
@@ -273,9 +273,9 @@ class Attempt:
                 return None
             self.closed = self.final = True
         self._queued_as = _NOWHERE
-        self.ended = ended = monotonic()
+        self.ended_at = ended = monotonic()
         self.ended_ms = ended_ms = self._clock.ms_at(ended)
-        self.started_ms = started_ms = ended_ms - round((ended - (self.began or 0.0)) * 1000)
+        self.started_ms = started_ms = ended_ms - round((ended - (self.started_at or 0.0)) * 1000)
         common = kind.text_when_complete
         text = encode_completed(self.enqueued_ms, common, self.args, self.due, started_ms, ended_ms)
         return CompletedRow(self.job_id, text, ended_ms, kind.options.expires)
@@ -319,11 +319,11 @@ class Attempt:
         self.set_times(record)
         ended = record.ended
         fields = self.data.to_send() if self.data is not None else {}
-        is_more = self.begun or fields or self.log or record.tags
+        is_more = self.first_row_written or fields or self.log or record.tags
         if ended and record.state is State.COMPLETE and not is_more:
             return CompletedRow(self.job_id, record.encode(), ended, record.expires)
         row = Row(
-            self.job_id, not self.begun, record.encode(), fields, self._try_to_keep(),
+            self.job_id, not self.first_row_written, record.encode(), fields, self._try_to_keep(),
             due=self._due_of_try(record),
         )  # fmt: skip
         if self.log is not None:
@@ -377,9 +377,9 @@ class Attempt:
         if record.ended is not None:
             # whatever the clock does by now: what was stored first tells when it expires
             return
-        if self.began is not None:
-            record.started = clock.ms_at(self.began)
-        record.updated = clock.now_ms() if self.ended is None else clock.ms_at(self.ended)
+        if self.started_at is not None:
+            record.started = clock.ms_at(self.started_at)
+        record.updated = clock.now_ms() if self.ended_at is None else clock.ms_at(self.ended_at)
         if self.final:
             record.ended = record.updated
 
@@ -397,7 +397,7 @@ class Attempt:
 
     def _has_expired(self) -> bool:
         """Return whether nothing of it is to be shown any more."""
-        ended = self.ended
+        ended = self.ended_at
         return ended is not None and (monotonic() - ended) * 1000 >= self.record.expires
 
     def _refuse(self, error: Exception) -> None:

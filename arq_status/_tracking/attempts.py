@@ -40,7 +40,9 @@ class Attempts:
         """
         since = monotonic() - seconds
         return any(
-            not it.force_stopped if it.stopping else max(it.began or 0.0, it.answered) < since
+            not it.force_stopped
+            if it.stopping
+            else max(it.started_at or 0.0, it.answered_at) < since
             for it in list(self.running.values())
         )
 

@@ -94,7 +94,7 @@ class Beginning:
         if kind is not None and kind.options.tags is not None:
             attempt.record.tags = self._tags(attempt, kind.options, ctx)
         self._attempts.running[attempt.job_id] = attempt
-        began = attempt.began or 0.0
+        began = attempt.started_at or 0.0
         if attempt.job_try > 1 or began > outbox.busy_until:
             return self._record(attempt)
         attempt.mark_urgent()
@@ -132,7 +132,7 @@ class Beginning:
         if options.record_logs is not None:
             attempt.log_level = options.record_logs
             capture_logs(self._name)
-        attempt.began = monotonic()
+        attempt.started_at = monotonic()
         if kind.is_cron and options.track:
             self._counters.note_cron_job(attempt, name)
         return attempt

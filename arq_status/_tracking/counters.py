@@ -66,11 +66,13 @@ class Counters:
             self.note_cron_job(attempt, function)
         record = attempt.record
         what = record.state if attempt.final else RETRIED
-        self._ends.extend((function, what, attempt.began, attempt.ended, record.due))
+        self._ends.extend((function, what, attempt.started_at, attempt.ended_at, record.due))
 
     def count_completed(self, function: str | None, attempt: Attempt) -> None:
         """Count the end of an attempt whose record was not made."""
-        self._ends.extend((function, State.COMPLETE, attempt.began, attempt.ended, attempt.due))
+        self._ends.extend(
+            (function, State.COMPLETE, attempt.started_at, attempt.ended_at, attempt.due)
+        )
 
     async def send(self, store: Store, worker: str) -> None:
         """Send what was counted, in batches that are counted once however often they are sent.
@@ -126,7 +128,7 @@ class Counters:
 
     def _encode_last(self, attempt: Attempt) -> str:
         ended = elapsed = None
-        if attempt.ended is not None and attempt.final:
-            ended = self._clock.ms_at(attempt.ended)
-            elapsed = round((attempt.ended - (attempt.began or attempt.ended)) * 1000)
+        if attempt.ended_at is not None and attempt.final:
+            ended = self._clock.ms_at(attempt.ended_at)
+            elapsed = round((attempt.ended_at - (attempt.started_at or attempt.ended_at)) * 1000)
         return json.dumps([attempt.job_id, attempt.record.state, ended, elapsed])

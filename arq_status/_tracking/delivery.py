@@ -96,7 +96,7 @@ def _note_written(taken: Batch, stopping: set[str]) -> None:
     for attempt, row in taken:
         if attempt is None:
             continue
-        attempt.begun, attempt.answered = True, now
+        attempt.first_row_written, attempt.answered_at = True, now
         if row.fields or attempt.log is not None:
             attempt.settle(row)
         if stopping and attempt.job_id in stopping:

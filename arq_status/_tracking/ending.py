@@ -102,7 +102,9 @@ class Ending:
             aborted=attempt.aborted,
             shutdown=attempt.shut_down,
             cancelled=attempt.cancelled,
-            seconds=None if attempt.began is None else round(monotonic() - attempt.began, 1),
+            seconds=None
+            if attempt.started_at is None
+            else round(monotonic() - attempt.started_at, 1),
             timeout=self._worker.timeout(attempt.function),
         )
         return judge(attempt.raised, attempt.result, circumstances)

@@ -258,10 +258,10 @@ class JobTracker:
     async def _stored(self, uplink: Uplink, name: str) -> bytes | None:
         attempt = self._attempt
         async with asyncio.timeout(_RETRIEVE_TIMEOUT):
-            if not attempt.begun:
+            if not attempt.first_row_written:
                 # until then Redis may have an earlier run's data
                 await uplink.flush(attempt, _FIRST_WRITE_TIMEOUT)
-            if not attempt.begun:
+            if not attempt.first_row_written:
                 raise TimeoutError
             return await uplink.field(attempt.job_id, name)
 

@@ -205,7 +205,7 @@ async def test_a_cron_job_that_runs_is_noted_before_anything_is_counted(
     name = announced_as("arq:queue", "f")
     counters = Counters("arq:queue", {"f"}, ("f",), RedisClock())
     attempt = Attempt("job", StoredRecord(enqueued_ms=1, job_try=1), None)
-    attempt.began = monotonic()
+    attempt.started_at = monotonic()
     counters.note_cron_job(attempt, "f")
     await counters.send(Store(pool), "host:1:x")
     assert json.loads(await pool.hget(keys.LAST_CRON_JOBS, name)) == ["job", "working", None, None]

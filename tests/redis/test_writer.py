@@ -496,7 +496,7 @@ async def test_a_spoilt_row_and_a_lost_connection(
         assert outbox
     while outbox:
         await Delivery(store, outbox).send(progress=True)
-    assert [run.begun for run in runs] == [True, False, True]
+    assert [run.first_row_written for run in runs] == [True, False, True]
     assert not any(run.data.to_send() for run in runs if run.data is not None)
     for job_id in ("first", "last"):
         assert await store.field(job_id, "job") == f'"{job_id}"'.encode()
@@ -745,9 +745,9 @@ async def test_a_redis_that_refuses_and_then_goes(
             assert outbox
             server.stop()
             await writer.flush(run, 0.3)
-            assert not run.begun
+            assert not run.first_row_written
             server.start()
-            await until(lambda: run.begun)
+            await until(lambda: run.first_row_written)
             await writer.close()
             assert await Store(redis).field("job", "job") == b'"job"'
     finally:
@@ -907,7 +907,7 @@ async def test_the_writer_backs_off(pool: ArqRedis, monkeypatch: pytest.MonkeyPa
     run.mark_urgent()
     await until(lambda: len(tried) == 7)
     monkeypatch.undo()
-    await until(lambda: run.begun)
+    await until(lambda: run.first_row_written)
     await writer.close()
     pauses = [later - earlier for earlier, later in pairwise(tried)]
     assert pauses[0] < 0.5
@@ -933,7 +933,7 @@ async def test_more_than_is_kept_while_redis_is_away(
     runs = [waiting_run(str(number), outbox) for number in range(5)]
     writer = Writer(Store(pool), outbox)
     writer.notify()
-    await until(lambda: sum(run.begun for run in runs) == 3)
+    await until(lambda: sum(run.first_row_written for run in runs) == 3)
     await writer.close()
     assert "dropped the tracking of 2 jobs" in caplog.text
 
@@ -957,5 +957,5 @@ async def test_many_refused_rows_are_not_tried_one_by_one(
     await until(lambda: len(sizes) >= 14)
     monkeypatch.undo()
     assert sizes[:14] == [200, *[1] * 13]
-    await until(lambda: all(run.begun for run in runs))
+    await until(lambda: all(run.first_row_written for run in runs))
     await writer.close()
