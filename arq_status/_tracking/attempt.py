@@ -173,7 +173,7 @@ class Attempt:
             return
         if not self.closed:
             record.at = at
-        self.mark()
+        self.queue_report()
 
     def advance(self, step: float, message: str | None) -> None:
         """Add to the progress."""
@@ -194,7 +194,7 @@ class Attempt:
         if not self.closed:
             self.record.total = total
         self._total_given = True
-        self.mark()
+        self.queue_report()
 
     def start_over(self, iterable: object, message: str | None, total: float | None) -> None:
         """Begin to count the items of an iterable."""
@@ -215,10 +215,10 @@ class Attempt:
         except (TypeError, ValueError) as error:
             self._refuse(error)
             return
-        self.mark()
+        self.queue_report()
         if self.closed:
             # data may still come from `after_job_end`, unlike progress
-            self.mark_urgent()
+            self.queue_urgently()
 
     def add_line(self, message: str, level: str, logger: str | None = None) -> None:
         """Append a line to the job's log."""
@@ -226,9 +226,9 @@ class Attempt:
             with _making:
                 self.log = self.log or AttemptLog()
         self.log.append(message, level, logger)
-        self.mark()
+        self.queue_report()
         if self.closed:
-            self.mark_urgent()
+            self.queue_urgently()
 
     def log_line(self, message: str, level: str) -> None:
         """Append a line of the job's own."""
@@ -251,9 +251,9 @@ class Attempt:
             self._refuse(error)
             return
         self.record.tags = tags
-        self.mark()
+        self.queue_report()
         if self.closed:
-            self.mark_urgent()
+            self.queue_urgently()
 
     def close(self, *, final: bool) -> None:
         """Take no progress from here on; if ``final`` arq will not run the job again."""
@@ -293,14 +293,14 @@ class Attempt:
             self._told_to_stop = True
             raise JobStopped("stopped")
 
-    def mark(self) -> None:
+    def queue_report(self) -> None:
         """Have what changed written with the next batch."""
         self.reported = True
         if not self._queued_as and self.outbox is not None and not self.closed:
             self._queued_as = _PROGRESS
             self.outbox.add(self, urgent=False)
 
-    def mark_urgent(self) -> None:
+    def queue_urgently(self) -> None:
         """Have it written even if it is closed, and sooner than progress is."""
         if self._queued_as is _URGENT or self.outbox is None:
             return

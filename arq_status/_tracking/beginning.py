@@ -97,7 +97,7 @@ class Beginning:
         began = attempt.started_at or 0.0
         if attempt.job_try > 1 or began > outbox.busy_until:
             return self._record(attempt)
-        attempt.mark_urgent()
+        attempt.queue_urgently()
         return None
 
     async def _record(self, attempt: Attempt) -> None:
@@ -111,7 +111,7 @@ class Beginning:
                     self._uplink.flush(attempt, _START_TIMEOUT), attempt
                 )
             else:
-                attempt.mark_urgent()
+                attempt.queue_urgently()
         except Exception:
             logger.exception("the start of job %s is not tracked", attempt.job_id)
 

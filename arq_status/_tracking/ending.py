@@ -70,7 +70,7 @@ class Ending:
             self._counters.count(attempt, attempt.function)
             if outcome is COMPLETE and attempt.result is not None and not attempt.reported:
                 # until the next batch arq's own result tells as much
-                attempt.mark_urgent()
+                attempt.queue_urgently()
                 return
             # in a shutdown as well: the job has ended all the same, and arq is to book that
             await finish_despite_cancellation(self._uplink.flush(attempt), attempt)

@@ -74,7 +74,7 @@ class Outbox:
         now = self.clock.now_ms()
         for attempt, row in taken:
             if attempt is not None:
-                attempt.mark_urgent()
+                attempt.queue_urgently()
             elif isinstance(row, CompletedRow) and row.ended + row.expires > now:
                 self.completed.append(row)
 

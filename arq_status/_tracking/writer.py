@@ -61,7 +61,7 @@ class Writer:
 
     async def flush(self, attempt: Attempt, timeout: float = FLUSH_TIMEOUT) -> None:
         """Have an attempt written now and wait for it, though not for ever."""
-        attempt.mark_urgent()
+        attempt.queue_urgently()
         await self.drain(timeout)
 
     async def drain(self, timeout: float = FLUSH_TIMEOUT) -> None:

@@ -185,7 +185,7 @@ async def test_what_is_dropped_is_bounded(
     for number in range(50):
         Attempt(
             str(number), StoredRecord(enqueued_ms=1, job_try=1, ended=timestamp_ms()), outbox
-        ).mark_urgent()
+        ).queue_urgently()
     writer.notify()
     await until(lambda: outbox.size == 10)
     await until(lambda: "dropped the tracking of 40 jobs" in caplog.text)

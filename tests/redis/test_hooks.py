@@ -365,7 +365,7 @@ def test_rows_of_much_data() -> None:
     attempt.store({f"field{number}": "x" * 60_000 for number in range(3)} | {"small": 1})
     attempt.record.state = State.COMPLETE
     attempt.close(final=True)
-    attempt.mark_urgent()
+    attempt.queue_urgently()
     rows = [row for _, row in outbox.take(progress=True)]
     assert [list(row.fields) for row in rows] == [["field0"], ["field1"], ["field2", "small"]]
     records = [StoredRecord.decode(row.record.encode()) for row in rows]

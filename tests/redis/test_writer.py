@@ -525,7 +525,7 @@ def test_an_outbox_that_is_too_full() -> None:
     """Those that only made progress go first, and come again with what they say next."""
     outbox = Outbox()
     runs = [waiting_run(str(number), outbox) for number in range(5)]
-    runs[4].mark_urgent()
+    runs[4].queue_urgently()
     assert outbox.shrink(10) == 0
     assert outbox.shrink(1) == 4
     assert [row.job_id for _, row in outbox.take(9, progress=True)] == ["4"]
@@ -542,7 +542,7 @@ def test_an_outbox_gives_no_more_than_a_batch() -> None:
     """What is urgent comes first, each run once, and the rest stays."""
     outbox = Outbox()
     runs = [waiting_run(str(number), outbox) for number in range(4)]
-    runs[3].mark_urgent()
+    runs[3].queue_urgently()
     assert [it.job_id for _, it in outbox.take(2, progress=True)] == ["3", "0"]
     assert outbox.take(2, progress=False) == []
     assert [it.job_id for _, it in outbox.take(9, progress=True)] == ["1", "2"]
@@ -613,10 +613,10 @@ def test_what_has_ended_stays_where_the_worker_is_blocked() -> None:
     outbox = Outbox()
     run = Attempt("job", StoredRecord(enqueued_ms=1, job_try=1), outbox)
     run.close(final=True)
-    run.mark_urgent()
+    run.queue_urgently()
     outbox.complete(run, CompletedRow("job", "", 1, 1))
     run.drop()
-    run.mark_urgent()
+    run.queue_urgently()
     assert outbox.take(progress=True, ended=False) == []
     assert outbox.size == 2
 
@@ -655,7 +655,7 @@ async def test_an_ended_job_that_has_expired_is_not_written() -> None:
     run.close(final=True)
     closed = monotonic()
     await until(lambda: monotonic() > closed + 0.001)
-    run.mark_urgent()
+    run.queue_urgently()
     assert not outbox
 
 
@@ -904,7 +904,7 @@ async def test_the_writer_backs_off(pool: ArqRedis, monkeypatch: pytest.MonkeyPa
     outbox = Outbox()
     writer = Writer(Store(pool), outbox)
     run = waiting_run("job", outbox)
-    run.mark_urgent()
+    run.queue_urgently()
     await until(lambda: len(tried) == 7)
     monkeypatch.undo()
     await until(lambda: run.first_row_written)
