@@ -347,15 +347,15 @@ class Attempt:
             self.record.version += 1
         return (*rows, row._replace(record=self.record.encode(), fields=last))
 
-    def settle(self, row: AnyRow) -> None:
+    def mark_sent(self, row: AnyRow) -> None:
         """Note that what a row has beside the record is written, but for what was set since.
 
         Until then every row has it: rows may overtake each other, and the newest one counts.
         """
         if self.log is not None and isinstance(row, Row):
-            self.log.settle(row.lines)
+            self.log.mark_sent(row.lines)
         if self.data is not None:
-            self.data.settle(row.fields)
+            self.data.mark_sent(row.fields)
 
     def drop(self) -> None:
         """Note that it is in no queue any more, until it reports more."""

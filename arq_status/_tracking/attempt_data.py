@@ -36,7 +36,7 @@ class AttemptData:
         """Return the fields that are not known to be in Redis."""
         return {name: self.fields[name] for name in self.unsent.copy()}
 
-    def settle(self, fields: Mapping[str, str]) -> None:
+    def mark_sent(self, fields: Mapping[str, str]) -> None:
         """Note that these are in Redis, but for those that were set anew since."""
         for name, text in fields.items():
             if self.fields[name] is text:

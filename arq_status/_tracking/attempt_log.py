@@ -51,7 +51,7 @@ class AttemptLog:
             encoded.append(line)
         return encoded[::-1]
 
-    def settle(self, lines: Sequence[str]) -> None:
+    def mark_sent(self, lines: Sequence[str]) -> None:
         """Note that these lines are in Redis, and with them all that came before."""
         if lines:
             last = int(lines[-1].partition(" ")[0])

@@ -96,11 +96,11 @@ class Beginning:
         self._attempts.running[attempt.job_id] = attempt
         began = attempt.started_at or 0.0
         if attempt.job_try > 1 or began > outbox.busy_until:
-            return self._record(attempt)
+            return self._record_start(attempt)
         attempt.queue_urgently()
         return None
 
-    async def _record(self, attempt: Attempt) -> None:
+    async def _record_start(self, attempt: Attempt) -> None:
         """Have the start written, at once if that delays the job by less than a batch would."""
         try:
             if attempt.job_try > 1:

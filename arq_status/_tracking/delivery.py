@@ -87,7 +87,7 @@ class Delivery:
             raise error
         for attempt, row in refused:
             if attempt is not None:
-                attempt.settle(row)
+                attempt.mark_sent(row)
             logger.warning("dropped the tracking of job %r: %r", row.job_id, error)
 
 
@@ -98,6 +98,6 @@ def _note_written(taken: Batch, stopping: set[str]) -> None:
             continue
         attempt.first_row_written, attempt.answered_at = True, now
         if row.fields or attempt.log is not None:
-            attempt.settle(row)
+            attempt.mark_sent(row)
         if stopping and attempt.job_id in stopping:
             attempt.stopping = True

@@ -62,10 +62,10 @@ class Ending:
         self._outbox.complete(attempt, row)
         return True
 
-    async def record(self, attempt: Attempt) -> None:
+    async def record_end(self, attempt: Attempt) -> None:
         """Record the end of an attempt, and wait for it if arq's own result would not tell it."""
         try:
-            outcome = attempt.outcome or self.outcome(attempt)
+            outcome = attempt.outcome or self.determine_outcome(attempt)
             _close(attempt, outcome, self._options.of(attempt.function))
             self._counters.count(attempt, attempt.function)
             if outcome is COMPLETE and attempt.result is not None and not attempt.reported:
@@ -85,12 +85,12 @@ class Ending:
             self._given_up.add(task)
             task.add_done_callback(self._given_up.discard)
 
-    async def settle(self) -> None:
+    async def wait_for_given_up(self) -> None:
         """Wait for the records of jobs that arq gave up, though not for ever."""
         if self._given_up:
             await asyncio.wait(self._given_up, timeout=TIMEOUT)
 
-    def outcome(self, attempt: Attempt) -> Outcome:
+    def determine_outcome(self, attempt: Attempt) -> Outcome:
         """Return how an attempt ended; arq has decided."""
         if attempt.result is not None and attempt.result.get("s"):
             return COMPLETE

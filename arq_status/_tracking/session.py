@@ -163,7 +163,7 @@ class Session(HookOwner):
 
     async def drain(self) -> None:
         """Have the records of all jobs that have ended written, though not for ever."""
-        await self._ending.settle()
+        await self._ending.wait_for_given_up()
         await self._uplink.drain()
 
     async def close(self) -> None:
@@ -172,7 +172,7 @@ class Session(HookOwner):
             self._closed = True
             # if the worker runs again its new pool is to have the user's own
             self._arq.job_serializer, self._arq.job_deserializer = self._given_codecs
-            await self._ending.settle()
+            await self._ending.wait_for_given_up()
             await self._uplink.close()
             stop_capturing_logs(self.name)
 
@@ -213,13 +213,13 @@ class Session(HookOwner):
         try:
             if self.given["on_job_end"] is not None:
                 if attempt is not None:
-                    attempt.outcome = self._ending.outcome(attempt)
+                    attempt.outcome = self._ending.determine_outcome(attempt)
                 await self.given["on_job_end"](ctx)
         finally:
             if attempt is not None and attempt.outbox is not None:
                 self._attempts.remove(attempt)
                 if not self._ending.record_completed(attempt):
-                    await self._ending.record(attempt)
+                    await self._ending.record_end(attempt)
 
     def serialize(self, data: Any) -> bytes:
         """Serialize a result for arq, and keep it as the outcome that arq decided."""

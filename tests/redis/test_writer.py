@@ -306,8 +306,8 @@ async def test_rows_that_overtake_each_other_lose_no_field(pool: ArqRedis) -> No
     await store.write([fast])
     await store.write([slow])
     assert await store.field("job", "vino") == b'"veritas"'
-    run.settle(fast)
-    run.settle(slow)
+    run.mark_sent(fast)
+    run.mark_sent(slow)
     assert run.data is not None
     assert not run.data.to_send()
 
@@ -678,7 +678,7 @@ def test_a_row_has_what_is_new() -> None:
     assert isinstance(row, Row)
     assert (row.first, row.fields) == (True, {"a": "1", "b": "2"})
     run.store({"a": 3})
-    run.settle(row)
+    run.mark_sent(row)
     assert run.take().fields == {"a": "3"}
 
 
