@@ -308,7 +308,7 @@ class Attempt:
             self._queued_as = _URGENT
             self.outbox.add(self, urgent=True)
 
-    def take(self) -> Row | CompletedRow:
+    def take_row(self) -> Row | CompletedRow:
         """Return what is to be written now."""
         self._queued_as = _NOWHERE
         record = self.record
@@ -336,7 +336,7 @@ class Attempt:
 
         The end comes with the last one: whoever sees it is to see all the data.
         """
-        row = self.take()
+        row = self.take_row()
         if isinstance(row, CompletedRow) or not row.fields:
             return (row,)
         *parts, last = in_parts(row.fields)

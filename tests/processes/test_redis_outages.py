@@ -161,7 +161,7 @@ async def test_read_only(server: Server, tmp_path: Path) -> None:
             enqueued_ms=5, job_try=1, state=State.WORKING, function="f", worker="gone:1:x"
         )
         run = Attempt("lost", lost, None)
-        await store.write([run.take()])
+        await store.write([run.take_row()])
         replica = Server(tmp_path / "replica", "--replicaof", "127.0.0.1", str(server.port))
         replica.start()
         try:

@@ -674,12 +674,12 @@ def test_a_row_has_what_is_new() -> None:
     """Fields are written once, and again when they change."""
     run = Attempt("job", StoredRecord(enqueued_ms=1, job_try=1), Outbox())
     run.store({"a": 1, "b": 2})
-    row = run.take()
+    row = run.take_row()
     assert isinstance(row, Row)
     assert (row.first, row.fields) == (True, {"a": "1", "b": "2"})
     run.store({"a": 3})
     run.mark_sent(row)
-    assert run.take().fields == {"a": "3"}
+    assert run.take_row().fields == {"a": "3"}
 
 
 async def test_a_late_row_of_a_dead_try(pool: ArqRedis, client: StatusClient) -> None:
