@@ -129,7 +129,7 @@ class JobTracker:
             ValueError: it is negative or not finite.
         """
         self._attempt.total(total)
-        await self._rest()
+        await self._check_and_yield()
 
     async def at(self, at: float, message: str | None = None) -> None:
         """Set the progress, in the unit of the total; without a message the last one stays.
@@ -140,8 +140,8 @@ class JobTracker:
             ValueError: ``at`` is negative or not finite.
         """
         self._attempt.at(at, message)
-        if self._attempt.stopping or monotonic() - self._pace.rested > SLICE:
-            await self._rest()
+        if self._attempt.stopping or monotonic() - self._pace.last_yield > SLICE:
+            await self._check_and_yield()
 
     async def advance(self, step: float = 1, message: str | None = None) -> None:
         """Add ``step`` to the progress; without a message the last one stays.
@@ -150,8 +150,8 @@ class JobTracker:
             JobStopped, TypeError, ValueError: as ``at``.
         """
         self._attempt.advance(step, message)
-        if self._attempt.stopping or monotonic() - self._pace.rested > SLICE:
-            await self._rest()
+        if self._attempt.stopping or monotonic() - self._pace.last_yield > SLICE:
+            await self._check_and_yield()
 
     async def store(self, /, **fields: Any) -> None:
         """Set fields of the job's data, each to any JSON value of up to 64 KiB.
@@ -164,7 +164,7 @@ class JobTracker:
                 value is larger than 64 KiB, or everything this try stored is larger than 1 MiB.
         """
         self._attempt.store(fields)
-        await self._pace.rest()
+        await self._pace.yield_if_due()
 
     async def retrieve(self, name: str, default: Any = None) -> Any:
         """Return the field ``name`` of the job's data, whoever stored it; else ``default``.
@@ -219,7 +219,7 @@ class JobTracker:
             ValueError: it is empty or too long, or the job has 20 others.
         """
         self._attempt.tag(tag)
-        await self._pace.rest()
+        await self._pace.yield_if_due()
 
     async def log(self, message: str, level: str = "info") -> None:
         """Append a line to the job's log.
@@ -238,8 +238,8 @@ class JobTracker:
             ValueError: there is no such level.
         """
         self._attempt.log_line(message, level)
-        if self._attempt.stopping or monotonic() - self._pace.rested > SLICE:
-            await self._rest()
+        if self._attempt.stopping or monotonic() - self._pace.last_yield > SLICE:
+            await self._check_and_yield()
 
     async def checkpoint(self) -> None:
         """Yield to the event loop, and raise if the job was asked to stop.
@@ -247,7 +247,7 @@ class JobTracker:
         Raises:
             JobStopped: the job was asked to stop.
         """
-        await self._rest()
+        await self._check_and_yield()
 
     async def flush(self) -> None:
         """Wait until everything reported so far is in Redis, 5 s at most if Redis is away."""
@@ -272,7 +272,7 @@ class JobTracker:
             return await coroutine
         return await asyncio.to_thread(send_home, coroutine, home)
 
-    async def _rest(self) -> None:
+    async def _check_and_yield(self) -> None:
         self._attempt.raise_if_stopping()
-        await self._pace.rest()
+        await self._pace.yield_if_due()
         self._attempt.raise_if_stopping()
