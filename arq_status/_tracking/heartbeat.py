@@ -37,7 +37,7 @@ logger = logging.getLogger("arq_status")
 #: jobs that were asked to stop.
 _BEAT_INTERVAL = 2.0
 _RETRY_INTERVAL = 0.3
-_LOOK_INTERVAL = 0.2
+_CHECK_INTERVAL = 0.2
 _STOP_INTERVAL = 0.4
 #: Seconds without a turn after which an event loop counts as blocked.
 _BLOCKED_AFTER = 0.25
@@ -66,7 +66,7 @@ class Heartbeat:
         counters: Counters,
         permissions: PermissionLog,
     ) -> None:
-        self._beside = redis
+        self._worker_redis = redis
         self._name = name
         self._worker = worker
         self._options = options
@@ -79,13 +79,13 @@ class Heartbeat:
         self._permissions = permissions
         #: jobs that arq had begun at the last look, and those of them that Redis was told of
         self._begun: set[str] = set()
-        self._told: set[str] = set()
+        self._noted_begun: set[str] = set()
         #: when the event loop was last known to run, and whether all that it sent was given back
-        self._heard = monotonic()
-        self._taken_over = False
-        self._failing = self._pushed = False
-        self._home = asyncio.get_running_loop()
-        self._beaten = asyncio.Event()
+        self._loop_last_ran = monotonic()
+        self._unanswered_given_back = False
+        self._failing = self._publish_checked = False
+        self._worker_loop = asyncio.get_running_loop()
+        self._first_heartbeat_tried = asyncio.Event()
         self._ended = asyncio.Event()
         #: True once the thread must end; True if the worker's event loop ended without calling
         #: ``stop``
@@ -110,13 +110,13 @@ class Heartbeat:
             logger.warning(
                 "worker %s counts as dead while a job blocks its event loop: %s", self._name, error
             )
-            self._task = self._home.create_task(self._beat_until_stopped())
+            self._task = self._worker_loop.create_task(self._beat_until_stopped())
 
     async def wait_announced(self, timeout: float) -> None:
         """Wait until Redis knows the worker, though not for ever."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                await self._beaten.wait()
+                await self._first_heartbeat_tried.wait()
 
     async def stop(self) -> None:
         """Deregister the worker and end the thread."""
@@ -138,40 +138,40 @@ class Heartbeat:
             asyncio.run(self._beat_until_stopped())
         finally:
             atexit.unregister(self._stop_at_exit)
-            self._ask(self._ended.set)
+            self._call_in_worker_loop(self._ended.set)
 
     async def _beat_until_stopped(self) -> None:
-        redis = for_background(self._beside)
+        redis = for_background(self._worker_redis)
         store = Store(redis, clock=self._outbox.clock)
         stop_asked = self._watch_for_stop()
         beat_due = stops_due = 0.0
         # not at once: workers that start together need not all do it
         sweep_due = monotonic() + _SWEEP_INTERVAL * random()  # noqa: S311
         try:
-            while not self._stopping and not self._has_lost_home():
+            while not self._stopping and not self._worker_loop_has_ended():
                 now = monotonic()
-                self._ask(self._hear)
+                self._call_in_worker_loop(self._note_loop_ran)
                 if now >= beat_due:
-                    await self._try(self._beat(store))
+                    await self._run_logging_errors(self._beat(store))
                     if not self._failing:
-                        await self._try(self._counters.send(store, self._name))
+                        await self._run_logging_errors(self._counters.send(store, self._name))
                     beat_due = now + (_RETRY_INTERVAL if self._failing else _BEAT_INTERVAL)
-                    self._ask(self._beaten.set)
+                    self._call_in_worker_loop(self._first_heartbeat_tried.set)
                 if not self._failing:
-                    await self._try(self._act_for_blocked_loop(store))
+                    await self._run_logging_errors(self._act_for_blocked_loop(store))
                 if not self._failing and now >= stops_due:
                     stops_due = now + _STOP_INTERVAL
-                    await self._try(self._apply_stop_requests(store))
+                    await self._run_logging_errors(self._apply_stop_requests(store))
                 if not self._failing and now >= sweep_due:
                     sweep_due = now + _SWEEP_INTERVAL
-                    await self._try(_sweep(store))
+                    await self._run_logging_errors(_sweep(store))
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(_LOOK_INTERVAL):
+                    async with asyncio.timeout(_CHECK_INTERVAL):
                         await stop_asked.wait()
             if self._abandoned:
-                await self._try(self._send_rest(store))
-            await self._try(self._counters.send(store, self._name))
-            await self._try(self._leave(store))
+                await self._run_logging_errors(self._send_rest(store))
+            await self._run_logging_errors(self._counters.send(store, self._name))
+            await self._run_logging_errors(self._leave(store))
         finally:
             await close(redis)
 
@@ -181,37 +181,37 @@ class Heartbeat:
         self._wake = lambda: _call_soon(loop, stop_asked.set)
         return stop_asked
 
-    def _has_lost_home(self) -> bool:
+    def _worker_loop_has_ended(self) -> bool:
         """Return whether the worker's event loop has ended, as after ``SystemExit`` in a job."""
-        if self._home.is_running():
+        if self._worker_loop.is_running():
             self._stopped_since = None
         elif self._stopped_since is None:
             # arq's worker runs it twice: for the jobs, and for its own end
             self._stopped_since = monotonic()
         stopped = self._stopped_since is not None and (
-            self._home.is_closed() or monotonic() - self._stopped_since > _LOST_AFTER
+            self._worker_loop.is_closed() or monotonic() - self._stopped_since > _LOST_AFTER
         )
         self._abandoned = self._abandoned or stopped
         return stopped
 
-    def _ask(self, callback: Callable[[], None]) -> None:
-        _call_soon(self._home, callback)
+    def _call_in_worker_loop(self, callback: Callable[[], None]) -> None:
+        _call_soon(self._worker_loop, callback)
 
-    def _hear(self) -> None:
-        self._heard = monotonic()
-        self._taken_over = False
+    def _note_loop_ran(self) -> None:
+        self._loop_last_ran = monotonic()
+        self._unanswered_given_back = False
 
     async def _beat(self, store: Store) -> None:
         # a job that arq was just starting when its loop was blocked is not in ``worker.tasks`` yet
-        blocked_ms = round((monotonic() - self._heard) * 1000)
+        blocked_ms = round((monotonic() - self._loop_last_ran) * 1000)
         await store.beat(
             self._name, self._worker.queue, self._worker.in_progress_ms, self._options, blocked_ms,
             self._about,
         )  # fmt: skip
         self._failing = False
-        if not self._pushed:
-            self._pushed = True
-            await self._try_to_push(store)
+        if not self._publish_checked:
+            self._publish_checked = True
+            await self._warn_if_publish_is_denied(store)
 
     def _about(self) -> str:
         """Return what the worker tells of itself beside its heartbeats."""
@@ -224,7 +224,7 @@ class Heartbeat:
             cron_jobs=self._worker.cron_jobs,
         )
 
-    async def _try_to_push(self, store: Store) -> None:
+    async def _warn_if_publish_is_denied(self, store: Store) -> None:
         """Log it if the user may not publish: scripts go on without."""
         try:
             await store.publish([])
@@ -238,21 +238,21 @@ class Heartbeat:
     async def _act_for_blocked_loop(self, store: Store) -> None:
         """Do what the event loop would have done since the last look, if a job blocks it."""
         begun = self._attempts.unrecorded()
-        await self._tell_begun(store, begun & self._begun)
+        await self._note_begun(store, begun & self._begun)
         self._begun = begun
-        if monotonic() - self._heard < _BLOCKED_AFTER:
+        if monotonic() - self._loop_last_ran < _BLOCKED_AFTER:
             return
-        if not self._taken_over:
-            self._taken_over = True
+        if not self._unanswered_given_back:
+            self._unanswered_given_back = True
             self._give_back_unanswered()
         if self._outbox:
             # arq has not stored the end of jobs that have ended, and may run them again
             await Delivery(store, self._outbox).send(progress=True, ended=False)
 
-    async def _tell_begun(self, store: Store, job_ids: set[str]) -> None:
-        if job_ids != self._told:
+    async def _note_begun(self, store: Store, job_ids: set[str]) -> None:
+        if job_ids != self._noted_begun:
             await store.begun(self._name, self._worker.in_progress_ms, job_ids)
-            self._told = job_ids
+            self._noted_begun = job_ids
 
     async def _apply_stop_requests(self, store: Store) -> None:
         if self._attempts.await_word(_STOP_INTERVAL):
@@ -265,10 +265,10 @@ class Heartbeat:
             pass
 
     async def _leave(self, store: Store) -> None:
-        await self._tell_begun(store, self._attempts.unrecorded())
+        await self._note_begun(store, self._attempts.unrecorded())
         await store.leave(self._name)
 
-    async def _try(self, work: Coroutine[Any, Any, object]) -> None:
+    async def _run_logging_errors(self, work: Coroutine[Any, Any, object]) -> None:
         try:
             await work
         except CONNECTION_ERRORS as error:

@@ -11,7 +11,7 @@ SLICE = 0.005
 class Pace:
     """When jobs in tight loops last let the event loop run: each does so for all of them."""
 
-    __slots__ = ("loop", "last_yield")
+    __slots__ = ("last_yield", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         #: the worker's event loop, for a tracker that has a worker

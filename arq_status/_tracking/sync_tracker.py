@@ -12,7 +12,7 @@ from arq_status._tracking.attempt import Attempt
 T = TypeVar("T")
 
 #: Seconds between checks that the worker's event loop still runs.
-_LOOK_INTERVAL = 0.2
+_CHECK_INTERVAL = 0.2
 _advancing = threading.Lock()
 
 
@@ -22,12 +22,12 @@ class SyncTracker:
     def __init__(
         self,
         attempt: Attempt,
-        home: asyncio.AbstractEventLoop | None,
+        worker_loop: asyncio.AbstractEventLoop | None,
         retrieve: Callable[[str, Any], Coroutine[Any, Any, Any]],
         flush: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
         self._attempt = attempt
-        self._home = home
+        self._worker_loop = worker_loop
         self._retrieve = retrieve
         self._flush = flush
 
@@ -108,31 +108,33 @@ class SyncTracker:
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            if self._home is None:
+            if self._worker_loop is None:
                 return asyncio.run(coroutine)
-            return send_home(coroutine, self._home)
+            return run_in_worker_loop(coroutine, self._worker_loop)
         coroutine.close()
         raise RuntimeError("an event loop runs here: await the call instead of using sync")
 
 
-def send_home(coroutine: Coroutine[Any, Any, T], home: asyncio.AbstractEventLoop) -> T:
+def run_in_worker_loop(
+    coroutine: Coroutine[Any, Any, T], worker_loop: asyncio.AbstractEventLoop
+) -> T:
     """Run a coroutine in the worker's event loop, and wait for it in this thread.
 
     Raises:
         TimeoutError: that loop has ended, or ends before the coroutine does.
     """
     try:
-        future = asyncio.run_coroutine_threadsafe(coroutine, home)
+        future = asyncio.run_coroutine_threadsafe(coroutine, worker_loop)
     except RuntimeError:
         coroutine.close()
         raise TimeoutError from None
     ended = False
     while True:
         try:
-            return future.result(_LOOK_INTERVAL)
+            return future.result(_CHECK_INTERVAL)
         except TimeoutError:
             # arq's worker runs its loop twice: for the jobs, and for its own end
-            ended, ended_before = not home.is_running(), ended
+            ended, ended_before = not worker_loop.is_running(), ended
             if future.done():
                 return future.result()
             if ended and ended_before:

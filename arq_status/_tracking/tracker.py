@@ -14,7 +14,7 @@ from arq_status._redis.connection import CONNECTION_ERRORS
 from arq_status._tracking.attempt import Attempt
 from arq_status._tracking.attempt_record import record_of
 from arq_status._tracking.pace import SLICE, Pace
-from arq_status._tracking.sync_tracker import SyncTracker, send_home
+from arq_status._tracking.sync_tracker import SyncTracker, run_in_worker_loop
 from arq_status._tracking.uplink import Uplink
 
 T = TypeVar("T")
@@ -177,7 +177,7 @@ class JobTracker:
         is_unsent = data is not None and name in data.unsent
         if not is_unsent and self._uplink is not None:
             with suppress(*CONNECTION_ERRORS):
-                raw = await self._at_home(self._stored(self._uplink, name))
+                raw = await self._in_worker_loop(self._stored(self._uplink, name))
         try:
             return default if raw is None else json.loads(raw)
         except (ValueError, RecursionError):
@@ -253,7 +253,7 @@ class JobTracker:
         """Wait until everything reported so far is in Redis, 5 s at most if Redis is away."""
         if self._uplink is not None:
             with suppress(TimeoutError):
-                await self._at_home(self._uplink.flush(self._attempt))
+                await self._in_worker_loop(self._uplink.flush(self._attempt))
 
     async def _stored(self, uplink: Uplink, name: str) -> bytes | None:
         attempt = self._attempt
@@ -265,12 +265,12 @@ class JobTracker:
                 raise TimeoutError
             return await uplink.field(attempt.job_id, name)
 
-    async def _at_home(self, coroutine: Coroutine[Any, Any, T]) -> T:
+    async def _in_worker_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Await a coroutine in the worker's event loop, whichever this one is."""
-        home = self._pace.loop
-        if home is None or home is asyncio.get_running_loop():
+        worker_loop = self._pace.loop
+        if worker_loop is None or worker_loop is asyncio.get_running_loop():
             return await coroutine
-        return await asyncio.to_thread(send_home, coroutine, home)
+        return await asyncio.to_thread(run_in_worker_loop, coroutine, worker_loop)
 
     async def _check_and_yield(self) -> None:
         self._attempt.raise_if_stopping()

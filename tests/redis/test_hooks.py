@@ -18,7 +18,7 @@ from arq_status._tracking.attempt import Attempt
 from arq_status._tracking.attempts import Attempts
 from arq_status._tracking.outbox import Outbox
 from arq_status._tracking.pace import Pace
-from arq_status._tracking.sync_tracker import send_home
+from arq_status._tracking.sync_tracker import run_in_worker_loop
 from tests.conftest import RunJob, StartWorker, ended, started, until
 
 Context = dict[str, Any]
@@ -204,7 +204,7 @@ async def test_a_wait_in_a_thread_that_the_worker_gives_up(run_job: RunJob) -> N
                 await asyncio.Event().wait()
 
         with pytest.raises(TimeoutError):
-            await asyncio.to_thread(send_home, slow(), asyncio.get_running_loop())
+            await asyncio.to_thread(run_in_worker_loop, slow(), asyncio.get_running_loop())
 
     assert (await run_job(job)).error is None
 
@@ -228,7 +228,7 @@ def test_the_workers_event_loop_stops_amid_a_wait_of_a_thread() -> None:
     stopper = threading.Thread(target=stop)
     stopper.start()
     with pytest.raises(TimeoutError):
-        send_home(begin(), loop)
+        run_in_worker_loop(begin(), loop)
     stopper.join()
     home.join()
     for task in asyncio.all_tasks(loop):
