@@ -108,7 +108,7 @@ if TYPE_CHECKING:
 else:
     #: Modules are imported when one of their names is first used: importing the package costs
     #: next to nothing, and a program that only queries never loads what a worker needs.
-    _HOMES = {
+    _MODULES = {
         "ActivityPoint": "_model.insight",
         "CronRecord": "_model.insight",
         "FunctionStats": "_model.insight",
@@ -132,10 +132,10 @@ else:
     }
 
     def __getattr__(name: str) -> object:
-        if name in _HOMES:
-            found = getattr(_import_module(f"{__name__}.{_HOMES[name]}"), name)
+        if name in _MODULES:
+            found = getattr(_import_module(f"{__name__}.{_MODULES[name]}"), name)
         elif name == "__all__":
-            found = sorted([*_HOMES, *_default().METHODS])
+            found = sorted([*_MODULES, *_default().METHODS])
         elif not name.startswith("_") and name in _default().METHODS:
             found = _default().as_function(name)
         else:
@@ -144,7 +144,7 @@ else:
         return found
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), "__all__", *_HOMES, *_default().METHODS})
+        return sorted({*globals(), "__all__", *_MODULES, *_default().METHODS})
 
     def _default() -> object:
         return _import_module(f"{__name__}._client.default")

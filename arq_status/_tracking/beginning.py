@@ -21,7 +21,7 @@ from arq_status._tracking.outbox import Outbox
 from arq_status._tracking.pace import Pace
 from arq_status._tracking.tracker import JobTracker, job_var
 from arq_status._tracking.uplink import Uplink
-from arq_status._tracking.waiting import finish_despite_cancellation, or_none
+from arq_status._tracking.waiting import finish_despite_cancellation, none_on_failure
 
 #: Seconds that the start of a job waits for its record at most.
 _START_TIMEOUT = 0.1
@@ -185,7 +185,7 @@ async def earlier_record(uplink: Uplink, job_id: str, enqueued_ms: int) -> Store
 
     ``enqueued_ms=0`` (unknown) matches any run.
     """
-    earlier = await or_none(uplink.record(job_id))
+    earlier = await none_on_failure(uplink.record(job_id))
     if earlier is None or earlier.ended is not None or earlier.state is State.DELETED:
         return None
     same_run = enqueued_ms in (0, earlier.enqueued_ms) or earlier.enqueued_ms == 0

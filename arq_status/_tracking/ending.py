@@ -22,7 +22,7 @@ from arq_status._tracking.outbox import Outbox
 from arq_status._tracking.outcome import COMPLETE, Circumstances, Outcome, judge
 from arq_status._tracking.tracebacks import traceback_of
 from arq_status._tracking.uplink import Uplink
-from arq_status._tracking.waiting import TIMEOUT, finish_despite_cancellation, or_none
+from arq_status._tracking.waiting import TIMEOUT, finish_despite_cancellation, none_on_failure
 
 _UNKNOWN = "<unknown>"
 
@@ -156,7 +156,7 @@ class Ending:
         known = self._options.of(function)
         if function is None or function in self._options:
             return known
-        return await or_none(self._uplink.options(function)) or known
+        return await none_on_failure(self._uplink.options(function)) or known
 
 
 def _with_last_reason(outcome: Outcome, record: StoredRecord, job_try: int) -> Outcome:

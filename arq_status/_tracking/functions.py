@@ -68,9 +68,9 @@ def tracked(given: AnyFunction, options: OptionsTable, join: Join) -> AnyFunctio
 
     @wraps(coroutine)
     async def run(ctx: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        of_arq = isinstance(ctx, dict) and "job_id" in ctx
-        attempt = attempt_here(ctx["job_id"]) if of_arq else None
-        if attempt is None and of_arq:
+        is_job_ctx = isinstance(ctx, dict) and "job_id" in ctx
+        attempt = attempt_here(ctx["job_id"]) if is_job_ctx else None
+        if attempt is None and is_job_ctx:
             attempt = await join(ctx)
         # one that was entered before: a function of the job calls another
         if attempt is None or attempt.worker is None or attempt.entered:

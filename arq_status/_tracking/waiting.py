@@ -13,10 +13,10 @@ TIMEOUT = 1.0
 T = TypeVar("T")
 
 
-async def or_none(question: Coroutine[Any, Any, T | None]) -> T | None:
+async def none_on_failure(query: Coroutine[Any, Any, T | None]) -> T | None:
     """Return what Redis answers; ``None`` if it does not, or not in time."""
     try:
-        return await asyncio.wait_for(question, TIMEOUT)
+        return await asyncio.wait_for(query, TIMEOUT)
     except CONNECTION_ERRORS:
         return None
 

@@ -165,12 +165,12 @@ class InlineWorker(Worker):
         if result is None:
             return raised
         try:
-            booked = deserialize_result(result, deserializer=self.job_deserializer)
+            stored_result = deserialize_result(result, deserializer=self.job_deserializer)
         except DeserializationError as error:
             return raised or error
-        if booked.success:
+        if stored_result.success:
             return None
         if isinstance(raised, Exception):
             return raised
-        failure = booked.result
+        failure = stored_result.result
         return failure if isinstance(failure, BaseException) else SerializationError(failure)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from arq_status._tracking.waiting import or_none
+from arq_status._tracking.waiting import none_on_failure
 
 
 async def test_no_answer_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,6 +21,6 @@ async def test_no_answer_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
         return 5
 
     monkeypatch.setattr("arq_status._tracking.waiting.TIMEOUT", 0.01)
-    assert await or_none(fail()) is None
-    assert await or_none(wait()) is None
-    assert await or_none(answer()) == 5
+    assert await none_on_failure(fail()) is None
+    assert await none_on_failure(wait()) is None
+    assert await none_on_failure(answer()) == 5
