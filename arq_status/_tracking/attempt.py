@@ -22,8 +22,8 @@ from arq_status._redis.history import encode_try
 from arq_status._tracking.attempt_data import AttemptData, in_parts
 from arq_status._tracking.attempt_log import AttemptLog
 from arq_status._tracking.estimate import Estimate
-from arq_status._tracking.job_kind import JobKind
 from arq_status._tracking.outcome import Outcome
+from arq_status._tracking.record_template import RecordTemplate
 
 logger = logging.getLogger("arq_status")
 
@@ -56,9 +56,9 @@ class Attempt:
 
     # Defaults are on the class: an attempt is made for every job, and few change many of them.
 
-    #: What the record is made of, on first access; ``kind`` is ``None`` if the attempt was created
-    #: with a record. Jobs that complete at once and report nothing never need one.
-    kind: JobKind | None = None
+    #: the record is created from it on first access; ``None`` if the attempt was given a record.
+    #: Jobs that complete at once and report nothing never need one.
+    template: RecordTemplate | None = None
     enqueued_ms = 0
     job_try = 1
     due: int | None = None
@@ -267,18 +267,18 @@ class Attempt:
         Returns:
             ``None`` if its record was made before: then ``close`` is to be called.
         """
-        kind = self.kind
+        template = self.template
         with _making:
-            if self.reported or self._record is not None or kind is None:
+            if self.reported or self._record is not None or template is None:
                 return None
             self.closed = self.final = True
         self._queued_as = _NOWHERE
         self.ended_at = ended = monotonic()
         self.ended_ms = ended_ms = self._clock.ms_at(ended)
         self.started_ms = started_ms = ended_ms - round((ended - (self.started_at or 0.0)) * 1000)
-        common = kind.text_when_complete
+        common = template.encoded_when_complete
         text = encode_completed(self.enqueued_ms, common, self.args, self.due, started_ms, ended_ms)
-        return CompletedRow(self.job_id, text, ended_ms, kind.options.expires)
+        return CompletedRow(self.job_id, text, ended_ms, template.options.expires)
 
     def raise_if_stopping(self) -> None:
         """End the job here if it was asked to stop. Its hooks and what outlives it go on.
@@ -362,8 +362,8 @@ class Attempt:
         self._queued_as = _NOWHERE
 
     def _new_record(self) -> StoredRecord:
-        assert self.kind is not None
-        record = self.kind.new_record(
+        assert self.template is not None
+        record = self.template.new_record(
             self.enqueued_ms, self.job_try, self.due, self.args, complete=self.final
         )
         if self.ended_ms is not None:

@@ -15,10 +15,10 @@ from arq_status._model.text import error_text, render_args
 from arq_status._tracking.attempt import Attempt
 from arq_status._tracking.attempts import Attempts
 from arq_status._tracking.counters import Counters
-from arq_status._tracking.job_kind import JobKind
 from arq_status._tracking.log_capture import capture_logs
 from arq_status._tracking.outbox import Outbox
 from arq_status._tracking.pace import Pace
+from arq_status._tracking.record_template import RecordTemplate
 from arq_status._tracking.tracker import JobTracker, job_var
 from arq_status._tracking.uplink import Uplink
 from arq_status._tracking.waiting import finish_despite_cancellation, none_on_failure
@@ -64,7 +64,7 @@ class Beginning:
         self._pace = pace
         self._attempts = attempts
         self._counters = counters
-        self._kinds: dict[str | None, JobKind] = {}
+        self._templates: dict[str | None, RecordTemplate] = {}
         self._cron_jobs = frozenset(it.name for it in worker.cron_jobs)
         #: functions whose tags were found wrong
         self._without_tags: set[str | None] = set()
@@ -90,9 +90,9 @@ class Beginning:
         ctx["status"] = tracker
         if outbox is None:
             return None
-        kind = attempt.kind
-        if kind is not None and kind.options.tags is not None:
-            attempt.record.tags = self._tags(attempt, kind.options, ctx)
+        template = attempt.template
+        if template is not None and template.options.tags is not None:
+            attempt.record.tags = self._tags(attempt, template.options, ctx)
         self._attempts.running[attempt.job_id] = attempt
         began = attempt.started_at or 0.0
         if attempt.job_try > 1 or began > outbox.busy_until:
@@ -117,13 +117,13 @@ class Beginning:
 
     def _new_attempt(self, ctx: Mapping[str, Any], payload: Mapping[str, Any]) -> Attempt:
         name, enqueued = payload.get("f"), payload.get("et")
-        kind = self._kinds.get(name)
-        if kind is None or kind.function is not self._functions.get(name or ""):
-            kind = self._kinds[name] = self._new_kind(name)
-        options = kind.options
+        template = self._templates.get(name)
+        if template is None or template.function is not self._functions.get(name or ""):
+            template = self._templates[name] = self._new_template(name)
+        options = template.options
         outbox = self._outbox if options.track else None
         attempt = Attempt(ctx["job_id"], None, outbox, payload, self._worker)
-        attempt.kind = kind
+        attempt.template = template
         attempt.enqueued_ms = enqueued if type(enqueued) is int else to_unix_ms(ctx["enqueue_time"])
         attempt.job_try, attempt.due = ctx["job_try"], ctx["score"]
         if payload.get("a") or payload.get("k"):
@@ -133,13 +133,13 @@ class Beginning:
             attempt.log_level = options.record_logs
             capture_logs(self._name)
         attempt.started_at = monotonic()
-        if kind.is_cron and options.track:
+        if template.is_cron and options.track:
             self._counters.note_cron_job(attempt, name)
         return attempt
 
-    def _new_kind(self, name: str | None) -> JobKind:
+    def _new_template(self, name: str | None) -> RecordTemplate:
         options = self._track(name or "")
-        return JobKind(
+        return RecordTemplate(
             name,
             self._functions.get(name or ""),
             options,

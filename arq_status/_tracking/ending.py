@@ -52,13 +52,13 @@ class Ending:
 
         Nobody waits for it: until the next batch arq's own result tells as much.
         """
-        kind, result = attempt.kind, attempt.result
-        if kind is None or kind.is_cron or result is None or not result.get("s"):
+        template, result = attempt.template, attempt.result
+        if template is None or template.is_cron or result is None or not result.get("s"):
             return False
         row = attempt.complete()
         if row is None:
             return False
-        self._counters.count_completed(kind.name, attempt)
+        self._counters.count_completed(template.name, attempt)
         self._outbox.complete(attempt, row)
         return True
 

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Protocol, TypeVar, overload
 
@@ -188,10 +188,3 @@ class TrackedSettings(HookOwner):
     def _tracked(self, given: Any) -> AnyFunction:
         function = given if isinstance(given, CronJob) else func(given)
         return tracked(function, self._options, partial(join, self._options))
-
-
-def given_deserializer(settings: Any) -> Callable[[bytes], Any] | None:
-    """Return the user's own ``job_deserializer``."""
-    given = settings if isinstance(settings, dict) else vars(settings)
-    deserializer: Callable[[bytes], Any] | None = given.get("job_deserializer")
-    return deserializer

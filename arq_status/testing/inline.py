@@ -9,7 +9,6 @@ from redis.asyncio import ConnectionPool
 
 from arq_status._client.client import StatusClient
 from arq_status._client.default import in_context
-from arq_status._tracking.settings import given_deserializer
 from arq_status.testing.fake_redis import connections
 from arq_status.testing.pool import InlinePool
 from arq_status.testing.runner import Runner
@@ -66,7 +65,7 @@ async def inline(
         runner.add(worker)
     pool = pools[0]
     before = in_context.get()
-    in_context.set(StatusClient(pool, job_deserializer=given_deserializer(settings)))
+    in_context.set(StatusClient(pool, job_deserializer=pool.job_deserializer))
     try:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(redis.disconnect)

@@ -690,8 +690,8 @@ async def test_a_late_row_of_a_dead_try(pool: ArqRedis, client: StatusClient) ->
     first.at(50, "late")
     first.store({"late": True})
     second.at(7, "second")
-    await store.write([second.take()])
-    await store.write([first.take()])
+    await store.write([second.take_row()])
+    await store.write([first.take_row()])
     track = await store.record("job")
     assert track is not None
     assert (track.job_try, track.at, track.message) == (2, 7, "second")

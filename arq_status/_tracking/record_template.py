@@ -10,7 +10,7 @@ from arq_status._model.text import shorten
 _NAME_LIMIT = 300
 
 
-class JobKind:
+class RecordTemplate:
     """What the jobs of a function have in common, worked out when the first one begins."""
 
     def __init__(
@@ -39,7 +39,7 @@ class JobKind:
         }
         self._common_when_complete = self._common | {"worker": shown_worker(worker)}
         #: what the texts of completed jobs share
-        self.text_when_complete: str = common_text(**self._common_when_complete)
+        self.encoded_when_complete: str = common_text(**self._common_when_complete)
 
     def new_record(
         self, enqueued_ms: int, job_try: int, due: int | None, args: str, *, complete: bool
