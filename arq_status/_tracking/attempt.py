@@ -404,4 +404,6 @@ class Attempt:
         """Raise what is wrong with a call, but not in a hook, for there it ends arq's worker."""
         if self.running:
             raise error
-        logger.warning("ignored a progress call outside job %r: %s", self.job_id, error)
+        logger.warning(
+            "ignored an invalid tracker call while job %r was not running: %s", self.job_id, error
+        )

@@ -113,7 +113,7 @@ class Beginning:
             else:
                 attempt.queue_urgently()
         except Exception:
-            logger.exception("the start of job %s is not tracked", attempt.job_id)
+            logger.exception("could not record the start of job %s", attempt.job_id)
 
     def _new_attempt(self, ctx: Mapping[str, Any], payload: Mapping[str, Any]) -> Attempt:
         name, enqueued = payload.get("f"), payload.get("et")
@@ -166,7 +166,7 @@ class Beginning:
                 # what it says may be made of the arguments
                 hides = not options.record_args
                 logger.warning(
-                    "jobs of %s have no tags: %s",
+                    "could not determine the tags of %s jobs: %s",
                     attempt.function,
                     type(error).__name__ if hides else error_text(error),
                     exc_info=None if hides else error,

@@ -88,7 +88,9 @@ class Delivery:
         for attempt, row in refused:
             if attempt is not None:
                 attempt.mark_sent(row)
-            logger.warning("dropped the tracking of job %r: %r", row.job_id, error)
+            logger.warning(
+                "dropped a report of job %r that could not be written: %r", row.job_id, error
+            )
 
 
 def _note_written(taken: Batch, stopping: set[str]) -> None:

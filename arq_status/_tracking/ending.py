@@ -75,7 +75,7 @@ class Ending:
             # in a shutdown as well: the job has ended all the same, and arq is to book that
             await finish_despite_cancellation(self._uplink.flush(attempt), attempt)
         except Exception:
-            logger.exception("the end of job %s is not tracked", attempt.job_id)
+            logger.exception("could not record the end of job %s", attempt.job_id)
 
     def record_given_up(self, result: Mapping[str, Any]) -> None:
         """Record a job that arq ended without running it: expired, out of tries, unknown..."""
@@ -137,7 +137,7 @@ class Ending:
             # at once, as arq's own end is, though nobody waits for it
             await self._uplink.flush(attempt, 0)
         except Exception:
-            logger.exception("the end of job %s is not tracked", result["id"])
+            logger.exception("could not record the end of job %s", result["id"])
 
     async def _last_record(
         self, function: str | None, result: Mapping[str, Any], options: FunctionOptions

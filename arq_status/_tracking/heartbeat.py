@@ -273,11 +273,11 @@ class Heartbeat:
             await work
         except CONNECTION_ERRORS as error:
             if not self._permissions.note(error) and not self._failing:
-                logger.warning("no heartbeat of worker %s: %r", self._name, error)
+                logger.warning("background work of worker %s failed: %r", self._name, error)
             self._failing = True
         except Exception:
             # whatever it is, without heartbeats all jobs of this worker would count as lost
-            logger.exception("the heartbeat of worker %s went wrong", self._name)
+            logger.exception("unexpected error in the heartbeat of worker %s", self._name)
 
 
 async def _sweep(store: Store) -> None:

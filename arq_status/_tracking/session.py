@@ -153,9 +153,9 @@ class Session(HookOwner):
         """Announce the worker, without waiting long for it."""
         if self._late:
             logger.warning(
-                "worker %s is tracked from its first jobs on, for its on_startup is not the one of"
-                " track_status: jobs that arq gave up before are not recorded, and hooks of the"
-                " first jobs may have had no tracker",
+                "worker %s is tracked only from its first job on, because its on_startup is not"
+                " that of track_status: jobs that arq gave up on earlier are not recorded, and"
+                " hooks of the first jobs may have had no tracker",
                 self.name,
             )
         self._log_start()

@@ -176,7 +176,10 @@ class TrackedSettings(HookOwner):
     async def _reach_worker(self, *, late: bool) -> Session | None:
         worker = calling_worker()
         if worker is None:
-            logger.warning("a hook of track_status was not called by arq: nothing is tracked")
+            logger.warning(
+                "a hook of track_status was called by something other than arq's worker: nothing is"
+                " tracked"
+            )
             return None
         return await open_session(worker, self._options, late=late)
 

@@ -112,7 +112,9 @@ class SyncTracker:
                 return asyncio.run(coroutine)
             return run_in_worker_loop(coroutine, self._worker_loop)
         coroutine.close()
-        raise RuntimeError("an event loop runs here: await the call instead of using sync")
+        raise RuntimeError(
+            "an event loop is running in this thread: await the call instead of using sync"
+        )
 
 
 def run_in_worker_loop(

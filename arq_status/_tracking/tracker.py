@@ -41,8 +41,9 @@ def current_tracker() -> "JobTracker":
     tracker = job_var.get(None)
     if not isinstance(tracker, JobTracker):
         raise LookupError(
-            "there is no running arq job here, or its worker is not tracked: call this in a job, or"
-            " in a task or asyncio.to_thread call below it; elsewhere pass status.sync on"
+            "no arq job is running here, or its worker is not tracked: call this in a job, or in"
+            " a task or asyncio.to_thread call that the job started; pass status.sync to other"
+            " threads"
         )
     return tracker
 

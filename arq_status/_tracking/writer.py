@@ -85,8 +85,10 @@ class Writer:
             self._task.cancel()
             # what was on its way is in the outbox again then
             await asyncio.wait((self._task,))
-            why = "Redis refuses writes" if self._refused else "Redis is away"
-            logger.warning("%s: dropping the tracking of %d jobs", why, self._outbox.size)
+            why = "Redis refuses writes" if self._refused else "Redis is unreachable"
+            logger.warning(
+                "%s at shutdown: dropped unsent reports of %d jobs", why, self._outbox.size
+            )
 
     async def _work(self) -> None:
         while not (self._closing and not self._outbox):
@@ -132,16 +134,16 @@ class Writer:
             progress=progress, limit=1 if self._refused else BATCH_LIMIT
         )
         if sent and self._pause:
-            logger.info("Redis is back: tracking goes on")
+            logger.info("sending reports again")
             self._pause, self._refused = 0.0, False
         return sent
 
     async def _back_off(self, waiters: list["asyncio.Future[None]"], error: BaseException) -> None:
         """Keep what could not be sent, for a while."""
         if not self._permissions.note(error) and not self._pause:
-            logger.warning("tracking waits for Redis: %r", error)
+            logger.warning("could not send reports, will retry: %r", error)
         if dropped := self._outbox.shrink(CAPACITY):
-            logger.warning("Redis is away: dropped the tracking of %d jobs", dropped)
+            logger.warning("too many unsent reports: dropped those of %d jobs", dropped)
         self._refused = isinstance(error, ResponseError) or not isinstance(error, CONNECTION_ERRORS)
         self._waiters = waiters + self._waiters
         if self._refused:

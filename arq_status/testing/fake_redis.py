@@ -18,7 +18,8 @@ def connections() -> ConnectionPool:
         from fakeredis import FakeAsyncRedis, FakeServer  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"inline needs {error.name}: pip install 'arq-status[testing]'", name=error.name
+            f"arq_status.testing.inline needs {error.name}: pip install 'arq-status[testing]'",
+            name=error.name,
         ) from error
     pool = FakeAsyncRedis(server=FakeServer(version=(7,))).connection_pool
     base: Any = pool.connection_class

@@ -91,8 +91,8 @@ class Runner:
             return 1
         if enclosing.depth == _DEEPEST:
             raise RuntimeError(
-                f"{_DEEPEST} jobs were enqueued by one another; inline runs each, deferred or not,"
-                " and a job that always enqueues the next would never end"
+                f"jobs that enqueue jobs are nested {_DEEPEST} deep; inline runs each at once,"
+                " deferred or not, and a job that always enqueues the next would never end"
             )
         return enclosing.depth + 1
 

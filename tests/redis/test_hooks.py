@@ -66,7 +66,7 @@ async def test_no_tracker_call_in_a_hook_raises(
     record = await ended(client, "job")
     stopped = name == "on_job_start"
     assert record.status is (Status.STOPPED if stopped else Status.COMPLETE)
-    assert "ignored a progress call outside job 'job': at must be a number, not str" in caplog.text
+    assert "job 'job' was not running: at must be a number, not str" in caplog.text
     assert worker.main_task is not None
     assert not worker.main_task.done()
 

@@ -98,7 +98,7 @@ async def test_a_callable_that_fails(
         record = await client.job(str(number))
         assert record is not None
         assert (record.status, record.tags) == (Status.COMPLETE, ())
-    lines = [it for it in caplog.records if "have no tags" in it.message]
+    lines = [it for it in caplog.records if "could not determine the tags" in it.message]
     assert [it.levelno for it in lines] == [logging.WARNING]
 
 
@@ -568,8 +568,8 @@ async def test_tags_that_are_wrong_tell_no_hidden_arguments(
         """A job."""
 
     assert (await run_job(work, "s3cret")).tags == ()
-    [line] = [it for it in caplog.records if "have no tags" in it.message]
-    assert line.message == "jobs of job have no tags: TypeError"
+    [line] = [it for it in caplog.records if "could not determine the tags" in it.message]
+    assert line.message == "could not determine the tags of job jobs: TypeError"
     assert line.exc_info is None
 
 

@@ -309,7 +309,7 @@ def test_a_tracker_without_a_worker() -> None:
 
 def test_no_job_here() -> None:
     """Outside a job there is no tracker."""
-    with pytest.raises(LookupError, match="no running arq job"):
+    with pytest.raises(LookupError, match="no arq job is running here"):
         current_tracker()
 
 
