@@ -30,31 +30,32 @@ logger = logging.getLogger("arq_status")
 #: Characters of a message that are kept.
 MESSAGE_LIMIT = 2_000
 _NOWHERE, _PROGRESS, _URGENT = range(3)
-#: For attempts without a worker: never corrected, so it is this host's clock.
+#: The clock of attempts without a worker: never corrected, so it is this host's clock.
 _HOST_CLOCK = RedisClock()
-#: What is made when it is first needed is made in one thread.
-_making = Lock()
+#: Held while something is created on first use, so that only one thread creates it.
+_creation_lock = Lock()
 
 
 class Recipient(Protocol):
-    """Takes attempts that have something to write."""
+    """Accepts attempts that have something to write."""
 
     clock: RedisClock
-    #: monotonic time from which on a write goes out at once, and not with a later batch
+    #: monotonic time until which writes wait for the next batch; later ones are sent at once
     busy_until: float
 
     def add(self, attempt: "Attempt", *, urgent: bool) -> None:
-        """Add one; an urgent one is written with the next batch, without waiting for the tick."""
+        """Add an attempt; an urgent one goes with the next batch, without waiting for the tick."""
 
 
 class Attempt:
     """One try of a job: its record, how much of it is written, and how it ended.
 
-    The job's thread or event loop changes it, the writer takes rows from it; neither waits for
-    the other. A change marks the attempt before the writer looks, so that none is lost.
+    The job's thread or event loop changes it and the writer takes rows from it, without waiting
+    for each other. The writer marks it as not queued before it reads it, so that a change made
+    meanwhile queues it again and is not lost.
     """
 
-    # Defaults are on the class: an attempt is made for every job, and few change many of them.
+    # Defaults are on the class, because every job has an attempt and few change many of them.
 
     #: the record is created from it on first access; ``None`` if the attempt was given a record.
     #: Jobs that complete at once and report nothing never need one.
@@ -63,48 +64,53 @@ class Attempt:
     job_try = 1
     due: int | None = None
     args = ""
-    #: the times of its end by Redis' clock, once they were told
+    #: start and end by Redis' clock, set by ``complete``
     started_ms: int | None = None
     ended_ms: int | None = None
-    #: monotonic times at which it began and ended; ``None`` if it did not in this worker
+    #: monotonic times of its start and end; ``None`` if that was not in this worker
     started_at: float | None = None
     ended_at: float | None = None
-    #: whether its first row is in Redis
+    #: True once its first row is in Redis
     first_row_written: bool = False
-    #: the monotonic time of Redis' last answer to one of its rows
+    #: monotonic time of Redis' last reply to one of its rows
     answered_at: float = 0.0
-    #: whether its function may be running: only then a tracker call raises
+    #: True while its function may be running: only then do tracker calls raise
     running: bool = True
-    #: True once arq has called its function; True once its record has the outcome and takes no more
-    #: progress
+    #: True once arq has called its function
     entered: bool = False
+    #: True once its record has the outcome and accepts no more progress
     closed: bool = False
-    #: whether arq will not run the job again
+    #: True if arq will not run the job again
     final: bool = False
-    #: whether it reported progress or data of its own
+    #: True once the job itself has reported something
     reported: bool = False
-    #: whether it was asked to stop, and its task cancelled to that end
+    #: True once it was asked to stop
     stopping: bool = False
+    #: True once its task was cancelled to force the stop
     force_stopped: bool = False
-    #: what the job raised, or what arq will find wrong with what it returned
+    #: the exception that the job raised, or that arq will raise over its return value
     raised: BaseException | None = None
-    raised_at: TracebackType | None = None
-    #: True if its task was cancelled from outside; if by ``Job.abort``; if by the worker's shutdown
+    #: its traceback, from the job's own first frame on
+    raised_traceback: TracebackType | None = None
+    #: True if its task was cancelled from outside
     cancelled: bool = False
+    #: True if it was cancelled by ``Job.abort``
     aborted: bool = False
+    #: True if it was cancelled by the worker's shutdown
     shut_down: bool = False
-    #: when arq will run it again, where that is not when this try was due
+    #: when arq will run it again, if not when this try was due
     retry_due: int | None = None
-    #: what arq stores as its result
+    #: the result that arq stores
     result: Mapping[str, Any] | None = None
     #: how it ended, once that is known
     outcome: Outcome | None = None
-    #: the level from which on what it logs is recorded
+    #: the lowest level of `logging` messages that go into its log
     log_level: int | None = None
-    #: what Python prints of what it raised, and with it the try as it is kept beside the record
+    #: the formatted traceback of ``raised``
     traceback: str | None = None
+    #: the encoded try with that traceback, stored in addition to the record
     _ended_try: str | None = None
-    #: what it stored and what it logged, once it did
+    #: its stored fields and its log lines, created on first use
     data: AttemptData | None = None
     log: AttemptLog | None = None
 
@@ -123,11 +129,11 @@ class Attempt:
     ) -> None:
         self.job_id: str = job_id
         self._record = record
-        #: what the job was enqueued with, under arq's names
+        #: arq's payload of the job, under arq's names
         self.payload: Mapping[str, Any] = payload or {}
-        #: the worker that runs it, if it is arq's
+        #: the worker that runs it; ``None`` outside a worker
         self.worker = worker
-        #: takes it when there is something to write; ``None`` if nothing of it is written
+        #: receives it when there is something to write; ``None`` if nothing is to be written
         self.outbox = outbox
         self._clock = _HOST_CLOCK if outbox is None else outbox.clock
 
@@ -135,10 +141,10 @@ class Attempt:
     def record(self) -> StoredRecord:
         """The record of the attempt.
 
-        Made on first access, under a lock; its times and version are set only when a row is taken.
+        Created on first access, under a lock; times and version are set when a row is taken.
         """
         if self._record is None:
-            with _making:
+            with _creation_lock:
                 self._record = self._record or self._new_record()
         return self._record
 
@@ -149,11 +155,11 @@ class Attempt:
 
     @property
     def stopped(self) -> bool:
-        """Whether what it raised is due to a stop, so that arq ends the job for good."""
+        """True if it raised because it was asked to stop; arq is then made to end the job."""
         if not self.stopping:
             return False
         if isinstance(self.raised, asyncio.CancelledError):
-            # arq waits for this one after an abort, and runs the job again after a shutdown
+            # after an abort arq expects this exception, after a shutdown it runs the job again
             return not self.aborted and not self.shut_down
         return isinstance(self.raised, Exception)
 
@@ -197,18 +203,18 @@ class Attempt:
         self.queue_report()
 
     def start_over(self, iterable: object, message: str | None, total: float | None) -> None:
-        """Begin to count the items of an iterable."""
+        """Start counting the items of an iterable."""
         if total is None:
             try:
                 total = len(iterable)  # type: ignore[arg-type]
-            except Exception:  # whatever its length raises
+            except Exception:  # ``__len__`` may raise anything
                 total = self.record.total if self._total_given else 0
         self.total(total)
         self.at(0, message)
 
     def store(self, fields: Mapping[str, Any]) -> None:
-        """Set fields."""
-        with _making:
+        """Set fields of the job's data."""
+        with _creation_lock:
             self.data = self.data or AttemptData()
         try:
             self.data.update(encode_fields(fields))
@@ -217,13 +223,13 @@ class Attempt:
             return
         self.queue_report()
         if self.closed:
-            # data may still come from `after_job_end`, unlike progress
+            # unlike progress, data may still come from `after_job_end`
             self.queue_urgently()
 
     def add_line(self, message: str, level: str, logger: str | None = None) -> None:
         """Append a line to the job's log."""
         if self.log is None:
-            with _making:
+            with _creation_lock:
                 self.log = self.log or AttemptLog()
         self.log.append(message, level, logger)
         self.queue_report()
@@ -231,7 +237,7 @@ class Attempt:
             self.queue_urgently()
 
     def log_line(self, message: str, level: str) -> None:
-        """Append a line of the job's own."""
+        """Append a line that the job itself logs."""
         try:
             if not isinstance(message, str):
                 raise TypeError(f"message must be a str, not {type(message).__name__}")
@@ -256,19 +262,19 @@ class Attempt:
             self.queue_urgently()
 
     def close(self, *, final: bool) -> None:
-        """Take no progress from here on; if ``final`` arq will not run the job again."""
+        """Accept no more progress; ``final`` means that arq will not run the job again."""
         self.record.remaining = None
         self.closed, self.final = True, final
         self.ended_at = monotonic()
 
     def complete(self) -> CompletedRow | None:
-        """Close it as complete and return its whole life, if it reported nothing.
+        """Close it as complete and return its whole life as one row, if it reported nothing.
 
         Returns:
-            ``None`` if its record was made before: then ``close`` is to be called.
+            ``None`` if its record has been created before: call ``close`` instead.
         """
         template = self.template
-        with _making:
+        with _creation_lock:
             if self.reported or self._record is not None or template is None:
                 return None
             self.closed = self.final = True
@@ -281,11 +287,11 @@ class Attempt:
         return CompletedRow(self.job_id, text, ended_ms, template.options.expires)
 
     def raise_if_stopping(self) -> None:
-        """End the job here if it was asked to stop. Its hooks and what outlives it go on.
+        """Raise if the job was asked to stop and its function runs; hooks are not interrupted.
 
         Raises:
             JobStopped: the first time.
-            asyncio.CancelledError: from then on, for a job that catches every ``Exception``.
+            asyncio.CancelledError: after that, for jobs that catch every ``Exception``.
         """
         if self.stopping and self.running:
             if self._told_to_stop:
@@ -294,14 +300,14 @@ class Attempt:
             raise JobStopped("stopped")
 
     def queue_report(self) -> None:
-        """Have what changed written with the next batch."""
+        """Note that the job has reported something and queue it, unless it is closed."""
         self.reported = True
         if not self._queued_as and self.outbox is not None and not self.closed:
             self._queued_as = _PROGRESS
             self.outbox.add(self, urgent=False)
 
     def queue_urgently(self) -> None:
-        """Have it written even if it is closed, and sooner than progress is."""
+        """Queue it ahead of progress, even if it is closed, unless its record has expired."""
         if self._queued_as is _URGENT or self.outbox is None:
             return
         if not self.closed or not self._has_expired():
@@ -309,7 +315,10 @@ class Attempt:
             self.outbox.add(self, urgent=True)
 
     def take_row(self) -> Row | CompletedRow:
-        """Return what is to be written now."""
+        """Return the row to write now and mark the attempt as not queued.
+
+        Increases the version of its record and sets its times.
+        """
         self._queued_as = _NOWHERE
         record = self.record
         record.version += 1
@@ -332,9 +341,9 @@ class Attempt:
         return row
 
     def take_rows(self) -> Sequence[Row | CompletedRow]:
-        """Return the same, in several rows if its data is more than Redis may take at once.
+        """Like ``take_row``, but return several rows if its data is too large for one.
 
-        The end comes with the last one: whoever sees it is to see all the data.
+        The end comes with the last row, so that whoever sees it sees all the data.
         """
         row = self.take_row()
         if isinstance(row, CompletedRow) or not row.fields:
@@ -348,9 +357,9 @@ class Attempt:
         return (*rows, row._replace(record=self.record.encode(), fields=last))
 
     def mark_sent(self, row: AnyRow) -> None:
-        """Note that what a row has beside the record is written, but for what was set since.
+        """Drop the fields and log lines of a written row, except fields set again since.
 
-        Until then every row has it: rows may overtake each other, and the newest one counts.
+        Until then every row repeats them: rows may overtake each other, and the newest one counts.
         """
         if self.log is not None and isinstance(row, Row):
             self.log.mark_sent(row.lines)
@@ -358,7 +367,7 @@ class Attempt:
             self.data.mark_sent(row.fields)
 
     def drop(self) -> None:
-        """Note that it is in no queue any more, until it reports more."""
+        """Mark it as not queued, until it reports more."""
         self._queued_as = _NOWHERE
 
     def _new_record(self) -> StoredRecord:
@@ -372,10 +381,10 @@ class Attempt:
         return record
 
     def set_times(self, record: StoredRecord) -> None:
-        """Put the times into its record: those of Redis' clock, as far as it is known by now."""
+        """Set the times of a record, converted to Redis' clock as known so far."""
         clock = self._clock
         if record.ended is not None:
-            # whatever the clock does by now: what was stored first tells when it expires
+            # keep them even if the clock was corrected since: expiry counts from the stored end
             return
         if self.started_at is not None:
             record.started = clock.ms_at(self.started_at)
@@ -384,24 +393,27 @@ class Attempt:
             record.ended = record.updated
 
     def _due_of_try(self, record: StoredRecord) -> int | None:
-        """Return when this try was due, relative, if the record tells of the next one instead."""
+        """Return when this try was due, in ms after the enqueue, if the record has the next one."""
         if self.due is None or record.state is not State.RETRYING:
             return None
         return self.due - record.enqueued_ms
 
     def _try_to_keep(self) -> str | None:
-        """Return the try with its traceback; always the same text, by which Redis knows it."""
+        """Return the try with its traceback; the same string each time, so Redis keeps it once."""
         if self._ended_try is None and self.traceback is not None:
             self._ended_try = encode_try(self.record, self.traceback)
         return self._ended_try
 
     def _has_expired(self) -> bool:
-        """Return whether nothing of it is to be shown any more."""
+        """Return True if its record has expired."""
         ended = self.ended_at
         return ended is not None and (monotonic() - ended) * 1000 >= self.record.expires
 
     def _refuse(self, error: Exception) -> None:
-        """Raise what is wrong with a call, but not in a hook, for there it ends arq's worker."""
+        """Raise the error of an invalid call, or only log it outside the job's function.
+
+        An exception in a hook would end arq's worker.
+        """
         if self.running:
             raise error
         logger.warning(

@@ -1,10 +1,10 @@
-"""What an attempt has stored, and how much of it Redis does not have yet."""
+"""The data that an attempt has stored, and the part of it that Redis does not have yet."""
 
 from collections.abc import Mapping
 
 from arq_status._model.validation import require_room
 
-#: Bytes of stored fields in a row, unless a single field has more.
+#: The most bytes of stored fields in a row, unless a single field has more.
 _ROW_BYTES = 65_536
 
 
@@ -13,7 +13,7 @@ class AttemptData:
 
     def __init__(self) -> None:
         self.fields: dict[str, str] = {}
-        #: the names of those not known to be in Redis
+        #: names of the fields that are not known to be in Redis
         self.unsent: dict[str, None] = {}
         self._size = 0
 
@@ -21,7 +21,7 @@ class AttemptData:
         """Set fields.
 
         Raises:
-            ValueError: all that the attempt stored would be too large.
+            ValueError: the data of the attempt would be too large in all.
         """
         size = self._size
         for name, text in fields.items():
@@ -37,14 +37,14 @@ class AttemptData:
         return {name: self.fields[name] for name in self.unsent.copy()}
 
     def mark_sent(self, fields: Mapping[str, str]) -> None:
-        """Note that these are in Redis, but for those that were set anew since."""
+        """Note that these fields are in Redis, except those set again since."""
         for name, text in fields.items():
             if self.fields[name] is text:
                 self.unsent.pop(name, None)
 
 
 def in_parts(fields: Mapping[str, str]) -> list[dict[str, str]]:
-    """Split fields into parts that are small enough for a row each."""
+    """Split fields into parts, each small enough for one row."""
     parts: list[dict[str, str]] = [{}]
     room = _ROW_BYTES
     for name, text in fields.items():

@@ -1,4 +1,4 @@
-"""What an attempt has logged and Redis does not have yet."""
+"""The log lines of an attempt that Redis does not have yet."""
 
 import secrets
 from collections import deque
@@ -11,18 +11,18 @@ from arq_status._model.text import shorten
 from arq_status._redis.clock import RedisClock
 from arq_status._redis.history import encode_line
 
-#: Number in the try, monotonic time, level, message, logger.
+#: Number within the try, monotonic time, level, message, logger.
 _Line = tuple[int, float, str, str, str | None]
 
 
 class AttemptLog:
     """The newest lines of an attempt. Any thread may append.
 
-    Older ones are dropped as Redis would drop them, and their numbers tell that they were there.
+    Older ones are dropped as Redis would drop them; gaps in the numbers show that they existed.
     """
 
     def __init__(self) -> None:
-        #: tells the lines of this attempt from those of others
+        #: distinguishes the lines of this attempt from those of others
         self.log_id: str = secrets.token_urlsafe(6)
         self._lines: deque[_Line] = deque(maxlen=LOG_LINES)
         self._number = count(1)
@@ -31,13 +31,13 @@ class AttemptLog:
         return bool(self._lines)
 
     def append(self, message: str, level: str, logger: str | None) -> None:
-        """Append a line; its text is looked at only when it is sent."""
+        """Append a line; it is encoded only when it is sent."""
         if len(message) > LINE_LIMIT:
             message = message[: LINE_LIMIT + 1]
         self._lines.append((next(self._number), monotonic(), level, message, logger))
 
     def unsent(self, job_try: int, clock: RedisClock) -> list[str]:
-        """Return the lines to be sent, encoded: the newest, and no more than the log may hold."""
+        """Return the lines to send, encoded: the newest, as many as the log may hold."""
         encoded: list[str] = []
         room = LOG_BYTES
         for number, time, level, message, logger in reversed(self._lines.copy()):
@@ -52,7 +52,7 @@ class AttemptLog:
         return encoded[::-1]
 
     def mark_sent(self, lines: Sequence[str]) -> None:
-        """Note that these lines are in Redis, and with them all that came before."""
+        """Note that these lines and all earlier ones are in Redis."""
         if lines:
             last = int(lines[-1].partition(" ")[0])
             while self._lines and self._lines[0][0] <= last:

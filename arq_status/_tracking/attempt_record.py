@@ -1,4 +1,4 @@
-"""What a worker itself knows of an attempt, as a record for users."""
+"""What a worker itself knows about an attempt, as a record for users."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from arq_status._tracking.attempt import Attempt
 
 
 def record_of(attempt: Attempt) -> JobRecord:
-    """Return the snapshot that a query would answer if all were written."""
+    """Return the snapshot that a query would return if everything were written."""
     stored = replace(attempt.record)
     attempt.set_times(stored)
     outcome = attempt.outcome

@@ -1,4 +1,4 @@
-"""The attempts that run in a worker, and what is asked of them from outside."""
+"""The running attempts of a worker, and stop requests for them from outside."""
 
 import asyncio
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from arq_status._tracking.attempt import Attempt
 
 
 class Attempts:
-    """The tracked attempts that a worker runs. Any thread may ask."""
+    """The tracked attempts that a worker runs. Thread-safe."""
 
     def __init__(self, worker: ArqWorker) -> None:
         self._worker = worker
@@ -23,20 +23,20 @@ class Attempts:
             del self.running[attempt.job_id]
 
     def unrecorded(self) -> set[str]:
-        """Return the jobs that arq has begun, or was cut off in beginning, without an attempt."""
+        """Return the jobs that arq has begun, or was cancelled while beginning, without an attempt."""
         return {
             job_id
             for job_id, task in list(self._worker.tasks.items())
             if job_id not in self.running and (not task.done() or task.cancelled())
         }
 
-    def await_word(self, seconds: float) -> bool:
+    def may_miss_stop(self, seconds: float) -> bool:
         """Return whether any of them may have been asked to stop without knowing it.
 
-        The answer to a row tells a job that it is to stop, but not whether by force.
+        The reply to a row says that the job should stop, but not whether by force.
 
         Args:
-            seconds: how long a job may go without an answer.
+            seconds: how long a job may go without a reply.
         """
         since = monotonic() - seconds
         return any(
@@ -49,14 +49,14 @@ class Attempts:
     def apply_stop_requests(self, requests: Mapping[str, str]) -> None:
         """Mark the requested attempts as stopping, and cancel the tasks of forced ones.
 
-        ``requests`` maps job ids to enqueue times, with "!" appended to force.
+        ``requests`` maps job ids to enqueue times, with "!" appended if the stop is forced.
         """
-        for job_id, asked in requests.items():
+        for job_id, request in requests.items():
             attempt = self.running.get(job_id)
-            if attempt is None or asked.rstrip("!") != str(attempt.record.enqueued_ms):
+            if attempt is None or request.rstrip("!") != str(attempt.record.enqueued_ms):
                 continue
             attempt.stopping = True
             job_task = self._worker.job_task(job_id)
-            if asked.endswith("!") and job_task is not None and not attempt.force_stopped:
+            if request.endswith("!") and job_task is not None and not attempt.force_stopped:
                 attempt.force_stopped = True
                 self._loop.call_soon_threadsafe(job_task.cancel)

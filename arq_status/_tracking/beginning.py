@@ -1,4 +1,4 @@
-"""How an attempt begins: its tracker, its record, and what is written before its first line."""
+"""The start of an attempt: its tracker, its record, and the first write."""
 
 import logging
 from collections.abc import Callable, Coroutine, Mapping
@@ -23,14 +23,14 @@ from arq_status._tracking.tracker import JobTracker, job_var
 from arq_status._tracking.uplink import Uplink
 from arq_status._tracking.waiting import finish_despite_cancellation, none_on_failure
 
-#: Seconds that the start of a job waits for its record at most.
+#: The most seconds that the start of a job waits for its record to be written.
 _START_TIMEOUT = 0.1
 
 logger = logging.getLogger("arq_status")
 
 
 class Beginning:
-    """Begins the attempts of a worker."""
+    """Starts the attempts of a worker."""
 
     def __init__(
         self,
@@ -43,17 +43,17 @@ class Beginning:
         attempts: Attempts,
         counters: Counters,
     ) -> None:
-        """Begin the attempts of one worker.
+        """Start the attempts of one worker.
 
         Args:
             worker: arq's worker.
             name: the worker's name.
-            track: has a function tracked if it is not yet, and returns its options.
-            outbox: takes what is to be written.
-            uplink: the way to Redis.
-            pace: that of the worker's event loop.
-            attempts: those that run.
-            counters: those of the worker.
+            track: tracks a function if it is not tracked yet, and returns its options.
+            outbox: receives attempts that have something to write.
+            uplink: the worker's own connections to Redis.
+            pace: when the worker's event loop last got a turn.
+            attempts: the running attempts.
+            counters: the worker's counters.
         """
         self._worker = worker
         self._functions = worker.functions
@@ -66,16 +66,18 @@ class Beginning:
         self._counters = counters
         self._templates: dict[str | None, RecordTemplate] = {}
         self._cron_jobs = frozenset(it.name for it in worker.cron_jobs)
-        #: functions whose tags were found wrong
+        #: functions whose tags were found invalid
         self._without_tags: set[str | None] = set()
 
     def begin(
         self, ctx: dict[str, Any], payload: Mapping[str, Any]
     ) -> Coroutine[Any, Any, None] | None:
-        """Begin a job's attempt; its tracker is in ``ctx`` and writes nothing if ours fails.
+        """Start the attempt of a job and put its tracker into ``ctx["status"]``.
+
+        If tracking fails, the tracker writes nothing.
 
         Returns:
-            What the job is to wait for before its first line, if anything.
+            A coroutine to await before the job's function is called, or ``None``.
         """
         try:
             attempt = self._new_attempt(ctx, payload)
@@ -101,12 +103,12 @@ class Beginning:
         return None
 
     async def _record_start(self, attempt: Attempt) -> None:
-        """Have the start written, at once if that delays the job by less than a batch would."""
+        """Have the start written: at once, or with the next batch while the writer is busy."""
         try:
             if attempt.job_try > 1:
                 await finish_despite_cancellation(self._take_over(attempt), attempt)
             if monotonic() > self._outbox.busy_until:
-                # before the job's first line, which may block this loop or end this process
+                # before the job's function, which may block this loop or end this process
                 await finish_despite_cancellation(
                     self._uplink.flush(attempt, _START_TIMEOUT), attempt
                 )
@@ -127,7 +129,7 @@ class Beginning:
         attempt.enqueued_ms = enqueued if type(enqueued) is int else to_unix_ms(ctx["enqueue_time"])
         attempt.job_try, attempt.due = ctx["job_try"], ctx["score"]
         if payload.get("a") or payload.get("k"):
-            # now, for the job may change them
+            # now, because the job may change them
             attempt.args = rendered_args(payload, options)
         if options.record_logs is not None:
             attempt.log_level = options.record_logs
@@ -151,7 +153,7 @@ class Beginning:
     def _tags(
         self, attempt: Attempt, options: FunctionOptions, ctx: dict[str, Any]
     ) -> tuple[str, ...]:
-        """Return the tags that the options of its function give a job."""
+        """Return the tags that a job gets from the options of its function."""
         tags = options.tags or ()
         try:
             if callable(tags):
@@ -160,10 +162,10 @@ class Beginning:
             else:
                 given = tags
             return checked_tags(given)
-        except Exception as error:  # whatever the user's function raises
+        except Exception as error:  # the user's function may raise anything
             if attempt.function not in self._without_tags:
                 self._without_tags.add(attempt.function)
-                # what it says may be made of the arguments
+                # the error message may contain the arguments
                 hides = not options.record_args
                 logger.warning(
                     "could not determine the tags of %s jobs: %s",
@@ -174,7 +176,7 @@ class Beginning:
             return ()
 
     async def _take_over(self, attempt: Attempt) -> None:
-        """Keep message and total of an earlier try."""
+        """Take over message and total from an earlier try."""
         earlier = await earlier_record(self._uplink, attempt.job_id, attempt.enqueued_ms)
         if earlier is not None:
             attempt.record.message, attempt.record.total = earlier.message, earlier.total
@@ -193,7 +195,7 @@ async def earlier_record(uplink: Uplink, job_id: str, enqueued_ms: int) -> Store
 
 
 def rendered_args(payload: Mapping[str, Any], options: FunctionOptions) -> str:
-    """Return a job's arguments as its record has them."""
+    """Return a job's arguments as stored in its record."""
     if not options.record_args:
         return ""
     return render_args(payload.get("a") or (), payload.get("k") or {}, options.record_args)

@@ -1,4 +1,4 @@
-"""How the jobs of a worker ended, in numbers: counted in memory, sent with its heartbeats."""
+"""Counts of how the jobs of a worker ended: kept in memory, sent with its heartbeats."""
 
 import json
 from collections import deque
@@ -15,19 +15,19 @@ from arq_status._redis.store import Store
 from arq_status._redis.tallies import encode_tally
 from arq_status._tracking.attempt import Attempt
 
-#: Functions in one batch, so that Redis is not held up by it.
+#: Functions in one batch; more would block Redis for too long.
 _BATCH = 8
 
 Encoded = dict[str, Any]
-#: Parts of an end: function, what to count, when the attempt began and ended (monotonic time), and
-#: when it was due (ms).
+#: Items per end: function, what to count, start and end of the attempt (monotonic time), and when
+#: it was due (epoch ms).
 _PARTS = 5
 
 
 class Counters:
     """Counts ends by function, each with its run and wait.
 
-    The event loop counts, the heartbeat's thread takes what was counted. No text is made per job.
+    The event loop counts, the heartbeat's thread adds up and sends. Nothing is encoded per job.
     """
 
     def __init__(
@@ -37,31 +37,31 @@ class Counters:
 
         Args:
             queue: the worker's queue.
-            functions: those that are counted by name; others are counted as one.
-            cron_jobs: those of them whose last job is noted.
-            clock: tells when attempts began by Redis' clock.
+            functions: those that are counted by name; all others are counted together.
+            cron_jobs: names of the cron jobs, whose last job is sent as well.
+            clock: converts start times of attempts to Redis' clock.
         """
         self._queue = queue
         self._functions = functions
         self._cron_jobs = cron_jobs
         self._clock = clock
         self._lock = Lock()
-        #: the parts of all ends in a row: the garbage collector would look at every tuple of them
+        #: the items of all ends, flat, because the garbage collector would visit every tuple
         self._ends: deque[Any] = deque()
         self._tallies: dict[str | None, Tally] = {}
         self._last_cron_jobs: dict[str | None, Attempt] = {}
-        #: what was taken and is not known to be in Redis
+        #: what was added up and is not known to be in Redis
         self._unsent: list[Encoded] = []
         self._number = 0
 
     def note_cron_job(self, attempt: Attempt, function: str | None) -> None:
-        """Note an attempt as the last one of a cron job, if it is of one."""
+        """Note an attempt as the last one of its cron job, if it belongs to one."""
         if function in self._cron_jobs:
             with self._lock:
                 self._last_cron_jobs[function] = attempt
 
     def count(self, attempt: Attempt, function: str | None) -> None:
-        """Count the end of an attempt: note it, for the heartbeat's thread to add up."""
+        """Note the end of an attempt, for the heartbeat's thread to add up."""
         if self._cron_jobs:
             self.note_cron_job(attempt, function)
         record = attempt.record
@@ -69,18 +69,18 @@ class Counters:
         self._ends.extend((function, what, attempt.started_at, attempt.ended_at, record.due))
 
     def count_completed(self, function: str | None, attempt: Attempt) -> None:
-        """Count the end of an attempt whose record was not made."""
+        """Note the end of a completed attempt without creating its record."""
         self._ends.extend(
             (function, State.COMPLETE, attempt.started_at, attempt.ended_at, attempt.due)
         )
 
     async def send(self, store: Store, worker: str) -> None:
-        """Send what was counted, in batches that are counted once however often they are sent.
+        """Send the counts, in batches that Redis counts once no matter how often they are sent.
 
         Raises:
-            RedisError, OSError: Redis is away; what is not sent is sent the next time.
+            RedisError, OSError: Redis is away; the next call sends what is left.
         """
-        # also while Redis is away, so that not every end is kept
+        # also while Redis is away, so that single ends do not pile up
         self._add_up()
         while self._unsent or self._take():
             batch = self._unsent[:_BATCH]
@@ -101,7 +101,7 @@ class Counters:
         return bool(self._unsent)
 
     def _add_up(self) -> None:
-        """Add up what was noted since the last time."""
+        """Add up the ends noted since the last call."""
         next_part = self._ends.popleft
         for _ in range(len(self._ends) // _PARTS):
             function, what = next_part(), next_part()

@@ -1,4 +1,4 @@
-"""Sending the rows of an outbox."""
+"""Sends the rows of an outbox."""
 
 import logging
 from time import monotonic
@@ -10,30 +10,30 @@ from arq_status._tracking.outbox import BATCH_LIMIT, Batch, Outbox
 
 logger = logging.getLogger("arq_status")
 
-#: Rows that are refused one after the other before Redis counts as refusing all.
+#: Rows refused in a row after which Redis counts as refusing all of them.
 _REFUSED = 10
 
 
 class Delivery:
-    """Sends batches of an outbox. What is not sent stays in the outbox.
+    """Sends batches of an outbox; what cannot be sent goes back into it.
 
-    Two may send at once, the event loop's and its heartbeat's: of two rows of an attempt the newer
+    The event loop and its heartbeat may send at the same time: of two rows of an attempt the newer
     one counts, whichever arrives first.
     """
 
     def __init__(self, store: Store, outbox: Outbox) -> None:
         self._store = store
         self._outbox = outbox
-        #: what is on its way
+        #: the batch being sent
         self._in_flight: Batch = []
 
     async def send(self, *, progress: bool, ended: bool = True, limit: int = BATCH_LIMIT) -> int:
-        """Send a batch; return of how many attempts.
+        """Send a batch; return the number of attempts in it.
 
         Args:
-            progress: send the rows of jobs that only made progress as well.
-            ended: send the rows of jobs that have ended as well.
-            limit: of how many attempts to send rows at most.
+            progress: also send the rows of jobs that only made progress.
+            ended: also send the rows of jobs that have ended.
+            limit: the most attempts to send rows of.
 
         Raises:
             RedisError, OSError: Redis is away, or refuses everything.
@@ -50,7 +50,7 @@ class Delivery:
         return len({*attempts} - {None}) + attempts.count(None)
 
     def give_back_unanswered(self) -> None:
-        """Put what is on its way into the outbox as well: a blocked event loop may not send it."""
+        """Put the batch in flight back into the outbox: a blocked event loop may never send it."""
         unanswered, self._in_flight = self._in_flight, []
         self._outbox.give_back(unanswered)
 
@@ -66,7 +66,7 @@ class Delivery:
             _note_written(taken, stopping)
 
     async def _send_singly(self, taken: Batch, error: Exception) -> None:
-        """Find out whether one row spoils the batch or Redis refuses all of them."""
+        """Find out whether single rows are bad or Redis refuses all of them."""
         refused: Batch = []
         for position, (attempt, row) in enumerate(taken):
             if len(refused) == position == _REFUSED:

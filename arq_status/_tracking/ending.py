@@ -1,4 +1,4 @@
-"""How an attempt ends, and the end of jobs that arq gives up without an attempt."""
+"""The end of an attempt, and of jobs that arq gives up on without an attempt."""
 
 import asyncio
 import logging
@@ -48,9 +48,9 @@ class Ending:
         self._given_up: set[asyncio.Task[None]] = set()
 
     def record_completed(self, attempt: Attempt) -> bool:
-        """Record the end of a job that completed and reported nothing; False if it is another.
+        """Record the end of a job if it completed and reported nothing; otherwise return False.
 
-        Nobody waits for it: until the next batch arq's own result tells as much.
+        Nobody waits for it: until the next batch, arq's own result shows that it completed.
         """
         template, result = attempt.template, attempt.result
         if template is None or template.is_cron or result is None or not result.get("s"):
@@ -63,22 +63,22 @@ class Ending:
         return True
 
     async def record_end(self, attempt: Attempt) -> None:
-        """Record the end of an attempt, and wait for it if arq's own result would not tell it."""
+        """Record the end of an attempt, and wait for it unless arq's own result shows as much."""
         try:
             outcome = attempt.outcome or self.determine_outcome(attempt)
             _close(attempt, outcome, self._options.of(attempt.function))
             self._counters.count(attempt, attempt.function)
             if outcome is COMPLETE and attempt.result is not None and not attempt.reported:
-                # until the next batch arq's own result tells as much
+                # until the next batch, arq's own result shows that it completed
                 attempt.queue_urgently()
                 return
-            # in a shutdown as well: the job has ended all the same, and arq is to book that
+            # also in a shutdown: the job has ended anyway, and arq must still store that
             await finish_despite_cancellation(self._uplink.flush(attempt), attempt)
         except Exception:
             logger.exception("could not record the end of job %s", attempt.job_id)
 
     def record_given_up(self, result: Mapping[str, Any]) -> None:
-        """Record a job that arq ended without running it: expired, out of tries, unknown..."""
+        """Record a job that arq ended without running it: expired, out of tries, unknown etc."""
         function = None if result.get("f") == _UNKNOWN else result.get("f")
         if self._options.of(function).track:
             task = asyncio.get_running_loop().create_task(self._record_given_up(function, result))
@@ -86,12 +86,15 @@ class Ending:
             task.add_done_callback(self._given_up.discard)
 
     async def wait_for_given_up(self) -> None:
-        """Wait for the records of jobs that arq gave up, though not for ever."""
+        """Wait for the records of jobs that arq gave up on, for a limited time."""
         if self._given_up:
             await asyncio.wait(self._given_up, timeout=TIMEOUT)
 
     def determine_outcome(self, attempt: Attempt) -> Outcome:
-        """Return how an attempt ended; arq has decided."""
+        """Work out how an attempt ended, once arq has decided.
+
+        Also sets its ``shut_down`` and, if its function was not called, ``raised`` and ``aborted``.
+        """
         if attempt.result is not None and attempt.result.get("s"):
             return COMPLETE
         attempt.shut_down = self._worker.is_shutting_down(attempt.job_id)
@@ -110,19 +113,19 @@ class Ending:
         return judge(attempt.raised, attempt.result, circumstances)
 
     def _why_not_entered(self, attempt: Attempt) -> BaseException:
-        """Return the exception for which arq did not call the job's function and stored no result.
+        """Return the exception that kept arq from calling the job's function and storing a result.
 
-        Sets ``attempt.aborted`` if it was an abort.
+        Sets ``attempt.aborted``.
         """
         payload, timeout = attempt.payload, self._worker.timeout(attempt.function)
         try:
-            # as arq does for its log
+            # arq does the same for its log line, and may fail in it
             args_to_string(tuple(payload.get("a") or ()), dict(payload.get("k") or {}))
         except Exception as error:
             return error
         if timeout is not None and timeout <= 0:
             return TimeoutError()
-        # its task was cancelled, and only that
+        # nothing else is left: its task was cancelled
         attempt.aborted = not (attempt.force_stopped or attempt.shut_down)
         return asyncio.CancelledError()
 
@@ -134,7 +137,7 @@ class Ending:
             outcome = judge(None, result, Circumstances())
             _close(attempt, _with_last_reason(outcome, record, result.get("t") or 0), options)
             self._counters.count(attempt, function)
-            # at once, as arq's own end is, though nobody waits for it
+            # at once, as arq stores its own result, but nobody waits for it
             await self._uplink.flush(attempt, 0)
         except Exception:
             logger.exception("could not record the end of job %s", result["id"])
@@ -152,7 +155,7 @@ class Ending:
         return record
 
     async def _announced_options(self, function: str | None) -> FunctionOptions:
-        """Return the options of a function, also of one that only other workers know."""
+        """Return the options of a function, even if only other workers know it."""
         known = self._options.of(function)
         if function is None or function in self._options:
             return known
@@ -160,9 +163,9 @@ class Ending:
 
 
 def _with_last_reason(outcome: Outcome, record: StoredRecord, job_try: int) -> Outcome:
-    """Add the error of the last try to the outcome of a job that arq gave up.
+    """Add the error of the last try to the outcome of a job that arq gave up on.
 
-    Also corrects ``record.job_try``: running out of tries is not another try.
+    Also corrects ``record.job_try``: arq counts running out of tries as another try.
     """
     out_of_tries = outcome.error is not None and outcome.error.startswith("max ")
     record.job_try = max(record.job_try, job_try - 1) if out_of_tries else job_try or record.job_try
@@ -175,11 +178,11 @@ def _with_last_reason(outcome: Outcome, record: StoredRecord, job_try: int) -> O
 
 
 def _close(attempt: Attempt, outcome: Outcome, options: FunctionOptions) -> None:
-    """Put the outcome into the record, which takes no progress from here on."""
+    """Put the outcome into the record and close the attempt."""
     record = attempt.record
     record.state, record.error = outcome.state, outcome.error
     if attempt.raised is not None and outcome.state is not State.COMPLETE:
-        attempt.traceback = traceback_of(attempt.raised, attempt.raised_at)
+        attempt.traceback = traceback_of(attempt.raised, attempt.raised_traceback)
     if outcome.final:
         record.worker = shown_worker(record.worker)
         record.expires = options.expires_after(record.state)

@@ -1,11 +1,11 @@
-"""How long a job will still take, from its pace since its first report."""
+"""Estimates the remaining time of a job from its pace since its first report."""
 
 
 class Estimate:
     """The pace of a job over the later part of the time since its first report.
 
-    It compares the present with a sample that was taken when between a quarter and a half of that
-    time had passed. A job that resumes, or that takes long to begin, is thus not judged by it.
+    It compares the present with a sample taken when between a quarter and half of that time had
+    passed, so that a slow start, or resuming at a later position, does not distort the estimate.
     """
 
     __slots__ = ("_newer", "_older")
@@ -16,12 +16,12 @@ class Estimate:
         self._newer: tuple[float, float] | None = None
 
     def remaining_ms(self, now: float, at: float, total: float) -> int | None:
-        """Take in how far the job is, and return how long it will take to reach its total.
+        """Record the current progress and return the estimated time until the total is reached.
 
-        ``None`` if that cannot be told: it has no total, or has made no progress.
+        ``None`` if that is unknown: there is no total, or no progress since the sample.
         """
         if self._older is None or self._newer is None or at < self._newer[1]:
-            # the first report, or the job counts from the beginning again
+            # the first report, or the job started counting again
             self._older = self._newer = now, at
             return None
         since, before = self._older
@@ -33,5 +33,5 @@ class Estimate:
         return int(remaining) if remaining < _LONGEST_MS else None
 
 
-#: A thousand years: an estimate beyond says nothing.
+#: A thousand years: a longer estimate is meaningless.
 _LONGEST_MS = 31_536_000_000_000

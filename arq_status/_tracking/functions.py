@@ -110,7 +110,7 @@ def _note_failure(attempt: Attempt, worker: ArqWorker, error: BaseException) -> 
     """Note what the job raised; return whether it was stopped, so that arq is to end it."""
     task = asyncio.current_task()
     # from here on: arq and asyncio add frames of their own when it passes through them
-    attempt.raised, attempt.raised_at = error, error.__traceback__
+    attempt.raised, attempt.raised_traceback = error, error.__traceback__
     attempt.cancelled = task is not None and task.cancelling() > 0
     attempt.aborted = worker.is_aborting(attempt.job_id)
     attempt.shut_down = worker.is_shutting_down(attempt.job_id)

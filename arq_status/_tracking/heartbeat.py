@@ -255,7 +255,7 @@ class Heartbeat:
             self._noted_begun = job_ids
 
     async def _apply_stop_requests(self, store: Store) -> None:
-        if self._attempts.await_word(_STOP_INTERVAL):
+        if self._attempts.may_miss_stop(_STOP_INTERVAL):
             self._attempts.apply_stop_requests(await store.stops())
 
     async def _send_rest(self, store: Store) -> None:
