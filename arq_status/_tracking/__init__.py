@@ -1,1 +1,1 @@
-"""Inside the worker: records what its jobs do."""
+"""The worker's side: records what its jobs do."""

@@ -1,4 +1,4 @@
-"""The functions of a worker, each wrapped so that its attempt learns how it went."""
+"""Wraps the functions of a worker, so that each attempt knows how its call ended."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -18,7 +18,7 @@ from arq_status._model.record import State
 from arq_status._tracking.attempt import Attempt
 from arq_status._tracking.tracker import JobTracker, attempt_here, job_var
 
-#: Starts the attempt of a job that began without our hooks; returns ``None`` outside a worker.
+#: Starts the attempt of a job that was started without our hooks; ``None`` outside a worker.
 Join = Callable[[dict[str, Any]], Coroutine[Any, Any, Attempt | None]]
 AnyFunction = Function | CronJob
 
@@ -26,7 +26,7 @@ _ATTRIBUTE = "__arq_status_tracked__"
 
 
 class OptionsTable:
-    """The options of functions by their names, and those of any other."""
+    """The options of functions by name, and those of all others."""
 
     def __init__(self, default: Given) -> None:
         self._default = default
@@ -43,24 +43,24 @@ class OptionsTable:
         return options
 
     def of(self, function: str | None) -> FunctionOptions:
-        """Return the options of a function, also of one that is not known."""
+        """Return the options of a function, even if it is unknown."""
         return self._known.get(function or "") or self.other
 
     def __contains__(self, function: object) -> bool:
         return function in self._known
 
     def announced(self) -> dict[str, FunctionOptions]:
-        """Return what readers are told: by name, and under "" those of any other."""
+        """Return the options to announce to readers: by name, and under "" those of all others."""
         return {"": self.other, **self._known}
 
 
 def is_tracked(function: AnyFunction) -> bool:
-    """Return whether the runs of a function are tracked."""
+    """Return whether calls of a function are tracked."""
     return hasattr(function.coroutine, _ATTRIBUTE)
 
 
 def tracked(given: AnyFunction, options: OptionsTable, join: Join) -> AnyFunction:
-    """Return a function or cron job of the settings whose runs are tracked."""
+    """Return a function or cron job of the settings with its calls tracked."""
     coroutine: Any = given.coroutine
     own_options = options.add(given)
     if is_tracked(given):
@@ -72,13 +72,13 @@ def tracked(given: AnyFunction, options: OptionsTable, join: Join) -> AnyFunctio
         attempt = attempt_here(ctx["job_id"]) if is_job_ctx else None
         if attempt is None and is_job_ctx:
             attempt = await join(ctx)
-        # one that was entered before: a function of the job calls another
+        # entered before: a function of the job calls another one
         if attempt is None or attempt.worker is None or attempt.entered:
             return await coroutine(ctx, *args, **kwargs)
         attempt.entered = attempt.running = True
         try:
             if attempt.stopping:
-                attempt.raise_if_stopping()  # it was asked to in an earlier try
+                attempt.raise_if_stopping()  # it was asked to stop in an earlier try
             returned = await coroutine(ctx, *args, **kwargs)
         except (SystemExit, KeyboardInterrupt) as error:
             await _record_exit(attempt, error)
@@ -98,7 +98,7 @@ def tracked(given: AnyFunction, options: OptionsTable, join: Join) -> AnyFunctio
 
 
 async def _record_exit(attempt: Attempt, error: BaseException) -> None:
-    """Record what ends the whole worker, before it does: no hook is called any more."""
+    """Record an exception that ends the whole worker, because no more hooks are called."""
     attempt.record.state = State.INTERRUPTED
     attempt.record.error = f"ended its worker with {failure_of(error, None)}"
     attempt.close(final=False)
@@ -107,15 +107,15 @@ async def _record_exit(attempt: Attempt, error: BaseException) -> None:
 
 
 def _note_failure(attempt: Attempt, worker: ArqWorker, error: BaseException) -> bool:
-    """Note what the job raised; return whether it was stopped, so that arq is to end it."""
+    """Note what the job raised; return True if it was stopped, so that arq must end it."""
     task = asyncio.current_task()
-    # from here on: arq and asyncio add frames of their own when it passes through them
+    # the traceback starts here: arq and asyncio add frames of their own further up
     attempt.raised, attempt.raised_traceback = error, error.__traceback__
     attempt.cancelled = task is not None and task.cancelling() > 0
     attempt.aborted = worker.is_aborting(attempt.job_id)
     attempt.shut_down = worker.is_shutting_down(attempt.job_id)
     if isinstance(error, Retry) and error.defer_score:
-        # arq's own reckoning, hence by this host's clock
+        # arq computes it in the same way, hence by this host's clock
         attempt.retry_due = timestamp_ms() + error.defer_score
     if not isinstance(error, JobStopped):
         if not attempt.stopped:
@@ -127,11 +127,11 @@ def _note_failure(attempt: Attempt, worker: ArqWorker, error: BaseException) -> 
 
 
 def _as_cancelled(stopped: BaseException | None) -> asyncio.CancelledError:
-    """Return what arq is told of a stop.
+    """Return the exception to raise into arq for a stop.
 
-    It would run the job again after ``Retry``, and log anything else as an error, with a traceback.
+    Arq would run the job again after ``Retry``, and log anything else with a traceback.
     """
     try:
         return asyncio.CancelledError(*stopped.args) if stopped else asyncio.CancelledError()
-    except Exception:  # whatever a user's subclass does with its arguments
+    except Exception:  # a user's subclass may do anything with its arguments
         return asyncio.CancelledError("stopped")

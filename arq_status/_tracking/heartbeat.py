@@ -1,4 +1,4 @@
-"""A worker's heartbeat, in a thread of its own: an event loop that a job blocks sends nothing."""
+"""A worker's heartbeat, in its own thread: an event loop that is blocked by a job sends nothing."""
 
 import asyncio
 import atexit
@@ -32,27 +32,28 @@ from arq_status._tracking.permissions import PermissionLog
 
 logger = logging.getLogger("arq_status")
 
-#: Seconds between heartbeats; before the next one while Redis is away, so that the worker does not
-#: count as dead when it is back; between looks at whether the event loop runs; between looks for
-#: jobs that were asked to stop.
+#: Seconds between heartbeats.
 _BEAT_INTERVAL = 2.0
+#: The same while Redis is away, so that the worker does not count as dead when Redis is back.
 _RETRY_INTERVAL = 0.3
+#: Seconds between checks of whether the event loop runs.
 _CHECK_INTERVAL = 0.2
+#: Seconds between checks for jobs that were asked to stop.
 _STOP_INTERVAL = 0.4
 #: Seconds without a turn after which an event loop counts as blocked.
 _BLOCKED_AFTER = 0.25
-#: Seconds after which an event loop that does not run counts as ended.
+#: Seconds without running after which an event loop counts as ended.
 _LOST_AFTER = 5.0
-#: Seconds that the end of the process waits for the thread at most.
+#: The most seconds that the exiting process waits for the thread.
 _EXIT_TIMEOUT = 3.0
-#: Seconds between sweeps of what has expired and what dead workers left behind.
+#: Seconds between sweeps of expired entries and of what dead workers left behind.
 _SWEEP_INTERVAL = 30.0
-#: Sweeps that are made at once at most, so that no heartbeat is late.
+#: The most sweeps in a row, so that no heartbeat is late.
 _SWEEPS = 100
 
 
 class Heartbeat:
-    """Sends heartbeats, and for a blocked event loop what its jobs reported."""
+    """Sends heartbeats and, for a blocked event loop, what its jobs have reported."""
 
     def __init__(
         self,
@@ -77,19 +78,22 @@ class Heartbeat:
         self._started = monotonic()
         self._started_ms = 0
         self._permissions = permissions
-        #: jobs that arq had begun at the last look, and those of them that Redis was told of
+        #: jobs without an attempt at the last check
         self._begun: set[str] = set()
+        #: those of them that Redis knows
         self._noted_begun: set[str] = set()
-        #: when the event loop was last known to run, and whether all that it sent was given back
+        #: when the event loop was last known to run
         self._loop_last_ran = monotonic()
+        #: True once its batch in flight is back in the outbox
         self._unanswered_given_back = False
         self._failing = self._publish_checked = False
         self._worker_loop = asyncio.get_running_loop()
         self._first_heartbeat_tried = asyncio.Event()
         self._ended = asyncio.Event()
-        #: True once the thread must end; True if the worker's event loop ended without calling
-        #: ``stop``
-        self._stopping = self._abandoned = False
+        #: True once the thread must end
+        self._stopping = False
+        #: True if the worker's event loop ended without calling ``stop``
+        self._abandoned = False
         self._stopped_since: float | None = None
         self._wake: Callable[[], object] = _nothing
         self._thread = threading.Thread(target=self._run, name="arq-status heartbeat", daemon=True)
@@ -104,7 +108,7 @@ class Heartbeat:
         """Start the thread."""
         try:
             self._thread.start()
-            # arq skips `on_shutdown` where it is cancelled while it stores the end of a job
+            # arq skips `on_shutdown` if it is cancelled while it stores the end of a job
             atexit.register(self._stop_at_exit)
         except RuntimeError as error:
             logger.warning(
@@ -113,7 +117,7 @@ class Heartbeat:
             self._task = self._worker_loop.create_task(self._beat_until_stopped())
 
     async def wait_announced(self, timeout: float) -> None:
-        """Wait until Redis knows the worker, though not for ever."""
+        """Wait until the worker is announced, or that failed, for at most ``timeout`` s."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._first_heartbeat_tried.wait()
@@ -145,7 +149,7 @@ class Heartbeat:
         store = Store(redis, clock=self._outbox.clock)
         stop_asked = self._watch_for_stop()
         beat_due = stops_due = 0.0
-        # not at once: workers that start together need not all do it
+        # not at once: workers that start together should not all sweep
         sweep_due = monotonic() + _SWEEP_INTERVAL * random()  # noqa: S311
         try:
             while not self._stopping and not self._worker_loop_has_ended():
@@ -176,17 +180,20 @@ class Heartbeat:
             await close(redis)
 
     def _watch_for_stop(self) -> asyncio.Event:
-        """Return what ``stop`` sets; it looks at ``_stopping`` first, and this loop afterwards."""
+        """Return an event that is set by ``stop``."""
         loop, stop_asked = asyncio.get_running_loop(), asyncio.Event()
         self._wake = lambda: _call_soon(loop, stop_asked.set)
         return stop_asked
 
     def _worker_loop_has_ended(self) -> bool:
-        """Return whether the worker's event loop has ended, as after ``SystemExit`` in a job."""
+        """Return True if the worker's event loop has ended, as after ``SystemExit`` in a job.
+
+        Then also sets ``_abandoned``.
+        """
         if self._worker_loop.is_running():
             self._stopped_since = None
         elif self._stopped_since is None:
-            # arq's worker runs it twice: for the jobs, and for its own end
+            # arq's worker runs its loop twice: for the jobs, and to close the worker
             self._stopped_since = monotonic()
         stopped = self._stopped_since is not None and (
             self._worker_loop.is_closed() or monotonic() - self._stopped_since > _LOST_AFTER
@@ -202,7 +209,7 @@ class Heartbeat:
         self._unanswered_given_back = False
 
     async def _beat(self, store: Store) -> None:
-        # a job that arq was just starting when its loop was blocked is not in ``worker.tasks`` yet
+        # a job that was being started when the loop got blocked is not in ``worker.tasks`` yet
         blocked_ms = round((monotonic() - self._loop_last_ran) * 1000)
         await store.beat(
             self._name, self._worker.queue, self._worker.in_progress_ms, self._options, blocked_ms,
@@ -214,8 +221,8 @@ class Heartbeat:
             await self._warn_if_publish_is_denied(store)
 
     def _about(self) -> str:
-        """Return what the worker tells of itself beside its heartbeats."""
-        # once, for the clock gets ever more exact
+        """Return the worker's description of itself, which is sent with its heartbeats."""
+        # convert it only once, because the clock gets more exact over time
         self._started_ms = self._started_ms or self._outbox.clock.ms_at(self._started)
         return encode_about(
             started_ms=self._started_ms,
@@ -225,7 +232,7 @@ class Heartbeat:
         )
 
     async def _warn_if_publish_is_denied(self, store: Store) -> None:
-        """Log it if the user may not publish: scripts go on without."""
+        """Log a warning if the Redis user may not publish; the scripts work without it."""
         try:
             await store.publish([])
         except ResponseError as error:
@@ -236,7 +243,7 @@ class Heartbeat:
             )
 
     async def _act_for_blocked_loop(self, store: Store) -> None:
-        """Do what the event loop would have done since the last look, if a job blocks it."""
+        """Note jobs begun without a record; send for the event loop if a job blocks it."""
         begun = self._attempts.unrecorded()
         await self._note_begun(store, begun & self._begun)
         self._begun = begun
@@ -246,7 +253,7 @@ class Heartbeat:
             self._unanswered_given_back = True
             self._give_back_unanswered()
         if self._outbox:
-            # arq has not stored the end of jobs that have ended, and may run them again
+            # not ended jobs: arq has not stored their end yet, and may run them again
             await Delivery(store, self._outbox).send(progress=True, ended=False)
 
     async def _note_begun(self, store: Store, job_ids: set[str]) -> None:
@@ -276,7 +283,7 @@ class Heartbeat:
                 logger.warning("background work of worker %s failed: %r", self._name, error)
             self._failing = True
         except Exception:
-            # whatever it is, without heartbeats all jobs of this worker would count as lost
+            # go on in any case: without heartbeats all jobs of this worker would count as lost
             logger.exception("unexpected error in the heartbeat of worker %s", self._name)
 
 
@@ -288,10 +295,10 @@ async def _sweep(store: Store) -> None:
 
 
 def _nothing() -> None:
-    """Wake nobody: the thread has not begun."""
+    """Do nothing: the thread has not started yet."""
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
-    """Have an event loop of any thread call something, unless it was closed."""
+    """Call something in an event loop of another thread, unless the loop is closed."""
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(callback)

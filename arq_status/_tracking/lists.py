@@ -1,20 +1,20 @@
-"""Lists of a worker's settings."""
+"""The lists of functions and cron jobs in a worker's settings."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self, SupportsIndex, overload
 
 
 class TrackedList(list[Any]):
-    """A list of the settings that gives its items as tracked ones.
+    """A list that returns its items tracked.
 
-    It holds them as the user gave them and tracks each when it is read: import strings are
-    resolved by arq's worker, and not before.
+    It keeps the items as the user gave them and tracks each one when it is read, so that import
+    strings are resolved only when arq's worker reads them.
     """
 
     def __init__(self, given: Iterable[Any], track: Callable[[Any], Any]) -> None:
         super().__init__(_as_given(given))
         self._track = track
-        #: the items read so far by their identity, each beside the one given
+        #: the items read so far by identity: the original and the tracked one
         self._tracked: dict[int, tuple[Any, Any]] = {}
 
     def __iter__(self) -> Iterator[Any]:

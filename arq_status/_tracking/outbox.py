@@ -1,4 +1,4 @@
-"""The attempts of a worker whose reports are not yet in Redis."""
+"""The attempts of a worker with reports that are not yet in Redis."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -8,25 +8,25 @@ from arq_status._redis.batch import AnyRow, CompletedRow
 from arq_status._redis.clock import RedisClock
 from arq_status._tracking.attempt import Attempt
 
-#: What is to be written, and of which attempt; of one that is over with it nothing is kept.
+#: Rows to write, each with its attempt; ``None`` once the attempt needs nothing more.
 Batch = list[tuple[Attempt | None, AnyRow]]
 
-#: Attempts in a batch, so that none takes long.
+#: The most attempts in a batch, so that none takes long.
 BATCH_LIMIT = 250
 
 
 class Outbox:
-    """The attempts with something to write. Adding and taking are safe from any thread."""
+    """The attempts with something to write. Adding and taking are thread-safe."""
 
     def __init__(self, clock: RedisClock | None = None) -> None:
-        #: Redis' clock, by which attempts tell their times
+        #: Redis' clock, to which the times of attempts are converted
         self.clock: RedisClock = clock or RedisClock()
         #: oldest first
         self.progress: dict[Attempt, None] = {}
         self.urgent: dict[Attempt, None] = {}
         self.completed: deque[CompletedRow] = deque()
         self.busy_until: float = -inf
-        #: called when there is something to write, unless that was noted before
+        #: called when there is something to write, unless ``noted`` is set
         self.notify: Callable[[], None] = _nothing
         self.noted: bool = False
 
@@ -45,7 +45,7 @@ class Outbox:
             self.notify()
 
     def complete(self, attempt: Attempt, row: CompletedRow) -> None:
-        """Add the whole life of an attempt of which nothing is written yet."""
+        """Add the whole life of an attempt that has no row in Redis yet."""
         self.urgent.pop(attempt, None)
         self.completed.append(row)
         if not self.noted:
@@ -53,12 +53,12 @@ class Outbox:
             self.notify()
 
     def take(self, limit: int = BATCH_LIMIT, *, progress: bool, ended: bool = True) -> Batch:
-        """Take the rows of a batch, each attempt's in their order.
+        """Take the rows of a batch; those of one attempt stay in order.
 
         Args:
-            limit: of how many attempts at most.
-            progress: take attempts that only made progress as well.
-            ended: take attempts that have ended as well.
+            limit: the most attempts to take.
+            progress: also take attempts that only made progress.
+            ended: also take attempts that have ended.
         """
         taken: Batch = []
         limit = self._take(self.urgent, taken, limit, ended=ended)
@@ -70,7 +70,7 @@ class Outbox:
         return taken
 
     def give_back(self, taken: Iterable[tuple[Attempt | None, AnyRow]]) -> None:
-        """Put back what could not be sent; it is taken again as it is then."""
+        """Put back attempts that could not be sent; their rows are created anew next time."""
         now = self.clock.now_ms()
         for attempt, row in taken:
             if attempt is not None:
@@ -81,7 +81,8 @@ class Outbox:
     def shrink(self, limit: int) -> int:
         """Drop attempts beyond ``limit``; return how many.
 
-        Those that only made progress go first, for they will report more, and the oldest first.
+        Those that only made progress are dropped first, because they will report again; of them,
+        the oldest.
         """
         dropped = 0
         while self.size > limit:
@@ -97,11 +98,11 @@ class Outbox:
 
     @staticmethod
     def _take(queue: dict[Attempt, None], taken: Batch, limit: int, *, ended: bool) -> int:
-        """Move attempts from a queue into a batch; return how many more it may have."""
+        """Move attempts from a queue into a batch; return how many more it has room for."""
         for attempt in list(queue):
             if not limit:
                 break
-            # unless another thread has taken it
+            # pop returns the attempt itself if another thread has taken it
             if (ended or not attempt.closed) and queue.pop(attempt, attempt) is None:
                 taken += [(attempt, row) for row in attempt.take_rows()]
                 limit -= 1
@@ -109,9 +110,9 @@ class Outbox:
 
     @property
     def size(self) -> int:
-        """How many attempts have something to write."""
+        """The number of attempts with something to write."""
         return len(self.urgent) + len(self.progress) + len(self.completed)
 
 
 def _nothing() -> None:
-    """Notify nobody: the outbox has no writer."""
+    """Do nothing: the outbox has no writer yet."""

@@ -1,4 +1,4 @@
-"""Works out the outcome of an attempt by the same rules as arq."""
+"""Determines the outcome of an attempt by the same rules as arq."""
 
 import asyncio
 from collections.abc import Mapping
@@ -16,11 +16,11 @@ from arq_status._tracking.tracebacks import reason_for
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of an attempt."""
+    """How an attempt ended."""
 
     state: State
     error: str | None = None
-    #: arq will not run the job again
+    #: True if arq will not run the job again
     final: bool = True
 
 
@@ -28,17 +28,17 @@ class Outcome:
 class Circumstances:
     """What arq's decision depends on."""
 
-    #: arq runs a job again after Retry and cancellation
+    #: arq's setting: run a job again after ``Retry`` or cancellation
     retry_jobs: bool = True
-    #: ``Job.abort`` asked for the end
+    #: True if ``Job.abort`` ended it
     aborted: bool = False
-    #: the worker was told to end
+    #: True if the worker shuts down
     shutdown: bool = False
-    #: somebody cancelled the job, as against a ``CancelledError`` of its own
+    #: True if the job was cancelled from outside, as opposed to raising ``CancelledError`` itself
     cancelled: bool = False
     #: how long the job ran
     seconds: float | None = None
-    #: how long it was allowed to
+    #: the job timeout
     timeout: float | None = None
 
 
@@ -48,7 +48,7 @@ COMPLETE = Outcome(State.COMPLETE)
 def judge(
     raised: BaseException | None, result: Mapping[str, Any] | None, given: Circumstances
 ) -> Outcome:
-    """Return the outcome of an attempt: by what it raised, if anything, and what arq stored."""
+    """Return the outcome of an attempt from what it raised, if anything, and what arq stored."""
     if result is None:
         return _judge_raised(raised, given)
     if result.get("s"):
@@ -57,10 +57,10 @@ def judge(
     if isinstance(raised, asyncio.CancelledError) and isinstance(stored, TimeoutError):
         return _timed_out(given)
     if isinstance(stored, BaseException):
-        # arq was told of a cancellation instead of a stop
+        # we raised a cancellation into arq instead of the stop
         return _judge_final(raised if isinstance(raised, JobStopped) else stored, given)
     if raised is not None:
-        # a serializer that takes no exceptions: arq stores a text of its own in their place
+        # the serializer rejects exceptions: arq stores a message of its own instead
         return _judge_raised(raised, replace(given, retry_jobs=False))
     return Outcome(State.FAILED, str(stored))
 
@@ -82,7 +82,7 @@ def _judge_raised(raised: BaseException | None, given: Circumstances) -> Outcome
 
 
 def _reason_for(retry: BaseException, given: Circumstances) -> str | None:
-    """Return why a job asked for another try: what ``Retry`` was raised from, if anything."""
+    """Return why a job asked for another try: the cause of its ``Retry``, if any."""
     reason = reason_for(retry)
     return None if reason is None else failure_of(reason, given.seconds)
 
@@ -98,7 +98,7 @@ def _judge_final(error: BaseException, given: Circumstances) -> Outcome:
 
 
 def _is_due(given: Circumstances) -> bool:
-    # arq's clock started a moment before ours
+    # arq's timeout started a moment before our clock
     return (
         given.timeout is not None
         and given.seconds is not None

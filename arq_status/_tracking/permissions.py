@@ -8,13 +8,13 @@ logger = logging.getLogger("arq_status")
 
 
 class PermissionLog:
-    """Logs which permission is missing, once for each. Any thread may note errors."""
+    """Logs each missing permission once. Thread-safe."""
 
     def __init__(self) -> None:
         self._logged: set[str] = set()
 
     def note(self, error: BaseException) -> bool:
-        """Return whether an error is due to a missing permission, and log that one."""
+        """Return True if an error is due to a missing permission, and log that permission."""
         permission = missing_permission(error)
         if permission is None:
             return False

@@ -1,4 +1,4 @@
-"""What the jobs of a function have in common in one worker."""
+"""The part of a stored record that all jobs of a function have in common."""
 
 from typing import Any
 
@@ -11,7 +11,10 @@ _NAME_LIMIT = 300
 
 
 class RecordTemplate:
-    """What the jobs of a function have in common, worked out when the first one begins."""
+    """The part of a record that all jobs of a function have in common in one worker.
+
+    Created when the first one begins.
+    """
 
     def __init__(
         self,
@@ -23,12 +26,12 @@ class RecordTemplate:
         worker: str,
         is_cron: bool,
     ) -> None:
-        #: the name under which arq knows the function; ``None`` if that is not known
+        #: the name under which arq knows the function; ``None`` if it is unknown
         self.name = name
         #: arq's function or cron job, if the worker has it
         self.function = function
         self.options = options
-        #: whether its last job is noted, for it runs by a schedule
+        #: True if it runs on a schedule, so that its last job is noted
         self.is_cron = is_cron
         self._common: dict[str, Any] = {
             "function": None if name is None else shorten(str(name), _NAME_LIMIT),
@@ -38,13 +41,13 @@ class RecordTemplate:
             "hides_args": not options.record_args,
         }
         self._common_when_complete = self._common | {"worker": shown_worker(worker)}
-        #: what the texts of completed jobs share
+        #: the common part of encoded records of completed jobs
         self.encoded_when_complete: str = common_text(**self._common_when_complete)
 
     def new_record(
         self, enqueued_ms: int, job_try: int, due: int | None, args: str, *, complete: bool
     ) -> StoredRecord:
-        """Return the record of a try that runs, or of one that has completed."""
+        """Return the record of a running try, or of a completed one."""
         return StoredRecord(
             enqueued_ms=enqueued_ms,
             job_try=job_try,

@@ -1,4 +1,4 @@
-"""One running worker: its hooks, its jobs' attempts, its way to Redis."""
+"""One running worker: its hooks, its jobs' attempts, its connections to Redis."""
 
 import asyncio
 import logging
@@ -32,7 +32,7 @@ from arq_status._tracking.uplink import Uplink
 
 Hook = Callable[[dict[str, Any]], Coroutine[Any, Any, Any]]
 
-#: The hooks of arq's worker that tracking takes part in.
+#: The hooks of arq's worker that tracking uses.
 HOOKS = ("on_startup", "on_shutdown", "on_job_start", "on_job_end")
 _ATTRIBUTE = "_arq_status_session"
 
@@ -40,7 +40,7 @@ logger = logging.getLogger("arq_status")
 
 
 class HookOwner:
-    """Has methods that take the place of a user's hooks."""
+    """Has methods that replace a user's hooks."""
 
     def __init__(self, given: Mapping[str, Hook | None]) -> None:
         #: the user's own hooks
@@ -48,12 +48,12 @@ class HookOwner:
 
 
 async def open_session(worker: Worker, options: OptionsTable, *, late: bool) -> "Session":
-    """Return the open session of a worker; a new one if it has none or its last one has ended.
+    """Return the open session of a worker; open a new one if there is none or it has ended.
 
     Args:
-        worker: arq's worker, which has its connection to Redis.
+        worker: arq's worker, connected to Redis.
         options: the options of its functions.
-        late: whether the worker may have begun jobs.
+        late: whether the worker may have started jobs already.
     """
     session = current_session(worker)
     if session is None:
@@ -64,13 +64,13 @@ async def open_session(worker: Worker, options: OptionsTable, *, late: bool) -> 
 
 
 def current_session(worker: Worker) -> "Session | None":
-    """Return the session of a worker, if it has one that has not ended."""
+    """Return the session of a worker, unless it has none or it has ended."""
     session: Session | None = getattr(worker, _ATTRIBUTE, None)
     return None if session is None or session.has_ended else session
 
 
 async def join(options: OptionsTable, ctx: dict[str, Any]) -> Attempt | None:
-    """Begin the attempt of a job that has begun without our hooks, and track its worker.
+    """Start the attempt of a job that was started without our hooks, and track its worker.
 
     Returns ``None`` if no worker of this event loop runs the job.
     """
@@ -86,7 +86,7 @@ async def join(options: OptionsTable, ctx: dict[str, Any]) -> Attempt | None:
 
 
 class Session(HookOwner):
-    """What tracks a worker's jobs while it runs.
+    """Tracks the jobs of one running worker.
 
     Replaces the hooks and serializers of the running worker, and wraps its untracked functions, so
     that it does not matter which parts of the tracked settings reached the worker.
@@ -102,7 +102,7 @@ class Session(HookOwner):
         #: the result that the last call of ``serialize`` failed on
         self._not_serialized: object = None
         self.worker = ArqWorker(worker)
-        #: new at every start, for a container's host and process id are not
+        #: new at every start, because hostname and process id may repeat in containers
         self.name = clean(f"{socket.gethostname()}:{os.getpid()}:{secrets.token_urlsafe(3)}")
         self._given_codecs = _given_codecs(worker)
         self._serialize = self._given_codecs[0] or pickle.dumps
@@ -133,7 +133,7 @@ class Session(HookOwner):
         self._ending = Ending(self.worker, options, outbox, self._uplink, counters)
 
     def _announced(self) -> dict[str, FunctionOptions]:
-        """Return the options of its functions, with what arq's worker was told about each."""
+        """Return the options of its functions, completed by arq's own settings for each."""
         return {
             name: replace(
                 options,
@@ -145,12 +145,12 @@ class Session(HookOwner):
 
     @property
     def has_ended(self) -> bool:
-        """Whether the worker, if it runs again, needs another session."""
+        """True if the session cannot be used: closed, deregistered or of another event loop."""
         other_loop = self._loop is not asyncio.get_running_loop()
         return self._closed or other_loop or self._uplink.lost
 
     async def open(self) -> None:
-        """Announce the worker, without waiting long for it."""
+        """Announce the worker; waits for Redis for a limited time."""
         if self._late:
             logger.warning(
                 "worker %s is tracked only from its first job on, because its on_startup is not"
@@ -162,7 +162,7 @@ class Session(HookOwner):
         await self._uplink.open()
 
     async def drain(self) -> None:
-        """Have the records of all jobs that have ended written, though not for ever."""
+        """Write the records of all jobs that have ended; waits for a limited time."""
         await self._ending.wait_for_given_up()
         await self._uplink.drain()
 
@@ -170,34 +170,34 @@ class Session(HookOwner):
         """Write what is pending and deregister the worker."""
         if not self._closed:
             self._closed = True
-            # if the worker runs again its new pool is to have the user's own
+            # if the worker runs again, its new pool must get the user's own
             self._arq.job_serializer, self._arq.job_deserializer = self._given_codecs
             await self._ending.wait_for_given_up()
             await self._uplink.close()
             stop_capturing_logs(self.name)
 
     async def begin(self, ctx: dict[str, Any], payload: Mapping[str, Any]) -> None:
-        """Begin an attempt: give it its tracker, and Redis its record."""
+        """Start an attempt: create its tracker and have its record written."""
         start = self._beginning.begin(ctx, payload)
         if start is not None:
             await start
 
-    # what arq's worker calls
+    # called by arq's worker
 
     async def on_startup(self, ctx: dict[str, Any]) -> None:
-        """Track the worker from here on; then do what the user's hook does."""
+        """Track the worker from here on, then call the user's hook."""
         await open_session(self._arq, self._options, late=False)
         await self.run_given("on_startup", ctx)
 
     async def on_shutdown(self, ctx: dict[str, Any]) -> None:
-        """Do what the user's hook does; then write what is pending."""
+        """Call the user's hook, then write what is pending."""
         try:
             await self.run_given("on_shutdown", ctx)
         finally:
             await self.close()
 
     async def on_job_start(self, ctx: dict[str, Any]) -> None:
-        """Give a try its tracker; then do what the user's hook does."""
+        """Create the tracker of a try, then call the user's hook."""
         noted = job_var.get(None)
         payload = {} if noted is None or isinstance(noted, JobTracker) else noted
         start = self._beginning.begin(ctx, payload)
@@ -207,8 +207,8 @@ class Session(HookOwner):
             await self.given["on_job_start"](ctx)
 
     async def on_job_end(self, ctx: dict[str, Any]) -> None:
-        """Do what the user's hook does; then record the end, before arq forgets the job."""
-        # by its id where only its function knows it
+        """Call the user's hook, then record the end before arq forgets the job."""
+        # by its id if only the task of its function knows it
         attempt = attempt_here(ctx["job_id"]) or self._attempts.running.get(ctx["job_id"])
         try:
             if self.given["on_job_end"] is not None:
@@ -222,11 +222,11 @@ class Session(HookOwner):
                     await self._ending.record_end(attempt)
 
     def serialize(self, data: Any) -> bytes:
-        """Serialize a result for arq, and keep it as the outcome that arq decided."""
+        """Serialize a result for arq, and keep it: it contains the outcome that arq decided."""
         try:
             raw = self._serialize(data)
         except Exception:
-            # arq tries again at once, with a text in the place of this
+            # arq tries again at once, with a message in place of this result
             self._not_serialized = data["r"]
             raise
         reason, self._not_serialized = self._not_serialized, None
@@ -234,21 +234,21 @@ class Session(HookOwner):
         if attempt is not None:
             attempt.result = data
         elif isinstance(reason, BaseException):
-            # many serializers take no exceptions
+            # many serializers reject exceptions
             self._ending.record_given_up({**data, "r": reason})
         else:
             self._ending.record_given_up(data)
         return raw
 
     def deserialize(self, raw: bytes) -> Any:
-        """Deserialize a job, and keep what it holds for ``on_job_start``."""
+        """Deserialize a job, and keep its payload for ``on_job_start``."""
         data = self._deserialize(raw)
-        if isinstance(data, dict) or isinstance(data, Mapping):  # noqa: SIM101 - the dear one last
+        if isinstance(data, dict) or isinstance(data, Mapping):  # noqa: SIM101 - the expensive check last
             job_var.set(data)
         return data
 
     async def run_given(self, name: str, ctx: dict[str, Any]) -> None:
-        """Run a hook of the user's."""
+        """Call one of the user's hooks, if it exists."""
         hook = self.given[name]
         if hook is not None:
             await hook(ctx)
@@ -275,24 +275,24 @@ class Session(HookOwner):
             self._track(name, in_place=self._late)
 
     def _track_begun(self, name: str) -> FunctionOptions:
-        """Track the function of a job that has begun; return its options."""
+        """Track the function of a job that has started; return its options."""
         self._track(name, in_place=True)
         return self._options.of(name)
 
     def _track(self, name: str, *, in_place: bool) -> None:
-        """Track a function of the worker, unless it is; ``in_place`` if a job of it has begun."""
+        """Track a function of the worker if it is not tracked; ``in_place`` if a job runs it."""
         function = self._arq.functions.get(name)
         if function is None or is_tracked(function):
             return
         ours = tracked(function, self._options, partial(join, self._options))
         if in_place:
-            # the job that has begun has this very one
+            # the job that has started holds this very object
             function.coroutine = ours.coroutine
         self._arq.functions[name] = ours
 
 
 def given_hook(hook: Hook | None) -> Hook | None:
-    """Return the user's hook in whose place one of ours is; any other as it is."""
+    """Return the user's hook that one of ours replaces; any other hook as it is."""
     owner = getattr(hook, "__self__", None)
     return owner.given.get(hook.__name__) if isinstance(owner, HookOwner) and hook else hook
 

@@ -1,4 +1,4 @@
-"""``track_status``: puts the tracking into the settings of an arq worker."""
+"""``track_status``: adds tracking to the settings of an arq worker."""
 
 import logging
 import warnings
@@ -23,7 +23,7 @@ logger = logging.getLogger("arq_status")
 
 
 class _Decorator(Protocol):
-    """``track_status`` with its options given."""
+    """``track_status`` with its options applied."""
 
     @overload
     def __call__(self, settings: type[C], /) -> type[C]: ...
@@ -63,7 +63,7 @@ def track_status(
     record_result: bool = True,
     record_logs: int | str | None = None,
 ) -> Any:
-    """Track the jobs of a worker. Decorates its settings class, or takes its settings as a dict.
+    """Track the jobs of a worker. Decorates a settings class or takes the settings as a dict.
 
         @track_status(expires=timedelta(days=1))
         class WorkerSettings:
@@ -71,30 +71,33 @@ def track_status(
 
         worker = Worker(**track_status({"functions": [import_rows]}))
 
-    A class is changed and returned; a dict is left as it is and a new one returned. Hooks,
-    functions, cron jobs and serializers in it go on working.
+    A class is modified and returned; for a dict a new one is returned. Hooks, functions, cron jobs
+    and serializers work as before.
 
     Args:
-        settings: a class as for arq's command, or a dict of the arguments of arq's ``Worker``.
-        expires: how long a complete job is shown: seconds or a ``timedelta``; 1800, half an hour,
+        settings: a class as for the command ``arq``, or a dict of arguments of arq's ``Worker``.
+        expires: how long a complete job is shown: seconds or a ``timedelta``; 1800 (half an hour)
             by default.
-        expires_failed: how long a job that failed, was stopped or interrupted is shown; by default
-            a day, or ``expires`` if that is longer.
+        expires_failed: how long a failed, stopped or interrupted job is shown; by default a day,
+            or ``expires`` if that is longer.
         track: ``False`` tracks only functions with ``status_options(track=True)``.
-        record_args: how many characters of a job's arguments are kept, 80 by default and at most
-            2,000. ``False`` keeps the arguments out of every record, page and log of this package;
-            such a job cannot be run again with ``retry``.
+        record_args: how many characters of a job's arguments are kept: 80 by default, at most
+            2,000. ``False`` keeps the arguments out of all records, pages and logs of this package;
+            such jobs cannot be run again with ``retry``.
         record_result: ``False`` never shows what jobs return.
-        record_logs: the lowest level, by name or number, of `logging` messages that go into the
-            logs of jobs; by default only what they log with ``status.log``.
+        record_logs: the lowest level, as a name or number, of `logging` messages that go into the
+            logs of jobs; by default these only get what is logged with ``status.log``.
 
     Raises:
         ValueError: an expiry is not positive and finite, ``record_args`` is negative or over 2,000,
             or the level of ``record_logs`` is unknown.
-        TypeError: the settings are tracked already, or are neither a class nor a dict; an expiry is
-            not a duration, or ``record_args`` is not an int.
+        TypeError: the settings are tracked already, or are neither a class nor a dict; or an option
+            has the wrong type.
+
+    Warns:
+        RuntimeWarning: arq-status was not tested with this version of arq.
     """
-    # None would read as "for ever" here
+    # `expires=None` must be refused, because it would look like "for ever"
     default = {"expires": expires_ms(expires)} | check_options(
         expires_failed=expires_failed,
         track=track,
@@ -111,9 +114,9 @@ def _apply(default: Given, settings: Any) -> Any:
             f"track_status takes a settings class or a dict, not {type(settings).__name__}"
         )
     _warn_of_untested_arq(VERSION)
-    # arq reads the class itself and none of its bases
+    # arq reads the class itself, but not its bases
     given: Mapping[str, Any] = settings if isinstance(settings, dict) else vars(settings)
-    # the functions alone may be those of another worker's settings
+    # tracked functions alone may come from another worker's settings
     are_tracked = any(given_hook(given.get(name)) is not given.get(name) for name in HOOKS)
     if are_tracked and isinstance(given.get("functions"), TrackedList):
         raise TypeError("these settings are tracked already: apply track_status once")
@@ -131,7 +134,7 @@ def _warn_of_untested_arq(version: str) -> None:
 
 
 class TrackedSettings(HookOwner):
-    """Replacements for the functions, cron jobs and hooks of a worker's settings.
+    """The replacements for the functions, cron jobs and hooks of a worker's settings.
 
     Whichever of them is called first finds the running worker and opens its session.
     """
@@ -143,7 +146,7 @@ class TrackedSettings(HookOwner):
         self._cron_jobs = given.get("cron_jobs") or ()
 
     def parts(self) -> dict[str, Any]:
-        """Return what takes the place of the settings given."""
+        """Return the settings to replace."""
         hooks = {name: getattr(self, name) for name in HOOKS}
         return {
             "functions": TrackedList(self._functions, self._tracked),
@@ -152,16 +155,16 @@ class TrackedSettings(HookOwner):
         }
 
     async def on_startup(self, ctx: dict[str, Any]) -> None:
-        """Track the worker that starts; then do what the user's hook does."""
+        """Track the starting worker, then call the user's hook."""
         await self._reach_worker(late=False)
         await self._run_given("on_startup", ctx)
 
     async def on_shutdown(self, ctx: dict[str, Any]) -> None:
-        """Do what the user's hook does; a tracked worker calls its session's hook."""
+        """Call the user's hook; a tracked worker calls its session's hook instead."""
         await self._run_given("on_shutdown", ctx)
 
     async def on_job_start(self, ctx: dict[str, Any]) -> None:
-        """Track the worker from this job on if no other part did; then do what the user's does."""
+        """Track the worker from this job on if it is not tracked, then call the user's hook."""
         session = await self._reach_worker(late=True)
         if session is not None and attempt_here(ctx["job_id"]) is None:
             found = running_job(ctx)
@@ -169,7 +172,7 @@ class TrackedSettings(HookOwner):
         await self._run_given("on_job_start", ctx)
 
     async def on_job_end(self, ctx: dict[str, Any]) -> None:
-        """Track the worker from here on if no other part did; then do what the user's does."""
+        """Track the worker from here on if it is not tracked, then call the user's hook."""
         await self._reach_worker(late=True)
         await self._run_given("on_job_end", ctx)
 

@@ -1,4 +1,4 @@
-"""``JobTracker.sync``: the same calls for code in a thread."""
+"""``JobTracker.sync``: the same calls for code that runs in a thread."""
 
 import asyncio
 import threading
@@ -17,7 +17,7 @@ _advancing = threading.Lock()
 
 
 class SyncTracker:
-    """``JobTracker`` for code in a thread: the same calls without await."""
+    """``JobTracker`` for code that runs in a thread: the same calls without await."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class SyncTracker:
         """Return a field of the job's data, as ``JobTracker.retrieve``.
 
         Raises:
-            RuntimeError: an event loop runs in this thread.
+            RuntimeError: an event loop is running in this thread.
         """
         try:
             return self._wait_for(self._retrieve(name, default))
@@ -99,7 +99,7 @@ class SyncTracker:
         """Wait until everything is in Redis, as ``JobTracker.flush``.
 
         Raises:
-            RuntimeError: an event loop runs in this thread.
+            RuntimeError: an event loop is running in this thread.
         """
         with suppress(TimeoutError):
             self._wait_for(self._flush())
@@ -120,7 +120,7 @@ class SyncTracker:
 def run_in_worker_loop(
     coroutine: Coroutine[Any, Any, T], worker_loop: asyncio.AbstractEventLoop
 ) -> T:
-    """Run a coroutine in the worker's event loop, and wait for it in this thread.
+    """Run a coroutine in the worker's event loop and wait for it in this thread.
 
     Raises:
         TimeoutError: that loop has ended, or ends before the coroutine does.
@@ -135,7 +135,7 @@ def run_in_worker_loop(
         try:
             return future.result(_CHECK_INTERVAL)
         except TimeoutError:
-            # arq's worker runs its loop twice: for the jobs, and for its own end
+            # arq's worker runs its loop twice: for the jobs, and to close the worker
             ended, ended_before = not worker_loop.is_running(), ended
             if future.done():
                 return future.result()

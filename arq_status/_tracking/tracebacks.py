@@ -1,4 +1,4 @@
-"""Tracebacks of jobs, as Python prints them, without the frames of arq and of this package."""
+"""Tracebacks of jobs as Python prints them, without the frames of arq and this package."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +16,10 @@ _OURS = tuple(f"{path}/" for path in (Path(arq.__file__).parent, Path(__file__).
 
 
 def traceback_of(raised: BaseException, since: TracebackType | None) -> str | None:
-    """Return the formatted traceback of what a job raised.
+    """Return the formatted traceback of an exception that a job raised.
 
-    ``None`` for ``Retry`` or ``JobStopped`` without a cause. ``since`` is the traceback from the
-    job's own first frame on.
+    ``None`` for ``Retry`` or ``JobStopped`` without a cause. ``since`` is the traceback that starts
+    at the job's own first frame.
     """
     if isinstance(raised, Retry | RetryJob | JobStopped) and reason_for(raised) is None:
         return None
@@ -32,15 +32,15 @@ def reason_for(error: BaseException) -> BaseException | None:
         if error.__cause__ is not None or error.__suppress_context__:
             return error.__cause__
         return error.__context__
-    except Exception:  # exceptions can be made of anything
+    except Exception:  # attributes of an exception may be anything
         return None
 
 
 def format_traceback(error: BaseException, since: TracebackType | None = None) -> str | None:
-    """Return what Python prints of an exception, from the job's own first frame on.
+    """Return the traceback of an exception as Python prints it, from the job's own first frame on.
 
-    Causes, contexts, groups and notes are included. A text of more than 16 KiB is cut in the
-    middle. ``None`` where it cannot be formatted.
+    Causes, contexts, groups and notes are included. If it is longer than 16 KiB it is cut in the
+    middle. ``None`` if it cannot be formatted.
     """
     try:
         formatted = TracebackException(type(error), error, since or error.__traceback__)
@@ -49,13 +49,13 @@ def format_traceback(error: BaseException, since: TracebackType | None = None) -
                 [frame for frame in it.stack if not frame.filename.startswith(_OURS)]
             )
         text = "".join(formatted.format())
-    except Exception:  # exceptions can be made of anything
+    except Exception:  # attributes of an exception may be anything
         return None
     return cut_in_the_middle(clean(text.rstrip("\n")), TRACEBACK_LIMIT)
 
 
 def cut_in_the_middle(text: str, limit: int) -> str:
-    """Return a text of at most ``limit`` bytes in UTF-8: its beginning and its end."""
+    """Return a string cut to at most ``limit`` bytes in UTF-8: its beginning and its end."""
     raw = text.encode()
     if len(raw) <= limit:
         return text
@@ -65,7 +65,7 @@ def cut_in_the_middle(text: str, limit: int) -> str:
 
 
 def _chain(formatted: TracebackException) -> Iterator[TracebackException]:
-    """Yield an exception, what it was raised from or amid, and the members of groups."""
+    """Yield an exception, its causes and contexts, and the members of groups."""
     waiting: list[TracebackException | None] = [formatted]
     while waiting:
         it = waiting.pop()

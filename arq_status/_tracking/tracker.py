@@ -19,24 +19,24 @@ from arq_status._tracking.uplink import Uplink
 
 T = TypeVar("T")
 
-#: Seconds that ``retrieve`` waits at most, in all and for the first write of a try.
+#: The most seconds that ``retrieve`` waits: in all, and for the first write of a try.
 _RETRIEVE_TIMEOUT = 5.0
 _FIRST_WRITE_TIMEOUT = 2.0
 
-#: The tracker of the job that this task runs, or arq's payload of the job that it will run.
+#: The tracker of the job that this task runs; before it starts, arq's payload of the job.
 job_var: ContextVar["JobTracker | Mapping[str, Any]"] = ContextVar("arq_status_job")
 
 
 def current_tracker() -> "JobTracker":
-    """Return the running job's tracker, also in the tasks and ``asyncio.to_thread`` calls below it.
+    """Return the running job's tracker; works in its tasks and ``asyncio.to_thread`` calls too.
 
         async def insert(row):
             await current_tracker().advance()
 
-    Other threads do not have it: pass ``status.sync`` to them.
+    Not available in other threads: pass ``status.sync`` to them.
 
     Raises:
-        LookupError: no job is running here.
+        LookupError: no tracked job is running here.
     """
     tracker = job_var.get(None)
     if not isinstance(tracker, JobTracker):
@@ -49,7 +49,7 @@ def current_tracker() -> "JobTracker":
 
 
 def attempt_here(job_id: str) -> Attempt | None:
-    """Return the attempt that this task works on, if it is one of this job."""
+    """Return the attempt that this task works on, if it belongs to this job."""
     tracker = job_var.get(None)
     if isinstance(tracker, JobTracker) and tracker._attempt.job_id == job_id:
         return tracker._attempt
@@ -66,12 +66,12 @@ class JobTracker:
                 await status.at(number, f"Row {row}")
             await status.store(vino="veritas")
 
-    Calls change memory only; batches go to Redis several times a second, and the last values are
-    there when the job has ended. They never raise because of Redis. In hooks, and once the job has
-    ended, they raise nothing at all, because an exception in a hook ends arq's worker.
+    Calls only change memory; batches are sent to Redis several times a second, and the last values
+    are there when the job has ended. Calls never raise because of Redis. In hooks and after the end
+    of the job they raise nothing at all, because an exception in a hook ends arq's worker.
 
-    Each try has its own, which ``current_tracker()`` returns as well. Tests make one with
-    ``arq_status.testing.tracker``.
+    Each try has its own tracker, which ``current_tracker()`` returns as well. For tests create one
+    with ``arq_status.testing.tracker``.
     """
 
     def __init__(
@@ -94,13 +94,13 @@ class JobTracker:
 
     @property
     def record(self) -> JobRecord:
-        """A snapshot of the job as its worker knows it, in hooks with how this try ended.
+        """A snapshot of the job as its worker knows it; from ``on_job_end`` on with the outcome.
 
             async def on_job_end(ctx):
                 if ctx["status"].record.status is Status.FAILED:
                     await alert(ctx["job_id"], ctx["status"].exception)
 
-        Its ``data`` has only what this try stored.
+        Its ``data`` contains only what this try stored.
         """
         return record_of(self._attempt)
 
@@ -111,7 +111,7 @@ class JobTracker:
 
     @property
     def sync(self) -> "SyncTracker":
-        """The same calls without await, for code in a thread.
+        """The same calls without await, for code that runs in a thread.
 
             await asyncio.to_thread(crunch, status.sync)
 
@@ -122,7 +122,7 @@ class JobTracker:
         return self._sync
 
     async def total(self, total: float) -> None:
-        """Set the total that ``at`` counts up to: 100 by default, 0 if it is not known.
+        """Set the total that ``at`` counts up to: 100 by default, 0 if unknown.
 
         Raises:
             JobStopped: the job was asked to stop.
@@ -133,11 +133,11 @@ class JobTracker:
         await self._check_and_yield()
 
     async def at(self, at: float, message: str | None = None) -> None:
-        """Set the progress, in the unit of the total; without a message the last one stays.
+        """Set the progress, in the unit of the total; without a message, the last one is kept.
 
         Raises:
             JobStopped: the job was asked to stop.
-            TypeError: ``at`` is not a number, or the message not a text.
+            TypeError: ``at`` is not a number, or the message is not a string.
             ValueError: ``at`` is negative or not finite.
         """
         self._attempt.at(at, message)
@@ -145,7 +145,7 @@ class JobTracker:
             await self._check_and_yield()
 
     async def advance(self, step: float = 1, message: str | None = None) -> None:
-        """Add ``step`` to the progress; without a message the last one stays.
+        """Add ``step`` to the progress; without a message, the last one is kept.
 
         Raises:
             JobStopped, TypeError, ValueError: as ``at``.
@@ -155,12 +155,12 @@ class JobTracker:
             await self._check_and_yield()
 
     async def store(self, /, **fields: Any) -> None:
-        """Set fields of the job's data, each to any JSON value of up to 64 KiB.
+        """Set fields of the job's data, each to a JSON value of up to 64 KiB.
 
         A job that was asked to stop may still store what it has done so far.
 
         Raises:
-            TypeError: JSON cannot hold a value.
+            TypeError: a value cannot be encoded as JSON.
             ValueError: a name is that of a ``JobRecord`` field or longer than 1,000 characters, a
                 value is larger than 64 KiB, or everything this try stored is larger than 1 MiB.
         """
@@ -168,9 +168,9 @@ class JobTracker:
         await self._pace.yield_if_due()
 
     async def retrieve(self, name: str, default: Any = None) -> Any:
-        """Return the field ``name`` of the job's data, whoever stored it; else ``default``.
+        """Return the field ``name`` of the job's data, no matter who stored it, or ``default``.
 
-        While Redis is away, only what this try stored itself is found.
+        If Redis does not answer within 5 s, only what this try itself stored is found.
         """
         attempt, name = self._attempt, clean(name)
         data = attempt.data
@@ -191,13 +191,13 @@ class JobTracker:
         *,
         total: float | None = None,
     ) -> AsyncGenerator[T]:
-        """Iterate, and count each item when the loop is done with it.
+        """Iterate, adding 1 to the progress each time the loop body has finished with an item.
 
             async for row in status.track(rows, "Importing"):
                 await insert(row)
 
-        Progress starts again from 0, with the message if there is one. The default ``total`` is the
-        length of the iterable; without a length, what the job has set, else 0.
+        Progress starts again from 0, with the message if there is one. ``total`` defaults to the
+        length of the iterable; if it has none, to the total that the job has set, or else 0.
 
         Raises:
             JobStopped, TypeError, ValueError: as ``at``.
@@ -213,11 +213,11 @@ class JobTracker:
                 await self.advance()
 
     async def tag(self, tag: str) -> None:
-        """Give the job a tag, for lists to find it by: 1 to 100 characters, up to 20 tags.
+        """Give the job a tag, by which lists can be filtered: 1 to 100 characters, up to 20 tags.
 
         Raises:
-            TypeError: it is not a text.
-            ValueError: it is empty or too long, or the job has 20 others.
+            TypeError: it is not a string.
+            ValueError: it is empty or too long, or the job already has 20 others.
         """
         self._attempt.tag(tag)
         await self._pace.yield_if_due()
@@ -230,12 +230,12 @@ class JobTracker:
         A line is cut to 2,000 characters; a job keeps its newest 1,000 lines, up to 256 KiB.
 
         Args:
-            message: the line; it may have line breaks.
-            level: ``debug info warning error`` or ``critical``.
+            message: the line; it may contain line breaks.
+            level: ``debug``, ``info``, ``warning``, ``error`` or ``critical``.
 
         Raises:
             JobStopped: the job was asked to stop.
-            TypeError: the message is not a text.
+            TypeError: the message is not a string.
             ValueError: there is no such level.
         """
         self._attempt.log_line(message, level)
@@ -243,7 +243,7 @@ class JobTracker:
             await self._check_and_yield()
 
     async def checkpoint(self) -> None:
-        """Yield to the event loop, and raise if the job was asked to stop.
+        """Yield to the event loop and raise if the job was asked to stop.
 
         Raises:
             JobStopped: the job was asked to stop.
@@ -251,7 +251,7 @@ class JobTracker:
         await self._check_and_yield()
 
     async def flush(self) -> None:
-        """Wait until everything reported so far is in Redis, 5 s at most if Redis is away."""
+        """Wait until everything reported so far is in Redis; at most 5 s if Redis is away."""
         if self._uplink is not None:
             with suppress(TimeoutError):
                 await self._in_worker_loop(self._uplink.flush(self._attempt))
@@ -260,14 +260,14 @@ class JobTracker:
         attempt = self._attempt
         async with asyncio.timeout(_RETRIEVE_TIMEOUT):
             if not attempt.first_row_written:
-                # until then Redis may have an earlier run's data
+                # until its first row Redis may have an earlier run's data
                 await uplink.flush(attempt, _FIRST_WRITE_TIMEOUT)
             if not attempt.first_row_written:
                 raise TimeoutError
             return await uplink.field(attempt.job_id, name)
 
     async def _in_worker_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Await a coroutine in the worker's event loop, whichever this one is."""
+        """Await a coroutine in the worker's event loop, also from another loop."""
         worker_loop = self._pace.loop
         if worker_loop is None or worker_loop is asyncio.get_running_loop():
             return await coroutine

@@ -1,4 +1,4 @@
-"""The way from a worker's jobs to Redis."""
+"""What connects the jobs of a worker to Redis."""
 
 import asyncio
 from collections.abc import Mapping
@@ -19,12 +19,12 @@ from arq_status._tracking.outbox import Outbox
 from arq_status._tracking.permissions import PermissionLog
 from arq_status._tracking.writer import FLUSH_TIMEOUT, Writer
 
-#: Seconds that a worker's start waits for Redis at most.
+#: The most seconds that a worker's start waits for Redis.
 _OPEN_TIMEOUT = 1.0
 
 
 class Uplink:
-    """A writer and a heartbeat, with connections of their own: they take none from the jobs."""
+    """A writer and a heartbeat with their own connections: they use none of the jobs' pool."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Uplink:
         return self._heartbeat.lost
 
     async def open(self) -> None:
-        """Announce the worker, and connect to Redis meanwhile, so that no job waits for it."""
+        """Announce the worker, and connect to Redis already, so that no job waits for that."""
         self._heartbeat.start()
         await asyncio.gather(self._connect(), self._heartbeat.wait_announced(_OPEN_TIMEOUT))
 
@@ -75,11 +75,11 @@ class Uplink:
         await close(self._redis)
 
     async def flush(self, attempt: Attempt, timeout: float = FLUSH_TIMEOUT) -> None:
-        """Have an attempt written now and wait for it, though not for ever."""
+        """Write an attempt now and wait for it, for at most ``timeout`` s."""
         await self._writer.flush(attempt, timeout)
 
     async def drain(self) -> None:
-        """Have all that is urgent written now and wait for it, though not for ever."""
+        """Write everything urgent now and wait for it, for a limited time."""
         await self._writer.drain()
 
     async def record(self, job_id: str) -> StoredRecord | None:
@@ -91,5 +91,5 @@ class Uplink:
         return await self._store.field(job_id, name)
 
     async def options(self, function: str) -> FunctionOptions | None:
-        """Return what a worker of the same queue has announced of a function."""
+        """Return the options of a function that a worker of the same queue has announced."""
         return await self._store.options(self._queue, function)

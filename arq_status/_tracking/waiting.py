@@ -1,4 +1,4 @@
-"""Waiting for Redis in arq's hooks: not for long, and without losing a cancellation."""
+"""Waiting for Redis in arq's hooks: for a limited time, without losing a cancellation."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -7,14 +7,14 @@ from typing import Any, TypeVar
 from arq_status._redis.connection import CONNECTION_ERRORS
 from arq_status._tracking.attempt import Attempt
 
-#: Seconds that a retry waits for Redis, and a worker's end for what is being written, at most.
+#: The most seconds that a retry waits for Redis, and a worker's shutdown for pending records.
 TIMEOUT = 1.0
 
 T = TypeVar("T")
 
 
 async def none_on_failure(query: Coroutine[Any, Any, T | None]) -> T | None:
-    """Return what Redis answers; ``None`` if it does not, or not in time."""
+    """Return Redis' reply; ``None`` if the query fails or takes more than 1 s."""
     try:
         return await asyncio.wait_for(query, TIMEOUT)
     except CONNECTION_ERRORS:
@@ -22,11 +22,11 @@ async def none_on_failure(query: Coroutine[Any, Any, T | None]) -> T | None:
 
 
 async def finish_despite_cancellation(work: Coroutine[Any, Any, T], attempt: Attempt) -> T:
-    """Await the work to its end, also where a shutdown cancels this task.
+    """Await the work to its end, even if a shutdown cancels this task.
 
-    Before the job's function runs, the task is cancelled again when it awaits next: arq handles
-    that once the job runs, while before it would end the whole worker and leave the job's
-    in-progress key behind. After the job the cancellation is dropped: arq is to store the end.
+    Before the job's function runs, the cancellation is put off until the task awaits next: arq
+    handles it once the job runs, but here it would end the whole worker and leave the job's
+    in-progress key behind. After the job the cancellation is dropped: arq must store the end.
     """
     working, task, cut = asyncio.ensure_future(work), asyncio.current_task(), False
     while not working.done():

@@ -1,4 +1,4 @@
-"""The task of a worker that sends what its jobs report."""
+"""The task of a worker that sends what its jobs have reported."""
 
 import asyncio
 import logging
@@ -17,18 +17,18 @@ from arq_status._tracking.permissions import PermissionLog
 
 logger = logging.getLogger("arq_status")
 
-#: Seconds between batches of progress, so that no job is written more than ten times a second, and
-#: with a thousand jobs and more that report at once.
+#: Seconds between batches of progress, so that no job is written more than ten times a second; the
+#: longest applies from a thousand jobs that report at once.
 TICK, LONGEST_TICK = 0.1, 0.35
-#: Seconds that a job's end waits at most for Redis to come back.
+#: The most seconds that a job's end waits for Redis to come back.
 FLUSH_TIMEOUT = 5.0
-#: Attempts that are kept while Redis is away.
+#: The most attempts that are kept while Redis is away.
 CAPACITY = 10_000
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
 
 class Writer:
-    """Sends the outbox: progress every tick, what somebody waits for at once, all in one batch."""
+    """Sends the outbox: progress every tick, awaited rows at once, everything in one batch."""
 
     def __init__(
         self, store: Store, outbox: Outbox, permissions: PermissionLog | None = None
@@ -45,13 +45,13 @@ class Writer:
         self._tick = TICK
         self._closing = False
         self._pause = 0.0
-        #: Redis answers, but takes no writes: that may last, and no job is to wait for it
+        #: True if Redis replies but refuses writes: that may last, and no job should wait for it
         self._refused = False
         outbox.notify, outbox.noted = self.notify, False
         self._task = self._loop.create_task(self._work(), name="arq-status writer")
 
     def notify(self) -> None:
-        """Have the outbox sent with the next tick. For any thread."""
+        """Have the outbox sent with the next tick. Thread-safe."""
         if self._event.is_set():
             return
         if threading.get_ident() == self._thread:
@@ -60,12 +60,12 @@ class Writer:
             self._loop.call_soon_threadsafe(self._event.set)
 
     async def flush(self, attempt: Attempt, timeout: float = FLUSH_TIMEOUT) -> None:
-        """Have an attempt written now and wait for it, though not for ever."""
+        """Write an attempt now and wait for it, for at most ``timeout`` s."""
         attempt.queue_urgently()
         await self.drain(timeout)
 
     async def drain(self, timeout: float = FLUSH_TIMEOUT) -> None:
-        """Have all that is urgent written now and wait for it, though not for ever."""
+        """Write everything urgent now and wait for it, for at most ``timeout`` s."""
         if self._refused:
             return
         waiter = self._loop.create_future()
@@ -75,7 +75,7 @@ class Writer:
         await asyncio.wait((waiter,), timeout=timeout)
 
     async def close(self) -> None:
-        """Send what is pending, for at most as long as a job's end would wait, and end."""
+        """Send what is pending, for at most as long as a job's end would wait, then stop."""
         self._closing = True
         self._hurry.set()
         self._event.set()
@@ -83,7 +83,7 @@ class Writer:
         done, _ = await asyncio.wait((self._task,), timeout=timeout)
         if not done:
             self._task.cancel()
-            # what was on its way is in the outbox again then
+            # the batch in flight is back in the outbox then
             await asyncio.wait((self._task,))
             why = "Redis refuses writes" if self._refused else "Redis is unreachable"
             logger.warning(
@@ -118,18 +118,18 @@ class Writer:
             self._ticked = monotonic()
             self._tick = min(TICK + len(self._outbox.progress) / 4_000, LONGEST_TICK)
         try:
-            # what jobs report in the meantime is for the next tick
+            # what jobs report meanwhile waits for the next tick
             remaining = self._outbox.size
             while remaining > 0 and (sent := await self._send_batch(progress=progress)):
                 remaining -= sent
         except Exception as error:
-            # not only trouble with Redis: a writer that ends leaves all jobs waiting
+            # any error, not only from Redis: a writer that ends leaves all jobs waiting
             await self._back_off(waiters, error)
             return
         self._release(waiters)
 
     async def _send_batch(self, *, progress: bool) -> int:
-        # while all is refused one row tells whether it still is
+        # while Redis refuses everything, one row is enough to see whether it still does
         sent = await self.delivery.send(
             progress=progress, limit=1 if self._refused else BATCH_LIMIT
         )
@@ -139,7 +139,7 @@ class Writer:
         return sent
 
     async def _back_off(self, waiters: list["asyncio.Future[None]"], error: BaseException) -> None:
-        """Keep what could not be sent, for a while."""
+        """Wait before the next attempt to send; limit what is kept until then."""
         if not self._permissions.note(error) and not self._pause:
             logger.warning("could not send reports, will retry: %r", error)
         if dropped := self._outbox.shrink(CAPACITY):
