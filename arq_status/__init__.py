@@ -1,7 +1,7 @@
-"""Status, progress and data of arq jobs: tracked in Redis, queried with await.
+"""Status, progress and data of arq jobs: recorded in Redis, queried with await.
 
-In the worker, decorate the settings with ``track_status``; each job then finds its ``JobTracker``
-in ``ctx["status"]``:
+In the worker, decorate the settings with ``track_status``; each job then has a ``JobTracker`` in
+``ctx["status"]``:
 
     @track_status
     class WorkerSettings:
@@ -10,7 +10,7 @@ in ``ctx["status"]``:
     async def import_rows(ctx, rows):
         await ctx["status"].at(5, "Almost done")
 
-Anywhere else, query and control jobs, in the Redis given to ``configure`` or a ``StatusClient``:
+Anywhere else, query and control jobs in the Redis given to ``configure`` or a ``StatusClient``:
 
     await arq_status.status(job_id)
 
@@ -20,8 +20,8 @@ Anywhere else, query and control jobs, in the Redis given to ``configure`` or a 
 * Control: ``stop``, ``cancel``, ``retry``, ``delete``, ``store``, ``tag``, ``retry_jobs`` etc.
 * Insight: ``functions``, ``activity``, ``queues``, ``workers``, ``crons``.
 
-``arq_status.web`` has the dashboard and a progress bar for web pages, ``arq_status.testing`` runs
-jobs in tests, and ``arq-status --help`` lists the commands for the terminal.
+``arq_status.web`` contains the dashboard and a progress bar for web pages, ``arq_status.testing``
+runs jobs in tests, and ``arq-status --help`` lists the commands for the terminal.
 """
 
 from importlib import import_module as _import_module
@@ -106,8 +106,8 @@ if TYPE_CHECKING:
 
     __all__: list[str]
 else:
-    #: Modules are imported when one of their names is first used: importing the package costs
-    #: next to nothing, and a program that only queries never loads what a worker needs.
+    #: Modules are imported when one of their names is first used, so that importing the package
+    #: costs next to nothing, and programs that only query never load what a worker needs.
     _MODULES = {
         "ActivityPoint": "_model.insight",
         "CronRecord": "_model.insight",

@@ -98,7 +98,7 @@ class Attempt:
     aborted: bool = False
     #: True if it was cancelled by the worker's shutdown
     shut_down: bool = False
-    #: when arq will run it again, if not when this try was due
+    #: epoch ms of the next try, unless that is due at the same time as this one
     retry_due: int | None = None
     #: the result that arq stores
     result: Mapping[str, Any] | None = None
@@ -287,7 +287,7 @@ class Attempt:
         return CompletedRow(self.job_id, text, ended_ms, template.options.expires)
 
     def raise_if_stopping(self) -> None:
-        """Raise if the job was asked to stop and its function runs; hooks are not interrupted.
+        """Raise if the job was asked to stop, while its function runs; hooks are not interrupted.
 
         Raises:
             JobStopped: the first time.

@@ -23,7 +23,7 @@ class Attempts:
             del self.running[attempt.job_id]
 
     def unrecorded(self) -> set[str]:
-        """Return the jobs that arq has begun, or was cancelled beginning, but have no attempt."""
+        """Return the jobs without an attempt that arq has begun, or was cancelled beginning."""
         return {
             job_id
             for job_id, task in list(self._worker.tasks.items())

@@ -109,7 +109,7 @@ async def _record_exit(attempt: Attempt, error: BaseException) -> None:
 def _note_failure(attempt: Attempt, worker: ArqWorker, error: BaseException) -> bool:
     """Note what the job raised; return True if it was stopped, so that arq must end it."""
     task = asyncio.current_task()
-    # the traceback starts here: arq and asyncio add frames of their own further up
+    # the traceback as it is now: arq and asyncio add frames of their own to it
     attempt.raised, attempt.raised_traceback = error, error.__traceback__
     attempt.cancelled = task is not None and task.cancelling() > 0
     attempt.aborted = worker.is_aborting(attempt.job_id)

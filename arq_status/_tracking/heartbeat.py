@@ -1,4 +1,4 @@
-"""A worker's heartbeat, in its own thread: an event loop that is blocked by a job sends nothing."""
+"""A worker's heartbeat, in its own thread, because an event loop blocked by a job sends nothing."""
 
 import asyncio
 import atexit
@@ -253,7 +253,7 @@ class Heartbeat:
             self._unanswered_given_back = True
             self._give_back_unanswered()
         if self._outbox:
-            # not ended jobs: arq has not stored their end yet, and may run them again
+            # skip ended jobs: arq has not stored their end yet, and may run them again
             await Delivery(store, self._outbox).send(progress=True, ended=False)
 
     async def _note_begun(self, store: Store, job_ids: set[str]) -> None:

@@ -32,7 +32,7 @@ class Circumstances:
     retry_jobs: bool = True
     #: True if ``Job.abort`` ended it
     aborted: bool = False
-    #: True if the worker shuts down
+    #: True if the worker is shutting down
     shutdown: bool = False
     #: True if the job was cancelled from outside, as opposed to raising ``CancelledError`` itself
     cancelled: bool = False

@@ -33,7 +33,7 @@ class SyncTracker:
 
     @property
     def job_id(self) -> str:
-        """Arq's id of the job."""
+        """The id of the job in arq."""
         return self._attempt.job_id
 
     @property

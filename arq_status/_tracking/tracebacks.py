@@ -55,7 +55,7 @@ def format_traceback(error: BaseException, since: TracebackType | None = None) -
 
 
 def cut_in_the_middle(text: str, limit: int) -> str:
-    """Return a string cut to at most ``limit`` bytes in UTF-8: its beginning and its end."""
+    """Cut a string to ``limit`` bytes of UTF-8, keeping its beginning and its end."""
     raw = text.encode()
     if len(raw) <= limit:
         return text

@@ -28,13 +28,13 @@ async def finish_despite_cancellation(work: Coroutine[Any, Any, T], attempt: Att
     handles it once the job runs, but here it would end the whole worker and leave the job's
     in-progress key behind. After the job the cancellation is dropped: arq must store the end.
     """
-    working, task, cut = asyncio.ensure_future(work), asyncio.current_task(), False
+    working, task, cancelled = asyncio.ensure_future(work), asyncio.current_task(), False
     while not working.done():
         try:
             await asyncio.wait((working,))
         except asyncio.CancelledError:
-            cut = True
-    if cut and not attempt.closed and task is not None:
+            cancelled = True
+    if cancelled and not attempt.closed and task is not None:
         task.uncancel()
         asyncio.get_running_loop().call_soon(task.cancel)
     return working.result()

@@ -1,4 +1,4 @@
-"""Helpers for tests of jobs: run them without a Redis server, or call one with a tracker."""
+"""Helpers for testing jobs: run them without a Redis server, or call one with a tracker."""
 
 from arq_status.testing.inline import inline
 from arq_status.testing.pool import InlinePool

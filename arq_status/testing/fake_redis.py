@@ -1,4 +1,4 @@
-"""A Redis in this process: fakeredis, which runs Lua scripts."""
+"""A Redis in this process: fakeredis, with support for Lua scripts."""
 
 from importlib import import_module
 from typing import Any
@@ -7,7 +7,7 @@ from redis.asyncio import ConnectionPool
 
 
 def connections() -> ConnectionPool:
-    """Return connections to a new, empty server.
+    """Return a connection pool for a new, empty server.
 
     Raises:
         ModuleNotFoundError: the extra ``testing`` is not installed.
@@ -24,11 +24,11 @@ def connections() -> ConnectionPool:
     pool = FakeAsyncRedis(server=FakeServer(version=(7,))).connection_pool
     base: Any = pool.connection_class
 
-    class Connection(base):  # type: ignore[misc] # its name depends on fakeredis' version
-        """A connection that tells at once whether there is an answer."""
+    class Connection(base):  # type: ignore[misc] # its name depends on the fakeredis version
+        """A connection that knows at once whether there is a reply."""
 
         async def can_read_destructive(self) -> bool:
-            # redis-py would read from a socket, with a timeout that it has to wait for
+            # redis-py would read with a timeout, and wait for the whole of it
             return bool(await self.can_read(0))
 
     return ConnectionPool(connection_class=Connection, **pool.connection_kwargs)

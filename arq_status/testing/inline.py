@@ -1,4 +1,4 @@
-"""``inline``: arq's workers and this package on a Redis in this process."""
+"""``inline``: runs arq's workers and this package on a Redis in this process."""
 
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -30,31 +30,30 @@ async def inline(
 
     Arq's own worker runs it, on a Redis in this process (``pip install 'arq-status[testing]'``).
     Hooks, ``on_startup``, ``on_shutdown`` and ``job_timeout`` work as in production, and arguments
-    and results are serialized, so that what cannot be pickled fails here, too. ``Retry`` runs the
-    job again at once, up to ``max_tries``, and deferred jobs do not wait either. Jobs that a job
-    enqueues run inside it, nested up to 100 deep; jobs for a queue of none of the settings stay
-    queued.
+    and results are serialized, so that values that cannot be pickled fail here, too. ``Retry`` runs
+    the job again at once, up to ``max_tries``, and deferred jobs do not wait either. Jobs that a
+    job enqueues run inside it, nested up to 100 deep; jobs for other queues stay queued.
 
     ``enqueue_job`` raises what the job raised. Inside another job it does not, because arq does
-    not: unless that job awaits ``job.result()``, the outermost ``enqueue_job`` raises it at the
+    not: unless that job awaits ``job.result()``, the outermost ``enqueue_job`` raises it in the
     end.
 
     Within the ``async with``, the functions of ``arq_status`` query that Redis, and so does
     ``StatusClient(pool)``. Other tasks are not affected.
 
     Args:
-        settings: the settings of the worker, a class or a dict, tracked or not. The pool uses its
-            queue and its serializers.
+        settings: the settings of the worker: a class or a dict, tracked or not. The pool uses its
+            queue and serializers.
         more: settings of workers for other queues.
-        raises: ``False`` raises nothing that a job raised; queries tell why it failed.
-        run: ``False`` leaves jobs in their queues until ``await pool.run_jobs()``; ``True`` by
+        raises: ``False``: do not raise what jobs raise; queries show why they failed. ``True`` by
+            default.
+        run: ``False``: leave jobs in their queues until ``await pool.run_jobs()``. ``True`` by
             default.
 
     Raises:
         ModuleNotFoundError: the extra ``testing`` is not installed.
-        ValueError: two of the settings have the same queue.
-        RuntimeError: the pool is used in another event loop; ``enqueue_job`` and ``run_jobs`` raise
-            it.
+        ValueError: two workers have the same queue.
+        RuntimeError: raised by ``enqueue_job`` and ``run_jobs`` in another event loop.
     """
     redis = connections()
     runner = Runner(raises=raises, at_once=run)
@@ -76,12 +75,12 @@ async def inline(
                 await runner.run_queued()
             yield pool
     finally:
-        # no reset: a fixture may end in another context than it began in
+        # not `reset`: a fixture may be torn down in another context than it was set up in
         in_context.set(before)
 
 
 def _pool(settings: Settings, redis: ConnectionPool, runner: Runner) -> InlinePool:
-    """Make the pool of a worker, with what arq's worker makes its own with."""
+    """Create the pool of a worker, with the same options as arq's worker would."""
     given = settings if isinstance(settings, dict) else vars(settings)
     return InlinePool(
         redis,

@@ -1,4 +1,4 @@
-"""Arq's pool on a Redis in this process; it runs jobs as they are enqueued."""
+"""Arq's pool on a Redis in this process; runs jobs as they are enqueued."""
 
 import asyncio
 from asyncio import AbstractEventLoop
@@ -13,7 +13,7 @@ from redis.asyncio import ConnectionPool
 from arq_status._redis import scripts
 from arq_status.testing.runner import Runner
 
-#: The position of the job's id in a command that runs the script ``retry``.
+#: The position of the job id in a command that runs the script ``retry``.
 _RETRIED = 4
 
 
@@ -29,7 +29,7 @@ class InlinePool(ArqRedis):
 
     @property
     def connection_pool(self) -> ConnectionPool:
-        """The connections of the running event loop: they cannot be used in another one."""
+        """The connections of the running event loop, which other loops cannot use."""
         loop = asyncio.get_running_loop()
         if loop not in self._connections:
             kwargs = self._template.connection_kwargs
@@ -58,13 +58,13 @@ class InlinePool(ArqRedis):
     ) -> Job | None:
         """Enqueue a job and, unless ``run=False``, run it to its end, deferred or not.
 
-        Takes what arq's ``enqueue_job`` takes.
+        Accepts the same arguments as arq's ``enqueue_job``.
 
         Returns:
             arq's ``Job``, or ``None`` if there is a live job or a result with this id.
 
         Raises:
-            Exception: what the job raised, or arq made of it, unless ``raises=False``.
+            Exception: what the job raised, or arq turned it into, unless ``raises=False``.
             arq.jobs.SerializationError: the arguments or the returned value cannot be serialized.
             RuntimeError: ``inline`` was entered in another event loop.
         """
@@ -91,17 +91,17 @@ class InlinePool(ArqRedis):
         return InlineJob(job.job_id, self, queue, self.job_deserializer)
 
     async def run_jobs(self) -> int:
-        """Run all queued and deferred jobs, and those that they enqueue, to their end.
+        """Run all queued and deferred jobs, and the jobs that they enqueue, to their end.
 
             async with inline(WorkerSettings, run=False) as pool:
                 await pool.enqueue_job("import_rows", "rows.csv", _job_id="rows")
                 assert await arq_status.is_queued("rows")
                 await pool.run_jobs()
 
-        Up to ``max_jobs`` of each worker run concurrently, in the order in which they are due.
+        Each worker runs up to ``max_jobs`` concurrently, in the order in which they are due.
 
         Returns:
-            How many jobs ran.
+            The number of jobs that ran.
 
         Raises:
             Exception: what a job raised, once all have run, unless ``raises=False``.
@@ -110,11 +110,11 @@ class InlinePool(ArqRedis):
         return await self.runner.run_queued()
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Send a command; a job that it puts back into its queue for ``retry`` runs at once.
+        """Send a command; if it is ``retry``, run the job that it has queued at once.
 
         Args:
             args: the command and its arguments.
-            options: those of redis-py.
+            options: redis-py's options of the command.
         """
         answer = await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
         if answer and self.runner.at_once and scripts.retry.is_run_by(args):
@@ -123,12 +123,12 @@ class InlinePool(ArqRedis):
 
 
 class InlineJob(Job):
-    """Arq's ``Job``; it remembers that its result was asked for."""
+    """Arq's ``Job``; remembers that its result was awaited."""
 
     __slots__ = ()
     _redis: InlinePool
 
     async def result(self, *args: Any, **kwargs: Any) -> Any:
-        """Return what the job returned; raise what it raised."""
-        self._redis.runner.note_asked(self.job_id)
+        """Return what the job returned, or raise what it raised."""
+        self._redis.runner.note_awaited(self.job_id)
         return await super().result(*args, **kwargs)

@@ -6,50 +6,50 @@ from dataclasses import dataclass, field
 
 from arq_status.testing.worker import InlineWorker
 
-#: How deep jobs may be nested that enqueue one another.
-_DEEPEST = 100
-#: Seconds between checks for jobs that running ones have enqueued.
+#: How deep jobs that enqueue jobs may be nested.
+_MAX_DEPTH = 100
+#: Seconds between checks for jobs that running jobs have enqueued.
 _INTERVAL = 0.02
 
 
 @dataclass(slots=True)
 class Enclosing:
-    """The job around some code."""
+    """The job in which some code runs."""
 
     #: how deep it is nested, counted from 1
     depth: int
-    #: what the jobs that it enqueued failed with, by their ids
+    #: exceptions of the jobs that it enqueued, by job id
     failures: dict[str, BaseException] = field(default_factory=dict)
 
 
-#: The job around this code, in whose task and context it runs.
+#: The job in whose task and context this code runs.
 enclosing_var: ContextVar[Enclosing | None] = ContextVar("arq_status_enclosing", default=None)
 
 
 class Runner:
-    """The workers of one ``inline``.
+    """Runs the jobs of one ``inline`` with its workers.
 
     Args:
-        raises: whether what a job failed with is raised.
-        at_once: whether a job runs while it is enqueued.
+        raises: whether to raise the exceptions of failed jobs.
+        at_once: whether to run a job as soon as it is enqueued.
     """
 
     def __init__(self, *, raises: bool, at_once: bool) -> None:
         self._raises = raises
         self.at_once = at_once
         self._loop = asyncio.get_running_loop()
-        #: by their queues
+        #: by queue
         self._workers: dict[str, InlineWorker] = {}
-        #: how deep each waiting job is nested
+        #: nesting depth of each waiting job
         self._depths: dict[str, int] = {}
-        #: jobs whose result another job has asked for, and which raised there
-        self._asked: set[str] = set()
+        #: jobs whose result another job has awaited, so that it was raised there
+        self._awaited: set[str] = set()
 
     def add(self, worker: InlineWorker) -> None:
-        """Have a worker run the jobs of its queue.
+        """Add a worker, which runs the jobs of its queue.
 
         Raises:
-            ValueError: another one does.
+            ValueError: another worker has the same queue.
         """
         if worker.queue_name in self._workers:
             raise ValueError(
@@ -67,7 +67,7 @@ class Runner:
         await worker.shut_down()
 
     def require_own_loop(self) -> None:
-        """Refuse to run jobs where their worker has not started.
+        """Refuse to run jobs outside the event loop in which their worker has started.
 
         Raises:
             RuntimeError: this is another event loop.
@@ -81,35 +81,35 @@ class Runner:
             )
 
     def next_depth(self) -> int:
-        """Return how deep a job is nested that is enqueued here.
+        """Return the nesting depth of a job that is enqueued here.
 
         Raises:
-            RuntimeError: it is too deep.
+            RuntimeError: the limit is exceeded.
         """
         enclosing = enclosing_var.get()
         if enclosing is None:
             return 1
-        if enclosing.depth == _DEEPEST:
+        if enclosing.depth == _MAX_DEPTH:
             raise RuntimeError(
-                f"jobs that enqueue jobs are nested {_DEEPEST} deep; inline runs each at once,"
+                f"jobs that enqueue jobs are nested {_MAX_DEPTH} deep; inline runs each at once,"
                 " deferred or not, and a job that always enqueues the next would never end"
             )
         return enclosing.depth + 1
 
     def note_enqueued(self, job_id: str, depth: int) -> None:
-        """Remember a job that was enqueued, and how deep it is nested."""
+        """Remember a job that was enqueued, with its nesting depth."""
         self._depths[job_id] = depth
-        self._asked.discard(job_id)
+        self._awaited.discard(job_id)
 
-    def note_asked(self, job_id: str) -> None:
-        """Remember that the job around this code, if any, has asked for the result of this one."""
+    def note_awaited(self, job_id: str) -> None:
+        """Remember a job whose result was awaited, if that was inside another job."""
         if enclosing_var.get() is not None:
-            self._asked.add(job_id)
+            self._awaited.add(job_id)
 
     async def run(self, job_id: str, queue: str) -> None:
-        """Run a job to its end, if it is queued for one of the workers, and raise what it raised.
+        """Run a job to its end if one of the workers has its queue, and raise what it raised.
 
-        Nothing is raised into another job, only into the code that runs the outermost one.
+        Exceptions are raised only outside all jobs, not inside another job.
         """
         self.require_own_loop()
         worker = self._workers.get(queue)
@@ -117,15 +117,15 @@ class Runner:
             self._raise_first(await self._failures_of(worker, job_id))
 
     async def run_again(self, job_id: str) -> None:
-        """Run a job that ``retry`` has queued to its end; its record tells what it failed with."""
+        """Run a job that ``retry`` has queued to its end; only its record shows if it failed."""
         self.require_own_loop()
         for worker in self._workers.values():
             await self._failures_of(worker, job_id)
 
     async def run_queued(self) -> int:
-        """Run all jobs that are queued, and those that they enqueue. Returns how many ran.
+        """Run all queued jobs and the jobs that they enqueue; return how many ran.
 
-        They run concurrently, up to the ``max_jobs`` of each worker.
+        Each worker runs up to its ``max_jobs`` concurrently.
         """
         self.require_own_loop()
         ran = 0
@@ -157,7 +157,7 @@ class Runner:
         return started
 
     async def _failures_of(self, worker: InlineWorker, job_id: str) -> dict[str, BaseException]:
-        """Run a job; return what it and those that it enqueued failed with, by their ids."""
+        """Run a job; return its exception and those of jobs that it enqueued, by job id."""
         enclosing = Enclosing(self._depths.pop(job_id, 1))
 
         def enter(context: Context) -> None:
@@ -172,5 +172,5 @@ class Runner:
             enclosing.failures |= failures
         elif self._raises:
             for job_id, failure in failures.items():
-                if job_id not in self._asked:
+                if job_id not in self._awaited:
                     raise failure

@@ -1,4 +1,4 @@
-"""A tracker that belongs to no worker."""
+"""A tracker without a worker."""
 
 from contextvars import Token
 from types import TracebackType
@@ -12,27 +12,27 @@ from arq_status._tracking.tracker import JobTracker, job_var
 
 
 def tracker(job_id: str = "job", job_try: int = 1) -> "StandaloneTracker":
-    """Return a tracker that belongs to no worker, for calling a job's function directly.
+    """Return a tracker without a worker, for calling a job's function directly.
 
         status = tracker()
         await import_rows({"status": status}, "rows.csv")
         assert status.record.pct_complete == 100
 
     Args:
-        job_id: the ``job_id`` that the function sees; ``"job"`` by default.
-        job_try: the ``job_try`` that it sees; 1 by default.
+        job_id: the ``job_id`` of the tracker; ``"job"`` by default.
+        job_try: the ``job_try`` of the tracker; 1 by default.
     """
     return StandaloneTracker(job_id, job_try)
 
 
 class StandaloneTracker(JobTracker):
-    """A ``JobTracker`` without a worker; ``record`` has what was reported.
+    """A ``JobTracker`` without a worker; ``record`` contains what was reported.
 
         with tracker() as status:
             await import_rows({"status": status}, "rows.csv")
             assert current_tracker() is status
 
-    In a ``with`` statement ``current_tracker()`` returns it, too.
+    Inside a ``with`` statement, ``current_tracker()`` returns it, too.
     """
 
     def __init__(self, job_id: str, job_try: int) -> None:
@@ -42,7 +42,7 @@ class StandaloneTracker(JobTracker):
         self._tokens: list[Token[Any]] = []
 
     def stop(self) -> None:
-        """Have the next progress call or ``checkpoint`` raise ``JobStopped``.
+        """Make the next progress call or ``checkpoint`` raise ``JobStopped``.
 
             status = tracker()
             status.stop()

@@ -1,4 +1,4 @@
-"""Arq's worker, driven job by job."""
+"""Arq's worker, run one job at a time."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -21,29 +21,30 @@ _ABORT_INTERVAL = 0.02
 
 
 class InlineWorker(Worker):
-    """Arq's own worker without its main loop: it does not poll, and does not call ``INFO``."""
+    """Arq's own worker without its main loop: it neither polls nor calls ``INFO``."""
 
     def __init__(self, settings: Any, pool: ArqRedis) -> None:
         given: Any = get_kwargs(settings)
         changes: dict[str, Any] = {
             "redis_pool": pool,
             "handle_signals": False,
-            # each worker has its own, though many tests share the settings
+            # a new dict for each worker, because many tests may share the settings
             "ctx": {**(given.get("ctx") or {}), "redis": pool},
         }
         super().__init__(**{**given, **changes})
         self.functions: dict[str, Function | CronJob] = {
-            name: replace(function, coroutine=self._noting(function.coroutine))
+            name: replace(function, coroutine=self._noting_exceptions(function.coroutine))
             for name, function in self.functions.items()
         }
-        #: it has started and is not shutting down
+        #: True once it has started, until it shuts down
         self.ready: bool = False
-        #: the jobs that it runs, from the first try to the last
+        #: the jobs that it is running, from the first try to the last
         self.running: set[str] = set()
-        #: the context that it started in, with what ``on_startup`` added: each job gets a copy
+        #: the context of ``on_startup``, with what that has set: each job gets a copy
         self._context = copy_context()
-        #: what the function of a job raised, and what the job failed with
+        #: what the functions of jobs raised
         self._raised: dict[str, BaseException] = {}
+        #: what the jobs failed with; ``None`` if they did not
         self._failures: dict[str, BaseException | None] = {}
 
     async def open(self) -> None:
@@ -53,7 +54,7 @@ class InlineWorker(Worker):
         self.ready = True
 
     async def shut_down(self) -> None:
-        """End as arq's worker does: cancel what runs, then call ``on_shutdown``."""
+        """End as arq's worker does: cancel running jobs, then call ``on_shutdown``."""
         self.ready = False
         running = list(self.tasks.values())
         for task in running:
@@ -63,21 +64,21 @@ class InlineWorker(Worker):
         await self.loop.create_task(self._call(self.on_shutdown), context=self._context)
 
     async def queued(self) -> list[str]:
-        """Return the jobs of the queue that do not run, in the order in which they are due."""
+        """Return the jobs of the queue that are not running, in the order in which they are due."""
         found = [job_id.decode() for job_id in await self.pool.zrange(self.queue_name, 0, -1)]
         return [job_id for job_id in found if job_id not in self.running]
 
     async def run_to_end(
         self, job_id: str, prepare: Callable[[Context], None]
     ) -> BaseException | None:
-        """Run a job of the queue, due or not, until no try is left; return what it failed with.
+        """Run a job of the queue, due or not, until it has ended; return what it failed with.
 
         Args:
             job_id: arq's id of the job.
             prepare: called with the context of each try before it begins.
 
         Raises:
-            Exception: a hook raised it, which would end arq's worker.
+            Exception: raised by a hook; it would end arq's worker.
         """
         if job_id in self.running:
             return None
@@ -103,7 +104,7 @@ class InlineWorker(Worker):
         try:
             await self._end_of(attempt)
         except asyncio.CancelledError:
-            # as in a shutdown, which arq's worker does not report
+            # like a shutdown, which arq's worker does not report
             attempt.cancel()
             await asyncio.wait((attempt,))
             raise
@@ -129,30 +130,32 @@ class InlineWorker(Worker):
             self._failures[job_id] = self._failure_of(job_id, result_data)
 
     async def finish_failed_job(self, job_id: str, result_data: bytes | None) -> None:
-        """Note what a job failed with if arq gave it up before calling its function."""
+        """Note what a job failed with if arq gave up on it before calling its function."""
         await super().finish_failed_job(job_id, result_data)
         self._failures[job_id] = self._failure_of(job_id, result_data)
 
     async def _call(self, hook: Any) -> None:
-        # a method, so that the tracking finds the worker on the stack of the task that calls hooks
+        # a method, so that tracking finds the worker on the stack of the task that calls hooks
         if hook is not None:
             await hook(self.ctx)
 
-    def _noting(self, coroutine: Callable[..., Coroutine[Any, Any, Any]]) -> Any:
-        @wraps(coroutine)  # with what marks it as tracked
+    def _noting_exceptions(self, coroutine: Callable[..., Coroutine[Any, Any, Any]]) -> Any:
+        @wraps(coroutine)  # keeps the attribute that marks it as tracked
         async def noted(ctx: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
             job_id = ctx["job_id"]
             try:
                 return await coroutine(ctx, *args, **kwargs)
             except asyncio.CancelledError as error:
                 if isinstance(error.__cause__, JobStopped):
-                    # what the job raised: arq is told that it was cancelled
+                    # the job raised this, but arq must see a cancellation
                     self._raised[job_id] = error.__cause__
                     raise
                 task = asyncio.current_task()
-                cut = task is not None and task.cancelling() and job_id not in self.aborting_tasks
-                # what cuts a job off for good is its timeout
-                self._raised[job_id] = TimeoutError() if cut else error
+                timed_out = (
+                    task is not None and task.cancelling() and job_id not in self.aborting_tasks
+                )
+                # without an abort, only a timeout cancels a job for good
+                self._raised[job_id] = TimeoutError() if timed_out else error
                 raise
             except Exception as error:
                 self._raised[job_id] = error
