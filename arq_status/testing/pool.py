@@ -58,7 +58,7 @@ class InlinePool(ArqRedis):
     ) -> Job | None:
         """Enqueue a job and, unless ``run=False``, run it to its end, deferred or not.
 
-        Accepts the same arguments as arq's ``enqueue_job``.
+        Takes what arq's ``enqueue_job`` takes.
 
         Returns:
             arq's ``Job``, or ``None`` if there is a live job or a result with this id.

@@ -151,10 +151,9 @@ class InlineWorker(Worker):
                     self._raised[job_id] = error.__cause__
                     raise
                 task = asyncio.current_task()
-                timed_out = (
-                    task is not None and task.cancelling() and job_id not in self.aborting_tasks
-                )
+                cancelled = task is not None and task.cancelling()
                 # without an abort, only a timeout cancels a job for good
+                timed_out = cancelled and job_id not in self.aborting_tasks
                 self._raised[job_id] = TimeoutError() if timed_out else error
                 raise
             except Exception as error:
