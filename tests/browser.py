@@ -1,4 +1,4 @@
-"""Chromium for the tests, where there is one."""
+"""Chromium for the tests, if it is installed."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-#: Headless, also as root, with a mouse; pages in the background are timed like those in front.
+#: Headless, also as root, with a mouse; timers of background pages are not throttled.
 _OPTIONS = (
     "--headless=new",
     "--no-sandbox",
@@ -31,12 +31,12 @@ _OPTIONS = (
 
 
 def executable() -> str | None:
-    """Return the path of the browser that is installed."""
+    """Return the path of the installed browser, if any."""
     return next(filter(None, map(shutil.which, _NAMES)), None)
 
 
 def missing() -> str | None:
-    """Return why the tests have no browser, with the remedy."""
+    """Return why there is no browser for the tests and how to install it, or ``None``."""
     if find_spec("playwright") is None or find_spec("axe_playwright_python") is None:
         return "no playwright: pip install -e '.[browser]'"
     if executable() is None:
@@ -44,7 +44,7 @@ def missing() -> str | None:
     return None
 
 
-#: Skips tests for want of a browser; in CI, where one is required, they fail instead.
+#: Skips tests that need a browser if there is none; in CI, where it is required, they fail.
 needs_browser = pytest.mark.skipif(
     missing() is not None and os.environ.get("ARQ_STATUS_REQUIRE_BROWSER") != "1",
     reason=str(missing()),
@@ -53,10 +53,10 @@ needs_browser = pytest.mark.skipif(
 
 @contextmanager
 def running_chromium() -> Iterator[str]:
-    """Run a browser; yields the URL at which Playwright connects to it."""
+    """Run a browser; yield the URL at which Playwright connects to it."""
     browser = executable()
     assert browser is not None, missing()
-    # it may still write to its profile when it has been killed
+    # it may still write to its profile after it was killed
     with TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(
             [browser, *_OPTIONS, f"--user-data-dir={profile}"],
@@ -71,7 +71,7 @@ def running_chromium() -> Iterator[str]:
 
 
 def _port(profile: Path) -> str:
-    """Wait until the browser has written down the port that it took."""
+    """Return the port of the browser, once it has written it to its profile."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         if written := _lines(profile / "DevToolsActivePort"):

@@ -1,4 +1,4 @@
-"""Fixtures: a Redis, arq's pool, a client and arq workers that run as arq runs them."""
+"""Fixtures: a Redis, arq's pool, a client, and arq workers that run as in production."""
 
 import asyncio
 import os
@@ -34,25 +34,25 @@ _UNIT = Path(__file__).parent / "unit"
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """How many processes run the tests: more than processors, for most tests wait.
+    """Return the number of test processes: more than processors, because most tests wait.
 
-    Each has a Redis of its own. With one that is given there is no second: tests ask a server how
-    many commands and connections there were, and it would count those of the others as well.
+    Each has its own Redis. With a given Redis there is only one process: tests ask the server for
+    the number of commands and connections, and it would count those of other processes as well.
     """
     return 0 if os.environ.get("REDIS_URL") else min(2 * (os.cpu_count() or 1), 8)
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C reach the processes that tests start, also where the suite runs in the background.
+    """Let Ctrl-C reach the processes that tests start, even if the suite runs in the background.
 
-    A shell has what it starts there ignore it, and children inherit that.
+    Shells make background processes ignore it, and their children inherit that.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests without a server as ``pure``, and start the longest tests first."""
+    """Mark tests that need no server as ``pure``, and start the longest tests first."""
     for item in items:
         if item.path.is_relative_to(_UNIT):
             item.add_marker("pure")
@@ -60,9 +60,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _put_long_ones_first(items: list[pytest.Item]) -> None:
-    """Tests that wait for long come first in half of the processes, beside all that compute.
+    """Put tests that wait long first in half of the processes; the others start with quick ones.
 
-    Each process begins with an equal share of the list, and ends with what is left of others'.
+    Each process starts with an equal share of the list and then takes over from other shares.
     """
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     share = len(items) // processes
@@ -72,7 +72,7 @@ def _put_long_ones_first(items: list[pytest.Item]) -> None:
         min(lanes, key=lambda lane: sum(map(_seconds, lane))).append(item)
     begun: list[pytest.Item] = []
     for lane in lanes:
-        # one in between, for shares differ by one
+        # one in between, because shares may differ by one
         begun += [*islice(quick, 1), *lane, *islice(quick, max(0, share - len(lane) - 1))]
     items[:] = begun + list(quick)
 
@@ -83,13 +83,13 @@ def _seconds(item: pytest.Item) -> float:
 
 
 def pytest_report_header() -> str:
-    """Say at the top whether there is a browser."""
+    """Show at the top whether there is a browser."""
     return f"browser: {browser.missing() or browser.executable()}"
 
 
 @pytest.fixture(autouse=True)
 def no_worker_left() -> Iterator[None]:
-    """Fail the test that leaves a worker's heartbeat behind, rather than those that meet it."""
+    """Fail the test that leaves a worker's heartbeat behind, rather than later tests."""
     before = _heartbeats()
     yield
     deadline = monotonic() + 5
@@ -111,7 +111,7 @@ def dsn() -> Iterator[str]:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    """A server of the test's own, to be hurt."""
+    """A separate server, which the test may damage."""
     server = Server(tmp_path)
     server.start()
     yield server
@@ -120,7 +120,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def redis_settings(dsn: str) -> RedisSettings:
-    """The same as arq's settings."""
+    """Arq's settings for the Redis under test."""
     return RedisSettings.from_dsn(dsn)
 
 
@@ -135,13 +135,13 @@ async def pool(redis_settings: RedisSettings) -> AsyncIterator[ArqRedis]:
 
 @pytest.fixture
 async def client(pool: ArqRedis) -> StatusClient:
-    """A client on the same database, which is the default client as well."""
+    """A client for the same database, which is also the default client."""
     return arq_status.configure(pool)
 
 
 @pytest.fixture
 async def start_worker(pool: ArqRedis, redis_settings: RedisSettings) -> AsyncIterator[StartWorker]:
-    """Starts workers in this event loop as ``arq`` would: of settings, with arguments over them."""
+    """Starts workers in this event loop as ``arq`` would: settings, overridden by arguments."""
     running: list[tuple[Worker, asyncio.Task[None]]] = []
 
     async def start(settings: Any, **overrides: Any) -> Worker:
@@ -186,7 +186,7 @@ def run_burst(pool: ArqRedis, redis_settings: RedisSettings) -> RunBurst:
 
 @pytest.fixture
 def run_job(pool: ArqRedis, client: StatusClient, run_burst: RunBurst) -> RunJob:
-    """Runs a function as the job "job" to its end, tracked; the record of it."""
+    """Runs a function as the tracked job "job" to its end; returns its record."""
 
     async def run(function: Any, *args: Any, **settings: Any) -> arq_status.JobRecord:
         await pool.enqueue_job("job", *args, _job_id="job")
@@ -212,25 +212,25 @@ async def stop_worker(worker: Worker, task: "asyncio.Task[None]") -> None:
             cancelled.add(job)
         await asyncio.wait((task,), timeout=0.05)
     if worker.tasks:
-        # where arq was just storing the end of a job it would not come to `on_shutdown`
+        # if arq is just storing the end of a job, it would not call `on_shutdown`
         await asyncio.wait(worker.tasks.values())
         worker.tasks.clear()
     await worker.close()
 
 
 def end_loop(loop: asyncio.AbstractEventLoop, worker: Worker) -> None:
-    """End a worker whose event loop was stopped on the way, and that loop."""
+    """End a worker whose event loop was stopped midway, and close that loop."""
     assert worker.main_task is not None
     stopping = loop.create_task(stop_worker(worker, worker.main_task))
     while not stopping.done():
-        # what a job raised goes through each task that waits for it, and out of the loop
+        # what a job raised passes through each task that waits for it and leaves the loop
         with suppress(SystemExit):
             loop.run_until_complete(stopping)
     loop.close()
 
 
 async def until(condition: Callable[[], Any], seconds: float = 10) -> Any:
-    """Wait until a condition, a function or coroutine function, holds; what it returned."""
+    """Wait until a condition (a function or coroutine function) holds; return its result."""
     deadline = monotonic() + seconds
     while True:
         holds = condition()
@@ -244,7 +244,7 @@ async def until(condition: Callable[[], Any], seconds: float = 10) -> Any:
 
 
 async def started(client: StatusClient, job_id: str) -> None:
-    """Wait until the record says that the job runs: arq says so a moment before."""
+    """Wait until the record shows that the job runs, which arq shows a moment earlier."""
 
     async def runs() -> bool:
         record = await client.job(job_id)
@@ -254,7 +254,7 @@ async def started(client: StatusClient, job_id: str) -> None:
 
 
 async def forgotten_by_arq(pool: ArqRedis, job_id: str) -> None:
-    """Wait until arq has booked the end of a job of which it keeps no result."""
+    """Wait until arq has finished a job of which it keeps no result."""
 
     async def is_forgotten() -> bool:
         return not await pool.exists(job_key_prefix + job_id, in_progress_key_prefix + job_id)
@@ -263,7 +263,7 @@ async def forgotten_by_arq(pool: ArqRedis, job_id: str) -> None:
 
 
 async def ended(client: StatusClient, job_id: str, seconds: float = 10) -> arq_status.JobRecord:
-    """The record of a job when it has ended."""
+    """Wait until a job has ended; return its record."""
 
     async def record() -> arq_status.JobRecord | None:
         record = await client.job(job_id)

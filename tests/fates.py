@@ -1,4 +1,4 @@
-"""Two workers in the same trouble, one of them tracked: what becomes of them and of their jobs."""
+"""Two workers in the same trouble, one of them tracked: how they and their jobs end."""
 
 import signal
 from collections.abc import AsyncIterator
@@ -17,13 +17,13 @@ from tests.verdicts import verdict
 from tests.worker_process import WorkerProcess, worker_process
 
 KINDS = ("tracked", "plain")
-#: Seconds between polls of a worker that is to meet with no trouble of its own.
+#: Seconds between polls of a worker whose polls should not run into the trouble.
 NEVER = 3600
 
 
 @dataclass(frozen=True)
 class Fate:
-    """What arq says of a job, and how its worker ended."""
+    """What arq says about a job, and how its worker ended."""
 
     job: str
     job_try: int
@@ -31,33 +31,33 @@ class Fate:
 
 
 class Pair:
-    """A tracked worker and a plain one that run the same job, each of its own queue and id."""
+    """A tracked and a plain worker that run the same job, with separate queues and job ids."""
 
     def __init__(self, workers: dict[str, WorkerProcess], release: Path) -> None:
         self._workers = workers
         self._release = release
 
     def steps(self, kind: str) -> int:
-        """How far the job got, by its own word: no Redis is asked."""
+        """Return how far the job is according to its output, without asking Redis."""
         return self._workers[kind].log.count("step")
 
     def has_gone_on(self, kind: str, before: int) -> bool:
-        """Whether the job got further than it was before."""
+        """Return whether the job got further than ``before``."""
         return self.steps(kind) > before + 10
 
     def let_jobs_end(self) -> None:
-        """Have the jobs return."""
+        """Make the jobs return."""
         self._release.touch()
 
     async def fates(self, pool: ArqRedis, *, end: bool) -> dict[str, Fate]:
-        """Let the jobs end, and the workers too: by themselves, or when they are told to."""
+        """Let the jobs end, then the workers: by themselves if ``end``, or else by a signal."""
         self.let_jobs_end()
         return {kind: await self._fate(pool, kind, end) for kind in KINDS}
 
     async def _fate(self, pool: ArqRedis, kind: str, end: bool) -> Fate:
         worker = self._workers[kind]
 
-        # told to end before, arq does so with an error
+        # if told to end before this, arq ends with an error
         await until(lambda: f"end of {kind}" in worker.log, 20)
         result = await Job(kind, pool, kind).result_info()
         assert result
@@ -81,7 +81,7 @@ def _end_of(worker: WorkerProcess) -> str:
 async def running_pair(
     pool: ArqRedis, redis: RedisSettings, folder: Path, poll_delay: float
 ) -> AsyncIterator[Pair]:
-    """Both while they run a job that reports, if it can, until their fates are asked for."""
+    """Run both with a job that reports if it is tracked, until their fates are asked for."""
     release = folder / "release"
     workers = {}
     for kind in KINDS:
@@ -100,13 +100,13 @@ async def running_pair(
         pair = Pair(workers, release)
         for kind in KINDS:
             await until(partial(pair.steps, kind))
-            # arq's first poll is over
+            # written at the end of arq's first poll
             await until(partial(pool.exists, kind + health_check_key_suffix))
         yield pair
 
 
 async def all_arrived(client: StatusClient) -> None:
-    """The tracked job is complete in every query, with the last that it reported."""
+    """Check that the record of the tracked job is complete and has its last report."""
     record = await client.job("tracked")
     assert record
     assert (record.status, record.message) == (Status.COMPLETE, f"step {record.at}")

@@ -1,6 +1,6 @@
-"""How many examples the property tests try.
+"""The number of examples that property tests try.
 
-Few in every run of the tests. For a long look at hostile data and odd interleavings, by hand:
+Few in ordinary test runs. For a long search through hostile data and odd interleavings, run:
 
     python -m pytest --hypothesis-profile=fuzz -m hypothesis --no-cov
 """
@@ -8,15 +8,15 @@ Few in every run of the tests. For a long look at hostile data and odd interleav
 from hypothesis import settings
 from hypothesis import strategies as st
 
-# a busy machine is no failure: each test has a timeout
+# no deadlines, so that a busy machine fails no test: each has a timeout
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
-#: Where the same tests run once more, on another Python.
+#: For repeating the tests on another Python.
 settings.register_profile("brief", max_examples=20, deadline=None)
-#: A hundred times as many as by default: ten minutes on two processors.
+#: A hundred times the default number: ten minutes on two processors.
 settings.register_profile("fuzz", max_examples=10_000, deadline=None, print_blob=True)
 
-#: Values of arguments, as far as they are the same everywhere.
+#: Values of arguments that are the same everywhere.
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.binary()
 )
@@ -28,5 +28,5 @@ HASHABLE = st.recursive(
 
 
 def examples(number: int) -> int:
-    """So many by default, and more where the profile asks for more."""
+    """Return a number of examples, scaled by the profile."""
     return max(1, number * settings().max_examples // 100)

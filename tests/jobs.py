@@ -17,14 +17,14 @@ from arq_status import status_options, track_status
 
 
 class Unprintable:
-    """A value that pickles, but has no repr."""
+    """A value that can be pickled, but whose ``repr`` fails."""
 
     def __repr__(self) -> NoReturn:
         raise RuntimeError("no repr")
 
 
 class Pause:
-    """An argument that takes a minute to be unpickled, before anything of its job runs."""
+    """An argument that takes a minute to unpickle, before any code of its job runs."""
 
     def __reduce__(self) -> tuple[Callable[[float], None], tuple[float]]:
         return sleep, (60,)
@@ -35,7 +35,7 @@ async def add(ctx: dict[str, Any], a: int, b: int) -> int:
 
 
 async def give(ctx: dict[str, Any], what: str) -> object:
-    """Return what arq cannot store or print."""
+    """Return a value that arq cannot store, or cannot print."""
     return {"lambda": lambda: None, "unprintable": Unprintable()}[what]
 
 
@@ -44,14 +44,14 @@ async def fail(ctx: dict[str, Any]) -> None:
 
 
 async def retry(ctx: dict[str, Any], until: int, defer: float = 0) -> int:
-    """End with Retry before the given try."""
+    """Raise ``Retry`` in tries before the given one."""
     if ctx["job_try"] < until:
         raise Retry(defer=defer)
     return until
 
 
 async def cancel_itself(ctx: dict[str, Any], until: int) -> None:
-    """Raise the error of a cancelled task before the given try."""
+    """Raise ``CancelledError`` in tries before the given one."""
     if ctx["job_try"] < until:
         raise asyncio.CancelledError
 
@@ -61,13 +61,13 @@ async def wait(ctx: dict[str, Any], seconds: float = 3600) -> None:
 
 
 async def wait_once(ctx: dict[str, Any], seconds: float = 3600) -> None:
-    """Wait in the first try; the others return."""
+    """Wait in the first try; return in all others."""
     if ctx["job_try"] == 1:
         await asyncio.sleep(seconds)
 
 
 async def block_once(ctx: dict[str, Any], seconds: float = 60) -> None:
-    """Block the event loop from the first line on, in the first try."""
+    """Block the event loop from the first line on in the first try."""
     if ctx["job_try"] == 1:
         sleep(seconds)
 
@@ -81,20 +81,20 @@ async def block_and_report(ctx: dict[str, Any], seconds: float) -> None:
 
 
 async def spin_once(ctx: dict[str, Any], seconds: float = 60) -> None:
-    """Keep the processor busy from the first line on, in the first try."""
+    """Keep the processor busy from the first line on in the first try."""
     until = monotonic() + seconds
     while ctx["job_try"] == 1 and monotonic() < until:
         pass
 
 
 async def die_once(ctx: dict[str, Any]) -> None:
-    """End its process with the first line, as the kernel does for want of memory."""
+    """Kill the process in the first line, like the kernel when it is out of memory."""
     if ctx["job_try"] == 1:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 async def report_until(ctx: dict[str, Any], release: str) -> int:
-    """Report, where it is tracked, until there is such a file; print how far it is, and say it."""
+    """Print each step, and report it if tracked, until the file ``release`` exists."""
     step = 0
     while not Path(release).exists():
         step += 1
@@ -107,7 +107,7 @@ async def report_until(ctx: dict[str, Any], release: str) -> int:
 
 
 async def devour(ctx: dict[str, Any]) -> None:
-    """Ask for more memory than there is."""
+    """Allocate more memory than there is."""
     bytearray(sys.maxsize)
 
 
@@ -118,7 +118,7 @@ async def enqueue(ctx: dict[str, Any], job_id: str, function: str, *args: Any) -
 
 @status_options(track=False)
 async def untracked(ctx: dict[str, Any], until: int = 1, seconds: float = 0) -> None:
-    """A job without a record: waits, and ends with Retry before the given try."""
+    """Wait without a record, and raise ``Retry`` in tries before the given one."""
     await asyncio.sleep(seconds)
     if ctx["job_try"] < until:
         raise Retry(defer=60)
@@ -132,12 +132,12 @@ FUNCTIONS = [
 
 
 async def after_job_end(ctx: dict[str, Any]) -> None:
-    """Say that arq has done with the try."""
+    """Print that arq has finished the try."""
     print(f"end of {ctx['job_id']}", flush=True)
 
 
 class Plain:
-    """Settings of a worker process: Redis and all that differs come by environment."""
+    """Settings of a worker process; Redis and other settings come from the environment."""
 
     functions = FUNCTIONS
     redis_settings = RedisSettings(**json.loads(os.environ.get("WORKER_REDIS", "{}")))

@@ -1,15 +1,15 @@
-"""A way to a server that is as slow as a test wants."""
+"""A connection to a server that is as slow as a test needs."""
 
 import asyncio
 from typing import Self
 
 
 class Link:
-    """A port whose connections lead to another one, with every chunk delayed on its way."""
+    """A port that forwards its connections to another one and delays each chunk."""
 
     def __init__(self, target: int, delay: float = 0) -> None:
         self.port = 0
-        #: seconds that a chunk takes, each way
+        #: seconds by which each chunk is delayed, in each direction
         self.delay = delay
         self._target = target
         self._flows = asyncio.Event()
@@ -28,14 +28,14 @@ class Link:
         await asyncio.gather(*self._connections, return_exceptions=True)
 
     async def stall(self, seconds: float) -> None:
-        """Let nothing through for so long; it arrives afterwards."""
+        """Hold everything back for some seconds; it arrives afterwards."""
         self._flows.clear()
         await asyncio.sleep(seconds)
         self._flows.set()
 
     def cut(self) -> None:
-        """Let nothing more through on the connections there are, and close none of them."""
-        # they wait for a signal that is never given; later ones have another
+        """Let nothing more through on the current connections, but close none of them."""
+        # they wait for an event that is never set; later connections get a new one
         self._flows.clear()
         self._flows = asyncio.Event()
         self._flows.set()

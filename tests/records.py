@@ -1,4 +1,4 @@
-"""Jobs put straight into Redis, for tests in which no worker is needed."""
+"""Writes jobs directly into Redis, for tests that need no worker."""
 
 import json
 from collections.abc import Mapping
@@ -19,9 +19,9 @@ from arq_status._redis.scripts import assembled
 from arq_status._redis.store import Store
 from arq_status._redis.tallies import encode_tally
 
-#: Ours that stays when no job is left: what workers announce of themselves.
+#: Our keys that stay when no job is left: what workers announce about themselves.
 ANNOUNCED = ("workers", "functions", "functions:seen", "announced", "queues", "counted", "crons")
-#: Ours that is about workers and functions, not jobs.
+#: Prefixes of our keys about workers and functions, not jobs.
 NOT_OF_JOBS = ("worker:", "about:", "batch:", "minutes:", "hours:", "totals:")
 HOUR = 3_600_000
 
@@ -35,7 +35,7 @@ async def write_record(
     fields: Mapping[str, Any] | None = None,
     **values: Any,
 ) -> StoredRecord:
-    """Write a tracking record as a worker would: of a job that began now unless told otherwise."""
+    """Write a record as a worker would; by default of a job that started now."""
     run = values.pop("run", None) or values.get("ended") or timestamp_ms()
     values.setdefault("started", run)
     values.setdefault("updated", values.get("ended") or run)
@@ -43,7 +43,7 @@ async def write_record(
         enqueued_ms=run, state=state, **{"job_try": 1, "version": 1, "function": "f", **values}
     )
     if track.worker is not None:
-        # one that sends no heartbeat
+        # a worker without a heartbeat
         await redis.zadd(keys.WORKERS, {track.worker: 0}, nx=True)
     encoded = {name: json.dumps(value) for name, value in (fields or {}).items()}
     await Store(redis).write([Row(job_id, first, track.encode(), encoded)])
@@ -53,7 +53,7 @@ async def write_record(
 async def write_end(
     redis: Redis, job_id: str, state: State = State.COMPLETE, **values: Any
 ) -> StoredRecord:
-    """Write the record of a job that ended now unless told otherwise."""
+    """Write the record of an ended job; by default it ended now."""
     return await write_record(redis, job_id, state, **{"ended": timestamp_ms(), **values})
 
 
@@ -66,7 +66,7 @@ async def put_job(
     due: int | None = None,
     queue: str = default_queue_name,
 ) -> int:
-    """Put a job into its queue as arq does, at a time of choice; when it was enqueued."""
+    """Put a job into its queue as arq does; return its enqueue time."""
     enqueued = enqueued or timestamp_ms()
     await redis.psetex(
         f"arq:job:{job_id}", 24 * HOUR, serialize_job(function, args, {}, None, enqueued)
@@ -86,7 +86,7 @@ async def put_result(
     function: str = "f",
     keep_ms: int = HOUR,
 ) -> int:
-    """Store a result as arq does; when it was enqueued."""
+    """Store a result as arq does; return the enqueue time of its job."""
     finished = finished or timestamp_ms()
     enqueued = enqueued or finished
     raw = serialize_result(
@@ -109,7 +109,7 @@ async def put_result(
 
 
 async def begin(redis: Redis, job_id: str) -> None:
-    """Do what arq does when it begins a try."""
+    """Do what arq does when it starts a try."""
     await redis.psetex(f"arq:in-progress:{job_id}", HOUR, b"1")
     await redis.incr(f"arq:retry:{job_id}")
 
@@ -117,12 +117,12 @@ async def begin(redis: Redis, job_id: str) -> None:
 async def beat(
     redis: Redis, worker: str, functions: Mapping[str, FunctionOptions] | None = None
 ) -> None:
-    """Tell that a worker lives."""
+    """Send a heartbeat of a worker."""
     await Store(redis).beat(worker, default_queue_name, HOUR, functions or {})
 
 
 async def write_running(redis: Redis, job_id: str, **values: Any) -> None:
-    """Write what arq and a living worker do of a job that it runs."""
+    """Write what arq and a live worker write for a running job."""
     run = await put_job(redis, job_id)
     await begin(redis, job_id)
     await beat(redis, "host:7:x")
@@ -130,7 +130,7 @@ async def write_running(redis: Redis, job_id: str, **values: Any) -> None:
 
 
 async def count_at(redis: Any, now: int, name: str, tally: Tally) -> None:
-    """Add to the counts of a function as if it were then."""
+    """Add to the counts of a function at the time ``now``."""
     batch = json.dumps([encode_tally(name, tally, None)])
     assert await redis.eval(_count_at_source(), 0, "worker", now, batch, now) == now
 
@@ -141,27 +141,27 @@ def _count_at_source() -> str:
 
 
 async def own_keys(redis: Redis) -> set[str]:
-    """Our keys, without the prefix and without what workers announce."""
+    """Return our keys, without their prefix and without what workers announce."""
     keys = [key.decode() for key in await redis.keys("arqstatus:*")]
     names = {key.replace("arqstatus:1/", "job:").removeprefix("arqstatus:1:") for key in keys}
     return {it for it in names if it not in ANNOUNCED and not it.startswith(NOT_OF_JOBS)}
 
 
 def own_key(name: str) -> str:
-    """The key of that name in ``own_keys``."""
+    """Return the Redis key for a name in ``own_keys``."""
     if name.startswith("job:"):
         return name.replace("job:", "arqstatus:1/", 1)
     return f"arqstatus:1:{name}"
 
 
 async def calls(redis: Redis) -> dict[str, int]:
-    """How often each command was called since ``CONFIG RESETSTAT``."""
+    """Return how often each command was called since ``CONFIG RESETSTAT``."""
     stats = await redis.info("commandstats")
     return {name.removeprefix("cmdstat_"): value["calls"] for name, value in stats.items()}
 
 
 async def put_sample_jobs(redis: Redis) -> None:
-    """Put jobs of several kinds: three that have ended and three that wait."""
+    """Write jobs of several kinds: three ended and three waiting ones."""
     now = timestamp_ms()
     await write_end(
         redis, "done", at=40, total=50, message="Importing", run=now - 9_000, started=now - 8_000,

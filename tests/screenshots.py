@@ -1,4 +1,4 @@
-"""``python -m tests.screenshots``: takes the screenshots of the dashboard in the README anew."""
+"""``python -m tests.screenshots``: retakes the README's screenshots of the dashboard."""
 
 import asyncio
 import linecache
@@ -30,7 +30,7 @@ SIZE: Any = {"width": 1280, "height": 760}
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
 
 
-#: The job that fails, as if it were in a file of a shop.
+#: The source of the failing job, as if it came from a file of a shop.
 FILE = "/srv/shop/billing.py"
 SOURCE = """
 from datetime import timedelta
@@ -63,16 +63,16 @@ async def charge(ctx, order, amount):
 
 
 def load_job() -> Any:
-    """Return the function of the job; its tracebacks quote the source."""
+    """Return the job's function; its tracebacks quote the source."""
     linecache.cache[FILE] = (len(SOURCE), None, SOURCE.splitlines(keepends=True), FILE)
-    # arq pickles what the job raises, for which its module must be there
+    # arq pickles what the job raises, which needs its module
     module = sys.modules["billing"] = ModuleType("billing")
     exec(compile(SOURCE, FILE, "exec"), vars(module))
     return module.charge
 
 
 async def fill(pool: ArqRedis) -> None:
-    """Write what a day in a shop leaves behind."""
+    """Write jobs like those of a day in a shop."""
     random = Random(1)
     ids = (f"{random.getrandbits(128):032x}" for _ in range(99))
     now = timestamp_ms()
@@ -115,7 +115,7 @@ async def fill(pool: ArqRedis) -> None:
 
 
 async def count(pool: ArqRedis) -> None:
-    """Write how jobs ended in the last hour."""
+    """Write counts of jobs that ended in the last hour."""
     random = Random(3)
     now = timestamp_ms()
     for minute in range(60):
@@ -126,13 +126,13 @@ async def count(pool: ArqRedis) -> None:
             for _ in range(20):
                 it = bucket_of(random.lognormvariate(0, 0.8))
                 tally.runs[it] = tally.runs.get(it, 0) + 1
-            # a batch is known by its moment
+            # batches are identified by their time
             moment = now - (59 - minute) * MINUTE + place
             await count_at(pool, moment, announced_as("arq:queue", function), tally)
 
 
 async def run(settings: RedisSettings, pool: ArqRedis) -> None:
-    """Run the job that fails, in a worker."""
+    """Run the failing job in a worker."""
     await pool.enqueue_job("charge", 4711, "19.90", _job_id="9b1d5f0c7a3e4c288d6f0e5a4b7c1d20")
     tracked: Any = track_status({"functions": [load_job()], "max_tries": 3})
     worker = create_worker(
@@ -143,7 +143,7 @@ async def run(settings: RedisSettings, pool: ArqRedis) -> None:
 
 
 async def main() -> None:
-    """Fill a server, open its dashboard and look."""
+    """Fill a server, open its dashboard and take the screenshots."""
     with running_server() as dsn:
         settings = RedisSettings.from_dsn(dsn)
         pool = await create_pool(settings)

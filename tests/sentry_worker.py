@@ -1,4 +1,4 @@
-"""A worker under Sentry, in a process of its own: Sentry wraps what it watches, and for good."""
+"""A worker with Sentry, in its own process because Sentry patches arq for good."""
 
 import asyncio
 from typing import Any
@@ -14,7 +14,7 @@ from tests.jobs import Settings
 
 
 async def until_stopped(ctx: dict[str, Any], raises: bool) -> None:
-    """Report until it is stopped, and pass that on or return."""
+    """Report until stopped, then raise that further or return."""
     try:
         while True:
             await asyncio.sleep(0.01)
@@ -25,12 +25,12 @@ async def until_stopped(ctx: dict[str, Any], raises: bool) -> None:
 
 
 def _print(event: Any, hint: Any) -> None:
-    """Print what would be sent."""
+    """Print the event that would be sent."""
     print("event:", event["exception"]["values"][-1]["type"], flush=True)
 
 
 async def main() -> None:
-    """Run the worker of ``tests.jobs``, with all that it does watched."""
+    """Run the worker of ``tests.jobs`` with Sentry's integrations."""
     sentry_sdk.init(
         dsn="http://key@127.0.0.1:9/1",
         integrations=[ArqIntegration(), AsyncioIntegration()],

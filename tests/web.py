@@ -1,4 +1,4 @@
-"""The dashboard on a port of its own, in the event loop of the test."""
+"""Runs web apps for tests: on a port in the test's event loop, or without one."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 HOSTILE = "<script>alert('1')</script><img src=x onerror=alert(1)>"
-#: Ids that arq takes, and URLs take hard.
+#: Job ids that arq accepts but that are difficult in URLs.
 JOB_IDS = [
     "plain", "with space", "a/b", "/leading", "trailing/", "..", ".", "../../etc", "%2F", "%",
     "?a=b", "#x", "+", "ü", "日本", "a\nb", "end\n", "\n", "\\", "&amp;", HOSTILE, "x" * 4_000,
@@ -20,12 +20,12 @@ JOB_IDS = [
 ]  # fmt: skip
 
 
-#: Apps close their connections with the event loop, unless they are collected before.
+#: Keeps apps until their event loop ends, because they close their connections with it.
 _kept: WeakKeyDictionary[asyncio.AbstractEventLoop, list[ASGIApp]] = WeakKeyDictionary()
 
 
 def page_of(app: ASGIApp, **options: Any) -> httpx.AsyncClient:
-    """A client of an app that is not behind a port; good for all but streams."""
+    """Return a client that calls an app without a port; not for streams."""
     _kept.setdefault(asyncio.get_running_loop(), []).append(app)
     transport = _Transport(app=app, raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://jobs.test", **options)
@@ -40,11 +40,11 @@ class _Transport(httpx.ASGITransport):
 
 
 class DeafServer(uvicorn.Server):
-    """A uvicorn that leaves the signals alone, as one that others run in their process may."""
+    """A uvicorn that leaves signals alone, as it may when embedded in another program."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
+        """Capture no signals."""
         yield
 
 
@@ -52,7 +52,7 @@ class DeafServer(uvicorn.Server):
 async def serving(
     app: ASGIApp, port: int = 0, kind: type[uvicorn.Server] = uvicorn.Server, **options: Any
 ) -> AsyncGenerator[str]:
-    """Serve an app; the URL of its root."""
+    """Serve an app; yield its root URL."""
     config = uvicorn.Config(app, port=port, log_level="warning", **options)
     server = kind(config)
     task = asyncio.create_task(server.serve())
@@ -71,7 +71,7 @@ Event = tuple[str, Any]
 
 
 async def events_of(response: httpx.Response) -> AsyncIterator[Event]:
-    """The events of a stream: name and decoded data."""
+    """Yield the events of a stream: name and decoded data."""
     name = ""
     async for line in response.aiter_lines():
         field, _, value = line.partition(": ")
@@ -83,7 +83,7 @@ async def events_of(response: httpx.Response) -> AsyncIterator[Event]:
 
 @asynccontextmanager
 async def stream(url: str) -> AsyncGenerator[AsyncIterator[Event]]:
-    """An open stream; what it tells, as it comes."""
+    """Open a stream; yield its events as they arrive."""
     async with (
         httpx.AsyncClient(timeout=20) as client,
         client.stream("GET", url, headers={"Accept": "text/event-stream"}) as response,
@@ -94,7 +94,7 @@ async def stream(url: str) -> AsyncGenerator[AsyncIterator[Event]]:
 
 
 async def next_event(events: AsyncIterator[Event], name: str, **fields: Any) -> Any:
-    """The data of the next event of that name, and with these fields."""
+    """Return the data of the next event with this name and these fields."""
     async with asyncio.timeout(20):
         async for found, data in events:
             if found == name and all(data[it] == value for it, value in fields.items()):

@@ -1,4 +1,4 @@
-"""Arq workers in processes of their own, that a test may kill."""
+"""Arq workers in separate processes, which a test may kill."""
 
 import json
 import os
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 
 
 class WorkerProcess:
-    """A process that runs ``arq`` or another program, in a process group of its own."""
+    """A process that runs ``arq`` or another program, in its own process group."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class WorkerProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it; it takes a moment until it works."""
+        """Start the process; it takes a moment until it accepts jobs."""
         environment = {
             **os.environ,
             "WORKER_REDIS": json.dumps(asdict(self._redis)),
@@ -62,25 +62,25 @@ class WorkerProcess:
 
     @property
     def runs(self) -> bool:
-        """Whether it has not ended."""
+        """True until it has ended."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def exit_code(self) -> int | None:
-        """With what it has ended."""
+        """The exit code, once it has ended."""
         return None if self._process is None else self._process.returncode
 
     @property
     def log(self) -> str:
-        """What it has printed."""
+        """Everything it has printed."""
         return self._log.read_text()
 
     def has_printed(self, text: str) -> bool:
-        """Whether it has printed that."""
+        """Return whether it has printed ``text``."""
         return text in self.log
 
     async def started(self) -> None:
-        """Wait until it takes jobs."""
+        """Wait until it accepts jobs."""
 
         def listens() -> bool:
             assert self.runs, self.log
@@ -89,7 +89,7 @@ class WorkerProcess:
         await until(listens, 20)
 
     def send(self, sign: signal.Signals) -> None:
-        """Send its group a signal."""
+        """Send a signal to its process group."""
         if self.runs:
             os.killpg(self.pid, sign)
 
@@ -98,7 +98,7 @@ class WorkerProcess:
         await until(lambda: not self.runs, seconds)
 
     async def kill(self, sign: signal.Signals = signal.SIGKILL) -> None:
-        """End it by a signal and wait until it has ended."""
+        """End it with a signal and wait until it has ended."""
         self.send(sign)
         await self.gone()
 
@@ -107,7 +107,7 @@ class WorkerProcess:
 async def worker_process(
     redis: str | RedisSettings, folder: Path, **settings: Any
 ) -> AsyncIterator[WorkerProcess]:
-    """A running ``WorkerProcess``; it is killed at the end if it has not ended."""
+    """Run a ``WorkerProcess``; it is killed in the end if it still runs."""
     log = folder / f"worker-{len(list(folder.iterdir()))}.log"
     if isinstance(redis, str):
         redis = RedisSettings.from_dsn(redis)
