@@ -1,1 +1,1 @@
-"""How fast it is: each benchmark runs both sides in one go and prints their ratio."""
+"""Benchmarks: each measures two sides in the same run and prints their ratio."""

@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks [NAME...]``: measure, print the table, and keep it."""
+"""``python -m tests.benchmarks [NAME...]``: prints the table, and saves it if nothing is named."""
 
 import asyncio
 import logging
@@ -49,7 +49,7 @@ HEADING = """\
 
 
 async def main(names: list[str]) -> None:
-    """Measure what is named, or everything."""
+    """Run the named benchmarks, or all of them."""
     logging.disable(logging.CRITICAL)
     rows = []
     with tempfile.TemporaryDirectory() as folder:

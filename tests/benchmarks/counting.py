@@ -1,4 +1,4 @@
-"""P16: what the counts of functions cost, in time for a job and in Redis' memory."""
+"""P16: the cost of counting by function: time per job and memory in Redis."""
 
 import asyncio
 import random
@@ -26,7 +26,7 @@ _END = 1_800_000_000_000
 
 
 async def measure(pool: ArqRedis) -> list[Result]:
-    """Both."""
+    """Measure both."""
     return [await _time(pool), await _memory(pool)]
 
 
@@ -63,7 +63,7 @@ def _without_counting() -> Iterator[None]:
 
 
 async def _memory(pool: ArqRedis) -> Result:
-    """A month of functions whose runs and waits are spread log-normally, each in its own way."""
+    """Measure a month of functions with different log-normal distributions of run and wait."""
     await pool.flushdb()
     before = await _used(pool)
     generator = random.Random(1)

@@ -1,4 +1,4 @@
-"""P7: what many watchers cost."""
+"""P7: the cost of many watchers."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ SECONDS = 5
 
 
 async def measure(pool: ArqRedis) -> list[Result]:
-    """A thousand watchers of a hundred jobs in another process, and nobody."""
+    """Measure with a thousand watchers of a hundred jobs in another process, and with none."""
     await pool.flushdb()
     ids = [f"job {number}" for number in range(JOBS)]
     for job_id in ids:
@@ -47,7 +47,7 @@ async def _all_work(client: StatusClient) -> bool:
 
 
 async def _published(pool: ArqRedis) -> float:
-    """How often a second the worker writes, for nobody else publishes anything."""
+    """Return how often per second the worker writes; nobody else publishes anything."""
     await pool.config_resetstat()
     began = monotonic()
     await asyncio.sleep(SECONDS)

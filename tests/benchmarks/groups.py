@@ -1,4 +1,4 @@
-"""P11 and more: groups and tags, with little and with much behind them."""
+"""P11 and more: groups and tags of few and of many jobs."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -22,7 +22,7 @@ BATCH = 500
 
 
 async def measure(pool: ArqRedis) -> list[Result]:
-    """Groups of three sizes, lists by tag, jobs in a group, enqueueing with a tag."""
+    """Measure groups of three sizes, lists by tag, jobs in a group, enqueueing with a tag."""
     async with pinned(pool):
         return [
             *await _reading(pool),
@@ -60,7 +60,7 @@ async def _reading(pool: ArqRedis) -> list[Result]:
 
 
 async def _fill(pool: ArqRedis, size: int) -> None:
-    """Put a group of jobs that have ended, each with a tag."""
+    """Write a group of ended jobs, each with a tag."""
     store, now = Store(pool), timestamp_ms()
     await store.set_group(f"group-{size}", closed=True)
     for start in range(0, size, BATCH):
@@ -76,7 +76,7 @@ async def _fill(pool: ArqRedis, size: int) -> None:
 
 
 async def _working(pool: ArqRedis) -> Result:
-    """Processor time of worker and Redis for a no-op job that is in a group, or in none."""
+    """Measure the CPU time of worker and Redis for a no-op job in a group and in none."""
 
     async def side(group_id: str | None) -> float:
         await pool.flushdb()
@@ -117,7 +117,7 @@ async def _enqueueing(pool: ArqRedis) -> Result:
 
 
 async def _acting(pool: ArqRedis) -> Result:
-    """Retry 1,000 jobs."""
+    """Measure retrying 1,000 jobs."""
     await pool.flushdb()
     client, jobs = StatusClient(pool), 1_000
     async with arq_status.group("g") as group:

@@ -1,4 +1,4 @@
-"""P9: what the import costs."""
+"""P9: the cost of the import."""
 
 import asyncio
 import resource
@@ -13,7 +13,7 @@ ROUNDS = 15
 
 
 async def measure(_: ArqRedis) -> list[Result]:
-    """A Python that imports arq-status beside one that imports arq."""
+    """Compare a Python process that imports arq-status with one that imports arq."""
     found = await compare(lambda: _seconds("arq_status"), lambda: _seconds("arq"), ROUNDS)
     detail = f"{median(found.ours) * 1000:.0f} ms, {median(found.theirs) * 1000:.0f} ms"
     code = "import arq_status, sys; sys.exit('arq_status.web' in sys.modules)"
@@ -32,7 +32,7 @@ async def measure(_: ArqRedis) -> list[Result]:
 
 
 async def _seconds(module: str) -> float:
-    """The processor time of a process that imports it."""
+    """Return the CPU time of a process that imports a module."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert await _run(f"import {module}") == 0
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

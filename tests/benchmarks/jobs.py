@@ -1,4 +1,4 @@
-"""Jobs to be measured, and a tracked worker for a process of its own."""
+"""Jobs to measure, and a tracked worker for a separate process."""
 
 import asyncio
 import os
@@ -9,12 +9,12 @@ from arq.connections import ArqRedis, RedisSettings
 
 from arq_status import JobTracker, status_options, track_status
 
-#: Where the workers of processes of their own find their jobs.
+#: The Redis of workers in separate processes.
 REDIS = RedisSettings.from_dsn(os.environ.get("REDIS_URL", "redis://localhost"))
 
 
 async def enqueue(pool: ArqRedis, function: str, numbers: range) -> None:
-    """Enqueue "job <number>" for each, some at a time."""
+    """Enqueue "job <number>" for each number, some at a time."""
     for start in range(0, len(numbers), 50):
         ids = (f"job {number}" for number in numbers[start : start + 50])
         await asyncio.gather(*(pool.enqueue_job(function, _job_id=job_id) for job_id in ids))
@@ -37,7 +37,7 @@ async def short(ctx: dict[str, Any]) -> None:
 
 
 async def report(ctx: dict[str, Any], seconds: float, rate: float) -> None:
-    """Say so many times a second what the time is."""
+    """Report the current time ``rate`` times a second."""
     status: JobTracker = ctx["status"]
     for step in range(round(seconds * rate)):
         await status.at(step, str(time()))
@@ -46,7 +46,7 @@ async def report(ctx: dict[str, Any], seconds: float, rate: float) -> None:
 
 @track_status
 class Settings:
-    """A worker for many jobs at a time."""
+    """A worker that runs many jobs concurrently."""
 
     functions = [noop, short, report]
     redis_settings = REDIS

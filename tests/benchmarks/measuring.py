@@ -1,4 +1,4 @@
-"""Two sides, measured in turns, and what came out."""
+"""Measures two sides in turns; results and comparisons."""
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -18,17 +18,17 @@ class Result:
 
     measure: str
     what: str
-    #: the ratio or number that the aim is about
+    #: the ratio or number to compare with the aim
     figure: float
-    #: its lower and upper quartile, where it was taken more than once
+    #: its lower and upper quartile, if measured more than once
     quartiles: tuple[float, float] | None
     aim: str
     met: bool
-    #: the figures behind it
+    #: the underlying figures
     detail: str = ""
 
     def row(self) -> str:
-        """As a row of Markdown."""
+        """Return it as a Markdown table row."""
         spread = f" ({self.quartiles[0]:.3g} to {self.quartiles[1]:.3g})" if self.quartiles else ""
         met = "yes" if self.met else "**no**"
         cells = (self.measure, self.what, f"{self.figure:.3g}{spread}", self.aim, met, self.detail)
@@ -37,19 +37,19 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What each side took, slice by slice: neighbours are compared with each other."""
+    """What each side took, slice by slice; adjacent slices are compared with each other."""
 
     ours: Sequence[float]
     theirs: Sequence[float]
 
     @property
     def ratio(self) -> float:
-        """The median of ours to theirs."""
+        """The median of the ratios of ours to theirs."""
         return median(self._ratios)
 
     @property
     def quartiles(self) -> tuple[float, float]:
-        """The lower and the upper one of that."""
+        """The lower and the upper quartile of these ratios."""
         lower, _, upper = quantiles(self._ratios, n=4)
         return lower, upper
 
@@ -59,8 +59,8 @@ class Comparison:
 
 
 async def compare(ours: Side, theirs: Side, rounds: int) -> Comparison:
-    """Measure both in turns, the one that comes first changing every time."""
-    await ours(), await theirs()  # whatever is only done once
+    """Measure both in turns, alternating which comes first."""
+    await ours(), await theirs()  # warm up
     taken: dict[Side, list[float]] = {ours: [], theirs: []}
     for number in range(rounds):
         for side in (ours, theirs) if number % 2 else (theirs, ours):
@@ -69,7 +69,7 @@ async def compare(ours: Side, theirs: Side, rounds: int) -> Comparison:
 
 
 def repeated(work: Callable[[], Awaitable[object]], times: int) -> Side:
-    """A side that does the same several times; the seconds that one takes."""
+    """Return a side that repeats ``work`` and returns the seconds that one call takes."""
 
     async def side() -> float:
         began = perf_counter()
@@ -82,7 +82,7 @@ def repeated(work: Callable[[], Awaitable[object]], times: int) -> Side:
 
 @asynccontextmanager
 async def pinned(pool: ArqRedis) -> AsyncIterator[None]:
-    """This process and Redis on one processor: what is measured is all that they do together."""
+    """Pin this process and Redis to one CPU, so that all the work of both is measured."""
     server = (await pool.info("server"))["process_id"]
     allowed = os.sched_getaffinity(0)
     try:
@@ -95,12 +95,12 @@ async def pinned(pool: ArqRedis) -> AsyncIterator[None]:
 
 
 class Processor:
-    """The processor time of this process, without what its waits take."""
+    """The CPU time of this process, which does not include waiting."""
 
     def __init__(self) -> None:
         self._began = process_time()
 
     @property
     def seconds(self) -> float:
-        """How much it was since."""
+        """The CPU time since this object was created."""
         return process_time() - self._began

@@ -1,4 +1,4 @@
-"""P6: what an ended job takes in Redis."""
+"""P6: the memory of an ended job in Redis."""
 
 import asyncio
 from typing import Any
@@ -18,12 +18,12 @@ from tests.benchmarks.measuring import Result
 
 JOBS, FAILED = 100_000, 5_000
 BATCH = 250
-#: Seconds in which Redis gives back what it took while its tables grew.
+#: Seconds in which Redis frees the memory that it needed for growing its tables.
 SETTLING = 2
 
 
 async def measure(pool: ArqRedis) -> list[Result]:
-    """A usual record, and one with a long message and long arguments."""
+    """Measure a usual record, one with long message and arguments, and a failed job."""
     return [
         await _taken(pool, "an ended job", "1, 'abc'", None, 410),
         await _taken(
@@ -48,7 +48,7 @@ async def _taken(pool: ArqRedis, what: str, args: str, message: str | None, aim:
 
 
 async def _failed(pool: ArqRedis) -> Result:
-    """A real one, for its worker keeps the traceback, and Redis a copy of arq's payload."""
+    """Measure real failed jobs, with their tracebacks and copies of arq's payload."""
     await pool.flushdb()
     ids = [uuid4().hex for _ in range(FAILED)]
     for start in range(0, FAILED, BATCH):
@@ -72,7 +72,7 @@ async def _failed(pool: ArqRedis) -> Result:
 
 
 async def fail(ctx: dict[str, Any], number: int, text: str) -> None:
-    """Fail as jobs do."""
+    """Fail like a typical job."""
     raise ValueError(f"row {number} has no name, but {text!r}")
 
 

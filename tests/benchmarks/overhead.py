@@ -1,4 +1,4 @@
-"""P2, P3: what it costs to track every job."""
+"""P2, P3: the cost of tracking every job."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,12 +16,12 @@ from tests.benchmarks.measuring import Comparison, Processor, Result, compare, p
 
 JOBS = 400
 ROUNDS = 30
-#: Seconds after which whatever is written late is written.
+#: Seconds after which late writes are done.
 LATE = 0.25
 
 
 async def measure(pool: ArqRedis) -> list[Result]:
-    """All of it."""
+    """Measure working and enqueueing."""
     async with pinned(pool):
         return [*await _working(pool), await _enqueueing(pool)]
 
@@ -53,16 +53,16 @@ def _result(measure: str, what: str, found: Comparison, aim: float) -> Result:
 
 
 def tracked_slice(pool: ArqRedis) -> Callable[[], Awaitable[float]]:
-    """Processor time of worker and Redis for a tracked job that does nothing."""
+    """Return a side: CPU time of worker and Redis for a tracked job that does nothing."""
     return _slice(pool, True, 10)
 
 
 def _slice(
     pool: ArqRedis, track: bool, max_jobs: int, hooks: dict[str, Any] | None = None
 ) -> Callable[[], Awaitable[float]]:
-    """Processor time of worker and Redis for a job, what is written late included.
+    """Return a side: CPU time of worker and Redis per job, including late writes.
 
-    Without the start and the end of the worker, which so few jobs would have to share.
+    Start and shutdown of the worker are not included: they would be divided among too few jobs.
     """
 
     async def side() -> float:
@@ -83,7 +83,7 @@ def _slice(
 
 
 def naive_hooks(pool: ArqRedis) -> dict[str, Any]:
-    """Tracking as one would write it at first."""
+    """Return hooks that track jobs in the most obvious way."""
 
     async def write(ctx: dict[str, Any], status: str) -> None:
         key = f"status:{ctx['job_id']}"
@@ -103,7 +103,7 @@ def naive_hooks(pool: ArqRedis) -> dict[str, Any]:
 
 
 def _waits(pool: ArqRedis, track: bool) -> Callable[[], Awaitable[float]]:
-    """Time on the clock for a job that mostly waits, between the first start and the last end."""
+    """Return a side: wall-clock time per job that mostly waits, from first start to last end."""
 
     async def side() -> float:
         await _enqueue(pool, "short")
@@ -125,7 +125,7 @@ async def _enqueue(pool: ArqRedis, function: str) -> None:
 
 
 async def work(pool: ArqRedis, track: bool, max_jobs: int, settings: dict[str, Any]) -> None:
-    """Have a worker run all jobs of its queue."""
+    """Run all jobs of the queue with a worker."""
     worker = create_worker(
         track_status(settings) if track else settings,
         redis_pool=pool, burst=True, poll_delay=0.001, max_jobs=max_jobs, handle_signals=False,
@@ -136,13 +136,13 @@ async def work(pool: ArqRedis, track: bool, max_jobs: int, settings: dict[str, A
 
 
 async def redis_seconds(pool: ArqRedis) -> float:
-    """Return the processor time that Redis has taken so far."""
+    """Return the CPU time that Redis has used so far."""
     used = await pool.info("cpu")
     return float(used["used_cpu_user"] + used["used_cpu_sys"])
 
 
 async def _enqueueing(pool: ArqRedis) -> Result:
-    """Enqueueing where a tracked worker has announced itself, and where none has."""
+    """Compare enqueueing with and without the announcement of a tracked worker in Redis."""
 
     async def once() -> None:
         await pool.enqueue_job("noop")
@@ -150,7 +150,7 @@ async def _enqueueing(pool: ArqRedis) -> Result:
     async def ours() -> float:
         await pool.flushdb()
         await _work_nothing(pool)
-        await pool.ping()  # the worker has closed the connections
+        await pool.ping()  # reconnect: the worker has closed the connections
         return await repeated(once, 200)()
 
     async def theirs() -> float:

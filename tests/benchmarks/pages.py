@@ -1,4 +1,4 @@
-"""P5 and P14: what a page of the dashboard costs, with little and with much behind it."""
+"""P5 and P14: the cost of a page of the dashboard, with few and with many jobs."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -26,12 +26,12 @@ BATCH = 1_000
 ROUNDS, PAGES = 20, 5
 DAY = 86_400_000
 LARGE, REPORTING, SECONDS = 100, 3, 5
-#: Milliseconds of server time that a page may take.
+#: The most milliseconds of server time that a page may take.
 AIM = 15
 
 
 async def measure(pool: ArqRedis) -> list[Result]:
-    """The first page, the deepest and that of one status: a million jobs against a thousand."""
+    """Measure first page, last page and page of one status: a million jobs / a thousand."""
     port = pool.connection_pool.connection_kwargs["port"]
     many = await create_pool(RedisSettings(port=port, database=1))
     async with AsyncExitStack() as stack:
@@ -73,7 +73,7 @@ async def _get(page: httpx.AsyncClient, query: str) -> None:
 
 
 async def _open_list(pool: ArqRedis) -> Result:
-    """What Redis sends for a list that somebody watches, of jobs with much data."""
+    """Measure what Redis sends for an open list of jobs with much data."""
     await pool.flushdb()
     ids = [f"job {number}" for number in range(LARGE)]
     for job_id in ids:

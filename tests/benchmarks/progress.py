@@ -1,4 +1,4 @@
-"""P1, P8, P12: what progress and log lines cost."""
+"""P1, P8, P12: the cost of progress and log lines."""
 
 import asyncio
 import logging
@@ -22,17 +22,17 @@ PEER_CALLS = 300
 LINES = 5_000
 ROUNDS = 20
 JOBS, RATE, SECONDS, TURNS = 1_000, 50, 4, 10
-#: Seconds after which whatever is written late is written.
+#: Seconds after which late writes are done.
 LATE = 0.5
 
 
 async def measure(pool: ArqRedis) -> list[Result]:
-    """All."""
+    """Measure all of them."""
     return [*await _one_call(pool), *await _one_line(pool), *await _many_jobs(pool)]
 
 
 async def _one_call(pool: ArqRedis) -> list[Result]:
-    """A tight loop of ``at``, in turns with the commands that sidekiq-status sends for its own."""
+    """Measure a tight loop of ``at``, in turns with the commands of sidekiq-status' ``at``."""
     ours: list[float] = []
     theirs: list[float] = []
     written: list[float] = []
@@ -77,7 +77,7 @@ async def _one_call(pool: ArqRedis) -> list[Result]:
 
 
 async def at_of_sidekiq(pool: ArqRedis, step: int) -> None:
-    """The commands of sidekiq-status: the total, then all that changes with time to live."""
+    """Send the commands of sidekiq-status: read the total, then write all changes with a TTL."""
     await pool.get("sidekiq:status:job:total")
     async with pool.pipeline(transaction=True) as pipe:
         pipe.hset(
@@ -90,7 +90,7 @@ async def at_of_sidekiq(pool: ArqRedis, step: int) -> None:
 
 
 class _Formatter(logging.Handler):
-    """Formats each line, as a handler of any use does, and writes it nowhere."""
+    """Formats each line, as any useful handler does, and discards it."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Format it."""
@@ -98,7 +98,7 @@ class _Formatter(logging.Handler):
 
 
 async def _one_line(pool: ArqRedis) -> list[Result]:
-    """``status.log`` in a tight loop; a call of `logging` with ``record_logs`` and without."""
+    """Measure ``status.log`` and `logging` calls in tight loops, the latter in two ways."""
     lines: list[float] = []
     captured: list[float] = []
     formatted: list[float] = []
@@ -135,7 +135,7 @@ async def _one_line(pool: ArqRedis) -> list[Result]:
 
 
 async def _logged(logger: logging.Logger) -> float:
-    """Seconds that a call of `logging` takes."""
+    """Return the seconds that a `logging` call takes."""
     await asyncio.sleep(0)
     began = perf_counter()
     for step in range(LINES):
@@ -154,7 +154,7 @@ async def _run(pool: ArqRedis, job: Any, **options: Any) -> None:
 
 
 async def _many_jobs(pool: ArqRedis) -> list[Result]:
-    """A thousand jobs that report fifty times a second each, in turns with the same that do not."""
+    """Measure a thousand jobs that report fifty times a second, in turns with silent ones."""
     shares: list[float] = []
     quiet: list[float] = []
     behind: list[float] = []
@@ -184,7 +184,7 @@ async def _many_jobs(pool: ArqRedis) -> list[Result]:
 
 
 class _Load:
-    """A worker with jobs that look at the time many times a second, and report it if asked to."""
+    """A worker whose jobs read the clock many times a second and, if ``reporting``, report it."""
 
     def __init__(self) -> None:
         self.ids = [f"job {number}" for number in range(JOBS)]
@@ -192,7 +192,7 @@ class _Load:
         self.ended = False
 
     async def job(self, ctx: dict[str, Any]) -> None:
-        """Go on until the load ends."""
+        """Run until the load ends."""
         status: JobTracker = ctx["status"]
         step = 0
         while not self.ended:
@@ -203,9 +203,9 @@ class _Load:
             await asyncio.sleep(1 / RATE)
 
     async def share(self, *, reporting: bool) -> float:
-        """Return the share of a core that all of it takes, for a while."""
+        """Measure for a second; return the share of a core that everything takes."""
         self.reporting = reporting
-        # what was reported before is written late
+        # earlier reports are written late
         await asyncio.sleep(LATE)
         used, began = Processor(), monotonic()
         await asyncio.sleep(1)

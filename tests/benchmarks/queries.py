@@ -1,4 +1,4 @@
-"""P4: what a question costs."""
+"""P4: the cost of a query."""
 
 from statistics import median
 
@@ -15,7 +15,7 @@ CALLS = 150
 
 
 async def measure(pool: ArqRedis) -> list[Result]:
-    """The status of an ended and of a waiting job, and many jobs at once."""
+    """Measure the status of an ended and of a queued job, and many jobs at once."""
     await pool.flushdb()
     ids = [f"job {number}" for number in range(100)]
     for job_id in ids:

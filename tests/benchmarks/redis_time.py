@@ -1,4 +1,4 @@
-"""P13 and P15: how long scripts hold Redis up, and what long lists cost, on very much data."""
+"""P13 and P15: how long scripts block Redis, and the cost of long lists, with lots of data."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ from arq_status._redis.recovery import recover_orphans
 from arq_status._redis.store import Store
 from tests.benchmarks.measuring import Result
 
-#: Milliseconds that a script may hold Redis up, and that a page and a search may take.
+#: The most milliseconds that a script may block Redis, and that a page and a search may take.
 AIM, PAGE_AIM, SEARCH_AIM = 10, 15, 150
 HOUR, DAY = 3_600_000, 86_400_000
 ONE_SCORE, WAITING, SEARCHED, QUEUES, BUSY = 200_000, 100_000, 50_000, 20, 1_000
@@ -32,14 +32,14 @@ MEGABYTE = 1_048_576
 
 @dataclass(slots=True)
 class Longest:
-    """The longest that a script took, and on what data."""
+    """The longest time that a script took, and with which data."""
 
     ms: float = 0
     data: str = ""
 
 
 class Watch:
-    """Asks Redis itself how long scripts take."""
+    """Measures the time of scripts with Redis' slow log."""
 
     def __init__(self, pool: ArqRedis) -> None:
         self._pool = pool
@@ -51,10 +51,10 @@ class Watch:
         self.longest = {name: Longest() for name in self._names.values()}
 
     async def watch(self, data: str, work: Callable[[], Awaitable[object]]) -> None:
-        """Do something several times, and keep how long each script took at least.
+        """Repeat some work, and keep the time of each script that it runs.
 
-        Of several calls the longest counts, but of the repetitions the shortest: Redis counts the
-        time in which other processes have the processor as well.
+        Of several calls in a repetition the longest counts, but of all repetitions the shortest,
+        because Redis includes the time in which other processes have the CPU.
         """
         await work()
         taken: dict[str, list[float]] = {}
@@ -75,11 +75,11 @@ class Watch:
 
 
 async def measure(pool: ArqRedis) -> list[Result]:
-    """Return a line for each script, and for pages and searches."""
+    """Return a result for each script, and for pages and searches."""
     with suppress(PermissionError):
-        # what else the machine does is to take no part in it
+        # other processes of the machine should not disturb it
         os.setpriority(os.PRIO_PROCESS, (await pool.info("server"))["process_id"], -20)
-    # not 0, for then Redis notes what a script calls as well, which takes longer than those calls
+    # not 0: Redis would also log the calls in scripts, which takes longer than the calls
     await pool.config_set("slowlog-log-slower-than", 100)
     await pool.config_set("slowlog-max-len", 4_000)
     watch, results = Watch(pool), []
@@ -145,7 +145,7 @@ async def _many_queues(pool: ArqRedis, watch: Watch) -> None:
 
 
 async def _busy_queues(pool: ArqRedis, watch: Watch) -> None:
-    """All of very many queues and workers have jobs of every kind."""
+    """Measure with very many queues and workers, each with jobs of every kind."""
     names, now = [f"queue {it}" for it in range(BUSY)], timestamp_ms()
     rows: list[Row] = []
     for name in names:
@@ -198,7 +198,7 @@ async def _large_payloads(pool: ArqRedis, watch: Watch) -> None:
 
 async def _large_batches(pool: ArqRedis, watch: Watch) -> None:
     store, now, version = Store(pool), timestamp_ms(), iter(range(10**6))
-    # as much as a row has at most
+    # the most that a row may have
     fields = {f"field {it}": f'"{"x" * 60_000}"' for it in range(2)}
 
     async def report() -> None:
@@ -241,7 +241,7 @@ async def _waiting(pool: ArqRedis, watch: Watch, kind: str) -> Result:
         await Store(pool).beat(f"host:1:{queue}", queue, HOUR, {"f": FunctionOptions()})
         ids = [f"{queue} {it}" for it in range(each)]
         due = now - HOUR if kind == "queued" else now + HOUR
-        # each at its own time, and half of them at the same
+        # half of them at the same time, the others at different ones
         dues = [due + it * (it % 2) for it in range(each)]
         await _enqueue(pool, ids, queue, now, dues)
         if kind == "retrying":

@@ -1,7 +1,7 @@
-"""``python -m tests.benchmarks.scale [NAME...]``: what becomes of it with very many jobs.
+"""``python -m tests.benchmarks.scale [NAME...]``: checks the behaviour with very many jobs.
 
-Unlike the measures beside it this takes long, and what it finds is right or wrong. Many of the jobs
-have tags, are in a group and have a log; their functions are counted.
+Unlike the other benchmarks this takes long, and each part passes or fails. Many of the jobs have
+tags, are in a group and have a log; their functions are counted.
 """
 
 import asyncio
@@ -30,17 +30,17 @@ from tests.conftest import until
 from tests.server import Server
 
 ENDED, QUEUED, EXPIRING = 1_000_000, 100_000, 100_000
-#: Microseconds that a command may hold Redis up.
+#: The most microseconds that a command may block Redis.
 SLOW = 10_000
 SOAKED = 360_000
 WORKERS, SHARED = 20, 20_000
-#: Rows of a batch of the writer, and jobs that are enqueued at a time, so many of them in a group.
+#: Rows in a batch, also jobs enqueued at a time; and how many of these are in a group.
 BATCH, IN_GROUP = 250, 25
 TAGS, GROUPED = 100, 1_000
 
 
 async def expiry(pool: ArqRedis, port: int) -> None:
-    """A hundred thousand records expire within a minute, beside a million others."""
+    """Let a hundred thousand records expire within a minute, next to a million others."""
     await _load(pool)
     await pool.config_set("slowlog-log-slower-than", SLOW)
     await pool.slowlog_reset()
@@ -61,16 +61,16 @@ async def expiry(pool: ArqRedis, port: int) -> None:
         counts = await client.counts()
     print(f"expiry: {EXPIRING:,} index entries gone {took:.0f} s after the records' end")
     assert (counts[Status.COMPLETE], counts[Status.QUEUED]) == (ENDED, QUEUED)
-    # before the look for records that are left, which is long itself
+    # before the scan for leftover keys, which is slow itself
     slow = [it for it in await pool.slowlog_get(50) if b"CONFIG" not in it["command"]]
-    # neither records nor logs, tags and groups
+    # no records, logs, tags or groups are left
     assert not [key async for key in pool.scan_iter("arqstatus*soon*", count=10_000)]
     print(f"expiry: {len(slow)} commands over {SLOW // 1000} ms", *slow)
     assert not slow
 
 
 async def soak(pool: ArqRedis, port: int) -> None:
-    """Hundreds of thousands of jobs pass through, and nothing grows."""
+    """Run hundreds of thousands of jobs and check that no memory use grows."""
     async with AsyncExitStack() as stack:
         workers = [await stack.enter_async_context(_worker(port, "soak")) for _ in range(2)]
         page = await stack.enter_async_context(_dashboard(port))
@@ -92,7 +92,7 @@ async def soak(pool: ArqRedis, port: int) -> None:
 
 
 async def crowd(pool: ArqRedis, port: int) -> None:
-    """Twenty worker processes share a queue."""
+    """Let twenty worker processes share a queue."""
     ids = [f"job {number}" for number in range(SHARED)]
     for start in range(0, SHARED, BATCH):
         await _enqueue(pool, start)
@@ -129,7 +129,7 @@ async def _load(pool: ArqRedis) -> None:
 
 
 def _ended(name: str, number: int, expires: int) -> AnyRow:
-    """A job that has ended: every other one has a tag and is in a group, every tenth has a log."""
+    """Return an ended job; every other one has a tag and a group, every tenth a log."""
     now, job_id = timestamp_ms(), f"{name} {number}"
     record = StoredRecord(
         enqueued_ms=now, job_try=1, state=State.COMPLETE, function="noop", started=now, updated=now,
@@ -143,7 +143,7 @@ def _ended(name: str, number: int, expires: int) -> AnyRow:
 
 
 async def _enqueue(pool: ArqRedis, start: int) -> None:
-    """So many jobs more, once there is room for them; some of them in a group."""
+    """Enqueue a batch of jobs once there is room for them; some are in a group."""
     await until(lambda: _has_room(pool), 120)
     first = start + IN_GROUP
     async with StatusClient(pool).group(f"group-{start}") as group:
@@ -214,7 +214,7 @@ PARTS: Mapping[str, Callable[[ArqRedis, int], Awaitable[None]]] = {
 
 
 async def main(names: list[str]) -> None:
-    """Run what is named, or everything."""
+    """Run the named parts, or all of them."""
     for name in names or PARTS:
         with tempfile.TemporaryDirectory() as folder:
             server = Server(Path(folder))

@@ -1,4 +1,4 @@
-"""Workers for processes of their own, of which there are many or which run for long."""
+"""Workers for separate processes, which are many or run for long."""
 
 from arq_status import track_status
 from tests.benchmarks.jobs import REDIS, chatty, noop
@@ -6,7 +6,7 @@ from tests.benchmarks.jobs import REDIS, chatty, noop
 
 @track_status
 class Noop:
-    """It shares its queue with many."""
+    """Shares its queue with many other workers."""
 
     functions = [chatty]
     redis_settings = REDIS
@@ -15,7 +15,7 @@ class Noop:
 
 @track_status(expires=10)
 class Soak:
-    """Its jobs are soon forgotten, so that the number of records stays the same."""
+    """Keeps records only briefly, so that their number stays the same."""
 
     functions = [chatty]
     redis_settings = REDIS
@@ -25,7 +25,7 @@ class Soak:
 
 @track_status
 class Idle:
-    """It takes nothing from the queue and only keeps the indexes clean."""
+    """Takes no jobs and only sweeps the indexes."""
 
     functions = [noop]
     redis_settings = REDIS

@@ -1,4 +1,4 @@
-"""P10: what tracking adds to the start and the end of a worker."""
+"""P10: the time that tracking adds to the start and shutdown of a worker."""
 
 from statistics import median
 from time import perf_counter
@@ -15,7 +15,7 @@ AIM = 20
 
 
 async def measure(pool: ArqRedis) -> list[Result]:
-    """A burst worker that finds no job, tracked and not, on the clock."""
+    """Measure the wall-clock time of a burst worker without jobs, tracked and untracked."""
     await pool.flushdb()
     redis = RedisSettings(port=pool.connection_pool.connection_kwargs["port"])
     found = await compare(_burst(redis, track=True), _burst(redis, track=False), ROUNDS)

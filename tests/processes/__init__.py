@@ -1,1 +1,1 @@
-"""Tests with servers, workers or a browser in processes of their own."""
+"""Tests with servers, workers or a browser in separate processes."""

@@ -16,14 +16,14 @@ Open = Callable[..., Awaitable["Page"]]
 
 @pytest.fixture(scope="session")
 def chromium_url() -> Iterator[str]:
-    """A Chromium that the tests of this process share."""
+    """A Chromium shared by the tests of this process."""
     with browser.running_chromium() as url:
         yield url
 
 
 @pytest.fixture
 async def chromium(chromium_url: str) -> AsyncIterator["Browser"]:
-    """A connection to the running Chromium; its sessions end with it."""
+    """A connection to the running Chromium; its contexts are closed with it."""
     from playwright.async_api import async_playwright
 
     async with async_playwright() as playwright:
@@ -36,7 +36,7 @@ async def chromium(chromium_url: str) -> AsyncIterator["Browser"]:
 
 @pytest.fixture
 async def open_page(chromium: "Browser") -> AsyncIterator[Open]:
-    """Opens pages, each in a browser session of its own; whatever they complain of is an error."""
+    """Opens pages, each in its own browser context; their errors and warnings fail the test."""
     complaints: list[str] = []
 
     async def open_page(

@@ -1,4 +1,4 @@
-"""The dashboard in a real browser: what people see and do."""
+"""The dashboard in a real browser, as people see and use it."""
 
 import asyncio
 import re
@@ -38,13 +38,13 @@ NARROW = (360, 760)
 
 @pytest.fixture
 async def url(pool: ArqRedis) -> AsyncIterator[str]:
-    """The dashboard of the Redis under test."""
+    """The URL of a dashboard of the Redis under test."""
     async with serving(create_app(pool)) as url:
         yield url
 
 
 async def work(ctx: dict[str, Any], steps: int = 1_000, pause: float = 0.02) -> None:
-    """A job that reports, stores, and takes its time."""
+    """Report progress and store data slowly."""
     status = ctx["status"]
     await status.total(steps)
     for number in range(steps):
@@ -57,19 +57,19 @@ SETTINGS = {"functions": [work, jobs.wait, jobs.fail, jobs.add], "max_jobs": 50}
 
 
 def row(page: "Page", job_id: str) -> Any:
-    """The row of a job."""
+    """Return the row of a job."""
     return page.locator(f'#jobs tr[data-id="{job_id}"]')
 
 
 async def press(page: "Page", button: Any, sure: str | None = None) -> None:
-    """Press a button, and in the dialog that asks the one that says so."""
+    """Press a button, and then the button named ``sure`` in the dialog."""
     await button.click()
     if sure is not None:
         await page.locator("#confirm").get_by_role("button", name=sure).click()
 
 
 async def choose(scope: Any, name: str, sure: "Page | None" = None) -> None:
-    """Choose a rare action from the menu of a job, and confirm it on the page that asks."""
+    """Choose an action from a job's menu, and confirm it in the dialog of the page ``sure``."""
     await scope.locator("details.menu summary").last.click()
     await scope.get_by_role("button", name=name).click()
     if sure is not None:
@@ -77,7 +77,7 @@ async def choose(scope: Any, name: str, sure: "Page | None" = None) -> None:
 
 
 async def ids(page: "Page") -> list[str]:
-    """The jobs on the page, in their order."""
+    """Return the jobs on the page in order."""
     found: list[str] = await page.locator("#jobs tr").evaluate_all(
         "rows => rows.map(row => row.dataset.id)"
     )
@@ -90,7 +90,7 @@ async def ids(page: "Page") -> list[str]:
 async def test_rows_move_and_appear_without_a_reload(
     url: str, open_page: Open, pool: ArqRedis, start_worker: StartWorker
 ) -> None:
-    """The bar, the message and the counts follow the jobs; a new job takes its place."""
+    """The bar, the message and the counts follow the jobs; a new job appears in its place."""
     page = await open_page(f"{url}/statuses")
     await expect(page.locator("#empty")).to_contain_text("There are no jobs.")
     await page.evaluate("window.isTheSame = true")
@@ -113,7 +113,7 @@ async def test_rows_move_and_appear_without_a_reload(
 
 
 async def test_how_long_ago_goes_on_counting(url: str, open_page: Open, pool: ArqRedis) -> None:
-    """Though nothing happens."""
+    """Relative times are updated even if nothing happens."""
     await write_end(pool, "a", ended=timestamp_ms() - 52_000)
     page = await open_page(f"{url}/statuses")
     time = row(page, "a").locator(".at-time time")
@@ -124,7 +124,7 @@ async def test_how_long_ago_goes_on_counting(url: str, open_page: Open, pool: Ar
 async def test_a_row_leaves_and_pages_are_counted_anew(
     url: str, open_page: Open, pool: ArqRedis, client: StatusClient
 ) -> None:
-    """What others delete goes; the links to other pages come and go with the pages."""
+    """Rows that others delete disappear; links to other pages come and go with the pages."""
     for number in range(3):
         await write_end(pool, f"job-{number}")
     page = await open_page(f"{url}/statuses?per_page=2")
@@ -142,7 +142,7 @@ async def test_a_row_leaves_and_pages_are_counted_anew(
 
 
 async def test_rows_hold_still_under_the_pointer(url: str, open_page: Open, pool: ArqRedis) -> None:
-    """Nobody presses the button of another job because a new one came."""
+    """Nobody presses the wrong job's button because a new row appeared."""
     await write_end(pool, "a")
     page = await open_page(f"{url}/statuses")
     await row(page, "a").hover()
@@ -156,7 +156,7 @@ async def test_rows_hold_still_under_the_pointer(url: str, open_page: Open, pool
 
 
 async def test_the_focus_stays_where_it_is(url: str, open_page: Open, pool: ArqRedis) -> None:
-    """Rows hold still for the keyboard as well, and Tab goes on from there."""
+    """Rows also hold still while one has the focus, and Tab goes on from there."""
     await write_end(pool, "a")
     page = await open_page(f"{url}/statuses")
     await page.keyboard.press("Tab")
@@ -172,10 +172,8 @@ async def test_the_focus_stays_where_it_is(url: str, open_page: Open, pool: ArqR
 # Finding
 
 
-async def test_what_is_shown_stands_in_the_address(
-    url: str, open_page: Open, pool: ArqRedis
-) -> None:
-    """Filters, search, order and pages are links that show others the same."""
+async def test_the_url_contains_what_is_shown(url: str, open_page: Open, pool: ArqRedis) -> None:
+    """Filters, search, order and page are in the URL, which shows others the same."""
     now = timestamp_ms()
     for number in range(30):
         state = State.FAILED if number < 10 else State.COMPLETE
@@ -204,7 +202,7 @@ async def test_what_is_shown_stands_in_the_address(
 
 
 async def test_pages_are_turned(url: str, open_page: Open, pool: ArqRedis) -> None:
-    """Next, last, previous, first, and how many on one."""
+    """By the links next, last, previous and first; also the number of jobs per page."""
     now = timestamp_ms()
     for number in range(60):
         await write_end(pool, f"job-{number:02}", ended=now - number)
@@ -225,10 +223,10 @@ async def test_pages_are_turned(url: str, open_page: Open, pool: ArqRedis) -> No
 async def test_every_id_can_be_followed(
     url: str, open_page: Open, pool: ArqRedis, script: bool
 ) -> None:
-    """Browsers read paths in their own way; the link of each row leads to its job all the same."""
+    """Although browsers normalize paths, the link of each row leads to its job."""
     for job_id in JOB_IDS:
         await write_end(pool, job_id, message=f"message of {job_id!r}")
-    # chromium replaces what HTML cannot hold
+    # Chromium replaces characters that HTML cannot contain
     hard = [job_id for job_id in JOB_IDS if "\x00" not in job_id]
     page = await open_page(f"{url}/statuses", java_script_enabled=script)
     if script:
@@ -252,7 +250,7 @@ async def test_a_job_is_stopped_from_the_list_and_everybody_sees_it(
     client: StatusClient,
     start_worker: StartWorker,
 ) -> None:
-    """Two browsers: one acts after it was asked whether it is sure, the other follows."""
+    """One of two browsers acts, after confirming; the other one follows."""
     await pool.enqueue_job("work", _job_id="a")
     await start_worker(track_status(SETTINGS))
     mine = await open_page(f"{url}/statuses")
@@ -275,7 +273,7 @@ async def test_a_job_is_stopped_from_the_list_and_everybody_sees_it(
 async def test_jobs_are_cancelled_retried_and_deleted(
     url: str, open_page: Open, pool: ArqRedis, client: StatusClient
 ) -> None:
-    """From the list, by the buttons that the state of a job permits."""
+    """From the list, with the buttons that the status of a job allows."""
     await pool.enqueue_job("add", 1, 2, _job_id="a")
     page = await open_page(f"{url}/statuses")
     buttons = row(page, "a").locator("form button")
@@ -295,7 +293,7 @@ async def test_jobs_are_cancelled_retried_and_deleted(
 async def test_a_job_is_forced_to_stop(
     url: str, open_page: Open, pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """One that waits for something and reports nothing."""
+    """A job that waits without reporting can be stopped, too."""
     await pool.enqueue_job("wait", _job_id="a")
     await start_worker(track_status(SETTINGS))
     await started(client, "a")
@@ -306,7 +304,7 @@ async def test_a_job_is_forced_to_stop(
 
 
 async def test_an_action_that_is_refused_says_so(pool: ArqRedis, open_page: Open) -> None:
-    """What the server answered stands on the page and is read out."""
+    """The server's answer is shown on the page and read out."""
     await put_job(pool, "a")
     allowed = {"view", "cancel"}
     app = create_app(pool, authorize=lambda request, action, job_id: action in allowed)
@@ -322,7 +320,7 @@ async def test_an_action_that_is_refused_says_so(pool: ArqRedis, open_page: Open
 
 
 async def test_another_site_cannot_act(url: str, open_page: Open, pool: ArqRedis) -> None:
-    """A form elsewhere that is sent to the dashboard is refused."""
+    """A form of another site that is submitted to the dashboard is refused."""
     await write_end(pool, "a")
 
     async def evil(scope: Any, receive: Any, send: Any) -> None:
@@ -347,7 +345,7 @@ async def test_another_site_cannot_act(url: str, open_page: Open, pool: ArqRedis
 async def test_many_jobs_are_cancelled_at_once(
     url: str, open_page: Open, pool: ArqRedis, client: StatusClient
 ) -> None:
-    """The dialog says what happens to which jobs, and what was done is told."""
+    """The dialog says what happens to which jobs; afterwards the result is shown."""
     for number in range(3):
         await put_job(pool, f"mail-{number}", function="send_mail")
     await put_job(pool, "report", function="report")
@@ -376,7 +374,7 @@ async def test_many_jobs_are_cancelled_at_once(
 async def test_all_that_match_are_deleted(
     url: str, open_page: Open, pool: ArqRedis, client: StatusClient
 ) -> None:
-    """Also those on other pages; without a filter only those that were chosen."""
+    """Jobs on other pages are included; without a filter only selected jobs can be deleted."""
     now = timestamp_ms()
     for number in range(7):
         state = State.COMPLETE if number == 6 else State.FAILED
@@ -398,7 +396,7 @@ async def test_all_that_match_are_deleted(
 
 
 async def test_keys_move_choose_and_open(url: str, open_page: Open, pool: ArqRedis) -> None:
-    """j and k, x, Escape, Enter and the slash."""
+    """The keys j, k, x, Escape, Enter and slash."""
     now = timestamp_ms()
     for number in range(3):
         await write_end(pool, f"job-{number}", function=f"f{number}", ended=now - number)
@@ -423,7 +421,7 @@ async def test_keys_move_choose_and_open(url: str, open_page: Open, pool: ArqRed
 
 
 async def test_runs_of_like_jobs_are_folded(url: str, open_page: Open, pool: ArqRedis) -> None:
-    """The newest stands for all, with their number, until one wants to see them."""
+    """The newest one is shown for all, with their number, until they are unfolded."""
     now = timestamp_ms()
     await write_end(pool, "first", State.FAILED, function="charge", ended=now)
     for number in range(8):
@@ -442,7 +440,7 @@ async def test_runs_of_like_jobs_are_folded(url: str, open_page: Open, pool: Arq
 
 
 async def test_filters_are_chips(url: str, open_page: Open, pool: ArqRedis) -> None:
-    """Each can be removed; several statuses, a queue and a time can be chosen."""
+    """Each one can be removed; several statuses, a queue and a time can be chosen."""
     await write_end(pool, "a", State.FAILED, queue="mail")
     await write_end(pool, "b", State.STOPPED, queue="media")
     page = await open_page(f"{url}/statuses?status=failed")
@@ -467,7 +465,7 @@ async def test_filters_are_chips(url: str, open_page: Open, pool: ArqRedis) -> N
 async def test_jobs_are_found_by_a_tag(
     url: str, open_page: Open, pool: ArqRedis, client: StatusClient
 ) -> None:
-    """The field offers the tags of the page, takes any, and keeps the other filters."""
+    """The field suggests the tags on the page, accepts any tag, and keeps the other filters."""
     for job_id in ("a", "b"):
         await write_end(pool, job_id, State.FAILED)
     await client.tag("a", "tenant:42")
@@ -485,7 +483,7 @@ async def test_jobs_are_found_by_a_tag(
 
 
 async def test_filters_on_a_phone(url: str, open_page: Open, pool: ArqRedis) -> None:
-    """Behind one button beside the search."""
+    """Filters are behind one button next to the search."""
     await write_end(pool, "a")
     page = await open_page(f"{url}/statuses", NARROW)
     await expect(page.get_by_label("Function")).to_be_hidden()
@@ -498,7 +496,7 @@ async def test_filters_on_a_phone(url: str, open_page: Open, pool: ArqRedis) -> 
 
 
 async def test_the_theme_is_chosen_and_kept(url: str, open_page: Open) -> None:
-    """System, light, dark; on every page."""
+    """System, light or dark, on every page."""
     page = await open_page(f"{url}/statuses", color_scheme="light")
     body = page.locator("body")
     light = await body.evaluate("it => getComputedStyle(it).backgroundColor")
@@ -513,7 +511,7 @@ async def test_the_theme_is_chosen_and_kept(url: str, open_page: Open) -> None:
 
 
 async def test_an_id_is_copied_whole(url: str, open_page: Open, pool: ArqRedis) -> None:
-    """Though its beginning is all that is shown."""
+    """The whole id is copied, although only its beginning is shown."""
     job_id = "0123456789abcdef0123456789abcdef"
     await write_end(pool, job_id, State.FAILED, error="ValueError: no")
     page = await open_page(f"{url}/statuses", permissions=["clipboard-read", "clipboard-write"])
@@ -531,7 +529,7 @@ async def test_an_id_is_copied_whole(url: str, open_page: Open, pool: ArqRedis) 
 
 
 async def test_menus_close(url: str, open_page: Open, pool: ArqRedis) -> None:
-    """By a click elsewhere and by Escape."""
+    """Menus are closed by a click elsewhere and by Escape."""
     await write_end(pool, "a")
     page = await open_page(f"{url}/statuses/a")
     delete = page.get_by_role("button", name="Delete")
@@ -575,10 +573,8 @@ async def test_a_job_moves_on_its_page(
 
 
 @pytest.mark.long(8)
-async def test_a_job_that_expires_while_one_looks_says_so(
-    url: str, open_page: Open, pool: ArqRedis
-) -> None:
-    """What was last known stays on the page, and nothing can be done with it any more."""
+async def test_a_job_that_expires_says_so_live(url: str, open_page: Open, pool: ArqRedis) -> None:
+    """Its last state stays on the page, but no actions are offered any more."""
     await write_end(pool, "a", message="the last word", expires=8_000)
     page = await open_page(f"{url}/statuses/a", may_complain=True)
     await expect(page.locator("#gone")).to_be_hidden()
@@ -591,7 +587,7 @@ async def test_a_job_that_expires_while_one_looks_says_so(
 async def test_a_job_that_is_deleted_elsewhere_says_so(
     url: str, open_page: Open, pool: ArqRedis, client: StatusClient
 ) -> None:
-    """A live one at once, by its stream."""
+    """The page of a live job shows it at once, through its stream."""
     await put_job(pool, "a")
     page = await open_page(f"{url}/statuses/a")
     await expect(page.locator("#connection")).to_have_text("Live")
@@ -602,7 +598,7 @@ async def test_a_job_that_is_deleted_elsewhere_says_so(
 
 
 async def test_a_job_is_deleted_on_its_page(url: str, open_page: Open, pool: ArqRedis) -> None:
-    """It says that it is gone."""
+    """The page then shows that the job is gone."""
     await write_end(pool, "a")
     page = await open_page(f"{url}/statuses/a", may_complain=True)
     await choose(page.locator("form.actions"), "Delete", page)
@@ -613,7 +609,7 @@ async def test_a_job_is_deleted_on_its_page(url: str, open_page: Open, pool: Arq
 
 
 async def test_hostile_text_stays_text(url: str, open_page: Open, pool: ArqRedis) -> None:
-    """In every field that a job can set, from the server and from the stream."""
+    """In every field that a job can set, both from the server and from the stream."""
     fields: dict[str, Any] = {
         "function": HOSTILE, "args": HOSTILE, "message": HOSTILE, "error": HOSTILE,
         "queue": HOSTILE, "worker": HOSTILE, "fields": {HOSTILE: [HOSTILE], "__proto__": 1},
@@ -644,7 +640,7 @@ async def test_hostile_text_stays_text(url: str, open_page: Open, pool: ArqRedis
 async def test_without_javascript(
     url: str, open_page: Open, pool: ArqRedis, client: StatusClient
 ) -> None:
-    """Links lead, forms act, and the page loads itself again."""
+    """Links and forms work, and the page reloads itself."""
     await pool.enqueue_job("add", 1, 2, _job_id="a")
     page = await open_page(f"{url}/statuses", java_script_enabled=False)
     await page.get_by_label("Status").get_by_role("link", name="Queued").click()
@@ -665,7 +661,7 @@ async def test_without_javascript(
 async def test_the_page_comes_back_after_a_restart_of_the_server(
     open_page: Open, pool: ArqRedis
 ) -> None:
-    """It says that the connection is lost, tries again, and shows what happened meanwhile."""
+    """It says that the connection is lost, reconnects, and shows what happened meanwhile."""
     port = free_port()
     await write_end(pool, "a")
     async with serving(create_app(pool), port) as url:
@@ -679,7 +675,7 @@ async def test_the_page_comes_back_after_a_restart_of_the_server(
 
 
 async def test_the_page_comes_back_with_redis(open_page: Open, tmp_path: Path) -> None:
-    """The page of an error loads itself again."""
+    """The error page reloads itself."""
     server = Server(tmp_path)
     async with serving(create_app(server.dsn)) as url:
         page = await open_page(f"{url}/statuses", may_complain=True)
@@ -693,7 +689,7 @@ async def test_the_page_comes_back_with_redis(open_page: Open, tmp_path: Path) -
 
 @pytest.mark.long(10)
 async def test_many_windows_of_one_browser(url: str, open_page: Open, pool: ArqRedis) -> None:
-    """Four of them stream, for browsers open few connections; the others look now and then."""
+    """Four of them stream, because browsers open few connections; the others poll."""
     first = await open_page(f"{url}/statuses")
     pages = [first]
     for _ in range(6):
@@ -713,7 +709,7 @@ async def test_many_windows_of_one_browser(url: str, open_page: Open, pool: ArqR
 async def test_a_page_whose_permission_is_withdrawn_says_so(
     pool: ArqRedis, open_page: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It loads itself again, and shows what the server answers."""
+    """It reloads itself and shows the server's answer."""
     monkeypatch.setattr("arq_status.web.event_stream._CHECK_INTERVAL", 0.2)
     allowed = {"view"}
     app = create_app(pool, authorize=lambda request, action, job_id: action in allowed)
@@ -725,7 +721,7 @@ async def test_a_page_whose_permission_is_withdrawn_says_so(
 
 
 async def test_a_hidden_tab_does_not_listen(url: str, open_page: Open, pool: ArqRedis) -> None:
-    """Browsers open few connections to a host; back in front it shows what happened."""
+    """A hidden tab closes its stream, because connections are few; visible again it catches up."""
 
     async def listening() -> int:
         return int((await pool.pubsub_numsub(Store(pool).channel))[0][1])
@@ -748,15 +744,15 @@ async def test_a_hidden_tab_does_not_listen(url: str, open_page: Open, pool: Arq
     await expect(row(page, "a")).to_be_visible()
 
 
-# For everybody
+# Accessibility
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_nothing_stands_in_the_way_of_anybody(
+async def test_pages_are_accessible(
     url: str, open_page: Open, pool: ArqRedis, scheme: str, size: tuple[int, int]
 ) -> None:
-    """Axe finds nothing on any page, in any state of a job, and nothing is cut off."""
+    """Axe reports nothing on any page, in any status of a job, and no content is cut off."""
     await write_running(pool, "working", at=30, message="Going on", fields={"a": 1})
     await put_job(pool, "queued")
     await put_job(pool, "deferred", due=timestamp_ms() + 60_000)
@@ -782,7 +778,7 @@ async def test_nothing_stands_in_the_way_of_anybody(
 async def test_pages_of_workers_and_queues(
     url: str, open_page: Open, pool: ArqRedis, start_worker: StartWorker
 ) -> None:
-    """They are live, lead to the jobs, and axe finds nothing on them in any width."""
+    """They are live and lead to the jobs; axe reports nothing on them at any width."""
     await start_worker(track_status(SETTINGS))
     await put_job(pool, "later", due=timestamp_ms() + 60_000)
     await count_now(pool, "add", failed=1)
@@ -806,21 +802,21 @@ async def test_pages_of_workers_and_queues(
 
 
 async def count_now(pool: ArqRedis, function: str, **counts: int) -> None:
-    """Count jobs of a function that end now."""
+    """Add counts of jobs of a function that end now."""
     tally = Tally()
     tally.counts.update(counts)
     await count_at(pool, timestamp_ms(), announced_as("arq:queue", function), tally)
 
 
 async def names(page: "Page") -> list[str]:
-    """The functions on their page, in their order."""
+    """Return the functions on their page in order."""
     return await page.locator("#records .name").all_text_contents()
 
 
 async def test_tables_are_sorted_by_their_headings(
     url: str, open_page: Open, pool: ArqRedis
 ) -> None:
-    """Also without script and on a phone; live rows take their places in that order."""
+    """Also without JavaScript and on a phone; live rows are inserted in that order."""
     await count_now(pool, "add", complete=9)
     await count_now(pool, "charge", complete=1, failed=1)
     page = await open_page(f"{url}/functions")
@@ -849,14 +845,14 @@ async def test_tables_are_sorted_by_their_headings(
 async def test_tables_hold_still_under_the_pointer(
     url: str, open_page: Open, pool: ArqRedis
 ) -> None:
-    """Rows change where they are, and take their places afterwards."""
+    """Rows are updated in place, and sorted again afterwards."""
     await count_now(pool, "add", failed=2)
     await count_now(pool, "charge", failed=1)
     page = await open_page(f"{url}/functions?sort=failed")
     await expect(page.locator("#connection")).to_have_text("Live")
     await page.locator("#records").hover()
     await count_now(pool, "charge", failed=8)
-    # tables are read anew every few seconds
+    # tables are reloaded every few seconds
     await expect(page.locator("#records tr").last).to_contain_text("9", timeout=20_000)
     await expect(page.locator("#connection")).to_contain_text("hold still", timeout=20_000)
     assert await names(page) == ["add", "charge"]
@@ -868,7 +864,7 @@ async def test_tables_hold_still_under_the_pointer(
 async def test_the_last_hour(
     url: str, open_page: Open, pool: ArqRedis, start_worker: StartWorker
 ) -> None:
-    """It comes with the first job, is live, and on a phone two lines without a chart."""
+    """It appears with the first job and is live; on a phone it is two lines without a chart."""
     await start_worker(track_status(SETTINGS))
     page = await open_page(f"{url}/statuses")
     strip = page.get_by_role("region", name="The last hour")
@@ -889,10 +885,10 @@ async def test_the_last_hour(
     assert await ids(page) == ["bad"]
 
 
-async def test_a_job_that_runs_long_says_so_while_one_looks(
+async def test_a_job_that_runs_long_says_so_live(
     url: str, open_page: Open, pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """Once it has run longer than 95 of 100 of its function."""
+    """Shown once it has run longer than 95 % of the jobs of its function."""
     await start_worker(track_status(SETTINGS))
     await pool.enqueue_job("wait", 3, _job_id="first")
     await ended(client, "first")
@@ -909,14 +905,14 @@ async def test_a_job_that_runs_long_says_so_while_one_looks(
 
 
 async def has_counts(client: StatusClient) -> bool:
-    """Whether an end has been counted."""
+    """Return whether the end of a job has been counted."""
     return any(it.ended for it in await client.functions())
 
 
 async def test_the_page_of_a_group(
     url: str, open_page: Open, pool: ArqRedis, client: StatusClient
 ) -> None:
-    """It is live, its counts lead to the jobs, and axe finds nothing on it."""
+    """It is live, its counts lead to the jobs, and axe reports nothing on it."""
     async with arq_status.group("import-7", title="accounts.csv") as group:
         for number in range(3):
             await group.enqueue_job(pool, "add", number, 1, _job_id=f"job-{number}")
@@ -933,7 +929,7 @@ async def test_the_page_of_a_group(
 
 
 async def test_columns_keep_apart_on_every_width(url: str, open_page: Open, pool: ArqRedis) -> None:
-    """Where there is no room for the columns beside each other, rows are cards."""
+    """If there is no room for all columns, rows become cards."""
     await write_end(pool, "a", State.FAILED, function="import_rows")
     page = await open_page(f"{url}/statuses")
     for width in range(600, 1200, 24):
@@ -945,15 +941,15 @@ async def test_columns_keep_apart_on_every_width(url: str, open_page: Open, pool
 
 
 async def test_the_chosen_status_is_in_sight(url: str, open_page: Open) -> None:
-    """Also on a narrow screen, which the row of them is too long for."""
+    """Also on a narrow screen, where the row of statuses does not fit."""
     page = await open_page(f"{url}/statuses?status=interrupted", NARROW)
     await expect(page.locator(".counts [aria-current]")).to_be_in_viewport(ratio=1)
 
 
-async def test_progress_is_told_to_screen_readers(
+async def test_progress_is_accessible_to_screen_readers(
     url: str, open_page: Open, pool: ArqRedis
 ) -> None:
-    """As a progress bar with a name and a value; what moves is no live region."""
+    """As a progress bar with a name and a value; changing content is not in a live region."""
     await write_running(pool, "a", function="import_rows", at=30)
     page = await open_page(f"{url}/statuses")
     bar = page.get_by_role("progressbar", name="Progress of import_rows")
@@ -963,10 +959,8 @@ async def test_progress_is_told_to_screen_readers(
     await expect(page.get_by_role("search")).to_be_visible()
 
 
-async def test_motion_is_reduced_where_that_is_wanted(
-    url: str, open_page: Open, pool: ArqRedis
-) -> None:
-    """The sign of a running job stands still."""
+async def test_motion_is_reduced_on_request(url: str, open_page: Open, pool: ArqRedis) -> None:
+    """The icon of a running job does not move then."""
     await write_running(pool, "a")
     for motion, animation in (("reduce", "none"), ("no-preference", "turn")):
         page = await open_page(f"{url}/statuses", reduced_motion=motion)

@@ -1,4 +1,4 @@
-"""The ``arq-status`` command as its users start it: a process with streams and signals."""
+"""The ``arq-status`` command as users run it: a process with streams and signals."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ async def jobs(pool: ArqRedis) -> None:
 def run(
     *argv: str, dsn: str, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """The real command, in a process of its own."""
+    """Run the real command in a separate process."""
     environment = {**os.environ, "REDIS_URL": dsn, **(env or {})}
     environment.pop("COLUMNS", None)
     return subprocess.run(
@@ -59,7 +59,7 @@ async def test_the_real_command(dsn: str, pool: ArqRedis, jobs: None) -> None:
 
 
 async def test_a_reader_that_has_seen_enough(dsn: str, pool: ArqRedis) -> None:
-    """``arq-status list | head -1`` ends without a word."""
+    """``arq-status list | head -1`` ends without an error message."""
     for number in range(500):
         await write_end(pool, f"job {number}", message="x" * 100)
     line = f"{sys.executable} -m arq_status list --per-page 500 --json | head -c 1"
@@ -87,9 +87,9 @@ async def test_a_reader_that_has_seen_enough(dsn: str, pool: ArqRedis) -> None:
 async def test_nowhere_to_write(
     dsn: str, pool: ArqRedis, jobs: None, redirection: str, argv: str, code: int, words: str
 ) -> None:
-    """A full disk and closed streams are told in one line that does not blame Redis."""
+    """A full disk or closed stream is reported in one line that does not blame Redis."""
     process = await asyncio.create_subprocess_shell(
-        # buffered, for argparse ignores what it cannot write
+        # buffered, because argparse ignores write errors
         f"unset PYTHONUNBUFFERED; {sys.executable} -m arq_status {argv} {redirection}",
         cwd=ROOT, env={**os.environ, "REDIS_URL": dsn},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -117,7 +117,7 @@ async def test_interrupting_it(dsn: str, pool: ArqRedis, jobs: None) -> None:
 
 @pytest.mark.parametrize("missing", ["rich", "starlette", "uvicorn"])
 def test_missing_packages(missing: str, tmp_path: Path, dsn: str) -> None:
-    """The same in a real process: one line, and no traceback."""
+    """A missing package is reported in one line, without a traceback."""
     (tmp_path / f"{missing}.py").write_text(
         f"raise ModuleNotFoundError('No module named {missing}', name={missing!r})"
     )
@@ -129,7 +129,7 @@ def test_missing_packages(missing: str, tmp_path: Path, dsn: str) -> None:
 
 
 async def test_serve(dsn: str, pool: ArqRedis, jobs: None) -> None:
-    """``serve`` shows the dashboard of this Redis until Ctrl-C, and warns where others reach it."""
+    """``serve`` runs the dashboard until Ctrl-C, and warns if others can reach it."""
     port = free_port()
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-W", "error", "-m", "arq_status", "serve",
@@ -158,7 +158,7 @@ async def test_serve(dsn: str, pool: ArqRedis, jobs: None) -> None:
 
 
 def test_serve_on_a_port_in_use(dsn: str) -> None:
-    """It fails, and does not say that Redis is away."""
+    """It fails without claiming that Redis is away."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -171,7 +171,7 @@ def test_serve_on_a_port_in_use(dsn: str) -> None:
 async def test_doctor_after_a_worker_was_killed(
     dsn: str, pool: ArqRedis, client: StatusClient, tmp_path: Path
 ) -> None:
-    """Moments after SIGKILL it says who died with which job, and exits with 1."""
+    """Moments after SIGKILL it reports which worker died with which job, and exits with 1."""
     async with worker_process(dsn, tmp_path) as worker:
         await pool.enqueue_job("wait_once", _job_id="lost")
         await until(lambda: client.is_working("lost"), 20)

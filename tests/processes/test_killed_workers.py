@@ -1,4 +1,4 @@
-"""Workers that are killed, shut down or blocked, each in a process of its own."""
+"""Workers that are killed, shut down or blocked, each in a separate process."""
 
 import asyncio
 import signal
@@ -21,14 +21,14 @@ from tests.conftest import StartWorker, ended, until
 from tests.verdicts import assert_agreement, verdict
 from tests.worker_process import worker_process
 
-#: Seconds after which the jobs of a killed worker read interrupted.
+#: Seconds until the jobs of a killed worker are interrupted.
 DEADLINE = 15
 
 
 async def reads(
     client: StatusClient, job_id: str, status: Status | None, seconds: float = DEADLINE
 ) -> float:
-    """Wait until the job has this status; how long that took."""
+    """Wait until the job has this status; return how long that took."""
     began = monotonic()
 
     async def told() -> bool:
@@ -39,7 +39,7 @@ async def reads(
 
 
 async def books(pool: ArqRedis, job_id: str, expected: str, queue: str = "arq:queue") -> None:
-    """Wait until arq says this of the job."""
+    """Wait until arq itself says ``expected`` about the job."""
     said = ""
 
     async def booked() -> bool:
@@ -54,7 +54,7 @@ async def books(pool: ArqRedis, job_id: str, expected: str, queue: str = "arq:qu
 
 
 async def let_keys_expire(pool: ArqRedis, *job_ids: str) -> None:
-    """What happens when arq's in-progress keys reach their end, without the wait."""
+    """Delete arq's in-progress keys, as if they had expired."""
     assert await pool.delete(*(in_progress_key_prefix + it for it in job_ids)) == len(job_ids)
 
 
@@ -63,13 +63,13 @@ async def let_keys_expire(pool: ArqRedis, *job_ids: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Death:
-    """A job that its worker dies with."""
+    """A job during which its worker dies."""
 
     name: str
     function: str
-    #: kill the worker so many seconds after the start of the job; None: it kills itself
+    #: seconds after the start of the job to kill the worker; ``None``: it kills itself
     killed_after: float | None = 0.5
-    #: how many other jobs are in the queue before it
+    #: number of other jobs in the queue
     others: int = 0
 
 
@@ -88,11 +88,11 @@ DEATHS = [
 async def die(
     pool: ArqRedis, client: StatusClient, dsn: str, folder: Path, death: Death
 ) -> str | None:
-    """Let it happen, in a queue of its own; what was wrong after it."""
+    """Let the worker of a separate queue die; return what was wrong afterwards, if anything."""
     queue, job_id = f"queue of {death.name}", death.name
     async with worker_process(dsn, folder, queue_name=queue, max_jobs=20) as worker:
         for number in range(death.others):
-            # so that there are others before it and after it
+            # in the middle, so that there are others before and after it
             if number == death.others // 2:
                 await pool.enqueue_job(death.function, _job_id=job_id, _queue_name=queue)
             await pool.enqueue_job("add", number, 1, _queue_name=queue)
@@ -116,10 +116,10 @@ async def die(
 
 
 @pytest.mark.long(18)
-async def test_jobs_of_killed_workers_read_interrupted(
+async def test_jobs_of_killed_workers_are_interrupted(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path
 ) -> None:
-    """Within 15 s, however their worker died, and they run again in the next one."""
+    """Jobs are interrupted within 15 s however their worker died, and run again in the next one."""
     wrong = await asyncio.gather(*(die(pool, client, dsn, tmp_path, it) for it in DEATHS))
     assert [it for it in wrong if it] == []
     left = [key.decode() for key in await pool.keys(in_progress_key_prefix + "*")]
@@ -139,7 +139,7 @@ async def test_jobs_of_killed_workers_read_interrupted(
             record = await ended(client, death.name)
             told = (record.job_id, record.status, record.job_try)
             assert told == (death.name, Status.COMPLETE, 2), record
-            # a try that blocked or died before anything of it was written may leave no trace
+            # a try that blocked or died before its first write may leave no trace
             *lost, last = await client.tries(death.name)
             assert last.status is Status.COMPLETE
             assert all(it.status is Status.INTERRUPTED for it in lost)
@@ -148,11 +148,11 @@ async def test_jobs_of_killed_workers_read_interrupted(
 
 @pytest.fixture
 def early_death(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker is dead to us after 6 s without a heartbeat, and not after 10."""
+    """Workers count as dead after 6 s without a heartbeat instead of 10."""
     for module in (keys, dead_workers):
         monkeypatch.setattr(module, "DEAD_AFTER_MS", 6_000)
     for script in (scripts.facts, scripts.list_jobs, scripts.sweep):
-        # the number stands in it
+        # assembled again, because it contains the number
         monkeypatch.setattr(script, "_source", "")
         monkeypatch.setattr(script, "_digest", b"")
 
@@ -162,7 +162,7 @@ def early_death(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_another_worker_takes_the_job_over(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path
 ) -> None:
-    """It is interrupted while nobody may run it, and working in the other, tracked or not."""
+    """The job is interrupted until it may run again, then working in a tracked or plain worker."""
     async with AsyncExitStack() as stack:
         for queue, tracked in [("both", True), ("one", False)]:
             await pool.enqueue_job("wait", _job_id=queue, _queue_name=queue)
@@ -187,10 +187,10 @@ async def test_another_worker_takes_the_job_over(
 
 @pytest.mark.long(10)
 @pytest.mark.usefixtures("early_death")
-async def test_a_job_without_a_record_beside_a_dead_worker(
+async def test_a_job_without_a_record_and_a_dead_worker(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path, start_worker: StartWorker
 ) -> None:
-    """An untracked job that another worker began when this one died is working."""
+    """An untracked job that another worker runs is working, although a worker died."""
     async with worker_process(dsn, tmp_path, max_jobs=1) as worker:
         await pool.enqueue_job("wait", _job_id="lost")
         await reads(client, "lost", Status.WORKING)
@@ -207,14 +207,14 @@ async def test_a_job_without_a_record_beside_a_dead_worker(
 async def test_jobs_behind_one_that_blocks(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path
 ) -> None:
-    """Those that the worker took and never came to are interrupted with it, in every query."""
+    """Jobs that the worker took but never started are interrupted as well, in every query."""
     async with worker_process(dsn, tmp_path) as worker:
         await pool.enqueue_job("add", 1, jobs.Pause(), _job_id="blocks")
         await until(lambda: pool.exists(retry_key_prefix + "blocks"))
-        # what the worker does in the moment before it blocks, though it will never know of it
+        # as if the worker had taken the job just before it was blocked, without noticing
         await pool.enqueue_job("add", 1, 2, _job_id="taken")
         await pool.psetex(in_progress_key_prefix + "taken", 310_000, b"1")
-        # until a heartbeat comes that is too late for them to have begun about then
+        # until a heartbeat so late that they cannot have started around it
         blocked = monotonic()
         await until(lambda: monotonic() - blocked > 4)
         for job_id in ("blocks", "taken"):
@@ -229,7 +229,7 @@ async def test_jobs_behind_one_that_blocks(
 async def test_a_job_that_arq_lost_is_ended_by_the_next_list(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path
 ) -> None:
-    """Where arq's keys are gone with the worker the job is interrupted for good."""
+    """If arq's keys are gone along with the worker, the job is interrupted for good."""
     async with worker_process(dsn, tmp_path) as worker:
         await pool.enqueue_job("wait", _job_id="job")
         await reads(client, "job", Status.WORKING)
@@ -256,7 +256,7 @@ async def test_a_job_that_arq_lost_is_ended_by_the_next_list(
 async def test_a_blocked_worker_is_not_dead(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path, function: str, seconds: float
 ) -> None:
-    """A job that keeps the event loop for a minute and one that waits beside it read working."""
+    """A job that blocks the event loop for a minute and a waiting one next to it are working."""
     async with worker_process(dsn, tmp_path):
         await pool.enqueue_job("wait_once", 10, _job_id="waits")
         await reads(client, "waits", Status.WORKING)
@@ -278,7 +278,7 @@ async def test_a_blocked_worker_is_not_dead(
 
 @dataclass(frozen=True, kw_only=True)
 class Shutdown:
-    """A worker that gets SIGTERM, and what becomes of its job."""
+    """A worker that is shut down, and what happens to its job."""
 
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -287,7 +287,7 @@ class Shutdown:
     arq: str
     status: Status
     error: str | None = None
-    #: arq runs it again
+    #: True if arq runs it again
     again: bool = False
 
 
@@ -323,7 +323,7 @@ SHUTDOWNS = [
 async def test_jobs_of_workers_that_are_shut_down(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path, sign: signal.Signals
 ) -> None:
-    """What a shutdown cuts off is interrupted at once, and complete after the next worker."""
+    """Jobs cut off by a shutdown are interrupted at once, and complete in the next worker."""
     async with AsyncExitStack() as stack:
         workers = {}
         for it in SHUTDOWNS:
@@ -332,7 +332,7 @@ async def test_jobs_of_workers_that_are_shut_down(
             )
         for it in SHUTDOWNS:
             await pool.enqueue_job("wait_once", it.seconds, _job_id=it.name, _queue_name=it.name)
-            # arq leaves its key behind where it is told to end before it runs a job's hooks
+            # if it is shut down before it runs a job's hooks, arq leaves its key behind
             await until(partial(pool.exists, f"arqstatus:1/{it.name}"))
             assert await client.status(it.name) is Status.WORKING
         for worker in workers.values():
@@ -360,10 +360,10 @@ async def test_jobs_of_workers_that_are_shut_down(
 
 
 @pytest.mark.usefixtures("early_death")
-async def test_jobs_that_a_shutdown_meets_as_they_begin(
+async def test_a_shutdown_while_jobs_begin(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path
 ) -> None:
-    """Arq leaves the keys of some behind, of others not; all that it took are interrupted."""
+    """Arq leaves keys of some of them behind, but all that it took are interrupted."""
     ids = [f"job {number}" for number in range(30)]
     async with worker_process(dsn, tmp_path, max_jobs=50) as worker:
         for job_id in ids:
@@ -383,7 +383,7 @@ async def test_jobs_that_a_shutdown_meets_as_they_begin(
 async def test_a_job_that_waits_is_not_touched_by_a_shutdown(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path
 ) -> None:
-    """What had not begun stays queued, deferred or retrying."""
+    """Jobs that had not started stay queued, deferred or retrying."""
     async with worker_process(dsn, tmp_path, max_jobs=1) as worker:
         await pool.enqueue_job("retry", 2, 60, _job_id="retrying")
         await reads(client, "retrying", Status.RETRYING)

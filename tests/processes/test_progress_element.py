@@ -1,4 +1,4 @@
-"""``<job-progress>`` in a real browser: what the customers of an app see."""
+"""``<job-progress>`` in a real browser, as customers of an app see it."""
 
 import asyncio
 import re
@@ -39,7 +39,7 @@ STRICT = (
 
 
 def page_app(pool: Any, body: str) -> Starlette:
-    """A customer's page with this body, under a strict policy, and the app that it asks."""
+    """Return an app with a page for customers, under a strict CSP, and the progress app."""
 
     async def page(request: Request) -> Response:
         html = (
@@ -57,7 +57,7 @@ def page_app(pool: Any, body: str) -> Starlette:
 async def shown(
     open_page: Open, pool: ArqRedis, body: str, **options: Any
 ) -> AsyncGenerator["Page"]:
-    """The customer's page in the browser, closed before its server."""
+    """Open the customers' page in the browser; it is closed before its server."""
     async with serving(page_app(pool, body)) as url:
         page: Page = await open_page(url, **options)
         yield page
@@ -65,13 +65,13 @@ async def shown(
 
 
 def element(job_id: str, attributes: str = 'label="accounts.csv"', **options: Any) -> str:
-    """The element of a job."""
+    """Return the element for a job."""
     token = progress_token(SECRET, job_id, **options)
     return f'<job-progress src="/progress/{token}" {attributes}></job-progress>'
 
 
 async def work(ctx: dict[str, Any], steps: int = 1_000, pause: float = 0.02) -> None:
-    """A job that reports and takes its time."""
+    """Report progress slowly."""
     status = ctx["status"]
     await status.total(steps)
     for number in range(steps):
@@ -80,25 +80,25 @@ async def work(ctx: dict[str, Any], steps: int = 1_000, pause: float = 0.02) -> 
 
 
 def bar(page: "Page") -> Any:
-    """The progress bar, as assistive technology finds it."""
+    """Return the progress bar as assistive technology finds it."""
     return page.get_by_role("progressbar")
 
 
 def part(page: "Page", name: str) -> Any:
-    """A part of the element."""
+    """Return a part of the element."""
     return page.locator(f"job-progress [part={name}]")
 
 
 @pytest.fixture
 async def worker(start_worker: StartWorker) -> None:
-    """A worker that does all this."""
+    """A worker that runs these jobs."""
     await start_worker(track_status({"functions": [work]}))
 
 
 async def test_a_job_from_the_queue_to_its_end(
     pool: ArqRedis, open_page: Open, start_worker: StartWorker
 ) -> None:
-    """The bar, its value, the message and the state follow the job; events tell the page."""
+    """The bar, its value, the message and the state follow the job; the page gets events."""
     await pool.enqueue_job("work", 60, _job_id="job")
     async with shown(open_page, pool, element("job")) as page:
         await page.evaluate(
@@ -127,10 +127,10 @@ async def test_a_job_from_the_queue_to_its_end(
         (State.INTERRUPTED, "Failed", "✕"),
     ],
 )
-async def test_an_end_is_told_by_text_and_shape(
+async def test_an_end_is_shown_by_text_and_shape(
     pool: ArqRedis, open_page: Open, state: State, text: str, mark: str
 ) -> None:
-    """Not by colour alone; and nothing is asked any more."""
+    """The end of a job is not shown by colour alone."""
     await write_end(pool, "job", state, at=40)
     async with shown(open_page, pool, element("job")) as page:
         await expect(part(page, "state")).to_have_text(text)
@@ -138,7 +138,7 @@ async def test_an_end_is_told_by_text_and_shape(
 
 
 async def test_without_a_total_it_moves(pool: ArqRedis, open_page: Open) -> None:
-    """There is no value then, unless motion is unwelcome it moves, and 0 % is not claimed."""
+    """The bar then has no value and shows no 0 %; it moves, unless motion is to be reduced."""
     await write_running(pool, "job", total=0, at=5, message="Counting")
     for motion, moves in (("no-preference", "move"), ("reduce", "none")):
         async with shown(open_page, pool, element("job"), reduced_motion=motion) as page:
@@ -151,7 +151,7 @@ async def test_without_a_total_it_moves(pool: ArqRedis, open_page: Open) -> None
 async def test_a_customer_who_may_stops_the_job(
     pool: ArqRedis, client: StatusClient, open_page: Open, worker: None
 ) -> None:
-    """One browser has the button, the other none; both see the end, and no form is sent."""
+    """Only one of two browsers has the button; both see the end, and no form is submitted."""
     await pool.enqueue_job("work", _job_id="job")
     await started(client, "job")
     form = f"<form action='/nowhere'>{element('job', may=['stop'])}</form>"
@@ -173,7 +173,7 @@ async def test_a_customer_who_may_stops_the_job(
 async def test_more_bars_than_a_browser_has_connections(
     pool: ArqRedis, open_page: Open, worker: None
 ) -> None:
-    """All of them move, and the page can still load other things."""
+    """All of them move, and the page can still load other resources."""
     for number in range(9):
         await pool.enqueue_job("work", _job_id=f"job-{number}")
     bars = "".join(element(f"job-{number}", f'label="{number}"') for number in range(9))
@@ -185,7 +185,7 @@ async def test_more_bars_than_a_browser_has_connections(
 
 
 async def test_removed_and_put_back(pool: ArqRedis, open_page: Open, worker: None) -> None:
-    """Removed it asks nothing; put back, as htmx and frameworks do, it goes on."""
+    """An element that is removed and put back, as by htmx and frameworks, goes on updating."""
     await pool.enqueue_job("work", _job_id="job")
     async with shown(open_page, pool, element("job")) as page:
         await expect(part(page, "state")).to_have_text("Working")
@@ -196,7 +196,7 @@ async def test_removed_and_put_back(pool: ArqRedis, open_page: Open, worker: Non
 
 
 async def test_another_source(pool: ArqRedis, open_page: Open) -> None:
-    """A script may set another job; a label as well."""
+    """A script can switch the element to another job and label."""
     await write_end(pool, "first")
     await write_end(pool, "second", State.FAILED)
     second = progress_token(SECRET, "second")
@@ -212,7 +212,7 @@ async def test_another_source(pool: ArqRedis, open_page: Open) -> None:
 
 
 async def test_a_restarted_server(pool: ArqRedis, open_page: Open) -> None:
-    """While it is away the element says so, and goes on when it is back."""
+    """While the server is down the element says so, and goes on when it is back."""
     await write_running(pool, "job", at=10)
     app, port = page_app(pool, element("job")), free_port()
     async with serving(app, port) as url:
@@ -226,7 +226,7 @@ async def test_a_restarted_server(pool: ArqRedis, open_page: Open) -> None:
 
 
 async def test_a_hidden_tab_asks_nothing(pool: ArqRedis, open_page: Open) -> None:
-    """Its stream is closed, and opened again when it is looked at."""
+    """Its stream is closed, and opened again when the tab is visible."""
     await write_running(pool, "job")
     async with shown(open_page, pool, element("job")) as page:
         await expect(part(page, "state")).to_have_text("Working")
@@ -249,7 +249,7 @@ async def test_a_hidden_tab_asks_nothing(pool: ArqRedis, open_page: Open) -> Non
 async def test_what_cannot_be_shown(
     pool: ArqRedis, open_page: Open, job_id: str, expires: float
 ) -> None:
-    """An expired token and an unknown job: it says so and asks no more."""
+    """For an expired token or an unknown job the element shows that it is not available."""
     await write_end(pool, "job")
     async with shown(open_page, pool, element(job_id, expires=expires), may_complain=True) as page:
         await expect(part(page, "state")).to_have_text("Not available")
@@ -259,7 +259,7 @@ async def test_what_cannot_be_shown(
 async def test_a_screen_reader_hears_changes_of_state_only(
     pool: ArqRedis, open_page: Open, worker: None
 ) -> None:
-    """The one live region changes with the state, and not with each step."""
+    """The only live region changes with the state, not with each step."""
     await pool.enqueue_job("work", 40, _job_id="job")
     async with shown(open_page, pool, element("job")) as page:
         await page.evaluate(
@@ -279,7 +279,7 @@ async def test_a_screen_reader_hears_changes_of_state_only(
 async def test_accessible_in_light_and_dark_and_both_directions(
     pool: ArqRedis, open_page: Open, scheme: str, direction: str
 ) -> None:
-    """Axe finds nothing, and the bar fills from the side where the text begins."""
+    """Axe reports nothing, and the bar fills from the side where text begins."""
     body = f'<div dir="{direction}" id="box">'
     for state in (State.COMPLETE, State.FAILED, State.STOPPED):
         await write_end(pool, state, state, at=40, message="Row 7 of accounts.csv")
@@ -302,7 +302,7 @@ async def test_accessible_in_light_and_dark_and_both_directions(
 
 
 async def test_words_and_colours_of_the_page(pool: ArqRedis, open_page: Open) -> None:
-    """Attributes translate it, parts and a custom property style it."""
+    """Attributes translate the element, parts and a custom property style it."""
     await write_end(pool, "job")
     words = 'label="Import" text-complete="Fertig" style="--job-progress-color: rgb(1, 2, 3)"'
     async with shown(open_page, pool, element("job", words), may_complain=True) as page:

@@ -1,4 +1,4 @@
-"""Redis in trouble: no job fails for tracking, no worker ends, and what was pending arrives."""
+"""Redis in trouble: tracking fails no job and ends no worker, and pending reports arrive."""
 
 import asyncio
 import logging
@@ -32,14 +32,14 @@ from tests.server import Server, free_port
 
 @pytest.fixture
 async def admin(server: Server) -> AsyncIterator[Redis]:
-    """A connection to it for what administrators do."""
+    """A connection to it for administrative commands."""
     async with Redis(port=server.port) as redis:
         yield redis
 
 
 @pytest.fixture
 async def own_pool(server: Server) -> AsyncIterator[ArqRedis]:
-    """Arq's pool on it."""
+    """Arq's pool for it."""
     pool = await create_pool(RedisSettings(port=server.port))
     yield pool
     await pool.aclose()
@@ -49,7 +49,7 @@ released = asyncio.Event()
 
 
 async def long_job(ctx: dict[str, Any]) -> str:
-    """Report until the test has done its worst."""
+    """Report until the test releases it."""
     status: JobTracker = ctx["status"]
     step = 0
     while not released.is_set():
@@ -68,7 +68,7 @@ async def worker(server: Server, own_pool: ArqRedis) -> AsyncIterator[Worker]:
     worker = create_worker(
         track_status({"functions": [long_job]}),
         redis_settings=RedisSettings(port=server.port),
-        # a poll in the middle of the trouble would end arq itself
+        # a poll during the trouble would end arq itself
         poll_delay=3600,
         handle_signals=False,
     )
@@ -83,7 +83,7 @@ async def worker(server: Server, own_pool: ArqRedis) -> AsyncIterator[Worker]:
 
 
 async def test_pause(admin: Redis, own_pool: ArqRedis, worker: Worker) -> None:
-    """While Redis does not answer for two seconds the job runs on; what it said then arrives."""
+    """The job runs on while Redis does not answer for two seconds; its reports then arrive."""
     client = StatusClient(own_pool)
     await until(lambda: client.at("long"))
     await admin.client_pause(2000)
@@ -101,7 +101,7 @@ async def _is_beyond(client: StatusClient, at: float) -> bool:
 async def test_connections_killed_over_and_over(
     admin: Redis, server: Server, own_pool: ArqRedis, worker: Worker
 ) -> None:
-    """With all connections killed every 200 ms the job's end is complete and in its record."""
+    """With all connections killed every 200 ms, the job still ends with a complete record."""
     async with StatusClient(f"redis://127.0.0.1:{server.port}") as client:
         await until(lambda: client.at("long"))
         for _ in range(8):
@@ -117,7 +117,7 @@ async def test_connections_killed_over_and_over(
 async def test_restart_with_nothing(
     server: Server, worker: Worker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A server that comes back empty soon knows the running job and its worker again."""
+    """A server that comes back empty soon has the running job and its worker again."""
     caplog.set_level(logging.INFO, "arq_status")
     async with StatusClient(server.dsn) as client:
         await until(lambda: client.at("long"))
@@ -130,14 +130,14 @@ async def test_restart_with_nothing(
         await until(lambda: redis.zcard("arqstatus:1:workers"))
         await until(lambda: redis.zscore("arqstatus:1:queues", "arq:queue"))
     warnings = [it for it in caplog.records if "could not send reports" in it.message]
-    # one for each connection that was open, and not for each write
+    # one for each open connection, not one for each write
     assert 1 <= len(warnings) <= 2
 
 
 async def test_no_memory(
     admin: Redis, own_pool: ArqRedis, worker: Worker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A Redis that takes no writes keeps nothing up, and is told of once; then all arrives."""
+    """A Redis that refuses writes delays nothing and is logged once; then all reports arrive."""
     client = StatusClient(own_pool)
     await until(lambda: client.at("long"))
     await admin.config_set("maxmemory-policy", "noeviction")
@@ -153,7 +153,7 @@ async def test_no_memory(
 
 
 async def test_read_only(server: Server, tmp_path: Path) -> None:
-    """A replica tells what its primary does, though a list can put nothing right there."""
+    """A replica gives the same answers as its primary, although lists cannot write there."""
     (tmp_path / "replica").mkdir()
     async with Redis(port=server.port) as primary:
         store = Store(primary)
@@ -174,10 +174,10 @@ async def test_read_only(server: Server, tmp_path: Path) -> None:
             replica.stop()
 
 
-async def test_what_is_dropped_is_bounded(
+async def test_what_is_kept_is_bounded(
     server: Server, own_pool: ArqRedis, caplog: pytest.LogCaptureFixture, monkeypatch: Any
 ) -> None:
-    """While Redis is away only so many ended jobs are kept, and dropping is told of once a time."""
+    """While Redis is away a limited number of ended jobs is kept; dropped ones are logged."""
     monkeypatch.setattr("arq_status._tracking.writer.CAPACITY", 10)
     outbox = Outbox()
     writer = Writer(Store(own_pool), outbox)
@@ -195,23 +195,23 @@ async def test_what_is_dropped_is_bounded(
         assert len(await redis.keys("arqstatus:1/*")) == 10
 
 
-# the same with and without tracking
+# compared with an untracked worker
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trouble:
-    """What happens to Redis while jobs run."""
+    """Trouble with Redis while jobs run."""
 
     name: str
-    #: does its worst, and returns when it is over
+    #: causes the trouble, and returns when it is over
     happens: Callable[[Server, Link], Coroutine[Any, Any, None]]
     #: options of the server
     options: tuple[str, ...] = ()
-    #: seconds by which the workers' connections are slow
+    #: seconds by which the workers' connections are delayed
     delay: float = 0
-    #: seconds between arq's polls; one in the middle of some troubles ends the worker
+    #: seconds between arq's polls; in some troubles a poll ends the worker
     poll_delay: float = 0.05
-    #: the jobs end in the middle of it
+    #: True if the jobs end meanwhile
     jobs_end: bool = False
     worker: str = "ended by a signal"
 
@@ -281,7 +281,7 @@ TROUBLES = [
 @pytest.mark.long(10)
 @pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.name)
 async def test_jobs_and_workers_fare_as_without_tracking(tmp_path: Path, trouble: Trouble) -> None:
-    """Neither ends otherwise than in an untracked worker beside it; and everything arrives."""
+    """Job and worker end exactly like those of an untracked worker, and everything arrives."""
     server = Server(tmp_path, *trouble.options)
     server.start()
     pool = await create_pool(RedisSettings(port=server.port))
@@ -308,21 +308,21 @@ async def test_jobs_and_workers_fare_as_without_tracking(tmp_path: Path, trouble
         server.stop(signal.SIGKILL)
 
 
-# a slow way
+# a slow connection
 
 
 @pytest.fixture
 async def slow_link(server: Server) -> AsyncIterator[Link]:
-    """A way to the server on which everything takes 0.2 s and back again."""
+    """A connection to the server with a delay of 0.2 s in each direction."""
     async with Link(server.port, delay=0.2) as link:
         yield link
 
 
 @pytest.mark.long(10)
-async def test_a_slow_redis_does_not_hold_the_start_of_jobs_up(
+async def test_a_slow_redis_does_not_delay_the_start_of_jobs(
     slow_link: Link, own_pool: ArqRedis
 ) -> None:
-    """Its record is waited for a moment, and what the last try said for a second."""
+    """A job waits only briefly for its record, and at most a second for its last try."""
     read: list[float] = []
     waited: list[float] = []
 
@@ -362,7 +362,7 @@ async def test_a_slow_redis_does_not_hold_the_start_of_jobs_up(
 async def test_retrieving_while_redis_is_away_from_the_start(
     server: Server, own_pool: ArqRedis
 ) -> None:
-    """A job finds what it stored itself, and nothing that a run before it may have."""
+    """A job finds what it stored itself, but nothing that an earlier run may have stored."""
     outbox = Outbox()
     writer = Writer(Store(own_pool), outbox)
     status = JobTracker(Attempt("job", StoredRecord(enqueued_ms=1, job_try=1), outbox), writer)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Redis behind Sentinel, and what a fail-over does to jobs and their tracking: nothing."""
+"""Redis behind Sentinel: a failover does no harm to jobs and their tracking."""
 
 import asyncio
 import signal
@@ -23,7 +23,7 @@ from tests.server import Server, sentinel
 
 @dataclass(frozen=True)
 class Sentinels:
-    """A primary, its replica, and three Sentinels that agree about them."""
+    """A primary, its replica, and three Sentinels that watch them."""
 
     primary: Server
     replica: Server
@@ -31,24 +31,24 @@ class Sentinels:
 
     @property
     def settings(self) -> RedisSettings:
-        """How arq finds the primary."""
+        """Arq's settings for finding the primary."""
         hosts = [("127.0.0.1", watcher.port) for watcher in self.watchers]
         return RedisSettings(host=hosts, sentinel=True, sentinel_master="primary")
 
     async def know_all(self) -> bool:
-        """Whether each Sentinel knows the replica and the other two."""
+        """Return whether each Sentinel knows the replica and the other two."""
         told = [await ask(watcher, "MASTER", "primary") for watcher in self.watchers]
         return all((it["num-slaves"], it["num-other-sentinels"]) == (1, 2) for it in told)
 
     async def promoted(self) -> bool:
-        """Whether the Sentinels say that the replica is the primary now."""
+        """Return whether all Sentinels consider the replica the primary now."""
         told = [await ask(it, "GET-MASTER-ADDR-BY-NAME", "primary") for it in self.watchers]
         return all(port == self.replica.port for _, port in told)
 
 
 @pytest.fixture
 async def sentinels(tmp_path: Path) -> AsyncIterator[Sentinels]:
-    """All of them, started."""
+    """A started primary and replica with their Sentinels."""
     for name in ("primary", "replica"):
         (tmp_path / name).mkdir()
     primary = Server(tmp_path / "primary")
@@ -72,16 +72,16 @@ async def sentinels(tmp_path: Path) -> AsyncIterator[Sentinels]:
 
 
 async def ask(server: Server, *command: str) -> Any:
-    """What a Sentinel answers."""
+    """Send a command to a Sentinel; return its reply."""
     redis: Any
     async with Redis(port=server.port) as redis:
         return await redis.execute_command(f"SENTINEL {command[0]}", *command[1:])
 
 
 async def is_linked(server: Server) -> bool:
-    """Whether it is a replica that has all of its primary's data."""
+    """Return whether a server is a replica that is linked to its primary."""
     async with Redis(port=server.port) as redis:
-        # on becoming a replica it drops its connections
+        # a server drops its connections when it becomes a replica
         with suppress(RedisError, OSError):
             told = await redis.info("replication")
             return bool(told.get("master_link_status") == "up")
@@ -90,7 +90,7 @@ async def is_linked(server: Server) -> bool:
 
 @pytest.fixture
 async def pool(sentinels: Sentinels) -> AsyncIterator[ArqRedis]:
-    """Arq's pool on whichever is the primary."""
+    """Arq's pool for whichever server is the primary."""
     pool = await create_pool(sentinels.settings)
     yield pool
     await close(pool)
@@ -99,7 +99,7 @@ async def pool(sentinels: Sentinels) -> AsyncIterator[ArqRedis]:
 async def test_a_pool_that_finds_its_redis_by_sentinel(
     sentinels: Sentinels, pool: ArqRedis
 ) -> None:
-    """It serves several event loops, and settings do as well."""
+    """A client with such a pool works in several event loops, and so does one with settings."""
     await pool.enqueue_job("f", _job_id="job")
     client = StatusClient(pool)
 
@@ -120,10 +120,10 @@ async def test_a_pool_that_finds_its_redis_by_sentinel(
 
 @dataclass(frozen=True)
 class FailOver:
-    """How the replica becomes the primary, and what that does to a worker."""
+    """How the replica becomes the primary, and how that affects a worker."""
 
     name: str
-    #: or else the primary is told to step down, and becomes the replica
+    #: otherwise the primary is told to step down and becomes the replica
     killed: bool
     poll_delay: float = NEVER
     worker: str = "ended by a signal"
@@ -144,7 +144,7 @@ FAIL_OVERS = [
 async def test_a_fail_over_while_jobs_run(
     sentinels: Sentinels, pool: ArqRedis, tmp_path: Path, fail_over: FailOver
 ) -> None:
-    """Jobs run on and workers fare as without tracking; the new primary gets what was pending."""
+    """Jobs and workers go on as without tracking; pending reports reach the new primary."""
     async with (
         StatusClient(sentinels.settings) as client,
         running_pair(pool, sentinels.settings, tmp_path, fail_over.poll_delay) as pair,
@@ -157,7 +157,7 @@ async def test_a_fail_over_while_jobs_run(
             await ask(sentinels.watchers[0], "FAILOVER", "primary")
         await until(sentinels.promoted, 30)
         if not fail_over.killed:
-            # until then it takes writes, arq's as well, that will be lost
+            # until then it accepts writes, also arq's, which will be lost
             await until(lambda: is_linked(sentinels.primary), 60)
         for kind in KINDS:
             await until(partial(pair.has_gone_on, kind, before[kind]))
@@ -168,7 +168,7 @@ async def test_a_fail_over_while_jobs_run(
             return False
 
         await until(tells_more)
-        # the next heartbeat: those that the old primary took to the last are lost
+        # until the next heartbeat: the last ones went to the old primary and are lost
         await until(partial(client.is_working, "tracked"))
         fates = await pair.fates(pool, end=fail_over.poll_delay is not NEVER)
         assert fates["tracked"] == fates["plain"] == Fate("success", 1, fail_over.worker)
