@@ -1,4 +1,4 @@
-"""Jobs of every kind, and settings for workers in processes of their own."""
+"""Jobs of every kind, and settings for workers in separate processes."""
 
 import asyncio
 import json

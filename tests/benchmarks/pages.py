@@ -97,16 +97,16 @@ async def _open_list(pool: ArqRedis) -> Result:
     await asyncio.sleep(2)
     async with serving(create_app(pool)) as url, stream(f"{url}/statuses") as events:
         await anext(events)
-        before, began, told = await _sent(pool), monotonic(), 0
+        before, began, events_seen = await _sent(pool), monotonic(), 0
         while monotonic() - began < SECONDS:
             await anext(events)
-            told += 1
+            events_seen += 1
         taken = (await _sent(pool) - before) / 1e6
     ended.set()
     await task
     return Result(
         "P14", f"from Redis in {SECONDS} s of an open list, {LARGE} jobs of 200 KB, MB", taken,
-        None, "<= 1", taken <= 1, f"{REPORTING} of them report; {told} events",
+        None, "<= 1", taken <= 1, f"{REPORTING} of them report; {events_seen} events",
     )  # fmt: skip
 
 

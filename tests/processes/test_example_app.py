@@ -139,10 +139,10 @@ async def demo(environment: dict[str, str], temporary: Path) -> AsyncIterator[De
     """A running demo with its page on a free port."""
     process = start(environment, "--port", "0")
     assert process.stdout is not None
-    told = re.search(r"http://\S+", process.stdout.readline())
-    assert told is not None
+    address = re.search(r"http://\S+", process.stdout.readline())
+    assert address is not None
     try:
-        async with httpx.AsyncClient(base_url=told[0]) as page:
+        async with httpx.AsyncClient(base_url=address[0]) as page:
             yield Demo(process, page, temporary)
     finally:
         process.terminate()
@@ -539,9 +539,9 @@ async def test_it_ends_when_its_redis_is_gone(demo: Demo) -> None:
     _, errors = demo.process.communicate(timeout=20)
     assert demo.process.returncode == 1
     # the worker's heartbeat may be due meanwhile
-    told = [it for it in errors.splitlines() if not it.startswith("background work of worker")]
-    assert len(told) == 1
-    assert told[0].startswith("Redis is gone")
+    lines = [it for it in errors.splitlines() if not it.startswith("background work of worker")]
+    assert len(lines) == 1
+    assert lines[0].startswith("Redis is gone")
 
 
 # What it refuses

@@ -25,30 +25,32 @@ from tests.worker_process import worker_process
 DEADLINE = 15
 
 
-async def reads(
+async def wait_for_status(
     client: StatusClient, job_id: str, status: Status | None, seconds: float = DEADLINE
 ) -> float:
     """Wait until the job has this status; return how long that took."""
     began = monotonic()
 
-    async def told() -> bool:
+    async def has_status() -> bool:
         return await client.status(job_id) is status
 
-    await until(told, seconds)
+    await until(has_status, seconds)
     return monotonic() - began
 
 
-async def books(pool: ArqRedis, job_id: str, expected: str, queue: str = "arq:queue") -> None:
+async def wait_for_verdict(
+    pool: ArqRedis, job_id: str, expected: str, queue: str = "arq:queue"
+) -> None:
     """Wait until arq itself says ``expected`` about the job."""
     said = ""
 
-    async def booked() -> bool:
+    async def is_expected() -> bool:
         nonlocal said
         said = await verdict(pool, job_id, queue)
         return said == expected
 
     try:
-        await until(booked)
+        await until(is_expected)
     except AssertionError:
         pytest.fail(f"arq says {said!r} of {job_id!r}, not {expected!r}")
 
@@ -106,7 +108,7 @@ async def die(
         await worker.gone()
         died = monotonic()
         try:
-            await reads(client, job_id, Status.INTERRUPTED)
+            await wait_for_status(client, job_id, Status.INTERRUPTED)
         except AssertionError:
             return f"{death.name}: {await client.status(job_id)} after {monotonic() - died:.1f} s"
         record = await client.job(job_id)
@@ -137,8 +139,8 @@ async def test_jobs_of_killed_workers_are_interrupted(
             await stack.enter_async_context(worker_process(dsn, tmp_path, queue_name=queue))
         for death in DEATHS:
             record = await ended(client, death.name)
-            told = (record.job_id, record.status, record.job_try)
-            assert told == (death.name, Status.COMPLETE, 2), record
+            actual = (record.job_id, record.status, record.job_try)
+            assert actual == (death.name, Status.COMPLETE, 2), record
             # a try that blocked or died before its first write may leave no trace
             *lost, last = await client.tries(death.name)
             assert last.status is Status.COMPLETE
@@ -167,19 +169,19 @@ async def test_another_worker_takes_the_job_over(
         for queue, tracked in [("both", True), ("one", False)]:
             await pool.enqueue_job("wait", _job_id=queue, _queue_name=queue)
             first = await stack.enter_async_context(worker_process(dsn, tmp_path, queue_name=queue))
-            await books(pool, queue, "in_progress", queue)
-            await reads(client, queue, Status.WORKING)
+            await wait_for_verdict(pool, queue, "in_progress", queue)
+            await wait_for_status(client, queue, Status.WORKING)
             await stack.enter_async_context(
                 worker_process(dsn, tmp_path, tracked=tracked, queue_name=queue)
             )
             await first.kill()
         for queue in ("both", "one"):
-            await reads(client, queue, Status.INTERRUPTED)
+            await wait_for_status(client, queue, Status.INTERRUPTED)
         await assert_agreement(client, dict.fromkeys(("both", "one"), Status.INTERRUPTED))
 
         await let_keys_expire(pool, "both", "one")
         for queue in ("both", "one"):
-            await reads(client, queue, Status.WORKING)
+            await wait_for_status(client, queue, Status.WORKING)
         record = await client.job("both")
         assert record
         assert record.error is None
@@ -193,12 +195,12 @@ async def test_a_job_without_a_record_and_a_dead_worker(
     """An untracked job that another worker runs is working, although a worker died."""
     async with worker_process(dsn, tmp_path, max_jobs=1) as worker:
         await pool.enqueue_job("wait", _job_id="lost")
-        await reads(client, "lost", Status.WORKING)
+        await wait_for_status(client, "lost", Status.WORKING)
         await start_worker(track_status({"functions": jobs.FUNCTIONS}))
         await pool.enqueue_job("untracked", 1, 60, _job_id="untracked")
-        await books(pool, "untracked", "in_progress")
+        await wait_for_verdict(pool, "untracked", "in_progress")
         await worker.kill()
-    await reads(client, "lost", Status.INTERRUPTED)
+    await wait_for_status(client, "lost", Status.INTERRUPTED)
     assert await client.status("untracked") is Status.WORKING
 
 
@@ -221,7 +223,7 @@ async def test_jobs_behind_one_that_blocks(
             assert await client.status(job_id) is Status.WORKING
         await worker.kill()
     for job_id in ("blocks", "taken"):
-        await reads(client, job_id, Status.INTERRUPTED)
+        await wait_for_status(client, job_id, Status.INTERRUPTED)
     await assert_agreement(client, dict.fromkeys(("blocks", "taken"), Status.INTERRUPTED))
 
 
@@ -232,11 +234,11 @@ async def test_a_job_that_arq_lost_is_ended_by_the_next_list(
     """If arq's keys are gone along with the worker, the job is interrupted for good."""
     async with worker_process(dsn, tmp_path) as worker:
         await pool.enqueue_job("wait", _job_id="job")
-        await reads(client, "job", Status.WORKING)
+        await wait_for_status(client, "job", Status.WORKING)
         await until(lambda: pool.exists("arqstatus:1/job"))
         await worker.kill()
     await pool.delete("arq:job:job", "arq:in-progress:job", "arq:retry:job", "arq:queue")
-    await reads(client, "job", Status.INTERRUPTED)
+    await wait_for_status(client, "job", Status.INTERRUPTED)
     await assert_agreement(client, {"job": Status.INTERRUPTED})
     record = await client.job("job")
     assert record
@@ -259,9 +261,9 @@ async def test_a_blocked_worker_is_not_dead(
     """A job that blocks the event loop for a minute and a waiting one next to it are working."""
     async with worker_process(dsn, tmp_path):
         await pool.enqueue_job("wait_once", 10, _job_id="waits")
-        await reads(client, "waits", Status.WORKING)
+        await wait_for_status(client, "waits", Status.WORKING)
         await pool.enqueue_job(function, seconds, _job_id="blocks")
-        await reads(client, "blocks", Status.WORKING)
+        await wait_for_status(client, "blocks", Status.WORKING)
         both = dict.fromkeys(("waits", "blocks"), Status.WORKING)
         began = monotonic()
         while await client.status("blocks") is Status.WORKING:
@@ -338,7 +340,7 @@ async def test_jobs_of_workers_that_are_shut_down(
         for worker in workers.values():
             worker.send(sign)
         for it in SHUTDOWNS:
-            await books(pool, it.name, it.arq, it.name)
+            await wait_for_verdict(pool, it.name, it.arq, it.name)
             assert (it.name, await client.status(it.name)) == (it.name, it.status)
         for worker in workers.values():
             await worker.gone()
@@ -346,8 +348,8 @@ async def test_jobs_of_workers_that_are_shut_down(
         for it in SHUTDOWNS:
             record = await client.job(it.name)
             assert record
-            told = (it.name, record.error, record.ended_at is None)
-            assert told == (it.name, it.error, it.again)
+            actual = (it.name, record.error, record.ended_at is None)
+            assert actual == (it.name, it.error, it.again)
 
         again = [it.name for it in SHUTDOWNS if it.again]
         for name in again:
@@ -375,7 +377,7 @@ async def test_a_shutdown_while_jobs_begin(
     recorded = [it for it in ids if await pool.exists(f"arqstatus:1/{it}")]
     taken = {*in_progress, *recorded}
     for job_id in taken:
-        await reads(client, job_id, Status.INTERRUPTED)
+        await wait_for_status(client, job_id, Status.INTERRUPTED)
     queued = dict.fromkeys(set(ids) - taken, Status.QUEUED)
     await assert_agreement(client, dict.fromkeys(taken, Status.INTERRUPTED) | queued)
 
@@ -386,9 +388,9 @@ async def test_a_job_that_waits_is_not_touched_by_a_shutdown(
     """Jobs that had not started stay queued, deferred or retrying."""
     async with worker_process(dsn, tmp_path, max_jobs=1) as worker:
         await pool.enqueue_job("retry", 2, 60, _job_id="retrying")
-        await reads(client, "retrying", Status.RETRYING)
+        await wait_for_status(client, "retrying", Status.RETRYING)
         await pool.enqueue_job("wait", _job_id="running")
-        await reads(client, "running", Status.WORKING)
+        await wait_for_status(client, "running", Status.WORKING)
         await pool.enqueue_job("add", 1, 2, _job_id="queued")
         await pool.enqueue_job("add", 1, 2, _job_id="deferred", _defer_by=60)
         statuses = {

@@ -264,14 +264,14 @@ async def test_a_screen_reader_hears_changes_of_state_only(
     async with shown(open_page, pool, element("job")) as page:
         await page.evaluate(
             "const live = document.querySelector('job-progress').shadowRoot"
-            ".querySelectorAll('[role=status], [aria-live]'); window.told = [live.length];"
-            "new MutationObserver(() => told.push(live[0].textContent)).observe(live[0],"
+            ".querySelectorAll('[role=status], [aria-live]'); window.heard = [live.length];"
+            "new MutationObserver(() => heard.push(live[0].textContent)).observe(live[0],"
             " {childList: true, characterData: true, subtree: true})"
         )
         await expect(part(page, "state")).to_have_text("Done")
-        told = await page.evaluate("told")
-        assert told[0] == 1
-        assert len(told[1:]) == len(set(told[1:])) <= 3
+        heard = await page.evaluate("heard")
+        assert heard[0] == 1
+        assert len(heard[1:]) == len(set(heard[1:])) <= 3
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -37,13 +37,13 @@ class Sentinels:
 
     async def know_all(self) -> bool:
         """Return whether each Sentinel knows the replica and the other two."""
-        told = [await ask(watcher, "MASTER", "primary") for watcher in self.watchers]
-        return all((it["num-slaves"], it["num-other-sentinels"]) == (1, 2) for it in told)
+        replies = [await ask(watcher, "MASTER", "primary") for watcher in self.watchers]
+        return all((it["num-slaves"], it["num-other-sentinels"]) == (1, 2) for it in replies)
 
     async def promoted(self) -> bool:
         """Return whether all Sentinels consider the replica the primary now."""
-        told = [await ask(it, "GET-MASTER-ADDR-BY-NAME", "primary") for it in self.watchers]
-        return all(port == self.replica.port for _, port in told)
+        replies = [await ask(it, "GET-MASTER-ADDR-BY-NAME", "primary") for it in self.watchers]
+        return all(port == self.replica.port for _, port in replies)
 
 
 @pytest.fixture
@@ -83,8 +83,8 @@ async def is_linked(server: Server) -> bool:
     async with Redis(port=server.port) as redis:
         # a server drops its connections when it becomes a replica
         with suppress(RedisError, OSError):
-            told = await redis.info("replication")
-            return bool(told.get("master_link_status") == "up")
+            info = await redis.info("replication")
+            return bool(info.get("master_link_status") == "up")
     return False
 
 
