@@ -32,7 +32,7 @@ def page_of(app: ASGIApp, **options: Any) -> httpx.AsyncClient:
 
 
 class _Transport(httpx.ASGITransport):
-    """Waits for no answer forever, as for a stream that was not asked for."""
+    """Gives up after 30 s, so that a response that never ends fails the test."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         async with asyncio.timeout(30):
