@@ -320,7 +320,7 @@ async def test_a_worker_that_runs_again(
     assert [(it.status, it.at) for it in records if it] == [
         (Status.COMPLETE, 1), (Status.COMPLETE, 2), (Status.COMPLETE, 3),
     ]  # fmt: skip
-    assert caplog.text.count("is tracked from its first jobs on") == late
+    assert caplog.text.count("is tracked only from its first job on") == late
 
 
 async def _alone(worker: Worker) -> None:
