@@ -71,8 +71,8 @@ def track_status(
 
         worker = Worker(**track_status({"functions": [import_rows]}))
 
-    A class is modified and returned; for a dict a new one is returned. Hooks, functions, cron jobs
-    and serializers work as before.
+    A class is modified and returned; of a dict a modified copy is returned. Hooks, functions, cron
+    jobs and serializers work as before.
 
     Args:
         settings: a class as for the command ``arq``, or a dict of arguments of arq's ``Worker``.

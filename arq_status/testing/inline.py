@@ -32,7 +32,8 @@ async def inline(
     Hooks, ``on_startup``, ``on_shutdown`` and ``job_timeout`` work as in production, and arguments
     and results are serialized, so that values that cannot be pickled fail here, too. ``Retry`` runs
     the job again at once, up to ``max_tries``, and deferred jobs do not wait either. Jobs that a
-    job enqueues run inside it, nested up to 100 deep; jobs for other queues stay queued.
+    job enqueues run inside it, nested up to 100 deep; jobs for queues of other workers stay
+    queued.
 
     ``enqueue_job`` raises what the job raised. Inside another job it does not, because arq does
     not: unless that job awaits ``job.result()``, the outermost ``enqueue_job`` raises it in the

@@ -138,7 +138,7 @@ async def test_a_tag_of_after_job_end(
     await pool.enqueue_job("add", 1, 2, _job_id="job")
 
     async def is_written() -> bool:
-        return await pool.zcard(f"{keys.ENDED}complete:1800000") == 1
+        return bool(await pool.zcard(f"{keys.ENDED}complete:1800000") == 1)
 
     async def is_tagged() -> bool:
         return await tags_of(client, "job") == ("late",)
