@@ -12,7 +12,7 @@ from typing import Any
 from arq_status._arq.failures import failure_of, failure_text, is_cancellation
 from arq_status._arq.inert import Opaque, Pairs
 from arq_status._arq.unpickling import Reading, read_pickle, read_tail
-from arq_status._model.facts import JobPayload, Outcome, ResultPayload
+from arq_status._model.facts import JobPayload, ResultOutcome, ResultPayload
 from arq_status._model.options import DEFAULT_ARGS_LIMIT
 from arq_status._model.text import ERROR_LIMIT, render_args, render_value, shorten
 
@@ -87,7 +87,7 @@ def read_result(
     started, finished = _number(items.get("st")), _number(items.get("ft"))
     seconds = None if started is None or finished is None else (finished - started) / 1000
     outcome = _outcome(items)
-    failed = outcome in {Outcome.FAILURE, Outcome.CANCELLED}
+    failed = outcome in {ResultOutcome.FAILURE, ResultOutcome.CANCELLED}
     function, queue = _function(reading), _name(ending, "q")
     return ResultPayload(
         function=function,
@@ -202,13 +202,13 @@ def _args(reading: Reading, limit: int) -> str:
     return shorten(text + "…", limit) if cut else text
 
 
-def _outcome(items: dict[str, Any]) -> Outcome:
+def _outcome(items: dict[str, Any]) -> ResultOutcome:
     success = items.get("s")
     if not isinstance(success, int):
-        return Outcome.UNREADABLE
+        return ResultOutcome.UNREADABLE
     if success:
-        return Outcome.SUCCESS
-    return Outcome.CANCELLED if _was_cancelled(items.get("r")) else Outcome.FAILURE
+        return ResultOutcome.SUCCESS
+    return ResultOutcome.CANCELLED if _was_cancelled(items.get("r")) else ResultOutcome.FAILURE
 
 
 def _was_cancelled(result: Any) -> bool:

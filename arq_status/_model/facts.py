@@ -40,7 +40,7 @@ class DeadWorker:
         )
 
 
-class Outcome(StrEnum):
+class ResultOutcome(StrEnum):
     """The end of a job according to arq's result."""
 
     SUCCESS = "success"
@@ -67,7 +67,7 @@ class ResultPayload:
     args: str
     enqueued_ms: int | None
     job_try: int | None
-    outcome: Outcome
+    outcome: ResultOutcome
     error: str | None
     started_ms: int | None
     finished_ms: int | None
@@ -85,13 +85,13 @@ class Facts(NamedTuple):
     queue: str | None = None
     due: int | None = None
     #: arq's in-progress key exists
-    ongoing: bool = False
+    in_progress: bool = False
     #: when that key expires; -1 for never, -2 if there is none
-    key_expires: int = -2
+    in_progress_expires_at: int = -2
     #: how long it still has to live
-    key_left: int = 0
+    in_progress_ttl_ms: int = 0
     #: arq's count of the tries begun, read where a try is in progress
-    tries: int | None = None
+    tries_begun: int | None = None
     stored_record: StoredRecord | None = None
     #: the record as it is in Redis
     stored_text: bytes = b""
@@ -119,7 +119,7 @@ class Facts(NamedTuple):
             return None
         if self.live:
             run = self.payload.enqueued_ms if self.payload else None
-            if self.payload and not run and stored.ended is not None and not self.ongoing:
+            if self.payload and not run and stored.ended is not None and not self.in_progress:
                 # custom serializer, so the run is unknown: arq deletes a payload when the job ends,
                 # so this payload is of a later run
                 return None

@@ -34,15 +34,15 @@ from collections.abc import Mapping
 
 from arq.constants import keep_cronjob_progress
 
-from arq_status._model.facts import DEAD_AFTER_MS, Facts, Outcome, ResultPayload
+from arq_status._model.facts import DEAD_AFTER_MS, Facts, ResultOutcome, ResultPayload
 from arq_status._model.record import State, StoredRecord
 from arq_status._model.status import Status
 
 _BY_OUTCOME = {
-    Outcome.SUCCESS: Status.COMPLETE,
-    Outcome.UNREADABLE: Status.COMPLETE,
-    Outcome.CANCELLED: Status.STOPPED,
-    Outcome.FAILURE: Status.FAILED,
+    ResultOutcome.SUCCESS: Status.COMPLETE,
+    ResultOutcome.UNREADABLE: Status.COMPLETE,
+    ResultOutcome.CANCELLED: Status.STOPPED,
+    ResultOutcome.FAILURE: Status.FAILED,
 }
 _BY_STATE: Mapping[str | None, Status] = {
     State.COMPLETE: Status.COMPLETE,
@@ -58,12 +58,12 @@ _KEPT = round(keep_cronjob_progress * 1000)
 
 def decide(facts: Facts) -> Status | None:
     """Return the status by the truth table; ``None`` for an unknown job."""
-    return _live_status(facts) if facts.live else _gone_status(facts)
+    return _live_status(facts) if facts.live else _not_live_status(facts)
 
 
 def _live_status(facts: Facts) -> Status:
     stored = facts.current_record
-    if facts.ongoing and not _outlived(facts):
+    if facts.in_progress and not _outlived(facts):
         recorded = stored is not None and stored.state is not State.WAITING
         if not recorded or _next_try_begun(facts, stored):
             return Status.WORKING if facts.lost_worker is None else Status.INTERRUPTED
@@ -77,15 +77,15 @@ def _live_status(facts: Facts) -> Status:
             return Status.WORKING
         if stored.state in (State.WORKING, State.INTERRUPTED):
             return Status.INTERRUPTED
-    return in_queue(facts.due, facts.now)
+    return queue_status(facts.due, facts.now)
 
 
-def in_queue(due: int | None, now: int) -> Status:
+def queue_status(due: int | None, now: int) -> Status:
     """Return the status of a job in its queue of which no try tells more."""
     return Status.DEFERRED if due is not None and due > now else Status.QUEUED
 
 
-def as_recorded(state: str | None) -> Status | None:
+def ended_status(state: str | None) -> Status | None:
     """Return the status of a job whose record has ended in a state."""
     return _BY_STATE.get(state)
 
@@ -93,12 +93,12 @@ def as_recorded(state: str | None) -> Status | None:
 def _outlived(facts: Facts) -> bool:
     """Return whether the in-progress key is left from a try that has ended."""
     stored = facts.stored_record
-    if facts.key_left > _KEPT:
+    if facts.in_progress_ttl_ms > _KEPT:
         return False
     if stored is None or facts.current_record is None or stored.state is State.WAITING:
         # arq deletes its count of tries when a run ends, so an existing count belongs to the
         # current run
-        return not facts.tries and facts.lost_worker is None
+        return not facts.tries_begun and facts.lost_worker is None
     if stored.state is State.RETRYING or (stored.state is State.INTERRUPTED and not stored.ended):
         return not _next_try_begun(facts, stored)
     return False
@@ -111,13 +111,15 @@ def _has_just_ended(facts: Facts, stored: StoredRecord | None) -> bool:
 
 
 def _next_try_begun(facts: Facts, stored: StoredRecord | None) -> bool:
-    return stored is not None and facts.tries is not None and facts.tries > stored.job_try
+    return (
+        stored is not None and facts.tries_begun is not None and facts.tries_begun > stored.job_try
+    )
 
 
-def _gone_status(facts: Facts) -> Status | None:
+def _not_live_status(facts: Facts) -> Status | None:
     stored, result = facts.current_record, facts.result
     if stored is not None and stored.ended is not None:
-        return as_recorded(stored.state)
+        return ended_status(stored.state)
     if result is not None:
         return None if _is_forgotten(facts, result) else _BY_OUTCOME[result.outcome]
     if stored is None:

@@ -10,7 +10,7 @@ from arq_status._model.facts import Facts, JobPayload, ResultPayload
 from arq_status._model.options import FunctionOptions
 from arq_status._model.record import State, StoredRecord
 from arq_status._model.status import Status
-from arq_status._model.truth import as_recorded, decide, in_queue
+from arq_status._model.truth import decide, ended_status, queue_status
 from arq_status._redis import scripts
 from arq_status._redis.announcements import Announced, announced_in
 from arq_status._redis.clock import by_redis_clock
@@ -88,9 +88,9 @@ class Lookup:
         found = await scripts.facts(self._redis, self._version, self._how("status"), job_id)
         match found:
             case [b"ended", state]:
-                return as_recorded(text(state))
+                return ended_status(text(state))
             case [b"waiting", due, now]:
-                return in_queue(score(due), now)
+                return queue_status(score(due), now)
             case [b"facts", now, [row], *more]:
                 workers = self._learn(now, *more) if more else NO_WORKERS
                 return decide(self._answer(job_id, now, workers, row)[0])
@@ -139,7 +139,7 @@ class Lookup:
     def _open(
         self, job_id: str, now: int, workers: DeadWorkers, raw: bytes,
         job: int, job_head: bytes, job_tail: bytes, in_queue: bytes | None, due: bytes | None,
-        key_left: int, tries: bytes | None, lost: bytes | None,
+        in_progress_ttl_ms: int, tries: bytes | None, lost: bytes | None,
         result: int, result_head: bytes, result_tail: bytes, result_left: int, beat: bytes | None,
         returned: bytes | None,
     ) -> Facts:  # fmt: skip
@@ -148,17 +148,19 @@ class Lookup:
         payload = self._payload(job_head, job_tail, queue, stored) if job else None
         answer = self._result(result_head, result_tail) if result else None
         options = self._options(payload, answer, queue, stored)
-        lost_worker = text(lost) if lost else workers.lost(queue, key_left)
+        lost_worker = text(lost) if lost else workers.lost(queue, in_progress_ttl_ms)
         return Facts(
             job_id=job_id,
             now=now,
             payload=payload,
             queue=queue,
             due=score(due),
-            ongoing=key_left != -2,
-            key_expires=key_left if key_left < 0 else workers.now + key_left,
-            key_left=key_left,
-            tries=integer(tries),
+            in_progress=in_progress_ttl_ms != -2,
+            in_progress_expires_at=in_progress_ttl_ms
+            if in_progress_ttl_ms < 0
+            else workers.now + in_progress_ttl_ms,
+            in_progress_ttl_ms=in_progress_ttl_ms,
+            tries_begun=integer(tries),
             stored_record=stored,
             stored_text=raw,
             worker_alive=workers.is_alive(score(beat)),

@@ -70,7 +70,7 @@ def _first_row(facts: Facts, worker: DeadWorker) -> Row:
     payload = facts.payload
     stored = StoredRecord(
         enqueued_ms=(payload.enqueued_ms if payload else None) or 0,
-        job_try=facts.tries or 1,
+        job_try=facts.tries_begun or 1,
         function=payload.function if payload else None,
         args=payload.args if payload else "",
         queue=worker.queue,

@@ -52,7 +52,7 @@ class Steering:
         return Call(
             scripts.cancel,
             (
-                self.channel, facts.job_id, facts.stored_text, facts.key_expires,
+                self.channel, facts.job_id, facts.stored_text, facts.in_progress_expires_at,
                 "drop" if drop_key else "keep", last.encode(), *self._queues,
             ),
         )  # fmt: skip

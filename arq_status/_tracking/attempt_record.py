@@ -21,7 +21,7 @@ def record_of(attempt: Attempt) -> JobRecord:
         job_id=attempt.job_id,
         now=stored.updated,
         queue=None if is_over else stored.queue,
-        ongoing=outcome is None and not attempt.closed,
+        in_progress=outcome is None and not attempt.closed,
         stored_record=stored,
         worker_alive=True,
     )

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from arq_status import JobRecord, Status, StatusClient
 from arq_status._model.builder import build_record, percent
-from arq_status._model.facts import Facts, Outcome, ResultPayload
+from arq_status._model.facts import Facts, ResultOutcome, ResultPayload
 from arq_status._model.options import FunctionOptions
 from arq_status._model.record import State, StoredRecord, common_text, encode_completed
 from arq_status._model.validation import FIELD_LIMIT
@@ -149,10 +149,10 @@ async def check_all(client: StatusClient, *job_ids: str) -> None:
 # Damaged records
 
 
-@given(raw=RAW_RECORDS, live=st.booleans(), ongoing=st.booleans(), ended=st.booleans())
+@given(raw=RAW_RECORDS, live=st.booleans(), in_progress=st.booleans(), ended=st.booleans())
 @REDIS_EXAMPLES
 async def test_any_record(
-    pool: Any, client: StatusClient, raw: bytes, live: bool, ongoing: bool, ended: bool
+    pool: Any, client: StatusClient, raw: bytes, live: bool, in_progress: bool, ended: bool
 ) -> None:
     """Whatever stands in place of a record, all queries answer, and writes go on."""
     await pool.flushdb()
@@ -165,7 +165,7 @@ async def test_any_record(
         await put_result(pool, "job")
         await pool.zadd(f"{OWN}ended:complete:1800000", {"job": NOW})
         await pool.sadd(f"{OWN}ended", "complete:1800000")
-    if ongoing:
+    if in_progress:
         await begin(pool, "job")
     await check_all(client, "job")
     await client.store("job", vino="veritas")
@@ -230,7 +230,7 @@ def working(**values: Any) -> Facts:
         **{"enqueued_ms": NOW - 9000, "job_try": 1, "started": NOW - 6000, **values}
     )
     return Facts(
-        job_id="job", now=NOW, queue="arq:queue", due=NOW - 9000, ongoing=True, stored_record=track,
+        job_id="job", now=NOW, queue="arq:queue", due=NOW - 9000, in_progress=True, stored_record=track,
         worker_alive=True,
     )  # fmt: skip
 
@@ -256,7 +256,7 @@ def test_a_worker_whose_name_has_no_random_part() -> None:
 
 def test_a_result_without_times() -> None:
     """What arq's result does not tell is unknown."""
-    result = ResultPayload(None, "", None, None, Outcome.UNREADABLE, None, None, None, None)
+    result = ResultPayload(None, "", None, None, ResultOutcome.UNREADABLE, None, None, None, None)
     record = build_record(Facts(job_id="job", now=NOW, result=result))
     assert record == JobRecord(job_id="job", status=Status.COMPLETE, pct_complete=100)
 
@@ -272,7 +272,7 @@ def test_a_job_that_arq_dropped_between_two_tries() -> None:
     assert record.ended_at == datetime.fromtimestamp((NOW - 5) / 1000, UTC)
     assert (record.elapsed, record.expires_at) == (timedelta(milliseconds=2), None)
     result = ResultPayload(
-        "f", "", NOW - 9, 2, Outcome.FAILURE, "max 1 tries exceeded", None, NOW - 1, None
+        "f", "", NOW - 9, 2, ResultOutcome.FAILURE, "max 1 tries exceeded", None, NOW - 1, None
     )
     record = build_record(
         Facts(
@@ -494,7 +494,7 @@ def test_a_later_try_that_only_arq_has_booked_expires() -> None:
     track = StoredRecord(
         enqueued_ms=NOW - 9, job_try=1, state=State.RETRYING, updated=NOW - 5, expires=1_000
     )
-    result = ResultPayload("f", "", NOW - 9, 2, Outcome.SUCCESS, None, NOW - 2, NOW - 1, None)
+    result = ResultPayload("f", "", NOW - 9, 2, ResultOutcome.SUCCESS, None, NOW - 2, NOW - 1, None)
     record = build_record(
         Facts(
             job_id="job",

@@ -30,7 +30,7 @@ from arq_status._arq.failures import failure_of, failure_text
 from arq_status._arq.inert import Members, Opaque, Pairs
 from arq_status._arq.payload import encoded_enqueue_time, enqueued_ms_of_tail, read_job, read_result
 from arq_status._arq.unpickling import read_pickle
-from arq_status._model.facts import JobPayload, Outcome, ResultPayload
+from arq_status._model.facts import JobPayload, ResultOutcome, ResultPayload
 from arq_status._model.text import clean
 from tests.fuzzing import HASHABLE, examples
 
@@ -38,7 +38,7 @@ ENQUEUED = 1_763_900_000_000
 STARTED = ENQUEUED + 100
 FINISHED = STARTED + 2_500
 NOTHING = JobPayload(function=None, args="", enqueued_ms=None, job_try=None)
-NO_RESULT = ResultPayload(None, "", None, None, Outcome.UNREADABLE, None, None, None, None)
+NO_RESULT = ResultPayload(None, "", None, None, ResultOutcome.UNREADABLE, None, None, None, None)
 
 TIMES = st.integers(1 << 40, 10**14)
 VALUES = st.recursive(
@@ -176,7 +176,7 @@ def test_every_protocol_tells_why_it_failed(protocol: int) -> None:
     """Exceptions can be read in all protocols, Python 2's names for them included."""
     data = {"f": "add", "s": False, "r": ValueError("boom"), "st": STARTED, "ft": FINISHED}
     payload = read_result(pickle.dumps(data, protocol))
-    assert (payload.outcome, payload.error) == (Outcome.FAILURE, "ValueError: boom")
+    assert (payload.outcome, payload.error) == (ResultOutcome.FAILURE, "ValueError: boom")
 
 
 @pytest.mark.parametrize(
@@ -374,7 +374,7 @@ def test_a_result_reads_as_arq_stored_it(
     )
     assert stored is not None
     payload = read_result(stored)
-    assert payload.outcome == (Outcome.SUCCESS if success else Outcome.FAILURE)
+    assert payload.outcome == (ResultOutcome.SUCCESS if success else ResultOutcome.FAILURE)
     assert (payload.function, payload.job_try, payload.enqueued_ms) == ("add", 3, ENQUEUED)
     assert (payload.started_ms, payload.finished_ms) == (started, finished)
     assert payload.queue == clean(queue)
@@ -385,67 +385,75 @@ def test_a_result_reads_as_arq_stored_it(
 @pytest.mark.parametrize(
     ("answer", "outcome", "error"),
     [
-        (ValueError("boom"), Outcome.FAILURE, "ValueError: boom"),
-        (ValueError("a", 1), Outcome.FAILURE, "ValueError: a, 1"),
-        (ValueError(), Outcome.FAILURE, "ValueError"),
-        (ValueError, Outcome.FAILURE, "ValueError"),
-        (KeyError("key"), Outcome.FAILURE, "KeyError: 'key'"),
-        (OSError(2, "No such file"), Outcome.FAILURE, "FileNotFoundError: [Errno 2] No such file"),
-        (FileNotFoundError(2, "No", "f"), Outcome.FAILURE, "FileNotFoundError: [Errno 2] No: 'f'"),
-        (OSError("gone"), Outcome.FAILURE, "OSError: gone"),
-        (Outer.InnerError("boom"), Outcome.FAILURE, "InnerError: boom"),
-        (JobExecutionFailed("job expired"), Outcome.FAILURE, "expired before it ran"),
+        (ValueError("boom"), ResultOutcome.FAILURE, "ValueError: boom"),
+        (ValueError("a", 1), ResultOutcome.FAILURE, "ValueError: a, 1"),
+        (ValueError(), ResultOutcome.FAILURE, "ValueError"),
+        (ValueError, ResultOutcome.FAILURE, "ValueError"),
+        (KeyError("key"), ResultOutcome.FAILURE, "KeyError: 'key'"),
+        (
+            OSError(2, "No such file"),
+            ResultOutcome.FAILURE,
+            "FileNotFoundError: [Errno 2] No such file",
+        ),
+        (
+            FileNotFoundError(2, "No", "f"),
+            ResultOutcome.FAILURE,
+            "FileNotFoundError: [Errno 2] No: 'f'",
+        ),
+        (OSError("gone"), ResultOutcome.FAILURE, "OSError: gone"),
+        (Outer.InnerError("boom"), ResultOutcome.FAILURE, "InnerError: boom"),
+        (JobExecutionFailed("job expired"), ResultOutcome.FAILURE, "expired before it ran"),
         (
             JobExecutionFailed("max 5 retries exceeded"),
-            Outcome.FAILURE,
+            ResultOutcome.FAILURE,
             "max 5 tries exceeded",
         ),
         (
             JobExecutionFailed("function 'x' not found"),
-            Outcome.FAILURE,
+            ResultOutcome.FAILURE,
             "function 'x' not found",
         ),
-        (JobExecutionFailed("mine"), Outcome.FAILURE, "JobExecutionFailed: mine"),
-        (JobExecutionFailed(), Outcome.FAILURE, "JobExecutionFailed"),
+        (JobExecutionFailed("mine"), ResultOutcome.FAILURE, "JobExecutionFailed: mine"),
+        (JobExecutionFailed(), ResultOutcome.FAILURE, "JobExecutionFailed"),
         (
             DeserializationError("unable to deserialize job"),
-            Outcome.FAILURE,
+            ResultOutcome.FAILURE,
             "payload cannot be read",
         ),
-        (SerializationError(), Outcome.FAILURE, "payload cannot be read"),
+        (SerializationError(), ResultOutcome.FAILURE, "payload cannot be read"),
         (
             SerializationError('unable to serialize job "x"'),
-            Outcome.FAILURE,
+            ResultOutcome.FAILURE,
             'SerializationError: unable to serialize job "x"',
         ),
         (
             ExceptionGroup("two of three", [ValueError("a"), KeyError("b")]),
-            Outcome.FAILURE,
+            ResultOutcome.FAILURE,
             "ExceptionGroup: two of three (ValueError: a; KeyError: 'b')",
         ),
         (
             BaseExceptionGroup("all", [SystemExit(3), ExceptionGroup("in", [OSError(2, "No")])]),
-            Outcome.FAILURE,
+            ResultOutcome.FAILURE,
             "BaseExceptionGroup: all"
             " (SystemExit: 3; ExceptionGroup: in (FileNotFoundError: [Errno 2] No))",
         ),
         (
             ExceptionGroup("many", [ValueError(number) for number in range(50)]),
-            Outcome.FAILURE,
+            ResultOutcome.FAILURE,
             "ExceptionGroup: many (ValueError: 0; ValueError: 1; ValueError: 2; ValueError: 3;"
             " ValueError: 4; ValueError: 5; ValueError: 6; ValueError: 7; ValueError: 8;"
             " ValueError: 9; 40 more)",
         ),
-        (SystemExit(3), Outcome.FAILURE, "SystemExit: 3"),
-        (TimeoutError(), Outcome.FAILURE, "timed out after 2.5s"),
-        (TimeoutError("mine"), Outcome.FAILURE, "TimeoutError: mine"),
-        (asyncio.CancelledError(), Outcome.CANCELLED, "aborted"),
-        (asyncio.CancelledError("by me"), Outcome.CANCELLED, "by me"),
-        (concurrent.futures.CancelledError(), Outcome.CANCELLED, "aborted"),
+        (SystemExit(3), ResultOutcome.FAILURE, "SystemExit: 3"),
+        (TimeoutError(), ResultOutcome.FAILURE, "timed out after 2.5s"),
+        (TimeoutError("mine"), ResultOutcome.FAILURE, "TimeoutError: mine"),
+        (asyncio.CancelledError(), ResultOutcome.CANCELLED, "aborted"),
+        (asyncio.CancelledError("by me"), ResultOutcome.CANCELLED, "by me"),
+        (concurrent.futures.CancelledError(), ResultOutcome.CANCELLED, "aborted"),
     ],
     ids=repr,
 )
-def test_why_a_job_failed(answer: Any, outcome: Outcome, error: str) -> None:
+def test_why_a_job_failed(answer: Any, outcome: ResultOutcome, error: str) -> None:
     """A failure reads the same from the stored bytes and from the exception itself."""
     payload = read_result(result(answer, 1))
     assert (payload.outcome, payload.error) == (outcome, error)
@@ -465,7 +473,7 @@ def test_why_a_job_failed(answer: Any, outcome: Outcome, error: str) -> None:
 def test_failures_that_are_no_exceptions(answer: Any, error: str | None) -> None:
     """What stands in place of an exception is shown."""
     payload = read_result(result(answer))
-    assert (payload.outcome, payload.error) == (Outcome.FAILURE, error)
+    assert (payload.outcome, payload.error) == (ResultOutcome.FAILURE, error)
 
 
 def test_groups_in_groups_take_no_time() -> None:
@@ -505,7 +513,7 @@ def test_a_stopped_job_through_a_serializer_of_ones_own(error: BaseException) ->
     """Exceptions that mean a stop do so as objects too."""
     data = {"s": False, "r": error}
     payload = read_result(b"x", b"", lambda _: data)
-    assert payload.outcome == Outcome.CANCELLED
+    assert payload.outcome == ResultOutcome.CANCELLED
     assert payload.error == ("aborted" if isinstance(error, JobStopped) else "OwnCancelledError: x")
 
 
@@ -513,7 +521,7 @@ def test_a_stopped_job_through_a_serializer_of_ones_own(error: BaseException) ->
 def test_an_outcome_that_cannot_be_read(success: Any) -> None:
     """An outcome that is neither yes nor no is none."""
     payload = read_result(pickle.dumps({"s": success, "r": "x"}))
-    assert (payload.outcome, payload.error) == (Outcome.UNREADABLE, None)
+    assert (payload.outcome, payload.error) == (ResultOutcome.UNREADABLE, None)
 
 
 def test_an_unknown_function() -> None:
@@ -562,7 +570,7 @@ def test_every_place_where_a_result_without_end_can_be_cut() -> None:
     for length in range(len(whole)):
         payload = read_result(whole[:length])
         assert payload.function in {None, "add"}
-        assert payload.outcome in {Outcome.UNREADABLE, Outcome.FAILURE}
+        assert payload.outcome in {ResultOutcome.UNREADABLE, ResultOutcome.FAILURE}
         assert payload.started_ms in {None, STARTED}
         assert payload.queue in {None, "arq:queue"}
 
@@ -585,7 +593,7 @@ def test_an_end_with_names_that_were_written_before() -> None:
     """Keys that the arguments had already are found by their place."""
     whole = result(1, "r", "x" * 2000, success=True, kwargs={"q": 1, "ft": 2})
     payload = read_result(whole[:1000], whole[-300:])
-    assert payload.outcome == Outcome.SUCCESS
+    assert payload.outcome == ResultOutcome.SUCCESS
     assert payload.finished_ms == FINISHED
 
 
@@ -593,7 +601,7 @@ def test_an_end_that_does_not_reach_the_times() -> None:
     """An id so long that the last bytes are all id leaves the times unknown."""
     whole = result(1, "x" * 2000, success=True, job_id="i" * 1000)
     payload = read_result(whole[:1000], whole[-300:])
-    assert payload.outcome == Outcome.UNREADABLE
+    assert payload.outcome == ResultOutcome.UNREADABLE
     assert (payload.function, payload.started_ms) == ("add", None)
 
 
@@ -601,7 +609,7 @@ def test_an_answer_cannot_pass_for_the_end() -> None:
     """Bytes in an answer that look like a successful end change nothing."""
     forged = b"\x8c\x01s\x94\x88\x8c\x01r\x94N"
     whole = result(forged, "x" * 2000)
-    assert read_result(whole[:1000], whole[-300:]).outcome == Outcome.FAILURE
+    assert read_result(whole[:1000], whole[-300:]).outcome == ResultOutcome.FAILURE
 
 
 def test_an_end_out_of_range() -> None:
@@ -620,7 +628,11 @@ def test_a_deserializer_of_ones_own() -> None:
     assert read_job(stored, b"", json.loads) == JobPayload("add", "1, 'two', key=3", ENQUEUED, 1)
     ended = {**fields, "s": False, "r": "boom", "st": STARTED, "ft": FINISHED, "q": "arq:queue"}
     payload = read_result(json.dumps(ended).encode(), b"", json.loads)
-    assert (payload.outcome, payload.error, payload.queue) == (Outcome.FAILURE, "boom", "arq:queue")
+    assert (payload.outcome, payload.error, payload.queue) == (
+        ResultOutcome.FAILURE,
+        "boom",
+        "arq:queue",
+    )
 
 
 def test_a_deserializer_gets_no_part() -> None:
@@ -659,7 +671,7 @@ def test_nothing_runs(tmp_path: Path, protocol: int) -> None:
     data = {"f": "add", "a": (Attack(),), "k": {}, "s": False, "r": Attack()}
     stored = pickle.dumps(data, protocol)
     assert read_job(stored).args.startswith("system('touch")
-    assert read_result(stored).outcome == Outcome.FAILURE
+    assert read_result(stored).outcome == ResultOutcome.FAILURE
     assert not proof.exists()
     pickle.loads(stored)
     assert proof.exists()

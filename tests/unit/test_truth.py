@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arq_status._model.facts import DeadWorker, Facts, JobPayload, Outcome, ResultPayload
+from arq_status._model.facts import DeadWorker, Facts, JobPayload, ResultOutcome, ResultPayload
 from arq_status._model.options import FunctionOptions
 from arq_status._model.record import State, StoredRecord
 from arq_status._model.status import ENDED, Status
@@ -34,7 +34,9 @@ def payload(run: int | None = RUN) -> JobPayload:
     return JobPayload(function="f", args="", enqueued_ms=run, job_try=None)
 
 
-def result(outcome: Outcome, run: int | None = RUN, finished: int | None = NOW) -> ResultPayload:
+def result(
+    outcome: ResultOutcome, run: int | None = RUN, finished: int | None = NOW
+) -> ResultPayload:
     return ResultPayload(
         function="f",
         args="",
@@ -70,11 +72,11 @@ LIVE: dict[str, dict[str, Any]] = {
 #: Arq's in-progress key and its count of tries, where the record tells of try 2.
 PROGRESS: dict[str, dict[str, Any]] = {
     "none": {},
-    "this try": {"ongoing": True, "tries": TRY},
-    "the next try": {"ongoing": True, "tries": TRY + 1},
-    "left over": {"ongoing": True, "tries": None},
-    "this try, worker lost": {"ongoing": True, "tries": TRY, "lost_worker": "w"},
-    "the next try, worker lost": {"ongoing": True, "tries": TRY + 1, "lost_worker": "w"},
+    "this try": {"in_progress": True, "tries_begun": TRY},
+    "the next try": {"in_progress": True, "tries_begun": TRY + 1},
+    "left over": {"in_progress": True, "tries_begun": None},
+    "this try, worker lost": {"in_progress": True, "tries_begun": TRY, "lost_worker": "w"},
+    "the next try, worker lost": {"in_progress": True, "tries_begun": TRY + 1, "lost_worker": "w"},
 }
 #: What the record says.
 RECORDS: dict[str, dict[str, Any]] = {
@@ -102,11 +104,11 @@ RECORDS: dict[str, dict[str, Any]] = {
 }
 RESULTS: dict[str, dict[str, Any]] = {
     "none": {},
-    "success": {"result": result(Outcome.SUCCESS)},
-    "unreadable": {"result": result(Outcome.UNREADABLE, None, None)},
-    "cancelled": {"result": result(Outcome.CANCELLED)},
-    "failure": {"result": result(Outcome.FAILURE)},
-    "expired": {"result": result(Outcome.SUCCESS, RUN, NOW - EXPIRES)},
+    "success": {"result": result(ResultOutcome.SUCCESS)},
+    "unreadable": {"result": result(ResultOutcome.UNREADABLE, None, None)},
+    "cancelled": {"result": result(ResultOutcome.CANCELLED)},
+    "failure": {"result": result(ResultOutcome.FAILURE)},
+    "expired": {"result": result(ResultOutcome.SUCCESS, RUN, NOW - EXPIRES)},
 }
 
 
@@ -237,7 +239,7 @@ def test_a_key_left_from_a_repeated_try_counts_until_the_next_begins() -> None:
     """A cron job keeps its in-progress key after Retry: it is retrying, then working."""
     waiting = facts("queued", "this try", "retrying", "none")
     assert decide(waiting) is Status.RETRYING
-    assert decide(waiting._replace(tries=TRY + 1)) is Status.WORKING
+    assert decide(waiting._replace(tries_begun=TRY + 1)) is Status.WORKING
 
 
 def test_what_leaves_nothing_is_complete_once_it_is_gone() -> None:
@@ -256,16 +258,16 @@ def test_a_key_left_from_an_earlier_run_is_ignored() -> None:
     again = facts("queued", "left over", "other run, complete", "none")
     assert decide(again) is Status.QUEUED
     assert decide(again._replace(due=NOW + 1)) is Status.DEFERRED
-    assert decide(again._replace(tries=1)) is Status.WORKING
+    assert decide(again._replace(tries_begun=1)) is Status.WORKING
 
 
 @pytest.mark.parametrize(
     ("known", "status"),
     [
-        ({"key_left": 60_000}, Status.QUEUED),
-        ({"key_left": 60_001}, Status.WORKING),
-        ({"key_left": 60_000, "tries": 1}, Status.WORKING),
-        ({"key_left": 60_000, "lost_worker": "w"}, Status.INTERRUPTED),
+        ({"in_progress_ttl_ms": 60_000}, Status.QUEUED),
+        ({"in_progress_ttl_ms": 60_001}, Status.WORKING),
+        ({"in_progress_ttl_ms": 60_000, "tries_begun": 1}, Status.WORKING),
+        ({"in_progress_ttl_ms": 60_000, "lost_worker": "w"}, Status.INTERRUPTED),
     ],
 )
 def test_a_key_beside_which_there_is_no_record(known: dict[str, Any], status: Status) -> None:
@@ -293,7 +295,7 @@ def test_a_delete_hides_the_results_up_to_its_run(
     enqueued: int | None, deleted: int, status: Status | None
 ) -> None:
     """Arq's result of the run that was deleted counts for nothing, that of a later one counts."""
-    found = result(Outcome.SUCCESS, enqueued)
+    found = result(ResultOutcome.SUCCESS, enqueued)
     gone = Facts(
         job_id="j",
         now=NOW,
@@ -307,15 +309,15 @@ def test_a_delete_hides_the_results_up_to_its_run(
 @pytest.mark.parametrize(
     ("outcome", "age", "status"),
     [
-        (Outcome.SUCCESS, EXPIRES - 1, Status.COMPLETE),
-        (Outcome.SUCCESS, EXPIRES, None),
-        (Outcome.FAILURE, 2 * EXPIRES - 1, Status.FAILED),
-        (Outcome.FAILURE, 2 * EXPIRES, None),
-        (Outcome.CANCELLED, EXPIRES, Status.STOPPED),
+        (ResultOutcome.SUCCESS, EXPIRES - 1, Status.COMPLETE),
+        (ResultOutcome.SUCCESS, EXPIRES, None),
+        (ResultOutcome.FAILURE, 2 * EXPIRES - 1, Status.FAILED),
+        (ResultOutcome.FAILURE, 2 * EXPIRES, None),
+        (ResultOutcome.CANCELLED, EXPIRES, Status.STOPPED),
     ],
 )
 def test_a_result_alone_is_shown_until_it_expires(
-    outcome: Outcome, age: int, status: Status | None
+    outcome: ResultOutcome, age: int, status: Status | None
 ) -> None:
     """The clock of a job without a record starts with arq's finish; failures stay longer."""
     found = result(outcome, RUN, NOW - age)
@@ -326,7 +328,7 @@ def test_a_result_alone_is_shown_until_it_expires(
 def test_an_unknown_enqueue_time_is_that_of_any_run(run: int) -> None:
     """A record of a payload that arq could not read counts for the result, and the reverse."""
     ended = track(State.FAILED, run, ended=True)
-    found = result(Outcome.SUCCESS, RUN if run == 0 else None)
+    found = result(ResultOutcome.SUCCESS, RUN if run == 0 else None)
     assert decide(Facts(job_id="j", now=NOW, stored_record=ended, result=found)) is Status.FAILED
 
 
@@ -377,7 +379,7 @@ tracks = st.builds(
     worker=st.none() | st.just("w"),
 )
 payloads = st.builds(payload, st.none() | runs)
-results = st.builds(result, st.sampled_from(Outcome), st.none() | runs, times)
+results = st.builds(result, st.sampled_from(ResultOutcome), st.none() | runs, times)
 some_facts = st.builds(
     Facts,
     job_id=st.just("j"),
@@ -385,8 +387,8 @@ some_facts = st.builds(
     payload=st.none() | payloads,
     queue=st.none() | st.just("q"),
     due=times,
-    ongoing=st.booleans(),
-    tries=st.none() | st.integers(0, 4),
+    in_progress=st.booleans(),
+    tries_begun=st.none() | st.integers(0, 4),
     stored_record=st.none() | tracks,
     worker_alive=st.booleans(),
     lost_worker=st.none() | st.just("w"),
@@ -420,7 +422,7 @@ def test_what_ended_reads_as_recorded(found: Facts, state: State, run: int | Non
         payload=None,
         queue=None,
         stored_record=track(state, ended=True),
-        result=None if run is None else result(Outcome.FAILURE, run),
+        result=None if run is None else result(ResultOutcome.FAILURE, run),
     )
     assert decide(found) is ENDS[state]
 
@@ -429,7 +431,7 @@ def test_what_ended_reads_as_recorded(found: Facts, state: State, run: int | Non
 def test_a_record_of_another_run_counts_for_nothing(found: Facts, run: int) -> None:
     """Facts with a record of another run decide as those without one; keys left over apart."""
     other = StoredRecord(enqueued_ms=run + 1, job_try=1, state=State.WORKING)
-    found = found._replace(payload=payload(RUN), tries=1, stored_record=other)
+    found = found._replace(payload=payload(RUN), tries_begun=1, stored_record=other)
     assert decide(found) is decide(found._replace(stored_record=None))
 
 

@@ -159,8 +159,8 @@ local function row_of(id, place)
     place, calls = {queued(id, queues)}, calls - #queues
   end
   local queue, score = unpack(place)
-  local key_left, tries, lost = read('PTTL', K.arq_in_progress .. id) or -2, false, false
-  if key_left ~= -2 then
+  local in_progress_ttl, tries, lost = read('PTTL', K.arq_in_progress .. id) or -2, false, false
+  if in_progress_ttl ~= -2 then
     tries = read('GET', K.arq_retry .. id)
     if not record or record[F.state] ~= S.working or number(record[F.job_try]) < (tonumber(tries) or 0) then
       lost = lost_with(id)
@@ -179,13 +179,13 @@ local function row_of(id, place)
     end
   end
   local beat = false
-  if record and (key_left ~= -2 or not has_ended(record)) then
+  if record and (in_progress_ttl ~= -2 or not has_ended(record)) then
     beat = last_beat_of(record, now - tonumber(K.dead_after_ms))
   end
   bytes, calls = bytes - #(raw or ''), calls - 12
   return {
     'open', raw, with_fields and record and fields_of(id) or false, job, job_head, job_tail, queue, score,
-    key_left, tries, lost, result, result_head, result_tail, result_left, beat, returned,
+    in_progress_ttl, tries, lost, result, result_head, result_tail, result_left, beat, returned,
   }
 end
 
