@@ -9,8 +9,8 @@ from arq_status._client.jobs import is_id, possible_ids
 from arq_status._client.listing import candidates
 from arq_status._model.builder import build_record, utc_datetime
 from arq_status._model.facts import Facts
+from arq_status._model.labels import checked_tag
 from arq_status._model.query import Moment, Query, StatusFilter, as_statuses
-from arq_status._model.tags import checked_tag
 from arq_status._model.validation import encode_fields, require_flag
 
 

@@ -12,7 +12,7 @@ from arq.jobs import Job
 from redis.asyncio import Redis
 
 from arq_status._client.connections import Connections
-from arq_status._model.tags import checked_group_id, checked_tags
+from arq_status._model.labels import checked_group_id, checked_tags
 from arq_status._model.text import clean, shorten
 from arq_status._model.transitions import enqueued
 from arq_status._model.validation import require_string

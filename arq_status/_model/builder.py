@@ -31,12 +31,12 @@ def build_record(facts: Facts, data: Mapping[str, Any] | None = None) -> JobReco
 def _from_record(
     facts: Facts, status: Status, stored: StoredRecord, data: Mapping[str, Any]
 ) -> JobRecord:
-    stored, payload = _as_arq_knows(stored, facts.result), facts.payload
+    stored, payload = _with_later_try(stored, facts.result), facts.payload
     ended, updated = _last_times(facts, stored)
     started = stored.started
     seen = stored.state is not State.WAITING
     # otherwise the end is only a guess: its expiry starts when somebody records it
-    is_told = stored.ended is not None or facts.result is not None
+    end_is_known = stored.ended is not None or facts.result is not None
     expires = stored.expires if stored.ended else _expiry(facts, status)
     working = status is Status.WORKING
     until = facts.now if working else ended or stored.updated
@@ -66,11 +66,11 @@ def _from_record(
         group=stored.group,
         worker=shown_worker(stored.worker),
         data=data,
-        expires_at=utc_datetime(ended + expires if ended and is_told else None),
+        expires_at=utc_datetime(ended + expires if ended and end_is_known else None),
     )
 
 
-def _as_arq_knows(stored: StoredRecord, result: ResultPayload | None) -> StoredRecord:
+def _with_later_try(stored: StoredRecord, result: ResultPayload | None) -> StoredRecord:
     """Return the record, with a later try that arq has ended if nothing of it is written yet."""
     if result is None or stored.ended is not None or (result.job_try or 0) <= stored.job_try:
         return stored
@@ -170,7 +170,7 @@ def decode_data(raw: Mapping[bytes, bytes]) -> dict[str, Any]:
 
 
 #: The error if neither the record nor arq's result has one.
-_UNTOLD = {
+_DEFAULT_ERRORS = {
     Status.FAILED: "taken out of its queue before it ran",
     Status.INTERRUPTED: "cut off",
 }
@@ -183,7 +183,7 @@ def _error(facts: Facts, status: Status, stored: StoredRecord) -> str | None:
         return stopped_responding(worker)
     if facts.result is not None and (stored.error is None or stored.ended is None):
         return facts.result.error
-    return _UNTOLD.get(status) if stored.error is None else stored.error
+    return _DEFAULT_ERRORS.get(status) if stored.error is None else stored.error
 
 
 def _lost_with(facts: Facts, stored: StoredRecord) -> str | None:

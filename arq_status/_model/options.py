@@ -12,8 +12,8 @@ from arq.cron import CronJob
 from arq.worker import Function
 
 from arq_status._model.history import level_number
+from arq_status._model.labels import checked_tags
 from arq_status._model.record import DEFAULT_EXPIRES_MS, State
-from arq_status._model.tags import checked_tags
 from arq_status._model.validation import require_flag
 
 #: Seconds, or a ``timedelta``.

@@ -69,7 +69,7 @@ def encode_fields(fields: Mapping[str, Any]) -> dict[str, str]:
             them more than 1 MiB.
     """
     encoded = {clean(name): _encode_field(name, value) for name, value in fields.items()}
-    require_room(data_size(encoded))
+    check_data_size(data_size(encoded))
     return encoded
 
 
@@ -78,7 +78,7 @@ def data_size(encoded: Mapping[str, str]) -> int:
     return sum(len(name.encode()) + len(text.encode()) for name, text in encoded.items())
 
 
-def require_room(size: int) -> None:
+def check_data_size(size: int) -> None:
     """Check how many bytes the data of a job takes.
 
     Raises:

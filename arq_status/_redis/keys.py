@@ -7,8 +7,8 @@ from arq import constants as arq
 from arq_status._model.facts import DEAD_AFTER_MS
 from arq_status._model.histogram import BUCKET_OF_1_MS, PER_DOUBLING
 from arq_status._model.history import LAST_TRIES, LOG_BYTES, LOG_LINES
+from arq_status._model.labels import MOST_TAGS
 from arq_status._model.record import DEFAULT_EXPIRES_MS, DEFAULT_TOTAL, LETTERS, State
-from arq_status._model.tags import MOST_TAGS
 from arq_status._model.tally import COUNTED, OTHER
 from arq_status._model.validation import DATA_LIMIT
 

@@ -188,8 +188,8 @@ class Lookup:
     ) -> JobPayload:
         # the record of a waiting job may lack its arguments: only workers know whether they may be
         # recorded
-        is_told = stored is not None and (stored.args or stored.state is not State.WAITING)
-        if stored is not None and is_told and stored.function is not None:
+        record_has_rest = stored is not None and (stored.args or stored.state is not State.WAITING)
+        if stored is not None and record_has_rest and stored.function is not None:
             enqueued = enqueued_ms_of_tail(tail or head)
             if enqueued is not None and enqueued == stored.enqueued_ms:
                 # the record tells the rest

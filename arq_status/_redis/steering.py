@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from arq_status._model.facts import Facts
+from arq_status._model.labels import MOST_TAGS
 from arq_status._model.record import StoredRecord
-from arq_status._model.tags import MOST_TAGS
-from arq_status._model.validation import require_room
+from arq_status._model.validation import check_data_size
 from arq_status._redis import keys, scripts
 from arq_status._redis.batch import flat
 from arq_status._redis.scripts import Argument, Script
@@ -85,7 +85,7 @@ class Steering:
             self.redis, self.channel, job_id, waiting.encode(),
             json.dumps(flat(fields), ensure_ascii=False), *self._queues,
         )  # fmt: skip
-        require_room(-stored)
+        check_data_size(-stored)
         return bool(stored)
 
     async def tag(self, job_id: str, waiting: StoredRecord) -> bool:

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 from arq_status._arq.worker import ArqWorker
 from arq_status._model.errors import JobStopped
 from arq_status._model.history import LEVELS
+from arq_status._model.labels import check_tag_count, checked_tag
 from arq_status._model.record import State, StoredRecord, encode_completed
-from arq_status._model.tags import checked_tag, require_few
 from arq_status._model.text import shorten
 from arq_status._model.validation import LARGEST, amount, encode_fields
 from arq_status._redis.batch import AnyRow, CompletedRow, Row
@@ -252,7 +252,7 @@ class Attempt:
         """Give the job a tag."""
         try:
             tags = tuple(dict.fromkeys((*self.record.tags, checked_tag(tag))))
-            require_few(tags)
+            check_tag_count(tags)
         except (TypeError, ValueError) as error:
             self._refuse(error)
             return

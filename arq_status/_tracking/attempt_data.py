@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from arq_status._model.validation import require_room
+from arq_status._model.validation import check_data_size
 
 #: The most bytes of stored fields in a row, unless a single field has more.
 _ROW_BYTES = 65_536
@@ -27,7 +27,7 @@ class AttemptData:
         for name, text in fields.items():
             before = self.fields.get(name)
             size += _size(name, text) - (0 if before is None else _size(name, before))
-        require_room(size)
+        check_data_size(size)
         self._size = size
         self.fields.update(fields)
         self.unsent.update(dict.fromkeys(fields))

@@ -8,9 +8,9 @@ from typing import Any
 from arq.utils import to_unix_ms
 
 from arq_status._arq.worker import ArqWorker
+from arq_status._model.labels import checked_tags
 from arq_status._model.options import FunctionOptions
 from arq_status._model.record import State, StoredRecord
-from arq_status._model.tags import checked_tags
 from arq_status._model.text import error_text, render_args
 from arq_status._tracking.attempt import Attempt
 from arq_status._tracking.attempts import Attempts

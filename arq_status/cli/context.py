@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from rich.console import Console, RenderableType
 
 from arq_status._client.client import StatusClient
-from arq_status._model.json import encode
+from arq_status._model.serialization import encode
 from arq_status._redis.connection import from_dsn
 from arq_status.cli.output import Output, report_error
 

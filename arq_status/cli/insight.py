@@ -5,7 +5,7 @@ from typing import Protocol, TypeVar
 
 from rich.text import Text
 
-from arq_status._model.json import record_object
+from arq_status._model.serialization import record_object
 from arq_status.cli.context import Context, Exit
 from arq_status.cli.insight_view import CRONS, FUNCTIONS, QUEUES, WORKERS
 from arq_status.cli.styles import DIM

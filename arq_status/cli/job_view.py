@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from arq_status._model.durations import clock, duration, relative, whole
-from arq_status._model.json import readable
+from arq_status._model.serialization import readable
 from arq_status._model.snapshot import JobRecord
 from arq_status._model.status import Status
 from arq_status.cli.escaping import escaped

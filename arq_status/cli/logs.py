@@ -3,7 +3,7 @@
 from contextlib import aclosing
 
 from arq_status._model.history import LogLine
-from arq_status._model.json import line_object
+from arq_status._model.serialization import line_object
 from arq_status.cli.context import Context, Exit
 from arq_status.cli.history_view import line_view
 

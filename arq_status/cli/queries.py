@@ -3,8 +3,8 @@
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 
-from arq_status._model.json import counts_object, job_with_history, list_object
 from arq_status._model.query import Query, as_statuses
+from arq_status._model.serialization import counts_object, job_with_history, list_object
 from arq_status.cli.context import Context, Exit
 from arq_status.cli.history_view import line_view, tries_view
 from arq_status.cli.job_view import job_view

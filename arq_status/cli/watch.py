@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.text import Text
 
 from arq_status._client.watching import SHORTEST_LOOK
-from arq_status._model.json import job_object
+from arq_status._model.serialization import job_object
 from arq_status._model.snapshot import JobRecord
 from arq_status._model.status import Status
 from arq_status.cli.context import Context, Exit

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from arq_status._model.json import encode
+from arq_status._model.serialization import encode
 from arq_status.web.actions import ACTIONS, PERMISSIONS
 from arq_status.web.authorization import Access
 from arq_status.web.clients import ClientProvider

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from arq_status._client.client import StatusClient
 from arq_status._model.group import GroupRecord
-from arq_status._model.json import record_object
+from arq_status._model.serialization import record_object
 from arq_status._model.snapshot import JobRecord
 from arq_status._model.status import Status
 from arq_status.web.broadcast import Broadcasts

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from arq_status._client.client import StatusClient
-from arq_status._model.json import record_object
 from arq_status._model.query import Moment
+from arq_status._model.serialization import record_object
 from arq_status.web.broadcast import Broadcasts
 from arq_status.web.dashboard import TIMEOUT, Dashboard, json_response, media_type
 from arq_status.web.negotiation import MediaType

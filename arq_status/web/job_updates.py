@@ -9,7 +9,7 @@ from typing import Any
 from arq_status._client.client import StatusClient
 from arq_status._model.history import LogLine, Try
 from arq_status._model.insight import ActivityPoint
-from arq_status._model.json import job_object, line_object, try_object
+from arq_status._model.serialization import job_object, line_object, try_object
 from arq_status._model.snapshot import JobRecord
 from arq_status.web.last_hour import unless_refused
 from arq_status.web.rendering import View, render_part

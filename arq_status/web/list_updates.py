@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from arq_status._client.client import StatusClient
-from arq_status._model.json import counts_object, job_object
 from arq_status._model.query import Query
+from arq_status._model.serialization import counts_object, job_object
 from arq_status._model.snapshot import JobRecord, Page, without_durations
 from arq_status._model.status import Status
 from arq_status._redis.announcements import Announced

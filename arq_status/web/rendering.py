@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse
 from arq_status._client.listing import NEWEST
 from arq_status._model import durations
 from arq_status._model.history import LEVELS
-from arq_status._model.json import readable
+from arq_status._model.serialization import readable
 from arq_status._model.snapshot import JobRecord
 from arq_status._model.status import Status
 from arq_status.web.actions import ACTIONS, applicable, texts

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from arq_status._model.json import encode
+from arq_status._model.serialization import encode
 from arq_status.web.rendering import View
 
 #: Seconds between updates, so that a browser gets five a second at most.

@@ -25,8 +25,8 @@ from arq.utils import timestamp_ms
 from rich.cells import cell_len
 
 from arq_status import QueueRecord, Status, StatusClient, track_status
-from arq_status._model.json import encode, job_object
 from arq_status._model.record import State
+from arq_status._model.serialization import encode, job_object
 from arq_status.cli import main
 from arq_status.cli.app import _COMMANDS
 from arq_status.cli.context import Context, shown_dsn

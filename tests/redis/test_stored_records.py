@@ -230,8 +230,8 @@ def working(**values: Any) -> Facts:
         **{"enqueued_ms": NOW - 9000, "job_try": 1, "started": NOW - 6000, **values}
     )
     return Facts(
-        job_id="job", now=NOW, queue="arq:queue", due=NOW - 9000, in_progress=True, stored_record=track,
-        worker_alive=True,
+        job_id="job", now=NOW, queue="arq:queue", due=NOW - 9000, in_progress=True,
+        stored_record=track, worker_alive=True,
     )  # fmt: skip
 
 

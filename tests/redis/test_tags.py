@@ -529,7 +529,7 @@ async def _is_gone(pool: ArqRedis, key: str) -> bool:
 
 async def test_tags_in_json(pool: ArqRedis, client: StatusClient) -> None:
     """They are lists there."""
-    from arq_status._model.json import encode, job_object
+    from arq_status._model.serialization import encode, job_object
 
     await write_running(pool, "job", tags=("a", "b"), group="g")
     record = await client.job("job")

@@ -12,8 +12,8 @@ import pytest
 
 from arq_status import JobRecord, Status
 from arq_status._model.durations import duration, relative, whole
-from arq_status._model.json import encode, job_object, readable
 from arq_status._model.query import SORTS, Query
+from arq_status._model.serialization import encode, job_object, readable
 from arq_status.web import create_app, list_view
 from arq_status.web.links import Links
 from arq_status.web.negotiation import MediaType, preferred

@@ -137,8 +137,8 @@ end
 
 local function payload_of(id, record)
   local key = K.arq_job .. id
-  local is_told = record and record[F.state] ~= S.waiting
-  local job, first, tail = value_of(key, is_told and math.min(head, 512) or head)
+  local record_has_rest = record and record[F.state] ~= S.waiting
+  local job, first, tail = value_of(key, record_has_rest and math.min(head, 512) or head)
   local run = record and number(record[F.enqueued_ms]) or 0
   if record and job > 512 and run > 0 and not string.find(tail, enqueue_time_bytes(run), 1, true) then
     return value_of(key, head)

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from arq_status._client.client import StatusClient
 from arq_status._model.group import GroupRecord
-from arq_status._model.json import encode, standard
+from arq_status._model.serialization import encode, standard
 from arq_status._model.snapshot import JobRecord
 from arq_status.web.broadcast import Broadcasts
 from arq_status.web.event_stream import IsAllowed, event_stream, first_of

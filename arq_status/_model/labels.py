@@ -20,7 +20,7 @@ def checked_tags(tags: Iterable[str]) -> tuple[str, ...]:
     if not isinstance(tags, Iterable):
         raise TypeError(f"tags must be a list of texts, not {type(tags).__name__}")
     checked = tuple(dict.fromkeys(checked_tag(tag) for tag in tags))
-    require_few(checked)
+    check_tag_count(checked)
     return checked
 
 
@@ -44,7 +44,7 @@ def checked_group_id(group_id: str) -> str:
     return _checked("the id of a group", group_id, LONGEST_GROUP_ID)
 
 
-def require_few(tags: tuple[str, ...]) -> None:
+def check_tag_count(tags: tuple[str, ...]) -> None:
     """Check how many tags a job has.
 
     Raises:
