@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
-def duration(time: timedelta | float) -> str:
+def format_duration(time: timedelta | float) -> str:
     """Return a duration, as in ``340 ms``, ``4.2 s``, ``12 s``, ``3 min 5 s`` or ``4 d 3 h``."""
     seconds = time.total_seconds() if isinstance(time, timedelta) else time
     if 0 < seconds < 1:
@@ -21,17 +21,17 @@ def duration(time: timedelta | float) -> str:
     return " ".join(part for part in parts[:2] if not part.startswith("0 ") or len(parts) == 1)
 
 
-def whole(time: timedelta) -> str:
+def format_whole_seconds(time: timedelta) -> str:
     """Format a duration in whole seconds, for one that is still growing."""
-    return duration(int(time.total_seconds()))
+    return format_duration(int(time.total_seconds()))
 
 
-def clock(moment: datetime) -> str:
+def format_time(moment: datetime) -> str:
     """Return a time in UTC, as in ``2026-11-24 23:11:03 UTC``."""
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def relative(moment: datetime, now: datetime) -> str:
+def format_relative(moment: datetime, now: datetime) -> str:
     """Return how far away a moment is, as in ``12 s ago`` or ``in 5 min``."""
     seconds = int((now - moment).total_seconds())
     if seconds == 0:

@@ -69,17 +69,17 @@ class GroupFacts(NamedTuple):
     started: int | None
     updated: int | None
     ended: int | None
-    expires: int | None
+    expires_at: int | None
 
 
 def build_group(facts: GroupFacts) -> GroupRecord:
     """Build the record of a group from the facts about it."""
     total = sum(facts.counts.values())
     ended = facts.closed and facts.done == total
-    stopped_at = (facts.ended or facts.updated) if ended else None
+    ended_at = (facts.ended or facts.updated) if ended else None
     elapsed = None
     if facts.started is not None:
-        elapsed = max(0, (stopped_at or facts.now) - facts.started)
+        elapsed = max(0, (ended_at or facts.now) - facts.started)
     share = (facts.done + facts.progress) / total if total else 0.0
     return GroupRecord(
         group_id=facts.group_id,
@@ -91,11 +91,11 @@ def build_group(facts: GroupFacts) -> GroupRecord:
         pct_complete=100 if ended else min(99, int(round(share * 100, 9))),
         started_at=utc_datetime(facts.started),
         updated_at=utc_datetime(facts.updated),
-        ended_at=utc_datetime(stopped_at),
+        ended_at=utc_datetime(ended_at),
         elapsed=milliseconds(elapsed),
         eta=None if ended else milliseconds(_remaining(elapsed, share)),
         closed=facts.closed,
-        expires_at=utc_datetime(facts.expires),
+        expires_at=utc_datetime(facts.expires_at),
     )
 
 

@@ -80,7 +80,7 @@ class FunctionOptions:
         return self.expires if state is State.COMPLETE else self.expires_failed
 
     @classmethod
-    def of(cls, *given: Given) -> "FunctionOptions":
+    def merged(cls, *given: Given) -> "FunctionOptions":
         """Return the options that were given, later ones before earlier ones, else the defaults."""
         options = {name: value for layer in given for name, value in layer.items()}
         expires = options.get("expires", DEFAULT_EXPIRES_MS)
@@ -117,7 +117,7 @@ class FunctionOptions:
                     given[name] = fields[announced_as]
             if "failed" in fields:
                 given["expires_failed"] = expires_ms(fields["failed"] / 1000)
-            return cls.of(given)
+            return cls.merged(given)
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError):
             return cls(record_args=0, record_result=False)
 

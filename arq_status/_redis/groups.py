@@ -128,5 +128,5 @@ def _facts_of(group_id: str, census: _Census) -> GroupFacts:
         started=census.number("started"),
         updated=census.number("updated"),
         ended=census.number("ended"),
-        expires=None if census.left < 0 else census.now + census.left,
+        expires_at=None if census.left < 0 else census.now + census.left,
     )

@@ -37,7 +37,7 @@ class Lookup:
     ) -> None:
         self._redis = redis
         self._given_queues = None if queues is None else [queue.encode() for queue in queues]
-        self._default = FunctionOptions.of({"expires": expires})
+        self._default = FunctionOptions.merged({"expires": expires})
         self._deserializer = deserializer
         # what workers announced, and the version of that; "?" is none
         self._version = b"?"
@@ -223,5 +223,5 @@ class Lookup:
             function, queue = stored.function, queue or stored.queue
         announced = self._announced.options(function, queue)
         if announced is None and stored is not None:
-            return FunctionOptions.of({"expires": stored.expires})
+            return FunctionOptions.merged({"expires": stored.expires})
         return announced or self._default

@@ -30,7 +30,7 @@ class OptionsTable:
 
     def __init__(self, default: Given) -> None:
         self._default = default
-        self.other = FunctionOptions.of(default)
+        self.other = FunctionOptions.merged(default)
         self._known: dict[str, FunctionOptions] = {}
 
     def add(self, function: AnyFunction) -> FunctionOptions:
@@ -38,7 +38,7 @@ class OptionsTable:
         coroutine, name = function.coroutine, function.name
         options = getattr(coroutine, _ATTRIBUTE, None) or self._known.get(name)
         if options is None:
-            options = FunctionOptions.of(self._default, given_options(function, coroutine))
+            options = FunctionOptions.merged(self._default, given_options(function, coroutine))
         self._known[name] = options
         return options
 

@@ -15,7 +15,7 @@ from typing import Any
 from arq.worker import Worker
 
 from arq_status._arq.worker import ArqWorker, running_job
-from arq_status._model.durations import duration
+from arq_status._model.durations import format_duration
 from arq_status._model.options import FunctionOptions
 from arq_status._model.text import clean
 from arq_status._tracking.attempt import Attempt
@@ -263,8 +263,8 @@ class Session(HookOwner):
             len(functions),
             self.worker.queue,
             self.name,
-            duration(default.expires / 1000),
-            duration(default.expires_failed / 1000),
+            format_duration(default.expires / 1000),
+            format_duration(default.expires_failed / 1000),
         )
 
     def _take_over(self, worker: Worker) -> None:

@@ -7,7 +7,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from arq_status._model.durations import clock, duration
+from arq_status._model.durations import format_duration, format_time
 from arq_status._model.history import LogLine, Try
 from arq_status.cli.escaping import escaped
 from arq_status.cli.styles import DIM, STYLES, status_text
@@ -28,8 +28,8 @@ def tries_view(tries: Sequence[Try]) -> RenderableType:
         number = f"run {it.run}, try {it.job_try}" if has_runs else f"try {it.job_try}"
         table.add_row(
             Text(number, DIM),
-            Text(clock(it.started_at) if it.started_at else ""),
-            Text(duration(it.elapsed) if it.elapsed is not None else "", justify="right"),
+            Text(format_time(it.started_at) if it.started_at else ""),
+            Text(format_duration(it.elapsed) if it.elapsed is not None else "", justify="right"),
             status_text(it.status),
             escaped(it.error or "", STYLES[it.status], multiline=True),
         )
@@ -42,7 +42,7 @@ def tries_view(tries: Sequence[Try]) -> RenderableType:
 def line_view(line: LogLine) -> Text:
     """Return a line of a log."""
     style = _LEVEL_STYLES[line.level]
-    head = f"{clock(line.time)}  {line.level:8}  "
+    head = f"{format_time(line.time)}  {line.level:8}  "
     name = f"{line.logger}: " if line.logger else ""
     return Text.assemble(
         Text(head, style or DIM), escaped(name, DIM), escaped(line.message, style, multiline=True)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from rich.text import Text
 
-from arq_status._model.durations import duration, relative
+from arq_status._model.durations import format_duration, format_relative
 from arq_status._model.insight import CronRecord, FunctionStats, QueueRecord, WorkerRecord
 from arq_status._model.status import Status
 from arq_status.cli.escaping import escaped
@@ -21,11 +21,11 @@ def _number(value: int | None, style: str = "") -> Text:
 
 
 def _time(value: timedelta | None) -> Text:
-    return Text("") if value is None else Text(duration(value))
+    return Text("") if value is None else Text(format_duration(value))
 
 
 def _moment(value: datetime | None) -> Text:
-    return Text("") if value is None else Text(relative(value, datetime.now(UTC)))
+    return Text("") if value is None else Text(format_relative(value, datetime.now(UTC)))
 
 
 def _rate(it: FunctionStats) -> Text:

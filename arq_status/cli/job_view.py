@@ -7,7 +7,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from arq_status._model.durations import clock, duration, relative, whole
+from arq_status._model.durations import (
+    format_duration,
+    format_relative,
+    format_time,
+    format_whole_seconds,
+)
 from arq_status._model.serialization import readable
 from arq_status._model.snapshot import JobRecord
 from arq_status._model.status import Status
@@ -30,13 +35,15 @@ def job_view(record: JobRecord) -> RenderableType:
 
 def _facts(record: JobRecord, now: datetime) -> dict[str, RenderableType | None]:
     def moment(time: datetime | None) -> Text | None:
-        return None if time is None else Text(f"{clock(time)}  ({relative(time, now)})")
+        return (
+            None if time is None else Text(f"{format_time(time)}  ({format_relative(time, now)})")
+        )
 
     def text(value: str | None) -> Text | None:
         return escaped(value, multiline=True) if value else None
 
     def period(time: timedelta | None) -> Text | None:
-        return None if time is None else Text(duration(time))
+        return None if time is None else Text(format_duration(time))
 
     return {
         "function": text(record.function),
@@ -57,7 +64,7 @@ def _facts(record: JobRecord, now: datetime) -> dict[str, RenderableType | None]
         "ended": moment(record.ended_at),
         "waited": period(record.waited),
         "elapsed": period(record.elapsed),
-        "left": None if record.eta is None else Text(f"about {whole(record.eta)}"),
+        "left": None if record.eta is None else Text(f"about {format_whole_seconds(record.eta)}"),
         "expires": moment(record.expires_at),
         "data": escaped(readable(record.data), multiline=True) if record.data else None,
     }
@@ -88,7 +95,7 @@ def live_view(record: JobRecord, width: int) -> RenderableType:
         lines.append(_live_bar(record, now - record.started_at, width))
     elif record.ended_at is None:
         due = record.due_at
-        waits = f"due {relative(due, now)}" if due and due > now else "waits for a worker"
+        waits = f"due {format_relative(due, now)}" if due and due > now else "waits for a worker"
         lines.append(Text(f"  {waits}", DIM))
     words = record.error if record.error is not None else record.message
     if words:
@@ -105,11 +112,11 @@ def _live_bar(record: JobRecord, since: timedelta, width: int) -> RenderableType
         parts.append(f"{record.at:g}/{record.total:g}")
     if record.status is Status.WORKING:
         # time passes between two changes
-        parts.append(whole(max(since, timedelta())))
+        parts.append(format_whole_seconds(max(since, timedelta())))
     else:
-        parts.append(duration(record.elapsed or timedelta()))
+        parts.append(format_duration(record.elapsed or timedelta()))
     if record.eta is not None and width >= 70:
-        parts.append(f"about {whole(record.eta)} left")
+        parts.append(f"about {format_whole_seconds(record.eta)} left")
     grid = Table.grid(padding=(0, 1))
     grid.add_row(" ", progress_bar(record, max(8, min(40, width - 46))), Text("  ".join(parts)))
     return grid

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from arq_status._client.listing import NEWEST
-from arq_status._model.durations import duration, relative
+from arq_status._model.durations import format_duration, format_relative
 from arq_status._model.snapshot import JobRecord, Page
 from arq_status._model.status import Status
 from arq_status.cli.escaping import escaped
@@ -43,7 +43,7 @@ def _progress(record: JobRecord, now: datetime) -> RenderableType:
 
 def _figure(record: JobRecord, now: datetime) -> RenderableType:
     if record.due_at is not None and record.due_at > now:
-        return Text(relative(record.due_at, now), DIM)
+        return Text(format_relative(record.due_at, now), DIM)
     if record.started_at is None:
         return ""
     return Text(f"{record.pct_complete:>3} %" if has_percentage(record) else f"{record.at:>5g}")
@@ -56,11 +56,11 @@ def _message(record: JobRecord) -> RenderableType:
 
 
 def _elapsed(record: JobRecord) -> RenderableType:
-    return "" if record.elapsed is None else Text(duration(record.elapsed))
+    return "" if record.elapsed is None else Text(format_duration(record.elapsed))
 
 
 def _updated(record: JobRecord, now: datetime) -> RenderableType:
-    return "" if record.updated_at is None else Text(relative(record.updated_at, now))
+    return "" if record.updated_at is None else Text(format_relative(record.updated_at, now))
 
 
 _COLUMNS = (

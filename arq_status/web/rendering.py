@@ -88,7 +88,7 @@ def _compact(value: Any) -> str:
 
 
 def _after(time: timedelta) -> str:
-    return f"after {durations.duration(max(time, timedelta()))}"
+    return f"after {durations.format_duration(max(time, timedelta()))}"
 
 
 def _make_environment() -> Environment:
@@ -100,18 +100,18 @@ def _make_environment() -> Environment:
     )
     environment.filters.update(
         after=_after,
-        clock=durations.clock,
+        clock=durations.format_time,
         compact=_compact,
-        duration=durations.duration,
+        duration=durations.format_duration,
         first_line=lambda text: text.lstrip().partition("\n")[0],
         moment_text=moment_text,
         number=_number,
         rate=failure_rate,
         readable=readable,
-        relative=durations.relative,
+        relative=durations.format_relative,
         segments=segments,
         shortened=_shortened,
-        whole=durations.whole,
+        whole=durations.format_whole_seconds,
     )
     environment.globals.update(
         Status=Status,

@@ -58,10 +58,10 @@ def test_a_functions_options_win() -> None:
     """Over those of its worker, and those over the defaults."""
     worker = check_options(expires=60, record_args=200, record_result=False)
     function = given_options(status_options(record_args=False)(lambda: None))
-    assert FunctionOptions.of(worker, function) == FunctionOptions(
+    assert FunctionOptions.merged(worker, function) == FunctionOptions(
         expires=60_000, expires_failed=DAY, record_args=0, record_result=False
     )
-    assert FunctionOptions.of() == FunctionOptions()
+    assert FunctionOptions.merged() == FunctionOptions()
 
 
 def test_failures_expire_on_their_own() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from arq_status import JobRecord, Status
-from arq_status._model.durations import duration, relative, whole
+from arq_status._model.durations import format_duration, format_relative, format_whole_seconds
 from arq_status._model.query import SORTS, Query
 from arq_status._model.serialization import encode, job_object, readable
 from arq_status.web import create_app, list_view
@@ -275,12 +275,12 @@ def test_serve_on_loopback_answers_loopback_names(
 )  # fmt: skip
 def test_durations_in_words(seconds: float, words: str) -> None:
     """Two units at most, and finer the shorter it is."""
-    assert duration(seconds) == duration(timedelta(seconds=seconds)) == words
+    assert format_duration(seconds) == format_duration(timedelta(seconds=seconds)) == words
 
 
 def test_what_goes_on_counts_whole_seconds() -> None:
     """It would flicker otherwise."""
-    assert whole(timedelta(seconds=4.26)) == "4 s"
+    assert format_whole_seconds(timedelta(seconds=4.26)) == "4 s"
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,7 @@ def test_what_goes_on_counts_whole_seconds() -> None:
 def test_moments_in_words(seconds: float, words: str) -> None:
     """One unit is enough."""
     now = datetime.now(UTC)
-    assert relative(now - timedelta(seconds=seconds), now) == words
+    assert format_relative(now - timedelta(seconds=seconds), now) == words
 
 
 # JSON

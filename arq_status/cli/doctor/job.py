@@ -6,7 +6,7 @@ from shlex import quote
 
 from arq_status._arq.failures import is_unknown_function
 from arq_status._model.builder import build_record
-from arq_status._model.durations import clock, duration
+from arq_status._model.durations import format_duration, format_time
 from arq_status._model.facts import Facts
 from arq_status._model.options import FunctionOptions
 from arq_status._model.record import State
@@ -88,8 +88,8 @@ def check_missing(
     if facts.stored_record is not None or facts.result is not None:
         return
     if functions:
-        longest = duration(max(it.expires for it in functions.values()) / 1000)
-        failed = duration(max(it.expires_failed for it in functions.values()) / 1000)
+        longest = format_duration(max(it.expires for it in functions.values()) / 1000)
+        failed = format_duration(max(it.expires_failed for it in functions.values()) / 1000)
         text = (
             f"it may have expired: complete jobs are shown for {longest}, all others for {failed}"
         )
@@ -107,7 +107,7 @@ def _why_missing(facts: Facts) -> str:
     if stored is not None and stored.state is State.DELETED:
         return f"its tracking data was deleted at {_clock(stored.updated)}"
     if result is not None and result.finished_ms is not None:
-        shown = duration(facts.options.expires / 1000)
+        shown = format_duration(facts.options.expires / 1000)
         return (
             f"it ended at {_clock(result.finished_ms)}, and ended jobs are shown for {shown};"
             " arq still has its result"
@@ -120,4 +120,4 @@ def _finding(level: Level, text: str, advice: str | None = None) -> Finding:
 
 
 def _clock(ms: int) -> str:
-    return clock(datetime.fromtimestamp(ms / 1000, UTC))
+    return format_time(datetime.fromtimestamp(ms / 1000, UTC))

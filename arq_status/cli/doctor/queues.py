@@ -9,7 +9,7 @@ from arq.constants import health_check_key_suffix, in_progress_key_prefix
 from redis.asyncio import Redis
 
 from arq_status._client.client import StatusClient
-from arq_status._model.durations import duration
+from arq_status._model.durations import format_duration
 from arq_status._model.insight import QueueRecord
 from arq_status._redis import keys
 from arq_status._redis.commands import command, pipeline, scan
@@ -100,7 +100,7 @@ def _judge(queue: Queue, workers: Sequence[Worker]) -> tuple[Level, str, str | N
     if queue.waiting is None or queue.waiting < max(_UNUSUAL, _TIMES_THE_USUAL * queue.usual):
         return Level.OK, "", None
     usually = (
-        f"; 95 of 100 waited {duration(queue.usual)} at most in the last 24 h"
+        f"; 95 of 100 waited {format_duration(queue.usual)} at most in the last 24 h"
         if queue.usual
         else ""
     )
@@ -139,7 +139,7 @@ def _judge_without_workers(
 
 
 def _seconds(seconds: float) -> str:
-    return duration(int(seconds))
+    return format_duration(int(seconds))
 
 
 async def queue_of(redis: Redis, job_id: str) -> str | None:

@@ -8,7 +8,7 @@ from time import time
 from redis.asyncio import Redis
 
 from arq_status._model.builder import shown_worker
-from arq_status._model.durations import duration
+from arq_status._model.durations import format_duration
 from arq_status._model.facts import DEAD_AFTER_MS
 from arq_status._model.options import FunctionOptions
 from arq_status._redis.commands import command
@@ -100,7 +100,7 @@ def _check_dead(worker: Worker, workers: Sequence[Worker]) -> Finding:
     if worker.silent_ms is None:
         text = f"{worker.shown} shut down"
     else:
-        text = f"{worker.shown} stopped responding {duration(worker.silent_ms // 1000)} ago"
+        text = f"{worker.shown} stopped responding {format_duration(worker.silent_ms // 1000)} ago"
     if not worker.running:
         return Finding(Level.NOTE, "workers", text)
     if alive_on(worker.queue, workers):
@@ -134,7 +134,8 @@ def check_clocks(here_ms: int, workers: Sequence[Worker]) -> Iterator[Finding]:
     wrong = {host: ms for host, ms in ahead.items() if abs(ms) > _CLOCK_TOLERANCE_MS}
     for host, ms in wrong.items():
         side = "ahead of" if ms > 0 else "behind"
-        text = f"the clock of {host} is {duration(round(abs(ms) / 1000))} {side} the clock of Redis"
+        difference = format_duration(round(abs(ms) / 1000))
+        text = f"the clock of {host} is {difference} {side} the clock of Redis"
         advice = "synchronize it: arq starts deferred and cron jobs by the clock of its worker"
         yield Finding(Level.WARNING, "clocks", text, advice)
     if not wrong:
