@@ -125,11 +125,6 @@ def enqueued_ms_of_tail(tail: bytes) -> int | None:
     return None
 
 
-def encoded_enqueue_time(ms: int) -> bytes:
-    """Return how this enqueue time is pickled in a job and in its result."""
-    return _ENQUEUED + ms.to_bytes(6, "little", signed=True)
-
-
 def _read(head: bytes, tail: bytes, deserializer: Deserializer | None) -> Reading:
     if deserializer is None or tail:
         return read_pickle(head, _KEYS)

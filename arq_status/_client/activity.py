@@ -181,11 +181,11 @@ def _round_counts(points: Sequence[Tally]) -> None:
 def _figures(tally: Tally) -> dict[str, Any]:
     """Return the fields that ``FunctionStats`` and ``ActivityPoint`` have in common."""
     durations = {
-        "run_p50": tally.run(0.5),
-        "run_p95": tally.run(0.95),
+        "run_p50": tally.run_percentile(0.5),
+        "run_p95": tally.run_percentile(0.95),
         "run_max": tally.run_max if tally.runs else None,
-        "wait_p50": tally.wait(0.5),
-        "wait_p95": tally.wait(0.95),
+        "wait_p50": tally.wait_percentile(0.5),
+        "wait_p95": tally.wait_percentile(0.95),
     }
     return {
         **{name: round(number) for name, number in tally.counts.items()},

@@ -30,11 +30,6 @@ def middle_of(bucket: int) -> float:
     return float(2**doublings / 1000)
 
 
-def doubling_of(bucket: int) -> int:
-    """Return the least n for which all durations in a bucket are below 2**n ms."""
-    return -((BUCKET_OF_1_MS - 1 - bucket) // PER_DOUBLING)
-
-
 def percentile(weights: Mapping[int, float], share: float) -> float | None:
     """Return the estimate of a percentile in seconds; ``None`` without any durations.
 

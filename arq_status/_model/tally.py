@@ -36,12 +36,12 @@ class Tally:
         self.run_sum += other.run_sum
         self.wait_sum += other.wait_sum
 
-    def run(self, share: float) -> float | None:
+    def run_percentile(self, share: float) -> float | None:
         """Return the estimate of a percentile of the runs in seconds, the longest at most."""
         found = percentile(self.runs, share)
         return None if found is None else min(found, self.run_max)
 
-    def wait(self, share: float) -> float | None:
+    def wait_percentile(self, share: float) -> float | None:
         """Return the estimate of a percentile of the waits in seconds."""
         return percentile(self.waits, share)
 

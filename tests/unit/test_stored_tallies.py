@@ -31,7 +31,9 @@ def test_a_damaged_entry_gives_numbers(raw: bytes) -> None:
     total = Tally()
     total.add(tally)
     total.add(tally, 1 / 3)
-    estimates = [of(share) for of in (total.run, total.wait) for share in (0.5, 0.95)]
+    estimates = [
+        of(share) for of in (total.run_percentile, total.wait_percentile) for share in (0.5, 0.95)
+    ]
     known = [it for it in (*estimates, total.run_max, *total.counts.values()) if it is not None]
     assert all(isfinite(it) for it in known)
     assert 0 <= moment <= 2**53
@@ -44,6 +46,6 @@ def test_buckets_beyond_the_last_one() -> None:
     moment, tally = decode_entry(raw)
     assert moment == 7
     assert tally.counts == dict.fromkeys(COUNTED, 1)
-    found = tally.run(0.5)
+    found = tally.run_percentile(0.5)
     assert found is not None
     assert 8_000_000 < found < 16_000_000
