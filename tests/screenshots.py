@@ -110,7 +110,7 @@ async def fill(pool: ArqRedis) -> None:
         end = now - minutes * MINUTE - place * SECOND
         await write_end(
             pool, next(ids), state, started=end - took * SECOND, ended=end, run=end - took * SECOND,
-            expires=24 * HOUR, **values,
+            expires_after_ms=24 * HOUR, **values,
         )  # fmt: skip
 
 

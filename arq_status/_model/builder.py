@@ -37,7 +37,7 @@ def _from_record(
     seen = stored.state is not State.WAITING
     # otherwise the end is only a guess: its expiry starts when somebody records it
     end_is_known = stored.ended is not None or facts.result is not None
-    expires = stored.expires if stored.ended else _expiry(facts, status)
+    expires = stored.expires_after_ms if stored.ended else _expiry(facts, status)
     working = status is Status.WORKING
     until = facts.now if working else ended or stored.updated
     elapsed = None if started is None else max(0, until - started)

@@ -37,7 +37,7 @@ LETTERS: Mapping[str, str] = {
     "message": "m",
     "error": "x",
     "worker": "w",
-    "expires": "z",
+    "expires_after_ms": "z",
     "hides_args": "y",
     "tags": "k",
     "group": "j",
@@ -52,7 +52,7 @@ _FUNCTION, _ARGS, _QUEUE, _WORKER = (_BEGIN[it] for it in ("function", "args", "
 _DUE, _STARTED, _UPDATED = _BEGIN["due"], _BEGIN["started"], _BEGIN["updated"]
 _AT, _TOTAL, _MESSAGE = _BEGIN["at"], _BEGIN["total"], _BEGIN["message"]
 _REMAINING = _BEGIN["remaining"]
-_ERROR, _EXPIRES, _HIDES_ARGS = _BEGIN["error"], _BEGIN["expires"], _BEGIN["hides_args"]
+_ERROR, _EXPIRES, _HIDES_ARGS = _BEGIN["error"], _BEGIN["expires_after_ms"], _BEGIN["hides_args"]
 _TAGS, _GROUP = _BEGIN["tags"], _BEGIN["group"]
 
 #: does not look for white space around the text, for there is none
@@ -108,7 +108,7 @@ class StoredRecord:
     error: str | None = None
     #: HOST:PID:RANDOM, new at every process start; HOST:PID once it has ended
     worker: str | None = None
-    expires: int = DEFAULT_EXPIRES_MS
+    expires_after_ms: int = DEFAULT_EXPIRES_MS
     #: its arguments are confidential, so that no payload is kept for ``retry``
     hides_args: bool = False
     tags: tuple[str, ...] = ()
@@ -119,7 +119,11 @@ class StoredRecord:
         """Return the JSON text, without what is the same for most jobs."""
         run, ended = self.enqueued_ms, self.ended
         common = common_text(
-            self.function, self.queue, self.worker, self.expires, hides_args=self.hides_args
+            self.function,
+            self.queue,
+            self.worker,
+            self.expires_after_ms,
+            hides_args=self.hides_args,
         )
         text = f"{_ENQUEUED}{run}{common}"
         if self.generation != 1:
@@ -223,7 +227,7 @@ def encode_completed(
 
 @lru_cache(maxsize=256)
 def common_text(
-    function: str | None, queue: str, worker: str | None, expires: int, *, hides_args: bool
+    function: str | None, queue: str, worker: str | None, expires_after_ms: int, *, hides_args: bool
 ) -> str:
     """Return the part of the text that jobs of the same function and worker share."""
     text = "" if function is None else f"{_FUNCTION}{_quoted(function)}"
@@ -231,8 +235,8 @@ def common_text(
         text += f"{_QUEUE}{_quoted(queue)}"
     if worker is not None:
         text += f"{_WORKER}{_quoted(worker)}"
-    if expires != DEFAULT_EXPIRES_MS:
-        text += f"{_EXPIRES}{expires}"
+    if expires_after_ms != DEFAULT_EXPIRES_MS:
+        text += f"{_EXPIRES}{expires_after_ms}"
     return f"{text}{_HIDES_ARGS}1" if hides_args else text
 
 
@@ -288,7 +292,7 @@ _READERS: Mapping[str, Callable[[object], Any]] = {
     LETTERS[field]: read
     for read, fields in {
         _state: ("state",),
-        _positive: ("generation", "expires"),
+        _positive: ("generation", "expires_after_ms"),
         _time: ("version", "job_try", "remaining"),
         _amount: ("at", "total"),
         _text: ("function", "args", "message", "error", "worker", "group"),

@@ -27,7 +27,7 @@ def cancelled(facts: Facts) -> StoredRecord:
         args=stored.args or (payload.args if payload else ""),
         updated=facts.now,
         ended=facts.now,
-        expires=facts.options.expires_failed,
+        expires_after_ms=facts.options.expires_failed,
         hides_args=stored.hides_args or not facts.options.record_args,
         error="cancelled before its next try" if began else "cancelled before it ran",
     )
@@ -45,7 +45,7 @@ def waiting_again(facts: Facts, stored: StoredRecord) -> StoredRecord:
         queue=stored.queue,
         due=max(facts.now, (stored.due or stored.enqueued_ms) + 1),
         updated=facts.now,
-        expires=stored.expires,
+        expires_after_ms=stored.expires_after_ms,
         tags=stored.tags,
         group=stored.group,
     )
@@ -62,7 +62,7 @@ def waiting(facts: Facts, tags: tuple[str, ...] = ()) -> StoredRecord:
         updated=facts.now,
         function=payload.function if payload else None,
         args=payload.args if payload else "",
-        expires=facts.options.expires,
+        expires_after_ms=facts.options.expires,
         tags=tags,
     )
 
@@ -93,5 +93,5 @@ def tombstone(facts: Facts) -> StoredRecord:
         job_try=0,
         state=State.DELETED,
         updated=facts.now,
-        expires=stored.expires if stored else facts.options.expires,
+        expires_after_ms=stored.expires_after_ms if stored else facts.options.expires,
     )

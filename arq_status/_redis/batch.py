@@ -65,7 +65,7 @@ class CompletedRow(NamedTuple):
     record: str
     #: when it ended, and how long its record lives, in ms
     ended: int
-    expires: int
+    expires_after_ms: int
 
     @property
     def fields(self) -> Mapping[str, str]:
@@ -101,7 +101,7 @@ def arguments(batch: EncodedRows) -> list[bytes | int]:
     completed: dict[int, list[bytes]] = {}
     for row, text in batch:
         if isinstance(row, CompletedRow):
-            completed.setdefault(row.expires, []).append(text)
+            completed.setdefault(row.expires_after_ms, []).append(text)
         else:
             usual.append(text)
     joined = b"".join

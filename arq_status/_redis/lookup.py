@@ -223,5 +223,5 @@ class Lookup:
             function, queue = stored.function, queue or stored.queue
         announced = self._announced.options(function, queue)
         if announced is None and stored is not None:
-            return FunctionOptions.merged({"expires": stored.expires})
+            return FunctionOptions.merged({"expires": stored.expires_after_ms})
         return announced or self._default

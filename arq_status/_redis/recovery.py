@@ -77,7 +77,7 @@ def _first_row(facts: Facts, worker: DeadWorker) -> Row:
         due=facts.due,
         updated=facts.now,
         worker=worker.name,
-        expires=facts.options.expires,
+        expires_after_ms=facts.options.expires,
         hides_args=not facts.options.record_args,
     )
     return Row(facts.job_id, True, stored.encode(), {})
@@ -135,7 +135,7 @@ def _last_row(facts: Facts, stored: StoredRecord, record: JobRecord) -> Row:
     else:
         last = replace(stored)
     last.state, last.error = State(record.status), record.error
-    last.expires = facts.options.expires_after(last.state)
+    last.expires_after_ms = facts.options.expires_after(last.state)
     last.updated = last.ended = (result and result.finished_ms) or facts.now
     last.worker = shown_worker(last.worker)
     return Row(facts.job_id, False, last.encode(), {}, seen=stored.version)

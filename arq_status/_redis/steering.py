@@ -70,7 +70,7 @@ class Steering:
 
     def delete(self, job_id: str, tombstone: StoredRecord) -> Call:
         """Forget what was tracked of a job; of one that is not live this stands in its place."""
-        expires = max(_TOMBSTONE_MS, tombstone.expires)
+        expires = max(_TOMBSTONE_MS, tombstone.expires_after_ms)
         return Call(
             scripts.delete, (self.channel, job_id, tombstone.encode(), expires, *self._queues)
         )

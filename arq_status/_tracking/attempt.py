@@ -330,7 +330,7 @@ class Attempt:
         fields = self.data.to_send() if self.data is not None else {}
         is_more = self.first_row_written or fields or self.log or record.tags
         if ended and record.state is State.COMPLETE and not is_more:
-            return CompletedRow(self.job_id, record.encode(), ended, record.expires)
+            return CompletedRow(self.job_id, record.encode(), ended, record.expires_after_ms)
         row = Row(
             self.job_id, not self.first_row_written, record.encode(), fields, self._try_to_keep(),
             due=self._due_of_try(record),
@@ -407,7 +407,7 @@ class Attempt:
     def _has_expired(self) -> bool:
         """Return True if its record has expired."""
         ended = self.ended_at
-        return ended is not None and (monotonic() - ended) * 1000 >= self.record.expires
+        return ended is not None and (monotonic() - ended) * 1000 >= self.record.expires_after_ms
 
     def _refuse(self, error: Exception) -> None:
         """Raise the error of an invalid call, or only log it outside the job's function.

@@ -185,7 +185,7 @@ def _close(attempt: Attempt, outcome: Outcome, options: FunctionOptions) -> None
         attempt.traceback = traceback_of(attempt.raised, attempt.raised_traceback)
     if outcome.final:
         record.worker = shown_worker(record.worker)
-        record.expires = options.expires_after(record.state)
+        record.expires_after_ms = options.expires_after(record.state)
     elif record.state is State.RETRYING and attempt.retry_due is not None:
         record.due = attempt.retry_due
     attempt.close(final=outcome.final)

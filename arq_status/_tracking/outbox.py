@@ -75,7 +75,7 @@ class Outbox:
         for attempt, row in taken:
             if attempt is not None:
                 attempt.queue_urgently()
-            elif isinstance(row, CompletedRow) and row.ended + row.expires > now:
+            elif isinstance(row, CompletedRow) and row.ended + row.expires_after_ms > now:
                 self.completed.append(row)
 
     def shrink(self, limit: int) -> int:

@@ -37,7 +37,7 @@ class RecordTemplate:
             "function": None if name is None else shorten(str(name), _NAME_LIMIT),
             "queue": queue,
             "worker": worker,
-            "expires": options.expires,
+            "expires_after_ms": options.expires,
             "hides_args": not options.record_args,
         }
         self._common_when_complete = self._common | {"worker": shown_worker(worker)}

@@ -68,7 +68,7 @@ async def _fill(pool: ArqRedis, size: int) -> None:
         for number in range(start, min(start + BATCH, size)):
             record = StoredRecord(
                 enqueued_ms=now - number, job_try=1, state=State.COMPLETE, function="f",
-                started=now, ended=now, expires=86_400_000, tags=(f"tag-{size}",),
+                started=now, ended=now, expires_after_ms=86_400_000, tags=(f"tag-{size}",),
                 group=f"group-{size}",
             )  # fmt: skip
             rows.append(Row(f"{size}-{number}", True, record.encode(), {}))

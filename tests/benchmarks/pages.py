@@ -127,6 +127,6 @@ def _row(number: int, now: int) -> Row:
         enqueued_ms=began, job_try=1, version=1,
         state=State.COMPLETE if number % 10 else State.FAILED,
         function="send_invoice", args=str(number), started=began, updated=began, ended=began,
-        expires=DAY,
+        expires_after_ms=DAY,
     )  # fmt: skip
     return Row(f"job {number}", True, track.encode(), {})

@@ -303,7 +303,7 @@ async def _enqueue(
 def _ended(job_id: str, ended: int, function: str, expires: int = DAY) -> Row:
     record = StoredRecord(
         enqueued_ms=ended - 9, job_try=1, version=1, state=State.COMPLETE, function=function,
-        args=f"'{job_id}'", started=ended - 5, updated=ended, ended=ended, expires=expires,
+        args=f"'{job_id}'", started=ended - 5, updated=ended, ended=ended, expires_after_ms=expires,
     )  # fmt: skip
     return Row(job_id, True, record.encode(), {})
 

@@ -133,7 +133,7 @@ def _ended(name: str, number: int, expires: int) -> AnyRow:
     now, job_id = timestamp_ms(), f"{name} {number}"
     record = StoredRecord(
         enqueued_ms=now, job_try=1, state=State.COMPLETE, function="noop", started=now, updated=now,
-        ended=now, expires=expires,
+        ended=now, expires_after_ms=expires,
     )  # fmt: skip
     if number % 2:
         return CompletedRow(job_id, record.encode(), now, expires)

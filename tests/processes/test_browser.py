@@ -575,7 +575,7 @@ async def test_a_job_moves_on_its_page(
 @pytest.mark.long(8)
 async def test_a_job_that_expires_says_so_live(url: str, open_page: Open, pool: ArqRedis) -> None:
     """Its last state stays on the page, but no actions are offered any more."""
-    await write_end(pool, "a", message="the last word", expires=8_000)
+    await write_end(pool, "a", message="the last word", expires_after_ms=8_000)
     page = await open_page(f"{url}/statuses/a", may_complain=True)
     await expect(page.locator("#gone")).to_be_hidden()
     await expect(page.locator("#gone")).to_be_visible()

@@ -130,7 +130,7 @@ async def test_readers_do_not_go_by_their_own_clock(
 ) -> None:
     """Whatever it says, a list hides nothing and a count sweeps nothing away."""
     now = timestamp_ms()
-    await write_end(pool, "ended", expires=60_000)
+    await write_end(pool, "ended", expires_after_ms=60_000)
     await put_job(pool, "queued", due=now - 5)
     await put_job(pool, "deferred", due=now + 60_000)
     for by in (-DAY, 31 * 60_000, DAY):
@@ -181,7 +181,9 @@ async def test_a_result_that_a_worker_keeps_longer_than_announced(pool: ArqRedis
 async def test_what_is_written_late_expires_on_time(pool: ArqRedis) -> None:
     """The clock of a record starts when the job ended, also if Redis was away until now."""
     for job_id, first in (("once", True), ("again", False)):
-        await write_end(pool, job_id, ended=timestamp_ms() - 40_000, expires=60_000, first=first)
+        await write_end(
+            pool, job_id, ended=timestamp_ms() - 40_000, expires_after_ms=60_000, first=first
+        )
         assert 10_000 < await pool.pttl(f"arqstatus:1/{job_id}") <= 20_000
 
 

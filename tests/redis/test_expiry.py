@@ -188,7 +188,7 @@ async def test_the_clock_starts_when_the_job_has_ended(
 
 async def test_a_new_run_has_no_clock(pool: ArqRedis, client: StatusClient) -> None:
     """A job that runs again does not expire with its earlier run."""
-    await write_end(pool, "job", fields={"old": 1}, expires=60_000)
+    await write_end(pool, "job", fields={"old": 1}, expires_after_ms=60_000)
     run = await put_job(pool, "job", enqueued=timestamp_ms() + 5)
     await beat(pool, "host:1:x")
     await write_record(pool, "job", worker="host:1:x", run=run, fields={"new": 1})
@@ -197,7 +197,9 @@ async def test_a_new_run_has_no_clock(pool: ArqRedis, client: StatusClient) -> N
     assert await client.get("job", "data") == {"new": 1}
     # and with a later try of the same run, too
     await write_record(pool, "again", State.INTERRUPTED, run=run, fields={"old": 1})
-    await write_end(pool, "again", run=run, ended=run, job_try=1, version=2, expires=60_000)
+    await write_end(
+        pool, "again", run=run, ended=run, job_try=1, version=2, expires_after_ms=60_000
+    )
     assert 0 < await pool.pttl(f"{OWN}data:again") <= 60_000
     await write_record(pool, "again", run=run, job_try=2)
     assert await pool.ttl("arqstatus:1/again") == -1
@@ -208,7 +210,7 @@ async def test_storing_from_outside_moves_nothing(pool: ArqRedis, client: Status
     """It changes neither an ended job's place in the list nor when it expires."""
     now = timestamp_ms()
     for number, job_id in enumerate("abc"):
-        await write_end(pool, job_id, ended=now - 1000 * number, expires=60_000)
+        await write_end(pool, job_id, ended=now - 1000 * number, expires_after_ms=60_000)
     before = await client.jobs(["a", "b", "c"])
     assert await client.store("c", vino="veritas")
     assert await client.store("b")
@@ -273,9 +275,9 @@ async def load_expired(pool: ArqRedis, number: int) -> None:
     """Jobs in the indexes whose records have expired, and one whose has not."""
     long_ago = timestamp_ms() - HOUR
     for i in range(number):
-        await write_end(pool, f"old{i}", ENDED[i % 2], ended=long_ago, expires=60_000)
+        await write_end(pool, f"old{i}", ENDED[i % 2], ended=long_ago, expires_after_ms=60_000)
         await pool.delete(f"arqstatus:1/old{i}")
-    await write_end(pool, "new", expires=60_000)
+    await write_end(pool, "new", expires_after_ms=60_000)
 
 
 ENDED = (State.COMPLETE, State.FAILED)
@@ -358,7 +360,7 @@ async def test_workers_sweep(pool: ArqRedis) -> None:
 @pytest.mark.usefixtures("quick_worker")
 async def test_workers_end_what_dead_ones_left(pool: ArqRedis) -> None:
     """A running worker ends the jobs that were lost with another, and their clock starts."""
-    await write_record(pool, "job", worker="host:1:dead", expires=60_000)
+    await write_record(pool, "job", worker="host:1:dead", expires_after_ms=60_000)
 
     async def interrupted() -> bool:
         return await pool.zscore(f"{OWN}ended:interrupted:{24 * HOUR}", "job") is not None
@@ -410,7 +412,7 @@ async def test_a_job_in_progress_when_its_run_is_unknown(
     await beat(pool, "host:1:x")
     await pool.zadd("arq:queue", {"job": timestamp_ms()})
     await begin(pool, "job")
-    await write_record(pool, "job", worker="host:1:x", expires=60_000)
+    await write_record(pool, "job", worker="host:1:x", expires_after_ms=60_000)
     assert await client.is_working("job")
     assert await pool.ttl("arqstatus:1/job") == -1
     await pool.delete("arq:queue", "arq:in-progress:job", "arq:retry:job")

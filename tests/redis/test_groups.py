@@ -288,8 +288,8 @@ async def test_retry_and_delete(pool: ArqRedis, client: StatusClient, run_burst:
 async def test_expiry(pool: ArqRedis, client: StatusClient) -> None:
     """What expired counts as it ended, as long as another record of the group stays."""
     async with client.group("g"):
-        await write_end(pool, "short", group="g", expires=300)
-        await write_end(pool, "long", State.FAILED, group="g", expires=1_500)
+        await write_end(pool, "short", group="g", expires_after_ms=300)
+        await write_end(pool, "long", State.FAILED, group="g", expires_after_ms=1_500)
 
     async def expired() -> bool:
         return await client.status("short") is None

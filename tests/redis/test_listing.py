@@ -50,7 +50,7 @@ async def put(redis: ArqRedis, kind: str, job_id: str, then: int) -> None:
     state, _, expires = kind.partition(" ")
     if expires.isdigit():
         await write_end(
-            redis, job_id, State(state), run=then - 50, ended=then, expires=int(expires)
+            redis, job_id, State(state), run=then - 50, ended=then, expires_after_ms=int(expires)
         )
         return
     if kind == "result":
@@ -509,7 +509,7 @@ async def put_in(redis: ArqRedis, kind: str, job_id: str, then: int, queue: str)
     """Put a job of a kind into a queue, to which something happened then."""
     values: dict[str, Any] = {"run": then, "started": then, "updated": then, "queue": queue}
     if kind == "ended":
-        await write_end(redis, job_id, ended=then + 1, expires=HOUR + then % 300, **values)
+        await write_end(redis, job_id, ended=then + 1, expires_after_ms=HOUR + then % 300, **values)
         return
     due = then + HOUR if kind in {"deferred", "retrying"} else then
     await put_job(redis, job_id, enqueued=then, due=due, queue=queue)

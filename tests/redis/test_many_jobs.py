@@ -57,7 +57,13 @@ async def test_every_filter(pool: ArqRedis, client: StatusClient) -> None:
     old = timestamp_ms() - 2 * HOUR
     await write_end(pool, "one", State.FAILED, function="resize", tags=("t",), group="g")
     await write_end(
-        pool, "two", State.FAILED, function="other", queue="imports", ended=old, expires=24 * HOUR
+        pool,
+        "two",
+        State.FAILED,
+        function="other",
+        queue="imports",
+        ended=old,
+        expires_after_ms=24 * HOUR,
     )
     chosen: list[dict[str, Any]] = [
         {"function": "resize"}, {"tag": "t"}, {"group": "g"}, {"search": "resiz"},

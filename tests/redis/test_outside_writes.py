@@ -212,12 +212,12 @@ async def test_deleting_lasts_as_long_as_the_record_would(
     pool: ArqRedis, client: StatusClient
 ) -> None:
     """The mark of a deleted job goes away when its record would have, a minute at the least."""
-    await write_end(pool, "long", expires=HOUR)
-    await write_end(pool, "short", expires=5)
+    await write_end(pool, "long", expires_after_ms=HOUR)
+    await write_end(pool, "short", expires_after_ms=5)
     await put_result(pool, "result")
     for job_id, seconds in (("long", 3600), ("short", 60), ("result", 1800)):
         if job_id == "short":
-            await write_end(pool, "short", expires=1000)
+            await write_end(pool, "short", expires_after_ms=1000)
         assert await client.delete(job_id) == 1
         assert seconds - 5 < await pool.ttl(f"arqstatus:1/{job_id}") <= seconds
 
@@ -327,7 +327,7 @@ async def test_a_lost_job_is_ended_by_whoever_looks(pool: ArqRedis, client: Stat
     began = timestamp_ms() - HOUR
     for job_id, look in (("a", client.list_jobs), ("b", client.counts)):
         await write_record(
-            pool, job_id, run=began, worker="host:1:dead", expires=60_000, fields={"x": 1}
+            pool, job_id, run=began, worker="host:1:dead", expires_after_ms=60_000, fields={"x": 1}
         )
         assert await client.is_interrupted(job_id)
         assert await pool.ttl(f"arqstatus:1/{job_id}") == -1
@@ -479,7 +479,7 @@ async def test_a_redis_that_takes_no_writes(tmp_path: Path) -> None:
         async with primary, StatusClient(second.dsn) as client:
             await write_record(primary, "lost", worker="host:1:dead")
             await write_end(primary, "ended", fields={"vino": "veritas"})
-            await write_end(primary, "swept", ended=timestamp_ms() - HOUR, expires=60_000)
+            await write_end(primary, "swept", ended=timestamp_ms() - HOUR, expires_after_ms=60_000)
             await primary.delete("arqstatus:1/swept")
             replica = await create_pool(RedisSettings(port=second.port))
             async with replica:

@@ -23,11 +23,13 @@ async def test_expired_jobs_leave_the_indexes(pool: ArqRedis, client: StatusClie
     """They are in no list at once, and a client or a worker sweeps them out."""
     now = timestamp_ms()
     for number in range(30):
-        await write_end(pool, str(number), ended=now - HOUR, expires=HOUR - 1 + number // 15 * HOUR)
+        await write_end(
+            pool, str(number), ended=now - HOUR, expires_after_ms=HOUR - 1 + number // 15 * HOUR
+        )
     page = await client.list_jobs()
     assert page.total == 15
     store = Store(pool)
-    await write_end(pool, "short", expires=1)
+    await write_end(pool, "short", expires_after_ms=1)
     await until(lambda: _is_gone(pool, "short"))
     while await store.sweep(4):
         pass

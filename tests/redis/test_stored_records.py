@@ -81,7 +81,7 @@ def test_the_text_of_a_completed_job(
         "function": "f",
         "queue": queue,
         "worker": "host:1",
-        "expires": 5_000,
+        "expires_after_ms": 5_000,
         "hides_args": hides_args,
     }
     record = StoredRecord(
@@ -492,7 +492,11 @@ async def test_lone_surrogates_in_data(pool: ArqRedis, client: StatusClient) -> 
 def test_a_later_try_that_only_arq_has_booked_expires() -> None:
     """Its record is on its way, and the clock runs from arq's end."""
     track = StoredRecord(
-        enqueued_ms=NOW - 9, job_try=1, state=State.RETRYING, updated=NOW - 5, expires=1_000
+        enqueued_ms=NOW - 9,
+        job_try=1,
+        state=State.RETRYING,
+        updated=NOW - 5,
+        expires_after_ms=1_000,
     )
     result = ResultPayload("f", "", NOW - 9, 2, ResultOutcome.SUCCESS, None, NOW - 2, NOW - 1, None)
     record = build_record(

@@ -472,7 +472,7 @@ async def test_every_status_is_listed(pool: ArqRedis, client: StatusClient) -> N
     for number, (state, values) in enumerate(
         [
             (State.COMPLETE, {}),
-            (State.FAILED, {"expires": HOUR}),
+            (State.FAILED, {"expires_after_ms": HOUR}),
             (State.STOPPED, {}),
             (State.INTERRUPTED, {}),
         ]
@@ -511,7 +511,7 @@ async def test_expired_jobs_leave_the_index(pool: ArqRedis, client: StatusClient
     now, store = timestamp_ms(), Store(pool)
     for number in range(30):
         age = 2_000 if number < 20 else 500
-        await write_end(pool, f"{number}", ended=now - age, expires=1_500, tags=("t",))
+        await write_end(pool, f"{number}", ended=now - age, expires_after_ms=1_500, tags=("t",))
     index = f"{keys.ENDED}complete:1500{keys.TAGGED}t"
     assert (await client.list_jobs(tag="t")).total == 10
     await store.sweep()

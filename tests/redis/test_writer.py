@@ -569,7 +569,12 @@ async def test_completed_jobs_wait_for_redis(pool: ArqRedis, client: StatusClien
     now = outbox.clock.now_ms()
     for job_id, expires in (("short", 1), ("long", 60_000)):
         record = StoredRecord(
-            enqueued_ms=1, job_try=1, state=State.COMPLETE, started=now, ended=now, expires=expires
+            enqueued_ms=1,
+            job_try=1,
+            state=State.COMPLETE,
+            started=now,
+            ended=now,
+            expires_after_ms=expires,
         )
         attempt = Attempt(job_id, record, outbox)
         outbox.complete(attempt, CompletedRow(job_id, record.encode(), now, expires))
@@ -650,7 +655,7 @@ async def test_late_data_of_a_completed_job(
 async def test_an_ended_job_that_has_expired_is_not_written() -> None:
     """Redis was away for longer than its record was to be shown."""
     outbox = Outbox()
-    record = StoredRecord(enqueued_ms=1, job_try=1, state=State.FAILED, expires=1)
+    record = StoredRecord(enqueued_ms=1, job_try=1, state=State.FAILED, expires_after_ms=1)
     run = Attempt("job", record, outbox)
     run.close(final=True)
     closed = monotonic()

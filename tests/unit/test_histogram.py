@@ -20,7 +20,7 @@ from arq_status._model.tally import Tally
 
 @given(st.floats(min_value=1e-5, max_value=8_000_000))
 def test_the_middle_of_a_bucket_is_near_to_what_is_in_it(seconds: float) -> None:
-    """Within 10 %, from 10 µs to three months, and below the power of two that ``count.lua`` uses."""
+    """Within 10 %, from 10 µs to three months, and below the power of two used by ``count.lua``."""
     bucket = bucket_of(seconds)
     assert 0 < bucket <= LAST_BUCKET
     assert middle_of(bucket) == pytest.approx(seconds, rel=0.1)

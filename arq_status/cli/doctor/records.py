@@ -95,7 +95,7 @@ def _indexes_of(stored: StoredRecord) -> list[str]:
         case State.DELETED:
             return []
         case state if stored.ended is not None:
-            return [f"{keys.ENDED}{state}:{stored.expires}"]
+            return [f"{keys.ENDED}{state}:{stored.expires_after_ms}"]
         case State.WORKING:
             return [f"{keys.RUNNING}{stored.worker or ''}", recorded]
         case State.RETRYING:

@@ -59,7 +59,7 @@ local function times_of(record)
   local times = {updated = last_time(record), started = started and enqueued + number(started)}
   if ended then
     times.ended = enqueued + number(ended)
-    times.expires = times.ended + number(record[F.expires])
+    times.expires = times.ended + number(record[F.expires_after_ms])
   end
   return times
 end

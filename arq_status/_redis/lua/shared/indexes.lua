@@ -14,7 +14,7 @@ local function relabel(id, new, old)
   for _, label in ipairs(index and labels_of(new) or {}) do
     kept[label] = true
     if has_ended(new) then
-      add_ended(index .. label, new[F.expires], last_time(new), integer(last_time(new)), id)
+      add_ended(index .. label, new[F.expires_after_ms], last_time(new), integer(last_time(new)), id)
     else
       local due = new[F.state] == S.waiting and read('ZSCORE', queue_of(new), id)
       write('ZADD', index .. label, due or integer(last_time(new)), id)
@@ -26,7 +26,7 @@ local function relabel(id, new, old)
   local group, group_before = index and text(new[F.group]), before and text(old[F.group])
   if group_before and group_before ~= group then
     count_in_group(group_before, place_of_record(old), place_of_lost(old), 1, {
-      updated = now_ms(), expires = now_ms() + number(old[F.expires])
+      updated = now_ms(), expires = now_ms() + number(old[F.expires_after_ms])
     })
   end
   if group then
@@ -57,7 +57,7 @@ local function put(id, raw, new, old)
   local recorded, recorded_before = recorded_index_of(new), old and recorded_index_of(old)
   if recorded_before and recorded_before ~= recorded then read('ZREM', recorded_before, id) end
   if has_ended(new) then
-    local ended, expires = new[F.enqueued_ms] + new[F.ended], new[F.expires]
+    local ended, expires = new[F.enqueued_ms] + new[F.ended], new[F.expires_after_ms]
     write('ZADD', index, integer(ended), id)
     -- the clock started when the job ended, however late that is written
     local left = math.max(1, math.min(expires, ended + expires - now_ms()))

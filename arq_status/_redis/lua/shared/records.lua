@@ -9,7 +9,7 @@ local function record_of(raw)
   if not ok or type(record) ~= 'table' then return nil end
   if record[F.state] == nil and record[F.ended] then record[F.state] = S.complete end
   if record[F.job_try] == nil then record[F.job_try] = 1 end
-  if record[F.expires] == nil then record[F.expires] = tonumber(K.default_expires_ms) end
+  if record[F.expires_after_ms] == nil then record[F.expires_after_ms] = tonumber(K.default_expires_ms) end
   return record
 end
 
@@ -30,7 +30,7 @@ end
 local function index_of(record)
   local state = record[F.state]
   if state == S.deleted then return nil end
-  if has_ended(record) then return K.ended .. tostring(state) .. ':' .. integer(number(record[F.expires])) end
+  if has_ended(record) then return K.ended .. tostring(state) .. ':' .. integer(number(record[F.expires_after_ms])) end
   if state == S.working then return K.running .. text(record[F.worker], '') end
   if state == S.retrying then return K.retrying .. queue_of(record) end
   if state == S.interrupted then return K.interrupted .. queue_of(record) end
