@@ -6,7 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from arq_status._model.facts import Facts
 from arq_status._model.record import State
 from arq_status._model.status import Status
-from arq_status._model.transitions import cancelled, tombstone, waiting, waiting_again
+from arq_status._model.transitions import (
+    cancelled_record,
+    requeued_record,
+    tombstone,
+    waiting_record,
+)
 from arq_status._model.truth import decide
 from arq_status._redis.steering import Call
 from arq_status._redis.store import Store
@@ -55,7 +60,7 @@ def retry(store: Store, facts: Facts) -> Call | bool:
     stored = facts.current_record
     if facts.live or stored is None or decide(facts) not in _CAN_RUN_AGAIN:
         return False
-    return store.retry(facts, waiting_again(facts, stored))
+    return store.retry(facts, requeued_record(facts, stored))
 
 
 def delete(store: Store, facts: Facts) -> Call:
@@ -128,7 +133,7 @@ async def _act_once(
 
 async def store_fields(store: Store, job_id: str, fields: Mapping[str, str]) -> bool:
     """Add encoded fields to the job's data. Returns whether the job is known."""
-    return await store.store(job_id, waiting(await _read(store, job_id)), fields)
+    return await store.store(job_id, waiting_record(await _read(store, job_id)), fields)
 
 
 async def tag(store: Store, job_id: str, tags: tuple[str, ...]) -> bool:
@@ -137,7 +142,7 @@ async def tag(store: Store, job_id: str, tags: tuple[str, ...]) -> bool:
     Raises:
         ValueError: it would have too many.
     """
-    return await store.tag(job_id, waiting(await _read(store, job_id), tags))
+    return await store.tag(job_id, waiting_record(await _read(store, job_id), tags))
 
 
 async def _read(store: Store, job_id: str) -> Facts:
@@ -150,4 +155,4 @@ def _cancel(store: Store, facts: Facts) -> Call | bool:
         return False
     # arq would mistake a dead worker's in-progress key for that of the next job with this id
     drop_key = decide(facts) is Status.INTERRUPTED
-    return store.cancel(facts, cancelled(facts), drop_key=drop_key)
+    return store.cancel(facts, cancelled_record(facts), drop_key=drop_key)

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from arq_status._client.connections import Connections
 from arq_status._model.labels import checked_group_id, checked_tags
 from arq_status._model.text import clean, shorten
-from arq_status._model.transitions import enqueued
+from arq_status._model.transitions import enqueued_record
 from arq_status._model.validation import require_string
 from arq_status._redis.connection import CONNECTION_ERRORS
 from arq_status._redis.enqueueing import enqueue_with
@@ -144,7 +144,7 @@ async def _enqueue(
     store = _store_of(redis)
 
     def tagging(job_id: str, queue: str | None) -> Call:
-        return store.tag_enqueued(job_id, enqueued(function, queue, tags, group_id))
+        return store.tag_enqueued(job_id, enqueued_record(function, queue, tags, group_id))
 
     job, is_tagged = await enqueue_with(tagging, redis, function, args, kwargs)
     if job is None or is_tagged:

@@ -9,7 +9,7 @@ from arq_status._model.record import State, StoredRecord
 from arq_status._model.text import clean
 
 
-def cancelled(facts: Facts) -> StoredRecord:
+def cancelled_record(facts: Facts) -> StoredRecord:
     """Return the last record of a job that is removed from its queue."""
     stored, payload = facts.current_record, facts.payload
     if stored is None or stored.ended is not None:
@@ -33,7 +33,7 @@ def cancelled(facts: Facts) -> StoredRecord:
     )
 
 
-def waiting_again(facts: Facts, stored: StoredRecord) -> StoredRecord:
+def requeued_record(facts: Facts, stored: StoredRecord) -> StoredRecord:
     """Return the record of a job that is to run again: new, but for what tells its tries apart."""
     return StoredRecord(
         enqueued_ms=stored.enqueued_ms,
@@ -51,7 +51,7 @@ def waiting_again(facts: Facts, stored: StoredRecord) -> StoredRecord:
     )
 
 
-def waiting(facts: Facts, tags: tuple[str, ...] = ()) -> StoredRecord:
+def waiting_record(facts: Facts, tags: tuple[str, ...] = ()) -> StoredRecord:
     """Return the record of a waiting job that has none yet."""
     own, payload = facts.current_record, facts.payload
     return StoredRecord(
@@ -67,7 +67,7 @@ def waiting(facts: Facts, tags: tuple[str, ...] = ()) -> StoredRecord:
     )
 
 
-def enqueued(
+def enqueued_record(
     function: str, queue: str | None, tags: tuple[str, ...], group: str | None
 ) -> StoredRecord:
     """Return the record of a job that was just enqueued: only arq knows when."""

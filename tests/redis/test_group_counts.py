@@ -8,7 +8,7 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from arq_status import Status
 from arq_status._model.record import State, StoredRecord
-from arq_status._model.transitions import enqueued
+from arq_status._model.transitions import enqueued_record
 from arq_status._redis import keys
 from tests.redis.test_races import ENDED, JOB, TIME_TO_SHRINK, Races, identity, run_machine
 
@@ -38,7 +38,7 @@ class Lives(Races):
         """As a group does, or as arq alone."""
         Races.enqueue.__wrapped__(self, later)  # type: ignore[attr-defined]
         if in_group:
-            tagging = self.store.tag_enqueued(JOB, enqueued("f", None, ("a/b",), GROUP))
+            tagging = self.store.tag_enqueued(JOB, enqueued_record("f", None, ("a/b",), GROUP))
             self.do(self.store.run([tagging]))
             self.record = StoredRecord(enqueued_ms=self.run, job_try=0, state=State.WAITING)
 

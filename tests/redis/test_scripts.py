@@ -9,7 +9,7 @@ from arq.utils import timestamp_ms
 from arq_status import Status, StatusClient
 from arq_status._model.options import FunctionOptions
 from arq_status._model.record import State, StoredRecord
-from arq_status._model.transitions import cancelled
+from arq_status._model.transitions import cancelled_record
 from arq_status._redis import keys
 from arq_status._redis.batch import CompletedRow, Row, batches
 from arq_status._redis.recovery import recover_orphans
@@ -161,13 +161,13 @@ async def test_a_job_that_begins_while_it_is_cancelled(pool: ArqRedis) -> None:
     store = Store(pool)
     [(facts, _)] = await store.facts(["job"])
     await begin(pool, "job")
-    assert not (await store.run([store.cancel(facts, cancelled(facts), drop_key=False)]))[0]
+    assert not (await store.run([store.cancel(facts, cancelled_record(facts), drop_key=False)]))[0]
     [(begun, _)] = await store.facts(["job"])
     await pool.pexpire("arq:in-progress:job", 2 * HOUR)
-    assert not (await store.run([store.cancel(begun, cancelled(begun), drop_key=True)]))[0]
+    assert not (await store.run([store.cancel(begun, cancelled_record(begun), drop_key=True)]))[0]
     assert await pool.exists("arq:job:job", "arq:in-progress:job") == 2
     [(now, _)] = await store.facts(["job"])
-    assert (await store.run([store.cancel(now, cancelled(now), drop_key=True)]))[0]
+    assert (await store.run([store.cancel(now, cancelled_record(now), drop_key=True)]))[0]
     assert not await pool.exists("arq:job:job", "arq:in-progress:job")
 
 

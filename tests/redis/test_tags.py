@@ -287,9 +287,9 @@ async def test_a_worker_that_is_faster(pool: ArqRedis, client: StatusClient) -> 
 
 
 def _enqueued(*tags: str) -> Any:
-    from arq_status._model.transitions import enqueued
+    from arq_status._model.transitions import enqueued_record
 
-    return enqueued("f", None, tags, None)
+    return enqueued_record("f", None, tags, None)
 
 
 async def test_a_serializer_of_ones_own(
