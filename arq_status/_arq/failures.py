@@ -28,10 +28,10 @@ _NOT_FOUND = re.compile(r"function .* not found", re.DOTALL)
 _MOST_MEMBERS, _DEEPEST, _MEMBER_LIMIT = 10, 2, 1_000
 
 
-def failure_of(error: BaseException, seconds: float | None) -> str:
+def failure_text(error: BaseException, seconds: float | None) -> str:
     """Return why a job failed; ``seconds`` is how long it ran."""
     try:
-        text = _failure_of(error, seconds, _DEEPEST)
+        text = _failure_text(error, seconds, _DEEPEST)
     except Exception:  # exceptions can be made of anything
         text = error_text(error)
     return shorten(text, ERROR_LIMIT)
@@ -54,7 +54,7 @@ def arguments_of(error: BaseException) -> tuple[Any, ...]:
     return args if isinstance(args, tuple) else ()
 
 
-def _failure_of(error: BaseException, seconds: float | None, depth: int) -> str:
+def _failure_text(error: BaseException, seconds: float | None, depth: int) -> str:
     kind = type(error)
     special = _special_text(kind.__name__, kind.__module__, arguments_of(error), seconds)
     if special is not None:
@@ -64,12 +64,12 @@ def _failure_of(error: BaseException, seconds: float | None, depth: int) -> str:
             kind.__name__,
             str(error.message),
             error.exceptions,
-            lambda it: _failure_of(it, None, depth - 1),
+            lambda it: _failure_text(it, None, depth - 1),
         )
     return error_text(error)
 
 
-def failure_text(
+def pickled_failure_text(
     type_name: str, module: str, args: Sequence[Any], seconds: float | None, depth: int = _DEEPEST
 ) -> str:
     """Return why a job failed, from an exception that was read from a pickle but not unpickled.
@@ -83,7 +83,7 @@ def failure_text(
             type_name,
             message,
             members,
-            lambda it: failure_text(
+            lambda it: pickled_failure_text(
                 it.name.rpartition(".")[2], it.module, it.args or (), None, depth - 1
             ),
         )

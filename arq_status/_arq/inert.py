@@ -83,7 +83,7 @@ def unknown() -> Opaque:
     return Opaque("", UNKNOWN_NAME)
 
 
-def call(made_by: Any, args: Any) -> Opaque:
+def placeholder_for_call(made_by: Any, args: Any) -> Opaque:
     """Return a placeholder for the result of a call that a pickle asks for."""
     if not isinstance(made_by, Opaque):
         made_by = unknown()

@@ -6,7 +6,14 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from arq_status._arq.inert import UNKNOWN_NAME, Members, Opaque, Pairs, call, unknown
+from arq_status._arq.inert import (
+    UNKNOWN_NAME,
+    Members,
+    Opaque,
+    Pairs,
+    placeholder_for_call,
+    unknown,
+)
 
 # Protocols 0 to 2 use Python 2's names.
 _MODULES_NOW = {"__builtin__": "builtins", "exceptions": "builtins"}
@@ -103,24 +110,24 @@ class Machine:
     def call(self) -> None:
         """Replace a call by its inert result."""
         made_by, args = self.last(2)
-        self.stack.append(call(made_by, args))
+        self.stack.append(placeholder_for_call(made_by, args))
 
     def call_with_keywords(self) -> None:
         """Replace a call with keyword arguments."""
         made_by, args, keywords = self.last(3)
-        self.stack.append(call(made_by, args))
+        self.stack.append(placeholder_for_call(made_by, args))
         self.stack[-1].state.append(keywords)
 
     def call_above_mark(self) -> None:
         """Replace a call of the first value above the mark."""
         made_by, *args = self.above_mark()
-        self.stack.append(call(made_by, tuple(args)))
+        self.stack.append(placeholder_for_call(made_by, tuple(args)))
 
     def call_named(self) -> None:
         """Replace a call of the name that follows."""
         args = self.above_mark()
         self.named(_text(self.line()), _text(self.line()))
-        self.stack.append(call(self.stack.pop(), tuple(args)))
+        self.stack.append(placeholder_for_call(self.stack.pop(), tuple(args)))
 
     def named(self, module: Any, name: Any) -> None:
         """Replace an import by an inert name."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from arq_status._arq.failures import failure_of, failure_text, is_cancellation
+from arq_status._arq.failures import failure_text, is_cancellation, pickled_failure_text
 from arq_status._arq.inert import Opaque, Pairs
 from arq_status._arq.unpickling import Reading, read_pickle, read_tail
 from arq_status._model.facts import JobPayload, ResultOutcome, ResultPayload
@@ -50,7 +50,7 @@ def _default_limit(_function: str | None, _queue: str | None) -> int:
     return DEFAULT_ARGS_LIMIT
 
 
-def read_job(
+def read_payload(
     head: bytes,
     tail: bytes = b"",
     deserializer: Deserializer | None = None,
@@ -219,10 +219,10 @@ def _error(reading: Reading, seconds: float | None) -> str | None:
     if result is None:
         return None
     if isinstance(result, BaseException):
-        return failure_of(result, seconds)
+        return failure_text(result, seconds)
     if isinstance(result, Opaque):
         name = result.name.rpartition(".")[2]
-        text = failure_text(name, result.module, result.args or (), seconds)
+        text = pickled_failure_text(name, result.module, result.args or (), seconds)
     else:
         text = result if isinstance(result, str) else render_value(result, ERROR_LIMIT)
     return shorten(text + "…" if reading.unfinished == "r" else text, ERROR_LIMIT)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from arq_status._arq.inert import Members, Opaque, Pairs, call
+from arq_status._arq.inert import Members, Opaque, Pairs, placeholder_for_call
 from arq_status._arq.opcodes import STEPS, Machine
 
 # Together with the length of the data the bound for time and memory.
@@ -115,7 +115,7 @@ def _closed(parts: list[Any]) -> list[Any]:
             inside.appendleft(part)
         elif isinstance(part, Opaque):
             args = inside[0] if type(inside[0]) is tuple else tuple(inside)
-            inside = deque((call(part, args),))
+            inside = deque((placeholder_for_call(part, args),))
         elif isinstance(part, Pairs):
             part.items.append(inside.popleft())
             part.items.extend([_one(list(inside))] if inside else [])

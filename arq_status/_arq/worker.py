@@ -125,7 +125,7 @@ class ArqWorker:
         return self._worker.job_tasks.get(job_id)
 
     @property
-    def retries(self) -> bool:
+    def retries_jobs(self) -> bool:
         """True if it runs a job again after ``Retry`` and cancellation."""
         return self._worker.retry_jobs
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from arq_status._arq.payload import enqueued_ms_of_tail, read_job, read_result, read_returned
+from arq_status._arq.payload import enqueued_ms_of_tail, read_payload, read_result, read_returned
 from arq_status._model.facts import Facts, JobPayload, ResultPayload
 from arq_status._model.options import FunctionOptions
 from arq_status._model.record import State, StoredRecord
@@ -195,7 +195,7 @@ class Lookup:
                 # the record tells the rest
                 return JobPayload(function=None, args="", enqueued_ms=enqueued, job_try=None)
         deserializer = None if tail else self._deserializer
-        return read_job(head, tail, deserializer, queue, self._args_limit)
+        return read_payload(head, tail, deserializer, queue, self._args_limit)
 
     def _result(self, head: bytes, tail: bytes) -> ResultPayload:
         return read_result(head, tail, None if tail else self._deserializer, self._args_limit)

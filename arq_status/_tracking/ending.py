@@ -101,7 +101,7 @@ class Ending:
         if not attempt.entered and attempt.result is None:
             attempt.raised = self._why_not_entered(attempt)
         circumstances = Circumstances(
-            retry_jobs=self._worker.retries,
+            retry_jobs=self._worker.retries_jobs,
             aborted=attempt.aborted,
             shutdown=attempt.shut_down,
             cancelled=attempt.cancelled,

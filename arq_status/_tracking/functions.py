@@ -10,7 +10,7 @@ from arq.cron import CronJob
 from arq.utils import timestamp_ms
 from arq.worker import Function, Retry
 
-from arq_status._arq.failures import failure_of
+from arq_status._arq.failures import failure_text
 from arq_status._arq.worker import ArqWorker
 from arq_status._model.errors import JobStopped
 from arq_status._model.options import FunctionOptions, Given, given_options
@@ -100,7 +100,7 @@ def tracked(given: AnyFunction, options: OptionsTable, join: Join) -> AnyFunctio
 async def _record_exit(attempt: Attempt, error: BaseException) -> None:
     """Record an exception that ends the whole worker, because no more hooks are called."""
     attempt.record.state = State.INTERRUPTED
-    attempt.record.error = f"ended its worker with {failure_of(error, None)}"
+    attempt.record.error = f"ended its worker with {failure_text(error, None)}"
     attempt.close(final=False)
     # the job has an attempt, hence a tracker
     await cast("JobTracker", job_var.get()).flush()

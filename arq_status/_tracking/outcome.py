@@ -7,7 +7,7 @@ from typing import Any
 
 from arq.worker import Retry, RetryJob
 
-from arq_status._arq.failures import arguments_of, failure_of
+from arq_status._arq.failures import arguments_of, failure_text
 from arq_status._model.errors import JobStopped
 from arq_status._model.record import State
 from arq_status._model.text import render_message
@@ -84,7 +84,7 @@ def _judge_raised(raised: BaseException | None, given: Circumstances) -> Outcome
 def _reason_for(retry: BaseException, given: Circumstances) -> str | None:
     """Return why a job asked for another try: the cause of its ``Retry``, if any."""
     reason = reason_for(retry)
-    return None if reason is None else failure_of(reason, given.seconds)
+    return None if reason is None else failure_text(reason, given.seconds)
 
 
 def _judge_final(error: BaseException, given: Circumstances) -> Outcome:
@@ -94,7 +94,7 @@ def _judge_final(error: BaseException, given: Circumstances) -> Outcome:
         if given.shutdown and not given.aborted:
             return Outcome(State.INTERRUPTED, "cut off by a shutdown")
         return Outcome(State.STOPPED, "aborted")
-    return Outcome(State.FAILED, failure_of(error, given.seconds))
+    return Outcome(State.FAILED, failure_text(error, given.seconds))
 
 
 def _is_due(given: Circumstances) -> bool:

@@ -26,9 +26,9 @@ from arq.worker import JobExecutionFailed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arq_status._arq.failures import failure_of, failure_text
+from arq_status._arq.failures import failure_text, pickled_failure_text
 from arq_status._arq.inert import Members, Opaque, Pairs
-from arq_status._arq.payload import enqueued_ms_of_tail, read_job, read_result
+from arq_status._arq.payload import enqueued_ms_of_tail, read_payload, read_result
 from arq_status._arq.unpickling import read_pickle
 from arq_status._model.facts import JobPayload, ResultOutcome, ResultPayload
 from arq_status._model.text import clean
@@ -137,7 +137,7 @@ def test_a_job_reads_as_arq_stored_it(
     function: str, args: tuple[Any, ...], kwargs: dict[str, Any], job_try: int | None, ms: int
 ) -> None:
     """Function, arguments, try and time come back; the arguments as arq logs them."""
-    payload = read_job(serialize_job(function, args, kwargs, job_try, ms))
+    payload = read_payload(serialize_job(function, args, kwargs, job_try, ms))
     assert payload.function == clean(function)
     assert (payload.enqueued_ms, payload.job_try) == (ms, job_try)
     expected = args_to_string(args, kwargs)
@@ -167,7 +167,7 @@ def test_every_protocol(protocol: int) -> None:
     reading = read_pickle(pickle.dumps(data, protocol), "tfake")
     assert reading.items["a"] == values
     assert reading.complete
-    payload = read_job(pickle.dumps({**data, "a": (1, "two", (3,), [4])}, protocol))
+    payload = read_payload(pickle.dumps({**data, "a": (1, "two", (3,), [4])}, protocol))
     assert payload == JobPayload("add", "1, 'two', (3,), [4], key=3", ENQUEUED, 2)
 
 
@@ -226,12 +226,12 @@ def test_standard_values_are_shown_as_they_are(value: Any) -> None:
 )
 def test_other_values_are_shown_by_name(value: Any, shown: str) -> None:
     """Other types are a name and arguments; what was set on the object is never shown."""
-    assert read_job(job(value)).args == shown
+    assert read_payload(job(value)).args == shown
 
 
 def test_functions_and_arguments_are_bounded() -> None:
     """A function's name is cut, and so are the arguments."""
-    payload = read_job(serialize_job("f" * 1000, ("x" * 1000,), {}, None, ENQUEUED))
+    payload = read_payload(serialize_job("f" * 1000, ("x" * 1000,), {}, None, ENQUEUED))
     assert payload.function == "f" * 299 + "…"
     assert payload.args == "'" + "x" * 78 + "…"
 
@@ -240,7 +240,7 @@ def test_functions_and_arguments_are_bounded() -> None:
 def test_numbers_out_of_range(bad: Any) -> None:
     """Times and tries are whole numbers in a sensible range, or unknown."""
     data = pickle.dumps({"t": bad, "f": bad, "a": bad, "k": bad, "et": bad})
-    payload = read_job(data)
+    payload = read_payload(data)
     assert (payload.enqueued_ms, payload.job_try) == (None, None)
     assert payload.function == ("1" if bad == "1" else None)
     assert payload.args == (repr("x") if bad == ("x",) else "")
@@ -248,13 +248,13 @@ def test_numbers_out_of_range(bad: Any) -> None:
 
 def test_lone_surrogates() -> None:
     """What UTF-8 cannot hold is replaced, so that all of it can be stored and shown."""
-    payload = read_job(serialize_job("f\ud800", ("\ud800",), {"k\ud800": 1}, None, ENQUEUED))
+    payload = read_payload(serialize_job("f\ud800", ("\ud800",), {"k\ud800": 1}, None, ENQUEUED))
     assert (payload.function, payload.args) == ("f?", "'\\ud800', k?=1")
 
 
 def test_text_that_is_no_text() -> None:
     """Bytes that claim to be text are read as far as they are."""
-    assert read_job(with_args(b"X\x02\x00\x00\x00a\xff\x85")).args == "'a�'"
+    assert read_payload(with_args(b"X\x02\x00\x00\x00a\xff\x85")).args == "'a�'"
 
 
 # Parts of jobs
@@ -263,9 +263,9 @@ def test_text_that_is_no_text() -> None:
 def test_every_place_where_a_job_can_be_cut() -> None:
     """With the last bytes at hand, any beginning gives the time, and never a wrong name."""
     whole = job(1, "two", [3, {"four": 5}], ValueError("x", (6,)), key={7}, other=(8, 9, 10, 11))
-    full = read_job(whole)
+    full = read_payload(whole)
     for length in range(len(whole)):
-        payload = read_job(whole[:length], whole[-64:])
+        payload = read_payload(whole[:length], whole[-64:])
         assert payload.function in {None, "add"}
         assert payload.enqueued_ms == ENQUEUED
         assert payload.job_try is None
@@ -292,7 +292,7 @@ def test_arguments_are_read_up_to_the_cut(args: tuple[Any, ...], shown: str) -> 
     """Of a large payload the first arguments are shown, an unfinished text as well."""
     whole = job(*args)
     start = whole.index(b"x" * 70)
-    payload = read_job(whole[: start + shown.count("x")], whole[-64:])
+    payload = read_payload(whole[: start + shown.count("x")], whole[-64:])
     assert payload.function == "add"
     assert re.sub(r"[])}]*…", "…", payload.args) == shown
     assert payload.enqueued_ms == ENQUEUED
@@ -303,14 +303,14 @@ def test_keyword_arguments_are_read_up_to_the_cut() -> None:
     whole = job(1, a=2, b="x" * 70)
     cut = whole.index(b"x" * 70)
     one = job(1, b="x" * 70)
-    assert read_job(one[: one.index(b"xx") + 2], one[-64:]).args == "1, b='xx'…"
-    assert read_job(whole[: cut + 2], whole[-64:]).args == "1, a=2, b='xx'…"
-    assert read_job(whole[: whole.index(b"\x8c\x02et") + 5], whole[-64:]).args.endswith("x…")
+    assert read_payload(one[: one.index(b"xx") + 2], one[-64:]).args == "1, b='xx'…"
+    assert read_payload(whole[: cut + 2], whole[-64:]).args == "1, a=2, b='xx'…"
+    assert read_payload(whole[: whole.index(b"\x8c\x02et") + 5], whole[-64:]).args.endswith("x…")
     whole = job(1, a=2)
     end = whole.index(b"\x8c\x02et")
-    assert read_job(whole[:end]).args == "1, a=2…"
-    assert read_job(whole[: end + 3]).args == "1, a=2…"
-    assert read_job(whole[: end + 4]).args == "1, a=2"
+    assert read_payload(whole[:end]).args == "1, a=2…"
+    assert read_payload(whole[: end + 3]).args == "1, a=2…"
+    assert read_payload(whole[: end + 4]).args == "1, a=2"
 
 
 @pytest.mark.parametrize("protocol", [0, 1])
@@ -319,8 +319,8 @@ def test_every_place_where_an_old_job_can_be_cut(protocol: int) -> None:
     data = {"t": 1, "f": "add", "a": (1, (2, [3])), "k": {"key": 4}, "et": ENQUEUED}
     whole = pickle.dumps(data, protocol)
     for length in range(len(whole)):
-        assert read_job(whole[:length]).function in {None, "add"}
-    assert read_job(whole[: whole.rindex(b"et")]).args in {
+        assert read_payload(whole[:length]).function in {None, "add"}
+    assert read_payload(whole[: whole.rindex(b"et")]).args in {
         "1, (2, [3]), key=4…",
         "1, (2, [3]), key=4",
     }
@@ -379,7 +379,7 @@ def test_a_result_reads_as_arq_stored_it(
     assert (payload.function, payload.job_try, payload.enqueued_ms) == ("add", 3, ENQUEUED)
     assert (payload.started_ms, payload.finished_ms) == (started, finished)
     assert payload.queue == clean(queue)
-    assert payload.args == read_job(serialize_job("add", args, kwargs, None, ENQUEUED)).args
+    assert payload.args == read_payload(serialize_job("add", args, kwargs, None, ENQUEUED)).args
     assert success is False or payload.error is None
 
 
@@ -499,7 +499,7 @@ class OddGroup(ExceptionGroup[ValueError]):
 
 def test_a_group_of_ones_own() -> None:
     """Whatever it says of itself, it is named."""
-    assert failure_of(OddGroup("odd", [ValueError()]), None).startswith("OddGroup")
+    assert failure_text(OddGroup("odd", [ValueError()]), None).startswith("OddGroup")
 
 
 def test_a_failure_is_cut() -> None:
@@ -542,8 +542,8 @@ def test_an_unknown_function() -> None:
 )
 def test_a_timeout_says_how_long(seconds: float | None, words: str) -> None:
     """A timeout tells the seconds where they are known."""
-    assert failure_of(TimeoutError(), seconds) == words
-    assert failure_text("TimeoutError", "asyncio.exceptions", (), seconds) == words
+    assert failure_text(TimeoutError(), seconds) == words
+    assert pickled_failure_text("TimeoutError", "asyncio.exceptions", (), seconds) == words
 
 
 # Parts of results
@@ -626,7 +626,9 @@ def test_a_deserializer_of_ones_own() -> None:
     """With the user's deserializer, jobs and results of any format are read."""
     fields = {"t": 1, "f": "add", "a": [1, "two"], "k": {"key": 3}, "et": ENQUEUED}
     stored = json.dumps(fields).encode()
-    assert read_job(stored, b"", json.loads) == JobPayload("add", "1, 'two', key=3", ENQUEUED, 1)
+    assert read_payload(stored, b"", json.loads) == JobPayload(
+        "add", "1, 'two', key=3", ENQUEUED, 1
+    )
     ended = {**fields, "s": False, "r": "boom", "st": STARTED, "ft": FINISHED, "q": "arq:queue"}
     payload = read_result(json.dumps(ended).encode(), b"", json.loads)
     assert (payload.outcome, payload.error, payload.queue) == (
@@ -642,7 +644,7 @@ def test_a_deserializer_gets_no_part() -> None:
     def never(_: bytes) -> Any:
         raise AssertionError
 
-    assert read_job(job(1)[:40], job(1)[-64:], never).enqueued_ms == ENQUEUED
+    assert read_payload(job(1)[:40], job(1)[-64:], never).enqueued_ms == ENQUEUED
 
 
 @pytest.mark.parametrize("found", [None, [1], b"x", 5])
@@ -652,8 +654,8 @@ def test_a_deserializer_that_fails(found: Any) -> None:
     def fail(_: bytes) -> Any:
         raise ValueError
 
-    assert read_job(job(1), b"", lambda _: found) == NOTHING
-    assert read_job(job(1), b"", fail) == NOTHING
+    assert read_payload(job(1), b"", lambda _: found) == NOTHING
+    assert read_payload(job(1), b"", fail) == NOTHING
     assert read_result(result(1), b"", fail) == NO_RESULT
 
 
@@ -671,7 +673,7 @@ def test_nothing_runs(tmp_path: Path, protocol: int) -> None:
 
     data = {"f": "add", "a": (Attack(),), "k": {}, "s": False, "r": Attack()}
     stored = pickle.dumps(data, protocol)
-    assert read_job(stored).args.startswith("system('touch")
+    assert read_payload(stored).args.startswith("system('touch")
     assert read_result(stored).outcome == ResultOutcome.FAILURE
     assert not proof.exists()
     pickle.loads(stored)
@@ -731,7 +733,7 @@ def test_hostile_payloads_are_read_in_no_time(name: str) -> None:
     data = HOSTILE[name]
     tracemalloc.start()
     before = time.thread_time()
-    payload = read_job(data)
+    payload = read_payload(data)
     read_result(data)
     took = time.thread_time() - before
     peak = tracemalloc.get_traced_memory()[1]
@@ -759,13 +761,13 @@ def test_hostile_payloads_are_read_in_no_time(name: str) -> None:
 )
 def test_hostile_payloads_are_shown(name: str, shown: str) -> None:
     """What is there to be shown of a hostile payload is shown."""
-    assert read_job(HOSTILE[name]).args == shown
+    assert read_payload(HOSTILE[name]).args == shown
 
 
 def test_an_unknown_value_keeps_no_state() -> None:
     """What one payload does to values that are not there does not reach the next."""
-    read_job(with_args(b"h\x07K\x01b\x85"))
-    assert read_job(with_args(b"h\x07\x85")).args == "…"
+    read_payload(with_args(b"h\x07K\x01b\x85"))
+    assert read_payload(with_args(b"h\x07\x85")).args == "…"
 
 
 def test_large_payloads_take_little_memory() -> None:
@@ -786,7 +788,7 @@ def test_large_payloads_take_little_memory() -> None:
 def test_any_bytes(head: bytes, tail: bytes) -> None:
     """No bytes raise, in whichever place."""
     for data in (head, b"\x80\x04}(" + head, with_args(head)):
-        assert len(read_job(data, tail).args) <= 80
+        assert len(read_payload(data, tail).args) <= 80
         assert len(read_result(data, tail).args) <= 80
     assert enqueued_ms_of_tail(tail) is None or tail.endswith(b"u.")
 
@@ -805,7 +807,7 @@ def test_any_program(program: bytes) -> None:
     for data in (program, b"}(" + program, with_args(program), b"}(" + text("r") + program):
         for value in read_pickle(data, "fakr").items.values():
             repr(value)
-        read_job(data)
+        read_payload(data)
         read_result(data)
 
 
@@ -832,7 +834,7 @@ def test_damaged_jobs(args: tuple[Any, ...], data: st.DataObject) -> None:
     stored = bytearray(job(*args))
     place = data.draw(st.integers(0, len(stored) - 1))
     stored[place] = data.draw(st.integers(0, 255))
-    read_job(bytes(stored))
+    read_payload(bytes(stored))
     read_result(bytes(stored))
 
 
@@ -882,7 +884,7 @@ def test_damaged_jobs(args: tuple[Any, ...], data: st.DataObject) -> None:
 )
 def test_rare_operations(program: bytes, shown: str) -> None:
     """Every operation of the pickle machine has its inert counterpart."""
-    assert read_job(with_args(program)).args == shown
+    assert read_payload(with_args(program)).args == shown
 
 
 @pytest.mark.parametrize(
@@ -903,7 +905,7 @@ def test_rare_operations(program: bytes, shown: str) -> None:
 )
 def test_payloads_without_fields(data: bytes) -> None:
     """What is no dict with names has nothing to show."""
-    assert read_job(data) == NOTHING
+    assert read_payload(data) == NOTHING
     assert read_result(data, b"\x8c\x02st\x94N0.") == NO_RESULT
     assert read_result(data, b"\x8c\x02st\x9400.") == NO_RESULT
 
