@@ -10,7 +10,7 @@ from arq_status._model.status import ENDED, Status
 from arq_status._model.text import clean
 from arq_status._model.truth import decide
 from arq_status._redis import scripts
-from arq_status._redis.recovery import settle
+from arq_status._redis.recovery import end_lost_jobs
 from arq_status._redis.replies import integer, pairs, text
 from arq_status._redis.store import Store
 
@@ -98,7 +98,7 @@ async def _clear_up(store: Store, census: _Census) -> bool:
             census.done += 1
             if not _has_just_ended(facts):
                 over.append(facts.job_id)
-    return bool(over) and await settle(store, over) > 0
+    return bool(over) and await end_lost_jobs(store, over) > 0
 
 
 def _has_just_ended(facts: Facts) -> bool:

@@ -34,7 +34,7 @@ WORKERS = PREFIX + "workers"
 #: string, JSON: how a worker describes itself
 WORKER = PREFIX + "worker:"
 #: string, JSON: what of a worker does not change with every heartbeat
-ABOUT = PREFIX + "about:"
+WORKER_DETAILS = PREFIX + "about:"
 #: hash, queue and function -> JSON: the options that tracked workers announced
 FUNCTIONS = PREFIX + "functions"
 #: sorted sets, queue and function, and queue -> time of the last announcement
@@ -56,7 +56,7 @@ INTERRUPTED = PREFIX + "interrupted:"
 WAITING = PREFIX + "waiting:"
 #: sorted set per queue, job id -> when it is due there: the jobs of the queue that are neither
 #: queued nor deferred, for their records tell that they work, retry or are interrupted
-RECORDED = PREFIX + "recorded:"
+STARTED_BY_DUE = PREFIX + "recorded:"
 #: sorted set per state and expiry, job id -> end: in the order of end and of expiry at once
 ENDED = PREFIX + "ended:"
 #: set: the names behind ENDED that are in use, "<state>:<expiry in ms>"

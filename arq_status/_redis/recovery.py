@@ -40,7 +40,7 @@ async def recover_orphans(store: Store) -> None:
                 return
             budget -= _CHECKED_AT_ONCE
             following, found = await store.orphans(index, rank, _CHECKED_AT_ONCE)
-            gone = await settle(store, found)
+            gone = await end_lost_jobs(store, found)
             # those that were ended are in this index no more
             rank = -1 if following < 0 else max(0, following - gone)
     store.recovered_up_to = ("", 0)
@@ -51,8 +51,8 @@ async def recover_dead(store: Store, look: Look) -> bool:
 
     Jobs they began without writing a record get one, so that lists contain them.
     """
-    settled = await settle(store, look.orphans)
-    return await _adopt(store, look.dead) or settled > 0
+    ended = await end_lost_jobs(store, look.orphans)
+    return await _adopt(store, look.dead) or ended > 0
 
 
 async def _adopt(store: Store, dead: Sequence[DeadWorker]) -> bool:
@@ -83,7 +83,7 @@ def _first_row(facts: Facts, worker: DeadWorker) -> Row:
     return Row(facts.job_id, True, stored.encode(), {})
 
 
-async def settle(store: Store, job_ids: Sequence[str]) -> int:
+async def end_lost_jobs(store: Store, job_ids: Sequence[str]) -> int:
     """End those of the jobs that are over, and return how many.
 
     Their clock starts now unless arq's result tells when they ended.

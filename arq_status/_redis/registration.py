@@ -26,7 +26,7 @@ class Registration:
     clock: RedisClock
     _announce_due = 0.0
     #: the description that was sent last
-    _told_about = ""
+    _sent_details = ""
 
     async def beat(
         self,
@@ -35,7 +35,7 @@ class Registration:
         in_progress_ms: int,
         options: Mapping[str, FunctionOptions],
         blocked_ms: int = 0,
-        about: Callable[[], str] | None = None,
+        details: Callable[[], str] | None = None,
     ) -> None:
         """Send a worker's heartbeat, and announce it if Redis does not know it, or again.
 
@@ -45,8 +45,8 @@ class Registration:
             in_progress_ms: for how long the in-progress keys live that it sets.
             options: those of its functions.
             blocked_ms: for how long its event loop has been blocked.
-            about: returns the rest of its description (JSON text). It is called when Redis' time is
-                known, and its result sent when it has changed.
+            details: returns the rest of its description as JSON. It is called when Redis' time is
+                known, and its result is sent when it has changed.
         """
         described = json.dumps(
             {
@@ -60,10 +60,11 @@ class Registration:
         expires = in_progress_ms + _WORKER_EXPIRES_MS
         now, known = await scripts.beat(self.redis, worker, expires, described, queue)
         self.clock.correct(now)
-        told = about() if about is not None else ""
-        if told and (not known or told != self._told_about):
-            await self.redis.execute_command("SET", keys.ABOUT + worker, told, "PX", expires)
-            self._told_about = told
+        text = details() if details is not None else ""
+        if text and (not known or text != self._sent_details):
+            key = keys.WORKER_DETAILS + worker
+            await self.redis.execute_command("SET", key, text, "PX", expires)
+            self._sent_details = text
         if not known or monotonic() >= self._announce_due:
             self._announce_due = monotonic() + _ANNOUNCE_INTERVAL
             await self._announce(queue, options)

@@ -48,7 +48,7 @@ class AnnouncedWorker:
     running: Sequence[str]
 
 
-def encode_about(
+def encode_details(
     *, started_ms: int, max_jobs: int, functions: Sequence[str], cron_jobs: Sequence[CronJob]
 ) -> str:
     """Return what a worker tells of itself beside its heartbeats, as JSON text."""
@@ -84,15 +84,15 @@ async def read_workers(redis: Redis) -> tuple[int, list[AnnouncedWorker]]:
     names = [name for name, _ in beats]
     descriptions = await pipeline(
         redis,
-        [("GET", prefix + name) for prefix in (keys.WORKER, keys.ABOUT) for name in names],
+        [("GET", prefix + name) for prefix in (keys.WORKER, keys.WORKER_DETAILS) for name in names],
     )
     jobs = await pipeline(
         redis, [("ZRANGE", keys.RUNNING + it, "0", str(_MOST_JOBS - 1)) for it in names]
     )
-    described, about = descriptions[: len(names)], descriptions[len(names) :]
+    described, details = descriptions[: len(names)], descriptions[len(names) :]
     workers = [
         _worker(name, beat, _fields(first), _fields(second), ids or [])
-        for (name, beat), first, second, ids in zip(beats, described, about, jobs, strict=True)
+        for (name, beat), first, second, ids in zip(beats, described, details, jobs, strict=True)
     ]
     return int(time[0]) * 1000 + int(time[1]) // 1000, workers
 
@@ -101,7 +101,7 @@ def _worker(
     name: str,
     beat: int,
     described: Mapping[str, Any],
-    about: Mapping[str, Any],
+    details: Mapping[str, Any],
     job_ids: Sequence[bytes],
 ) -> AnnouncedWorker:
     wall_ms = _integer(described.get("wall_ms"))
@@ -109,10 +109,10 @@ def _worker(
         name=name,
         beat=beat,
         queue=_text(described.get("queue")),
-        started_ms=_integer(about.get("started")),
-        max_jobs=_integer(about.get("max_jobs")),
-        functions=[clean(it) for it in _list(about.get("functions")) if isinstance(it, str)],
-        cron_jobs=[_cron(it) for it in _list(about.get("crons")) if isinstance(it, dict)],
+        started_ms=_integer(details.get("started")),
+        max_jobs=_integer(details.get("max_jobs")),
+        functions=[clean(it) for it in _list(details.get("functions")) if isinstance(it, str)],
+        cron_jobs=[_cron(it) for it in _list(details.get("crons")) if isinstance(it, dict)],
         clock_ahead_ms=None if wall_ms is None or not beat else wall_ms - beat,
         running=[text(it) for it in job_ids],
     )

@@ -23,7 +23,7 @@ from arq_status._redis.connection import (
 )
 from arq_status._redis.recovery import recover_orphans
 from arq_status._redis.store import Store
-from arq_status._redis.workers import encode_about
+from arq_status._redis.workers import encode_details
 from arq_status._tracking.attempts import Attempts
 from arq_status._tracking.counters import Counters
 from arq_status._tracking.delivery import Delivery
@@ -224,7 +224,7 @@ class Heartbeat:
         """Return the worker's description of itself, which is sent with its heartbeats."""
         # convert it only once, because the clock gets more exact over time
         self._started_ms = self._started_ms or self._outbox.clock.ms_at(self._started)
-        return encode_about(
+        return encode_details(
             started_ms=self._started_ms,
             max_jobs=self._worker.max_jobs,
             functions=[name for name in self._options if name],

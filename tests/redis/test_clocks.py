@@ -307,7 +307,7 @@ async def test_when_the_next_try_is_due_is_foretold(
     await pool.enqueue_job("work", _job_id="job")
     await until(lambda: client.is_retrying("job"))
     await until(lambda: _is_later(pool, "arq:queue"))
-    index = f"{keys.RECORDED}arq:queue"
+    index = f"{keys.STARTED_BY_DUE}arq:queue"
     foretold, due = await pool.zscore(index, "job"), await pool.zscore("arq:queue", "job")
     assert foretold is not None
     assert due is not None

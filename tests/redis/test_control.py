@@ -919,7 +919,7 @@ async def test_an_end_that_a_blocked_worker_does_not_book(
         await beat(pool, name)
     if started is not None:
         about = json.dumps({"started": ended_at + started})
-        await pool.set(f"{keys.ABOUT}host:1:random", about)
+        await pool.set(f"{keys.WORKER_DETAILS}host:1:random", about)
     assert await client.status("job") is status
     assert {it: number for it, number in (await client.counts()).items() if number} == {status: 1}
     assert [it.status for it in (await client.list_jobs()).items] == [status]

@@ -496,7 +496,7 @@ async def test_dead_workers(pool: ArqRedis, client: StatusClient) -> None:
 async def test_damaged_descriptions(pool: ArqRedis, client: StatusClient, text: str) -> None:
     """What a worker cannot have written is left out."""
     await beat(pool, "nameless")
-    await pool.set(keys.ABOUT + "nameless", text)
+    await pool.set(keys.WORKER_DETAILS + "nameless", text)
     [worker] = await client.workers()
     assert (worker.name, worker.host, worker.pid) == ("nameless", "", None)
     assert worker.functions == ()
@@ -545,7 +545,7 @@ async def test_crons_of_several_workers(pool: ArqRedis, client: StatusClient) ->
     for worker, next_ms in (("late", now + 2), ("early", now + 1), ("unsure", None), ("dead", now)):
         await beat(pool, worker)
         crons = [{"name": "c", "function": "f", "schedule": "minute=0", "next": next_ms}]
-        await pool.set(keys.ABOUT + worker, json.dumps({"crons": crons}))
+        await pool.set(keys.WORKER_DETAILS + worker, json.dumps({"crons": crons}))
     await pool.zadd(keys.WORKERS, {"dead": 1})
     [found] = await client.crons()
     assert found.next_run_at == datetime.fromtimestamp((now + 1) / 1000, UTC)

@@ -12,7 +12,7 @@ from arq.worker import func
 
 from arq_status import JobTracker, Status, StatusClient, track_status
 from arq_status._model.record import State
-from arq_status._redis.recovery import settle
+from arq_status._redis.recovery import end_lost_jobs
 from arq_status._redis.scripts import Script
 from arq_status._redis.store import Store
 from tests.conftest import StartWorker, ended, until
@@ -442,8 +442,8 @@ async def test_there_is_nothing_to_settle(pool: ArqRedis) -> None:
     await write_end(pool, "ended")
     await write_end(pool, "deleted")
     await client.delete("deleted")
-    assert not await settle(store, ["live", "ended", "deleted", "unknown"])
-    assert not await settle(store, [])
+    assert not await end_lost_jobs(store, ["live", "ended", "deleted", "unknown"])
+    assert not await end_lost_jobs(store, [])
 
 
 async def test_a_worker_that_takes_its_leave(pool: ArqRedis, client: StatusClient) -> None:

@@ -1,7 +1,7 @@
 -- Deregister a worker; it counts as dead from now on.
 -- ARGV: worker.
 -- Answer: 1.
-redis.call('DEL', K.about .. ARGV[1], K.counted_batch .. ARGV[1])
+redis.call('DEL', K.worker_details .. ARGV[1], K.counted_batch .. ARGV[1])
 local begun = redis.call('EXISTS', K.begun .. ARGV[1]) == 1
 -- of jobs that have no record only this description tells whose they were
 if not begun then redis.call('DEL', K.worker .. ARGV[1]) end

@@ -52,19 +52,19 @@ end
 
 local function add_queue(queue)
   -- with a tag or in a group are only jobs that have a record
-  local key, minus = queue, K.recorded .. queue
+  local key, minus = queue, K.started_by_due .. queue
   if label ~= '' then key, minus = K.waiting .. queue .. label, nil end
   local jobs, due, moment = read('ZCARD', key) or 0, 0, integer(now)
-  local recorded, recorded_due = minus and jobs > 0 and read('ZCARD', minus) or 0, 0
+  local started, started_due = minus and jobs > 0 and read('ZCARD', minus) or 0, 0
   if jobs > 0 then due = read('ZCOUNT', key, '-inf', moment) or 0 end
-  if recorded > 0 then recorded_due = read('ZCOUNT', minus, '-inf', moment) or 0 end
+  if started > 0 then started_due = read('ZCOUNT', minus, '-inf', moment) or 0 end
   local waiting = add({
     status = 'queued', key = key, gross = due, base = jobs - due, high = now,
-    minus = recorded_due > 0 and minus, without = recorded_due,
+    minus = started_due > 0 and minus, without = started_due,
   })
   add({
     status = 'deferred', key = key, gross = jobs - due, base = due, low = now, rising = true,
-    minus = recorded > recorded_due and minus, without = recorded - recorded_due,
+    minus = started > started_due and minus, without = started - started_due,
   })
   add_live(S.retrying, K.retrying .. queue .. label)
   add_live(S.interrupted, K.interrupted .. queue .. label)

@@ -27,8 +27,8 @@ for _, id in ipairs(ids) do
     dropped = dropped + 1
   else
     -- when the next try is due was but foretold
-    local recorded, due = recorded_index_of(record), read('ZSCORE', queue_of(record), id)
-    if recorded and due and read('ZSCORE', recorded, id) ~= due then read('ZADD', recorded, due, id) end
+    local started_index, due = started_index_of(record), read('ZSCORE', queue_of(record), id)
+    if started_index and due and read('ZSCORE', started_index, id) ~= due then read('ZADD', started_index, due, id) end
   end
 end
 return {seen < count and seen == #ids and -1 or start + seen - dropped, found}

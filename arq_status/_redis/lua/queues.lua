@@ -17,24 +17,24 @@ for _, worker in ipairs(read('ZRANGEBYSCORE', K.workers, integer(now - tonumber(
 end
 
 -- How many jobs of a queue without a record of a try are due by a moment.
-local function unrecorded(queue, moment)
+local function unstarted(queue, moment)
   local there = read('ZCOUNT', queue, '-inf', integer(moment)) or 0
-  return there - (read('ZCOUNT', K.recorded .. queue, '-inf', integer(moment)) or 0)
+  return there - (read('ZCOUNT', K.started_by_due .. queue, '-inf', integer(moment)) or 0)
 end
 
 -- When the first of them became due, by bisection: many that run may come before it.
-local function first_unrecorded(queue)
-  if unrecorded(queue, now) <= 0 then return nil end
+local function first_unstarted(queue)
+  if unstarted(queue, now) <= 0 then return nil end
   local first = read('ZRANGE', queue, 0, 0, 'WITHSCORES') or {}
   local low, high = math.floor(tonumber(first[2]) or 0), now
   while low < high do
     local middle = math.floor((low + high) / 2)
-    if unrecorded(queue, middle) > 0 then high = middle else low = middle + 1 end
+    if unstarted(queue, middle) > 0 then high = middle else low = middle + 1 end
   end
   -- jobs that are not tracked have no record while they run
   local found = read('ZRANGEBYSCORE', queue, integer(low), integer(now), 'WITHSCORES', 'LIMIT', 0, LOOKED_AT) or {}
   for i = 1, #found, 2 do
-    if not read('ZSCORE', K.recorded .. queue, found[i])
+    if not read('ZSCORE', K.started_by_due .. queue, found[i])
       and redis.call('EXISTS', K.arq_in_progress .. found[i]) == 0 then
       return tonumber(found[i + 1])
     end
@@ -54,10 +54,10 @@ end
 local answer = {now, math.max(0, #queues - skipped - AT_ONCE)}
 for i = skipped + 1, math.min(#queues, skipped + AT_ONCE) do
   local queue, oldest = queues[i], nil
-  local queued, all = math.max(0, unrecorded(queue, now)), read('ZCARD', queue) or 0
-  local deferred = all - (read('ZCARD', K.recorded .. queue) or 0) - queued
+  local queued, all = math.max(0, unstarted(queue, now)), read('ZCARD', queue) or 0
+  local deferred = all - (read('ZCARD', K.started_by_due .. queue) or 0) - queued
   for _, due in pairs({
-    first_unrecorded(queue) or now + 1,
+    first_unstarted(queue) or now + 1,
     first_waiting(queue, K.retrying .. queue) or now + 1,
     first_waiting(queue, K.interrupted .. queue) or now + 1,
   }) do oldest = math.min(oldest or due, due) end

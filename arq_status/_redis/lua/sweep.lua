@@ -44,7 +44,7 @@ end
 
 local unannounced_since, forgotten = integer(now - tonumber(K.forgotten_after_ms)), 0
 for _, queue in ipairs(read('ZRANGEBYSCORE', K.queues, '-inf', unannounced_since, 'LIMIT', 0, 1000) or {}) do
-  local indexes = {K.retrying .. queue, K.interrupted .. queue, K.waiting .. queue, K.recorded .. queue}
+  local indexes = {K.retrying .. queue, K.interrupted .. queue, K.waiting .. queue, K.started_by_due .. queue}
   if read('EXISTS', queue, unpack(indexes)) == 0 then
     forgotten = forgotten + redis.call('ZREM', K.queues, queue)
   end

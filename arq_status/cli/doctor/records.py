@@ -90,18 +90,18 @@ async def compare_records(redis: Redis, sample: Sample, queues: Sequence[str]) -
 
 def _indexes_of(stored: StoredRecord) -> list[str]:
     """Return the indexes that have a record, as ``records.lua`` keeps them."""
-    recorded = keys.RECORDED + stored.queue
+    started_by_due = keys.STARTED_BY_DUE + stored.queue
     match stored.state:
         case State.DELETED:
             return []
         case state if stored.ended is not None:
             return [f"{keys.ENDED}{state}:{stored.expires_after_ms}"]
         case State.WORKING:
-            return [f"{keys.RUNNING}{stored.worker or ''}", recorded]
+            return [f"{keys.RUNNING}{stored.worker or ''}", started_by_due]
         case State.RETRYING:
-            return [keys.RETRYING + stored.queue, recorded]
+            return [keys.RETRYING + stored.queue, started_by_due]
         case State.INTERRUPTED:
-            return [keys.INTERRUPTED + stored.queue, recorded]
+            return [keys.INTERRUPTED + stored.queue, started_by_due]
     return [keys.WAITING + stored.queue]
 
 

@@ -38,10 +38,10 @@ end
 
 -- Take a record's job out of all indexes, and count it in its group at another place, or nowhere.
 local function take_out(id, record, place)
-  local index, recorded = index_of(record), recorded_index_of(record)
+  local index, started_index = index_of(record), started_index_of(record)
   if not index then return end
   read('ZREM', index, id)
-  if recorded then read('ZREM', recorded, id) end
+  if started_index then read('ZREM', started_index, id) end
   if not has_labels(record) then return end
   for _, label in ipairs(labels_of(record)) do read('ZREM', index .. label, id) end
   local group = text(record[F.group])
@@ -54,8 +54,8 @@ local function put(id, raw, new, old)
   if has_labels(new) or old and has_labels(old) then relabel(id, new, old) end
   local index, before = index_of(new), old and index_of(old)
   if before and before ~= index then read('ZREM', before, id) end
-  local recorded, recorded_before = recorded_index_of(new), old and recorded_index_of(old)
-  if recorded_before and recorded_before ~= recorded then read('ZREM', recorded_before, id) end
+  local started_index, started_index_before = started_index_of(new), old and started_index_of(old)
+  if started_index_before and started_index_before ~= started_index then read('ZREM', started_index_before, id) end
   if has_ended(new) then
     local ended, expires = new[F.enqueued_ms] + new[F.ended], new[F.expires_after_ms]
     write('ZADD', index, integer(ended), id)
@@ -65,10 +65,10 @@ local function put(id, raw, new, old)
     return string.sub(index, #K.ended + 1)
   end
   write('ZADD', index, integer(last_time(new)), id)
-  if recorded then
+  if started_index then
     local due, due_before = number(new[F.due]), old and number(old[F.due])
-    if recorded ~= recorded_before or due ~= due_before then
-      write('ZADD', recorded, integer(new[F.enqueued_ms] + due), id)
+    if started_index ~= started_index_before or due ~= due_before then
+      write('ZADD', started_index, integer(new[F.enqueued_ms] + due), id)
     end
   end
   -- whoever looks for a worker's jobs must find it, also if it has not sent a heartbeat yet

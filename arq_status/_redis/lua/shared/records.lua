@@ -38,10 +38,10 @@ local function index_of(record)
 end
 
 -- The index of its queue's jobs that are neither queued nor deferred, if it is one of them.
-local function recorded_index_of(record)
+local function started_index_of(record)
   local state = record[F.state]
   if has_ended(record) or state ~= S.working and state ~= S.retrying and state ~= S.interrupted then return nil end
-  return K.recorded .. queue_of(record)
+  return K.started_by_due .. queue_of(record)
 end
 
 local function stored_record(id)

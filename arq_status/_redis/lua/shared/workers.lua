@@ -22,8 +22,8 @@ local function last_beat_of(record, alive_since)
   local alive = read('ZRANGEBYSCORE', K.workers, integer(alive_since), '+inf', 'WITHSCORES', 'LIMIT', 0, 2000) or {}
   for i = 1, #alive, 2 do
     if string.sub(alive[i], 1, #name + 1) == name .. ':' then
-      local ok, about = pcall(cjson.decode, read('GET', K.about .. alive[i]) or '')
-      local started = ok and type(about) == 'table' and number(about.started) or 0
+      local ok, details = pcall(cjson.decode, read('GET', K.worker_details .. alive[i]) or '')
+      local started = ok and type(details) == 'table' and number(details.started) or 0
       if started <= number(record[F.enqueued_ms]) + record[F.ended] then return alive[i + 1] end
     end
   end
