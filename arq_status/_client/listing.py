@@ -11,7 +11,7 @@ from arq_status._model.record import may_contain
 from arq_status._model.snapshot import JobRecord, Page
 from arq_status._model.status import Status
 from arq_status._model.text import clean
-from arq_status._redis.indexes import Look
+from arq_status._redis.indexes import ListReply
 from arq_status._redis.keys import GROUPED, TAGGED
 from arq_status._redis.recovery import recover_dead
 from arq_status._redis.store import Store
@@ -28,7 +28,7 @@ async def count(store: Store) -> dict[Status, int]:
 
     May write: ends records that dead workers left behind.
     """
-    return (await _look(store)).counts
+    return (await _read_indexes(store)).counts
 
 
 async def page_of(store: Store, query: Query) -> Page:
@@ -41,23 +41,25 @@ async def overview(store: Store, query: Query) -> tuple[Page, dict[Status, int]]
     """Return a page and the counts, from one look at the indexes."""
     if not query.is_indexed:
         return await _searched_page(store, query)
-    look = await _look(store, query, offset=(query.page - 1) * query.per_page, count=query.per_page)
-    records = await _matching(store, query, look.job_ids)
-    return _page(query, records, look.total, truncated=False), look.counts
+    reply = await _read_indexes(
+        store, query, offset=(query.page - 1) * query.per_page, count=query.per_page
+    )
+    records = await _matching(store, query, reply.job_ids)
+    return _page(query, records, reply.total, truncated=False), reply.counts
 
 
-async def _look(
+async def _read_indexes(
     store: Store, query: Query | None = None, *, offset: int = 0, count: int = 0
-) -> Look:
+) -> ListReply:
     """Look at the indexes; if dead workers left jobs behind, end those and look again."""
     statuses = () if query is None else query.statuses
     descending = query is None or not query.is_indexed or query.descending
     label = "" if query is None else _label(query)
     ask = partial(
-        store.look, statuses, offset=offset, count=count, descending=descending, label=label
+        store.read_indexes, statuses, offset=offset, count=count, descending=descending, label=label
     )
-    look = await ask()
-    return await ask() if await recover_dead(store, look) else look
+    reply = await ask()
+    return await ask() if await recover_dead(store, reply) else reply
 
 
 def _label(query: Query) -> str:
@@ -75,31 +77,33 @@ async def candidates(store: Store, query: Query) -> list[str]:
 
 async def newest(store: Store, query: Query) -> tuple[list[str], datetime]:
     """Return the ids of the jobs that may match and changed last, and Redis' time."""
-    look = await _look(store, query, count=_NEWEST_CHANGED)
-    return look.job_ids, utc_datetime(look.now)
+    reply = await _read_indexes(store, query, count=_NEWEST_CHANGED)
+    return reply.job_ids, utc_datetime(reply.now)
 
 
-async def _candidates(store: Store, query: Query) -> tuple[list[str], Look]:
-    look = await _look(store, query, count=min(NEWEST, _NAMED_AT_ONCE))
-    named = dict.fromkeys(look.job_ids)
-    for offset in range(_NAMED_AT_ONCE, min(NEWEST, look.total), _NAMED_AT_ONCE):
-        more = await _look(store, query, offset=offset, count=min(NEWEST - offset, _NAMED_AT_ONCE))
+async def _candidates(store: Store, query: Query) -> tuple[list[str], ListReply]:
+    reply = await _read_indexes(store, query, count=min(NEWEST, _NAMED_AT_ONCE))
+    named = dict.fromkeys(reply.job_ids)
+    for offset in range(_NAMED_AT_ONCE, min(NEWEST, reply.total), _NAMED_AT_ONCE):
+        more = await _read_indexes(
+            store, query, offset=offset, count=min(NEWEST - offset, _NAMED_AT_ONCE)
+        )
         named.update(dict.fromkeys(more.job_ids))
     found = list(named)
     if query.search:
         found = await _possible(store, query.search, found)
         if query.search not in found and clean(query.search) == query.search:
             found.append(query.search)
-    return found, look
+    return found, reply
 
 
 async def _searched_page(store: Store, query: Query) -> tuple[Page, dict[Status, int]]:
-    found, look = await _candidates(store, query)
+    found, reply = await _candidates(store, query)
     matches = _sorted(await _matching(store, query, found, short=True), query)
     offset = (query.page - 1) * query.per_page
     shown = [record.job_id for record in matches[offset : offset + query.per_page]]
     records = await _matching(store, query, shown)
-    return _page(query, records, len(matches), truncated=look.total > NEWEST), look.counts
+    return _page(query, records, len(matches), truncated=reply.total > NEWEST), reply.counts
 
 
 async def _possible(store: Store, search: str, job_ids: list[str]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from arq_status._client.activity import counted_names
 from arq_status._model.tally import ENDS, RETRIED
 from arq_status._redis.announcements import queue_and_function
-from arq_status._redis.indexes import QueueLook
+from arq_status._redis.indexes import QueueCounts
 from arq_status._redis.store import Store
 from arq_status._redis.tallies import read_totals
 
@@ -56,7 +56,7 @@ class _Collected:
         return self._found
 
 
-def _of_queues(now: int, queues: Sequence[QueueLook]) -> Iterator["Metric"]:
+def _of_queues(now: int, queues: Sequence[QueueCounts]) -> Iterator["Metric"]:
     from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415 - comes with an extra
 
     jobs = GaugeMetricFamily(

@@ -18,7 +18,7 @@ _PROBES, _SLACK = 3, 50
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ListReply:
     """One look at the indexes: counts, and the part of the list that was asked for."""
 
     now: int
@@ -36,7 +36,7 @@ class Look:
     refused: list[str]
 
     @classmethod
-    def of(cls, replies: Sequence[list[Any]]) -> Self:
+    def decode(cls, replies: Sequence[list[Any]]) -> Self:
         """Read what ``list.lua`` answered, in one call or several."""
         counts = dict.fromkeys(Status, 0)
         for _, numbers, *_ in replies:
@@ -76,27 +76,27 @@ class Indexes:
         self._queues = queues
         self._parts: list[_Part] = []
 
-    async def look(self, offset: int, count: int, *, descending: bool) -> Look:
-        """Count all jobs and name some; see ``Store.look``.
+    async def read(self, offset: int, count: int, *, descending: bool) -> ListReply:
+        """Count all jobs and name some; see ``Store.read_indexes``.
 
         Usually one call does. Else each covers a part of the indexes, and the parts are merged.
         """
         order = "descending" if descending else "ascending"
         reply = await self._call(order, offset, count, 1, 1, 0, _MOST_IN_ALL)
         if not reply[-2]:
-            return Look.of([reply])
-        look = await self._count()
-        named = max(0, min(count, look.total - offset))
+            return ListReply.decode([reply])
+        counted = await self._count()
+        named = max(0, min(count, counted.total - offset))
         if not descending:
-            offset = look.total - offset - named
+            offset = counted.total - offset - named
         newest = sum(part.sizes[0] for part in self._parts)
         job_ids = [
             *await self._slice(1, min(offset, newest), min(offset + named, newest)),
             *await self._slice(2, max(0, offset - newest), max(0, offset + named - newest)),
         ]
-        return replace(look, job_ids=job_ids if descending else job_ids[::-1])
+        return replace(counted, job_ids=job_ids if descending else job_ids[::-1])
 
-    async def _count(self) -> Look:
+    async def _count(self) -> ListReply:
         """Count all jobs, part by part."""
         replies, first, left = [], 1, 1
         while left:
@@ -105,7 +105,7 @@ class Indexes:
             replies.append(reply)
             self._parts.append(_Part(first, last, sizes, [int(place) for place in places]))
             first = last + 1
-        return Look.of(replies)
+        return ListReply.decode(replies)
 
     async def _slice(self, segment: int, first: int, last: int) -> list[str]:
         """Return the jobs of a segment from one position to another."""
@@ -181,7 +181,7 @@ class Indexes:
         return (what, offset, count, segment, self._statuses, self._label, *holders, *self._queues)
 
 
-class QueueLook(NamedTuple):
+class QueueCounts(NamedTuple):
     """The number of jobs of each kind in a queue at one moment."""
 
     name: str
@@ -194,7 +194,7 @@ class QueueLook(NamedTuple):
     workers: int
 
     @classmethod
-    def of(cls, row: list[Any]) -> Self:
+    def decode(cls, row: list[Any]) -> Self:
         """Read a row of what ``queues.lua`` answered."""
         name, queued, deferred, retrying, working, oldest, workers = row
         return cls(text(name), queued, deferred, retrying, working, score(oldest), workers)

@@ -13,7 +13,7 @@ from arq_status._model.status import Status
 from arq_status._model.transitions import tombstone
 from arq_status._model.truth import decide
 from arq_status._redis.batch import Row
-from arq_status._redis.indexes import Look
+from arq_status._redis.indexes import ListReply
 from arq_status._redis.store import Store
 
 #: For so many ms after arq's own end a living worker may still have its record to write.
@@ -29,10 +29,10 @@ async def recover_orphans(store: Store) -> None:
 
     A pass looks at so many jobs at most; the next one goes on where it ended.
     """
-    look = await store.look()
-    await recover_dead(store, look)
+    reply = await store.read_indexes()
+    await recover_dead(store, reply)
     budget, start = _CHECKED, store.recovered_up_to
-    for index in sorted(it for it in look.live_indexes if it >= start[0]):
+    for index in sorted(it for it in reply.live_indexes if it >= start[0]):
         rank = start[1] if index == start[0] else 0
         while rank >= 0:
             if budget <= 0:
@@ -46,13 +46,13 @@ async def recover_orphans(store: Store) -> None:
     store.recovered_up_to = ("", 0)
 
 
-async def recover_dead(store: Store, look: Look) -> bool:
+async def recover_dead(store: Store, reply: ListReply) -> bool:
     """End the records left behind by dead workers; return True if anything was written.
 
     Jobs they began without writing a record get one, so that lists contain them.
     """
-    ended = await end_lost_jobs(store, look.orphans)
-    return await _adopt(store, look.dead) or ended > 0
+    ended = await end_lost_jobs(store, reply.orphans)
+    return await _adopt(store, reply.dead) or ended > 0
 
 
 async def _adopt(store: Store, dead: Sequence[DeadWorker]) -> bool:

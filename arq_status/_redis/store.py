@@ -17,7 +17,7 @@ from arq_status._redis.batch import AnyRow, EncodedRows, Row, arguments, batches
 from arq_status._redis.clock import RedisClock
 from arq_status._redis.commands import pipeline, read
 from arq_status._redis.history import decode_lines, decode_tries
-from arq_status._redis.indexes import Indexes, Look, QueueLook
+from arq_status._redis.indexes import Indexes, ListReply, QueueCounts
 from arq_status._redis.lookup import Lookup
 from arq_status._redis.registration import Registration
 from arq_status._redis.replies import pairs, text
@@ -110,7 +110,7 @@ class Store(Lookup, Steering, Registration):
 
     # lists
 
-    async def look(
+    async def read_indexes(
         self,
         statuses: Collection[Status] = (),
         *,
@@ -118,7 +118,7 @@ class Store(Lookup, Steering, Registration):
         count: int = 0,
         descending: bool = True,
         label: str = "",
-    ) -> Look:
+    ) -> ListReply:
         """Count all jobs and name a part of the list, from one look at the indexes.
 
         Args:
@@ -129,10 +129,10 @@ class Store(Lookup, Steering, Registration):
             label: look only at the jobs with one tag or of one group (see ``keys.TAGGED``).
         """
         indexes = Indexes(self.redis, self._queues, statuses, label)
-        look = await indexes.look(offset, count, descending=descending)
-        self.clock.correct(look.now)
-        self._report(look.refused)
-        return look
+        reply = await indexes.read(offset, count, descending=descending)
+        self.clock.correct(reply.now)
+        self._report(reply.refused)
+        return reply
 
     def _report(self, refused: Sequence[str]) -> None:
         """Log each of the queues that the Redis user may not read once."""
@@ -159,13 +159,13 @@ class Store(Lookup, Steering, Registration):
         found = await scripts.front(self.redis, queue, limit)
         return [text(job_id) for job_id in found]
 
-    async def queues(self) -> tuple[int, list[QueueLook]]:
+    async def queues(self) -> tuple[int, list[QueueCounts]]:
         """Return Redis' time in ms, and what is in each of the queues."""
-        found: list[QueueLook] = []
+        found: list[QueueCounts] = []
         left = 1
         while left:
             now, left, *rows = await scripts.queues(self.redis, len(found), *self._queues)
-            found += [QueueLook.of(row) for row in rows]
+            found += [QueueCounts.decode(row) for row in rows]
         self.clock.correct(now)
         return now, found
 

@@ -111,7 +111,7 @@ async def _ended_of_one_score(pool: ArqRedis, watch: Watch) -> None:
     last = ONE_SCORE // 25
     await watch.watch("the last page", lambda: client.list_jobs(page=last))
     await watch.watch("the middle page", lambda: client.list_jobs(page=last // 2))
-    await watch.watch("1,000 of them", lambda: store.look(count=1_000, offset=5_000))
+    await watch.watch("1,000 of them", lambda: store.read_indexes(count=1_000, offset=5_000))
     ids = [f"job {it}" for it in range(1_000)]
     await watch.watch("1,000 ended jobs", lambda: store.facts(ids, with_data=True))
 
@@ -172,7 +172,7 @@ async def _busy_queues(pool: ArqRedis, watch: Watch) -> None:
     for page in (1, last // 2, last):
         await watch.watch(f"{what}, page {page:,}", lambda page=page: client.list_jobs(page=page))  # type: ignore[misc]
     await watch.watch(what, client.queues)
-    await watch.watch(what, lambda: store.look(count=1_000, offset=5_000))
+    await watch.watch(what, lambda: store.read_indexes(count=1_000, offset=5_000))
     await watch.watch(what, lambda: store.facts([f"q {name} 1" for name in names[:500]]))
     await watch.watch(what, lambda: recover_orphans(store))
     await watch.watch(what, store.sweep)

@@ -478,11 +478,15 @@ async def test_a_list_of_many_queues(
     store = Store(pool, queues=[f"queue{it}" for it in range(4)])
     statuses = () if status is None else (status,)
     with pytest.MonkeyPatch.context() as patched:
-        whole = await store.look(statuses, offset=offset, count=count, descending=descending)
+        whole = await store.read_indexes(
+            statuses, offset=offset, count=count, descending=descending
+        )
         patched.setattr(indexes, "_MOST_IN_ALL", 1)
         patched.setattr(indexes, "_MOST_IN_PART", 1)
         patched.setattr(indexes, "_SLACK", slack)
-        parts = await store.look(statuses, offset=offset, count=count, descending=descending)
+        parts = await store.read_indexes(
+            statuses, offset=offset, count=count, descending=descending
+        )
     assert parts.job_ids == whole.job_ids
     assert len(whole.job_ids) == max(0, min(count, whole.total - offset))
     assert (parts.counts, parts.total) == (whole.counts, whole.total)
@@ -496,13 +500,13 @@ async def test_a_page_amid_many_queues(pool: ArqRedis, monkeypatch: pytest.Monke
     for number in range(40):
         await put_in(pool, "queued", f"job{number}", now - number % 6 * 100, queues[number % 4])
     store = Store(pool, queues=queues)
-    whole = [await store.look(offset=it, count=5) for it in range(40)]
+    whole = [await store.read_indexes(offset=it, count=5) for it in range(40)]
     monkeypatch.setattr(indexes, "_MOST_IN_ALL", 1)
     monkeypatch.setattr(indexes, "_MOST_IN_PART", 1)
     for slack in (0, 10):
         monkeypatch.setattr(indexes, "_SLACK", slack)
-        parts = [await store.look(offset=it, count=5) for it in range(40)]
-        assert [look.job_ids for look in parts] == [look.job_ids for look in whole]
+        parts = [await store.read_indexes(offset=it, count=5) for it in range(40)]
+        assert [it.job_ids for it in parts] == [it.job_ids for it in whole]
 
 
 async def put_in(redis: ArqRedis, kind: str, job_id: str, then: int, queue: str) -> None:
