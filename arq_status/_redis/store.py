@@ -69,7 +69,7 @@ class Store(Lookup, Steering, Registration):
         raw = await read(self.redis, "HGET", keys.FUNCTIONS, announced_as(queue, function))
         return FunctionOptions.decode(raw) if isinstance(raw, bytes) else None
 
-    async def record(self, job_id: str) -> StoredRecord | None:
+    async def stored_record(self, job_id: str) -> StoredRecord | None:
         """Return the stored record of a job."""
         raw = await read(self.redis, "GET", keys.RECORD + job_id)
         return StoredRecord.decode(raw) if raw else None

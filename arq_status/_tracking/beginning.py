@@ -187,7 +187,7 @@ async def earlier_record(uplink: Uplink, job_id: str, enqueued_ms: int) -> Store
 
     ``enqueued_ms=0`` (unknown) matches any run.
     """
-    earlier = await none_on_failure(uplink.record(job_id))
+    earlier = await none_on_failure(uplink.stored_record(job_id))
     if earlier is None or earlier.ended is not None or earlier.state is State.DELETED:
         return None
     same_run = enqueued_ms in (0, earlier.enqueued_ms) or earlier.enqueued_ms == 0

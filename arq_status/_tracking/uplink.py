@@ -82,9 +82,9 @@ class Uplink:
         """Write everything urgent now and wait for it, for a limited time."""
         await self._writer.drain()
 
-    async def record(self, job_id: str) -> StoredRecord | None:
+    async def stored_record(self, job_id: str) -> StoredRecord | None:
         """Return the stored record of a job."""
-        return await self._store.record(job_id)
+        return await self._store.stored_record(job_id)
 
     async def field(self, job_id: str, name: str) -> bytes | None:
         """Return a stored field of a job, encoded."""

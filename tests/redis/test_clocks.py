@@ -224,19 +224,19 @@ async def test_rows_of_before_a_retry_count_for_nothing(
     ]
 
     async def nothing_changes() -> None:
-        before = await store.record("job")
+        before = await store.stored_record("job")
         for it in stale:
             await store.write([it])
-        assert await store.record("job") == before
+        assert await store.stored_record("job") == before
 
     await nothing_changes()
     assert await client.status("job") is Status.QUEUED
-    waiting = await store.record("job")
+    waiting = await store.stored_record("job")
     assert waiting is not None
     assert waiting.generation == 2
     await begin(pool, "job")
     await store.write([row(now, "first", due=waiting.due, worker="host:2:y", version=1)])
-    found = await store.record("job")
+    found = await store.stored_record("job")
     assert found is not None
     assert (found.worker, found.generation, found.state) == ("host:2:y", 2, State.WORKING)
     await nothing_changes()
@@ -244,7 +244,7 @@ async def test_rows_of_before_a_retry_count_for_nothing(
         now, due=waiting.due, state=State.FAILED, ended=timestamp_ms(), error="new", worker="host:2"
     )
     await store.write([end])
-    found = await store.record("job")
+    found = await store.stored_record("job")
     assert found is not None
     assert (found.error, found.generation) == ("new", 2)
     await nothing_changes()
@@ -254,7 +254,7 @@ async def test_generations_count_on(pool: ArqRedis, client: StatusClient, retrie
     """Each ``retry`` is one more, and a new enqueue of the id begins anew."""
     store = Store(pool)
     for generation in (2, 3):
-        waiting = await store.record("job")
+        waiting = await store.stored_record("job")
         assert waiting is not None
         assert waiting.generation == generation
         await begin(pool, "job")
@@ -274,7 +274,7 @@ async def test_generations_count_on(pool: ArqRedis, client: StatusClient, retrie
     await pool.delete("arq:job:job")
     run = await put_job(pool, "job", enqueued=retried + 5)
     await store.write([row(run, "first", due=run, version=1)])
-    found = await store.record("job")
+    found = await store.stored_record("job")
     assert found is not None
     assert (found.enqueued_ms, found.generation) == (run, 1)
 
@@ -286,11 +286,11 @@ async def test_rows_of_another_worker_do_not_overwrite(pool: ArqRedis) -> None:
     await store.write([row(now, version=5, worker="host:2:y", message="theirs")])
     end: dict[str, Any] = {"state": State.COMPLETE, "ended": now + 5}
     await store.write([row(now, **end, worker="host:2", message="theirs")])
-    found = await store.record("job")
+    found = await store.stored_record("job")
     assert found is not None
     assert found.message == "mine"
     await store.write([row(now, **end, worker="host:1", message="the end")])
-    found = await store.record("job")
+    found = await store.stored_record("job")
     assert found is not None
     assert found.message == "the end"
 

@@ -72,7 +72,7 @@ class Lives(Races):
     @invariant()
     def the_newest_row_stands(self) -> None:
         """Also where one was deleted."""
-        found = self.do(self.store.record(JOB))
+        found = self.do(self.store.stored_record(JOB))
         if found is None or found.state is not State.DELETED:
             assert identity(found) == identity(self.record)
 
@@ -104,9 +104,9 @@ class Lives(Races):
         if not facts.live or record is None or record.ended is None:
             # else its worker died before arq booked the end: lists by tag have it when it runs
             self.lists_agree(facts.current_record)
-        if self.do(self.store.record(JOB)) != record:
+        if self.do(self.store.stored_record(JOB)) != record:
             self.settle(self.allowed())
-            self.note(self.do(self.store.record(JOB)))
+            self.note(self.do(self.store.stored_record(JOB)))
 
     def lists_agree(self, record: StoredRecord | None) -> None:
         """The group's list and that of the tag have the job as long as it has its record."""

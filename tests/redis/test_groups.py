@@ -212,7 +212,7 @@ async def test_killed_given_up_cancelled_expired(pool: ArqRedis, client: StatusC
     await enqueue(pool, "killed", "over", "cancelled", "expired", "booked", "waits", "begins")
     for job_id in ("killed", "over"):
         await begin(pool, job_id)
-        record = await Store(pool).record(job_id)
+        record = await Store(pool).stored_record(job_id)
         assert record is not None
         run = record.enqueued_ms
         await write_record(pool, job_id, run=run, worker="host:7:dead")
@@ -221,7 +221,7 @@ async def test_killed_given_up_cancelled_expired(pool: ArqRedis, client: StatusC
     await pool.delete("arq:job:over", "arq:in-progress:over", "arq:job:expired")
     await pool.zrem("arq:queue", "over", "expired", "booked")
     await pool.delete("arq:job:booked")
-    record = await Store(pool).record("booked")
+    record = await Store(pool).stored_record("booked")
     assert record is not None
     from tests.records import put_result
 
@@ -256,7 +256,7 @@ async def test_deferred_retrying_interrupted(pool: ArqRedis, client: StatusClien
         ("shut down", State.INTERRUPTED),
         ("again", State.RETRYING),
     ):
-        record = await Store(pool).record(job_id)
+        record = await Store(pool).stored_record(job_id)
         assert record is not None
         await write_record(pool, job_id, state, run=record.enqueued_ms)
     for _ in range(2):
@@ -360,7 +360,7 @@ async def test_an_id_is_used_again(pool: ArqRedis, client: StatusClient) -> None
 async def test_a_lost_run_gives_way(pool: ArqRedis, client: StatusClient) -> None:
     """A job that nobody ended counts as lost when its id is used again."""
     await enqueue(pool, "waits", "runs")
-    record = await Store(pool).record("runs")
+    record = await Store(pool).stored_record("runs")
     assert record is not None
     await begin(pool, "runs")
     await write_record(pool, "runs", run=record.enqueued_ms, worker="host:7:x")
@@ -483,7 +483,7 @@ async def test_a_group_that_goes_while_it_is_watched(pool: ArqRedis, client: Sta
 async def test_an_end_that_arq_has_not_booked(pool: ArqRedis, client: StatusClient) -> None:
     """The job counts as what ``status`` says, until arq has ended it or runs it again."""
     await enqueue(pool, "job")
-    found = await Store(pool).record("job")
+    found = await Store(pool).stored_record("job")
     assert found is not None
     await begin(pool, "job")
     now = timestamp_ms()

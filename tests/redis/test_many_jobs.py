@@ -282,7 +282,7 @@ async def test_watch_many_tells_progress(pool: ArqRedis, client: StatusClient) -
     async with aclosing(client.watch_many(["one"])) as records:
         first = await anext(records)
         for at in (1, 2):
-            found = await Store(pool).record("one")
+            found = await Store(pool).stored_record("one")
             assert found is not None
             await write_record(
                 pool, "one", first=False, run=found.enqueued_ms, worker="host:7:x", at=at,

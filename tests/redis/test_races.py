@@ -345,7 +345,7 @@ class Races(RuleBasedStateMachine):
 
     def put(self, letter: Letter) -> None:
         """Write a row; it counts if it is newer than what stands there."""
-        stored = self.do(self.store.record(JOB))
+        stored = self.do(self.store.stored_record(JOB))
         self.do(self.store.write([letter.row]))
         letter.of.begun = True
         if stored is None or self.record is None:
@@ -382,7 +382,7 @@ class Races(RuleBasedStateMachine):
         assert done is (self.live and status is not Status.WORKING)
         if not done:
             return
-        found = self.do(self.store.record(JOB))
+        found = self.do(self.store.stored_record(JOB))
         assert found
         assert (found.enqueued_ms, found.state) == (self.run, State.STOPPED)
         assert found.ended
@@ -401,7 +401,7 @@ class Races(RuleBasedStateMachine):
         kept = self.do(self.redis.exists(keys.PAYLOAD + JOB)) == 1
         assert self.do(self.client.retry(JOB)) is (may and kept)
         if may and kept:
-            found = self.do(self.store.record(JOB))
+            found = self.do(self.store.stored_record(JOB))
             assert found
             assert (found.enqueued_ms, found.state) == (own.enqueued_ms, State.WAITING)
             assert self.do(self.redis.get(PAYLOAD)) == payload_of(own.enqueued_ms)
@@ -510,7 +510,7 @@ class Races(RuleBasedStateMachine):
     @invariant()
     def the_newest_row_stands(self) -> None:
         """No late row has overwritten a newer try."""
-        found = self.do(self.store.record(JOB))
+        found = self.do(self.store.stored_record(JOB))
         assert identity(found) == identity(self.record)
 
     # the table
@@ -607,7 +607,7 @@ async def test_a_run_enqueued_where_the_clock_is_behind(
     )
     for track in (last, late):
         await store.write([Row(JOB, True, track.encode(), {})])
-    found = await store.record(JOB)
+    found = await store.stored_record(JOB)
     assert found
     assert found.state is stands
     expected = Status.FAILED if stands is State.FAILED else Status.INTERRUPTED

@@ -179,14 +179,14 @@ async def test_a_guess_counts_as_long_as_nothing_was_written_since(pool: ArqRedi
     )
     rows = [Row("job", False, guess.encode(), {}, seen=1)]
     await store.write(rows)
-    assert await store.record("job") is None
+    assert await store.stored_record("job") is None
     await write_record(pool, "job", run=now, version=2)
     await store.write(rows)
-    found = await store.record("job")
+    found = await store.stored_record("job")
     assert found is not None
     assert found.state is State.WORKING
     await store.write([rows[0]._replace(seen=2)])
-    found = await store.record("job")
+    found = await store.stored_record("job")
     assert found is not None
     assert found.state is State.INTERRUPTED
 
@@ -234,7 +234,7 @@ async def test_a_lost_job_whose_result_has_expired_leaves_nothing(
     await write_record(pool, "job", run=run, worker="host:1:dead", fields={"a": 1})
     await put_result(pool, "job", enqueued=run, finished=run + 5)
     await client.counts()
-    found = await Store(pool).record("job")
+    found = await Store(pool).stored_record("job")
     assert found is not None
     assert found.state is State.DELETED
     assert await own_keys(pool) == {"job:job"}

@@ -697,7 +697,7 @@ async def test_a_late_row_of_a_dead_try(pool: ArqRedis, client: StatusClient) ->
     second.at(7, "second")
     await store.write([second.take_row()])
     await store.write([first.take_row()])
-    track = await store.record("job")
+    track = await store.stored_record("job")
     assert track is not None
     assert (track.job_try, track.at, track.message) == (2, 7, "second")
     assert await store.field("job", "late") is None
