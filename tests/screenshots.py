@@ -18,7 +18,7 @@ from arq_status import track_status
 from arq_status._model.histogram import bucket_of
 from arq_status._model.record import State
 from arq_status._model.tally import Tally
-from arq_status._redis.announcements import announced_as
+from arq_status._redis.announcements import function_key
 from arq_status.web import create_app
 from tests import browser
 from tests.records import count_at, put_job, write_end, write_running
@@ -128,7 +128,7 @@ async def count(pool: ArqRedis) -> None:
                 tally.runs[it] = tally.runs.get(it, 0) + 1
             # batches are identified by their time
             moment = now - (59 - minute) * MINUTE + place
-            await count_at(pool, moment, announced_as("arq:queue", function), tally)
+            await count_at(pool, moment, function_key("arq:queue", function), tally)
 
 
 async def run(settings: RedisSettings, pool: ArqRedis) -> None:

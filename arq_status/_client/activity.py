@@ -14,7 +14,7 @@ from arq_status._model.insight import ActivityPoint, FunctionStats
 from arq_status._model.query import Moment, check_moment, resolve
 from arq_status._model.tally import COUNTED, Tally
 from arq_status._model.validation import require_string
-from arq_status._redis.announcements import announced_as, queue_and_function
+from arq_status._redis.announcements import function_key, split_function_key
 from arq_status._redis.store import Store
 from arq_status._redis.tallies import Stretch, counted_functions, read_stretches
 
@@ -66,7 +66,7 @@ class ActivityQueries:
         now, names = await counted_names(store, queue)
         found = await read_stretches(store.redis, names, _ms_of(since, now), now)
         return now, [
-            (*queue_and_function(name), stretches)
+            (*split_function_key(name), stretches)
             for name, stretches in zip(names, found, strict=True)
         ]
 
@@ -142,9 +142,9 @@ async def counted_names(
         await store.count_uncounted()
     now, counted = await counted_functions(store.redis)
     announced = (await store.announced()).names
-    names = sorted({queue_and_function(it) for it in counted} | announced)
+    names = sorted({split_function_key(it) for it in counted} | announced)
     return now, [
-        announced_as(*it) for it in names if queue in (None, it[0]) and function in (None, it[1])
+        function_key(*it) for it in names if queue in (None, it[0]) and function in (None, it[1])
     ]
 
 

@@ -11,7 +11,7 @@ from arq_status._model.history import LogLine, Try
 from arq_status._model.query import Moment, Query, StatusFilter, as_statuses
 from arq_status._model.snapshot import JobRecord, Page
 from arq_status._model.status import Status
-from arq_status._redis.announcements import Announced
+from arq_status._redis.announcements import AnnouncedOptions
 
 
 class JobQueries:
@@ -155,7 +155,7 @@ class JobQueries:
         await store.sweep_if_due()
         return await count(store)
 
-    async def _overview(self, query: Query) -> tuple[Page, dict[Status, int], Announced]:
+    async def _overview(self, query: Query) -> tuple[Page, dict[Status, int], AnnouncedOptions]:
         """Return a page, the counts and what workers announced of functions."""
         store = await self._connections.open()
         await store.sweep_if_due()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from arq_status._client.activity import counted_names
 from arq_status._model.tally import ENDS, RETRIED
-from arq_status._redis.announcements import queue_and_function
+from arq_status._redis.announcements import split_function_key
 from arq_status._redis.indexes import QueueCounts
 from arq_status._redis.store import Store
 from arq_status._redis.tallies import read_totals
@@ -38,7 +38,7 @@ async def metrics(store: Store) -> bytes:
     _, queues = await store.queues()
     now, names = await counted_names(store)
     found = zip(names, await read_totals(store.redis, names), strict=True)
-    totals = [(list(queue_and_function(name)), it) for name, it in found]
+    totals = [(list(split_function_key(name)), it) for name, it in found]
     collected = [*_of_queues(now, queues), *_of_functions(totals)]
     registry = CollectorRegistry()
     registry.register(_Collected(collected))

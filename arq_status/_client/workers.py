@@ -9,7 +9,7 @@ from arq_status._model.facts import DEAD_AFTER_MS
 from arq_status._model.insight import CronRecord, QueueRecord, WorkerRecord
 from arq_status._model.snapshot import JobRecord
 from arq_status._model.status import ENDED, Status
-from arq_status._redis.announcements import announced_as
+from arq_status._redis.announcements import function_key
 from arq_status._redis.store import Store
 from arq_status._redis.workers import (
     AnnouncedCron,
@@ -73,7 +73,7 @@ class WorkerQueries:
         now, workers = await read_workers(store.redis)
         announced = _next_crons([it for it in workers if _is_alive(it, now)])
         noted = await read_last_jobs(store.redis) if announced else {}
-        last = {key: noted.get(announced_as(*key)) for key in announced}
+        last = {key: noted.get(function_key(*key)) for key in announced}
         known = await records_of(store, [job.job_id for job in last.values() if job is not None])
         records = [
             _cron_record(queue, it, job, known.get(job.job_id) if job is not None else None)

@@ -112,9 +112,9 @@ class FunctionOptions:
                 # older workers announce neither of these
                 "record_result": bool(fields.get("result", True)),
             }
-            for name, announced_as in (("keep_result", "keep"), ("max_tries", "tries")):
-                if type(fields.get(announced_as)) is int:
-                    given[name] = fields[announced_as]
+            for name, key in (("keep_result", "keep"), ("max_tries", "tries")):
+                if type(fields.get(key)) is int:
+                    given[name] = fields[key]
             if "failed" in fields:
                 given["expires_failed"] = expires_ms(fields["failed"] / 1000)
             return cls.merged(given)

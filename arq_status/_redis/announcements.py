@@ -11,31 +11,31 @@ from arq_status._redis.replies import pairs, text
 _BETWEEN = "\0"
 
 
-def announced_as(queue: str, function: str) -> str:
+def function_key(queue: str, function: str) -> str:
     """Return the name under which the options of a function in a queue are stored."""
     return clean(f"{queue}{_BETWEEN}{function}")
 
 
-def queue_and_function(name: str) -> tuple[str, str]:
-    """Return what ``announced_as`` made a name of."""
-    queue, _, function = name.rpartition(_BETWEEN)
+def split_function_key(key: str) -> tuple[str, str]:
+    """Return the queue and the function of a ``function_key``."""
+    queue, _, function = key.rpartition(_BETWEEN)
     return queue, function
 
 
-def announced_in(reply: Mapping[bytes, bytes] | list[bytes]) -> "Announced":
+def decode_options(reply: Mapping[bytes, bytes] | list[bytes]) -> "AnnouncedOptions":
     """Decode the hash of all announced options."""
     found = pairs(reply).items()
-    return Announced((text(name), FunctionOptions.decode(raw)) for name, raw in found)
+    return AnnouncedOptions((text(name), FunctionOptions.decode(raw)) for name, raw in found)
 
 
-class Announced:
+class AnnouncedOptions:
     """The options of all functions in all queues."""
 
     def __init__(self, found: Iterable[tuple[str, FunctionOptions]] = ()) -> None:
         self._of_queue: dict[tuple[str, str], FunctionOptions] = {}
         self._anywhere: dict[str, FunctionOptions] = {}
         for name, options in found:
-            queue, function = queue_and_function(name)
+            queue, function = split_function_key(name)
             self._of_queue[queue, function] = options
             other = self._anywhere.get(function, options)
             # without a known queue, the strictest announcement wins: what one worker hides stays

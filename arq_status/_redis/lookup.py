@@ -12,7 +12,7 @@ from arq_status._model.record import State, StoredRecord
 from arq_status._model.status import Status
 from arq_status._model.truth import decide, ended_status, queue_status
 from arq_status._redis import scripts
-from arq_status._redis.announcements import Announced, announced_in
+from arq_status._redis.announcements import AnnouncedOptions, decode_options
 from arq_status._redis.clock import by_redis_clock
 from arq_status._redis.dead_workers import NO_WORKERS, DeadWorkers
 from arq_status._redis.replies import dead_workers, integer, pairs, score, text
@@ -42,7 +42,7 @@ class Lookup:
         # what workers announced, and the version of that; "?" is none
         self._version = b"?"
         self._announced_queues: list[bytes] = []
-        self._announced = Announced()
+        self._announced = AnnouncedOptions()
 
     async def facts(
         self,
@@ -112,7 +112,7 @@ class Lookup:
     ) -> DeadWorkers:
         if announced:
             self._version, self._announced_queues, options = announced
-            self._announced = announced_in(options)
+            self._announced = decode_options(options)
         return DeadWorkers(now, dead_workers(dead))
 
     def _answer(

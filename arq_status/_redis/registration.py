@@ -9,7 +9,7 @@ from arq.utils import timestamp_ms
 
 from arq_status._model.options import FunctionOptions
 from arq_status._redis import keys, scripts
-from arq_status._redis.announcements import announced_as
+from arq_status._redis.announcements import function_key
 from arq_status._redis.clock import RedisClock
 
 #: Seconds after which a worker announces itself again, and functions in one announcement.
@@ -70,7 +70,7 @@ class Registration:
             await self._announce(queue, options)
 
     async def _announce(self, queue: str, options: Mapping[str, FunctionOptions]) -> None:
-        named = [(announced_as(queue, name), it.encode()) for name, it in options.items()]
+        named = [(function_key(queue, name), it.encode()) for name, it in options.items()]
         for start in range(0, max(1, len(named)), _ANNOUNCED_AT_ONCE):
             part = named[start : start + _ANNOUNCED_AT_ONCE]
             await scripts.announce(self.redis, queue, *(text for item in part for text in item))

@@ -12,7 +12,7 @@ from arq_status._model.options import FunctionOptions
 from arq_status._model.record import StoredRecord
 from arq_status._model.status import Status
 from arq_status._redis import keys, scripts
-from arq_status._redis.announcements import Announced, announced_as, announced_in
+from arq_status._redis.announcements import AnnouncedOptions, decode_options, function_key
 from arq_status._redis.batch import AnyRow, EncodedRows, Row, arguments, batches
 from arq_status._redis.clock import RedisClock
 from arq_status._redis.commands import pipeline, read
@@ -66,7 +66,7 @@ class Store(Lookup, Steering, Registration):
 
     async def options(self, queue: str, function: str) -> FunctionOptions | None:
         """Return the options that a worker of the queue has announced for a function."""
-        raw = await read(self.redis, "HGET", keys.FUNCTIONS, announced_as(queue, function))
+        raw = await read(self.redis, "HGET", keys.FUNCTIONS, function_key(queue, function))
         return FunctionOptions.decode(raw) if isinstance(raw, bytes) else None
 
     async def stored_record(self, job_id: str) -> StoredRecord | None:
@@ -103,10 +103,10 @@ class Store(Lookup, Steering, Registration):
         found: list[bytes] | None = await read(self.redis, "LRANGE", key, str(start), "-1")
         return found or []
 
-    async def announced(self) -> Announced:
+    async def announced(self) -> AnnouncedOptions:
         """Return the functions that tracked workers announced."""
         found = await read(self.redis, "HGETALL", keys.FUNCTIONS)
-        return announced_in(found or [])
+        return decode_options(found or [])
 
     # lists
 

@@ -9,7 +9,7 @@ from typing import Any
 from arq_status._model.histogram import bucket_of
 from arq_status._model.record import State
 from arq_status._model.tally import OTHER, RETRIED, Tally
-from arq_status._redis.announcements import announced_as
+from arq_status._redis.announcements import function_key
 from arq_status._redis.clock import RedisClock
 from arq_status._redis.store import Store
 from arq_status._redis.tallies import encode_tally
@@ -95,7 +95,7 @@ class Counters:
         for name in noted.keys() - tallies.keys():
             tallies[name] = Tally()
         for function, tally in tallies.items():
-            name = announced_as(self._queue, function or OTHER)
+            name = function_key(self._queue, function or OTHER)
             last = self._encode_last(noted[function]) if function in noted else None
             self._unsent.append(encode_tally(name, tally, last))
         return bool(self._unsent)

@@ -12,7 +12,7 @@ from arq_status._model.query import Query
 from arq_status._model.serialization import counts_object, job_object
 from arq_status._model.snapshot import JobRecord, Page, without_durations
 from arq_status._model.status import Status
-from arq_status._redis.announcements import Announced
+from arq_status._redis.announcements import AnnouncedOptions
 from arq_status.web.last_hour import LastHour, LastHourReader
 from arq_status.web.rendering import View, render_part
 from arq_status.web.updates import PACE, Part, Snapshot, frame
@@ -33,7 +33,7 @@ class Listing(Snapshot):
         counts: Mapping[Status, int],
         version: int = 1,
         hour: LastHour | None = None,
-        announced: Announced | None = None,
+        announced: AnnouncedOptions | None = None,
     ) -> None:
         super().__init__(version)
         # nothing has happened yet on a first start
@@ -42,7 +42,7 @@ class Listing(Snapshot):
         self.query = query
         self.page = page
         self.counts = counts
-        self.announced: Announced = announced or Announced()
+        self.announced: AnnouncedOptions = announced or AnnouncedOptions()
         # browsers count on by themselves what changes with time alone
         self._rows = {record.job_id: without_durations(record) for record in page.items}
 

@@ -11,7 +11,7 @@ from arq.connections import ArqRedis
 from arq_status._model.histogram import bucket_of
 from arq_status._model.tally import Tally
 from arq_status._redis import keys
-from arq_status._redis.announcements import announced_as
+from arq_status._redis.announcements import function_key
 from arq_status._tracking.counters import Counters
 from tests.benchmarks.measuring import Result, compare, pinned
 from tests.benchmarks.overhead import tracked_slice
@@ -68,7 +68,7 @@ async def _memory(pool: ArqRedis) -> Result:
     before = await _used(pool)
     generator = random.Random(1)
     for number in range(FUNCTIONS):
-        name = announced_as(f"queue-{number % QUEUES}", f"function_number_{number}")
+        name = function_key(f"queue-{number % QUEUES}", f"function_number_{number}")
         spread = generator.uniform(0.3, 1.2), generator.uniform(0.5, 1.5)
         middle = generator.uniform(-4, 4), generator.uniform(-6, 2)
         hours = [_tally(generator, JOBS_AN_HOUR, middle, spread) for _ in range(5)]

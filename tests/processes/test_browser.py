@@ -15,7 +15,7 @@ import arq_status
 from arq_status import Status, StatusClient, track_status
 from arq_status._model.record import State
 from arq_status._model.tally import Tally
-from arq_status._redis.announcements import announced_as
+from arq_status._redis.announcements import function_key
 from arq_status._redis.store import Store
 from arq_status.web import create_app
 from tests import browser, jobs
@@ -805,7 +805,7 @@ async def count_now(pool: ArqRedis, function: str, **counts: int) -> None:
     """Add counts of jobs of a function that end now."""
     tally = Tally()
     tally.counts.update(counts)
-    await count_at(pool, timestamp_ms(), announced_as("arq:queue", function), tally)
+    await count_at(pool, timestamp_ms(), function_key("arq:queue", function), tally)
 
 
 async def names(page: "Page") -> list[str]:

@@ -24,7 +24,7 @@ from arq_status._model.options import FunctionOptions
 from arq_status._model.record import State, StoredRecord
 from arq_status._model.tally import COUNTED, Tally
 from arq_status._redis import keys, scripts
-from arq_status._redis.announcements import announced_as
+from arq_status._redis.announcements import function_key
 from arq_status._redis.clock import RedisClock
 from arq_status._redis.scripts import Script, assembled
 from arq_status._redis.store import Store
@@ -61,7 +61,7 @@ def tally_of(runs: Sequence[float] = (), waits: Sequence[float] = (), **counts: 
 
 async def count(redis: Any, tally: Tally, function: str = "f", queue: str = "arq:queue") -> None:
     """Add what a worker counted."""
-    name = announced_as(queue, function)
+    name = function_key(queue, function)
     await Store(redis).count(os.urandom(4).hex(), 0, [encode_tally(name, tally, None)])
 
 
@@ -74,7 +74,7 @@ async def redis_ms(redis: Any) -> int:
 async def count_at(redis: Any, now: int, tally: Tally, function: str = "f") -> None:
     """Add what a worker counted, as if Redis' time were another."""
     source = assembled("count").replace("local now = now_ms()", "local now = tonumber(ARGV[4])")
-    batch = json.dumps([encode_tally(announced_as("arq:queue", function), tally, None)])
+    batch = json.dumps([encode_tally(function_key("arq:queue", function), tally, None)])
     assert await redis.eval(source, 0, os.urandom(4).hex(), 0, batch, now) == now
 
 
@@ -176,7 +176,7 @@ async def test_a_batch_that_is_sent_again_is_counted_once(
     pool: ArqRedis, client: StatusClient
 ) -> None:
     """The answer to a batch may be lost on its way."""
-    batch = [encode_tally(announced_as("arq:queue", "f"), tally_of([1.0, 2.0]), None)]
+    batch = [encode_tally(function_key("arq:queue", "f"), tally_of([1.0, 2.0]), None)]
     for number in (0, 0, 1, 1):
         await Store(pool).count("host:1:x", number, batch)
     assert (await stats_of(client, "f")).complete == 4
@@ -202,7 +202,7 @@ async def test_a_cron_job_that_runs_is_noted_before_anything_is_counted(
     pool: Any, client: StatusClient
 ) -> None:
     """The first job of a worker may run for hours; one that tells no due time has no wait."""
-    name = announced_as("arq:queue", "f")
+    name = function_key("arq:queue", "f")
     counters = Counters("arq:queue", {"f"}, ("f",), RedisClock())
     attempt = Attempt("job", StoredRecord(enqueued_ms=1, job_try=1), None)
     attempt.started_at = monotonic()
@@ -326,7 +326,7 @@ async def test_functions_that_are_gone_are_forgotten(pool: ArqRedis, client: Sta
 
 async def test_damaged_counts(pool: Any, client: StatusClient) -> None:
     """Whatever stands in their keys, what can be read is shown, and counting goes on."""
-    name = announced_as("arq:queue", "f")
+    name = function_key("arq:queue", "f")
     await count(pool, tally_of([1.0]))
     await pool.rpush(keys.MINUTES + name, b"\xff\xff", b"", b"\xff" * 40 + b"\x01")
     await pool.delete(keys.HOURS + name, keys.TOTALS + name)
@@ -570,7 +570,7 @@ async def test_the_last_cron_job_when_its_record_has_expired(
     }
     await pool.hset(
         keys.LAST_CRON_JOBS,
-        mapping={announced_as("arq:queue", name): json.dumps(it) for name, it in notes.items()},
+        mapping={function_key("arq:queue", name): json.dumps(it) for name, it in notes.items()},
     )
     found = {it.name: it for it in await client.crons()}
     assert (found["ended"].job_id, found["ended"].status) == ("a", Status.FAILED)

@@ -575,7 +575,7 @@ async def test_a_shutdown_while_the_start_of_a_job_is_recorded(
 ) -> None:
     """The worker ends in peace, and arq and we say that the job runs again."""
     worker = await start_worker(track_status({"functions": jobs.FUNCTIONS}))
-    reached, write, track = asyncio.Event(), Store.write, Store.record
+    reached, write, track = asyncio.Event(), Store.write, Store.stored_record
 
     async def write_slowly(self: Store, rows: Sequence[Row]) -> set[str]:
         reached.set()
@@ -588,7 +588,7 @@ async def test_a_shutdown_while_the_start_of_a_job_is_recorded(
         return await track(self, job_id)
 
     monkeypatch.setattr(Store, "write", write_slowly)
-    monkeypatch.setattr(Store, "record", read_slowly)
+    monkeypatch.setattr(Store, "stored_record", read_slowly)
     await pool.enqueue_job("wait", _job_id="job", _job_try=tries)
     await reached.wait()
     worker.max_jobs = 0

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from arq_status import StatusClient, track_status
 from arq_status._model.insight import WorkerRecord
 from arq_status._redis import keys
-from arq_status._redis.announcements import announced_as
+from arq_status._redis.announcements import function_key
 from arq_status.web import create_app
 from tests import jobs
 from tests.conftest import StartWorker, ended, until
@@ -146,7 +146,7 @@ async def test_a_missing_permission_hides_no_job(pool: ArqRedis) -> None:
     """The strip is missing, and nothing else."""
     admin: Any = pool
     await put_job(pool, "job")
-    await pool.zadd(keys.COUNTED_FUNCTIONS, {announced_as("arq:queue", "f"): timestamp_ms()})
+    await pool.zadd(keys.COUNTED_FUNCTIONS, {function_key("arq:queue", "f"): timestamp_ms()})
     await admin.execute_command("ACL", "SETUSER", "guest", *GUEST)
     where = pool.connection_pool.connection_kwargs
     guest = Redis(host=where["host"], port=where["port"], db=where["db"], username="guest")

@@ -216,7 +216,7 @@ async def test_a_job_given_up_just_before_the_shutdown(
     pool: ArqRedis, client: StatusClient, run_burst: RunBurst, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker ends only when the end of a job that arq gave up is written, slow or not."""
-    leaving, track = asyncio.Event(), Store.record
+    leaving, track = asyncio.Event(), Store.stored_record
 
     async def slow_track(store: Store, job_id: str) -> StoredRecord | None:
         await leaving.wait()
@@ -225,7 +225,7 @@ async def test_a_job_given_up_just_before_the_shutdown(
     async def on_shutdown(ctx: Context) -> None:
         asyncio.get_running_loop().call_later(0.05, leaving.set)
 
-    monkeypatch.setattr(Store, "record", slow_track)
+    monkeypatch.setattr(Store, "stored_record", slow_track)
     await pool.enqueue_job("nowhere", _job_id="job")
     await run_burst(settings_of(idle, on_shutdown=on_shutdown))
     await pool.delete("arq:result:job")

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from arq_status._model.truth import decide
 from arq_status._redis import keys
-from arq_status._redis.announcements import announced_in
+from arq_status._redis.announcements import decode_options
 from arq_status._redis.commands import command
 from arq_status.cli.context import Context, Exit, shown_dsn
 from arq_status.cli.doctor.finding import Finding, Level
@@ -70,7 +70,7 @@ async def _examine(context: Context, findings: list[Finding]) -> None:
         return
     workers = await read_workers(redis)
     findings += check_workers(workers)
-    announced = announced_in(await command(redis, "HGETALL", keys.FUNCTIONS))
+    announced = decode_options(await command(redis, "HGETALL", keys.FUNCTIONS))
     findings += check_functions(announced.functions)
     findings += check_clocks(await read_clock(redis), workers)
     queues = await read_queues(redis, context.client)
