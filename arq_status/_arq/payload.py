@@ -14,6 +14,7 @@ from arq_status._arq.inert import Opaque, Pairs
 from arq_status._arq.unpickling import Reading, read_pickle, read_tail
 from arq_status._model.facts import JobPayload, ResultOutcome, ResultPayload
 from arq_status._model.options import DEFAULT_ARGS_LIMIT
+from arq_status._model.record import LAST_MS
 from arq_status._model.text import ERROR_LIMIT, render_args, render_value, shorten
 
 Deserializer = Callable[[bytes], Any]
@@ -21,7 +22,6 @@ Deserializer = Callable[[bytes], Any]
 ArgsLimit = Callable[[str | None, str | None], int]
 
 _NAME_LIMIT = 300
-_LATEST_MS = 10**14
 _TAIL = 512
 #: Characters of what a job returned.
 RETURNED_LIMIT = 1_000
@@ -178,7 +178,7 @@ def _name(reading: Reading, key: str) -> str | None:
 
 
 def _number(value: Any) -> int | None:
-    return value if type(value) is int and 0 <= value <= _LATEST_MS else None
+    return value if type(value) is int and 0 <= value <= LAST_MS else None
 
 
 def _args(reading: Reading, limit: int) -> str:

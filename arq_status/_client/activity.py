@@ -16,7 +16,7 @@ from arq_status._model.tally import COUNTED, Tally
 from arq_status._model.validation import require_string
 from arq_status._redis.announcements import function_key, split_function_key
 from arq_status._redis.store import Store
-from arq_status._redis.tallies import Stretch, counted_functions, read_stretches
+from arq_status._redis.tallies import Interval, counted_functions, read_intervals
 
 #: The most points that ``activity`` returns.
 MOST_POINTS = 10_000
@@ -58,16 +58,16 @@ class ActivityQueries:
 
     async def _counted(
         self, since: Moment, queue: str | None = None
-    ) -> tuple[int, list[tuple[str, str, list[Stretch]]]]:
+    ) -> tuple[int, list[tuple[str, str, list[Interval]]]]:
         """Return Redis' time in ms and, for each queue and function, what was counted since."""
         check_moment("since", since)
         require_string(queue, "queue")
         store = await self._connections.open()
         now, names = await counted_names(store, queue)
-        found = await read_stretches(store.redis, names, _ms_of(since, now), now)
+        found = await read_intervals(store.redis, names, _ms_of(since, now), now)
         return now, [
-            (*split_function_key(name), stretches)
-            for name, stretches in zip(names, found, strict=True)
+            (*split_function_key(name), intervals)
+            for name, intervals in zip(names, found, strict=True)
         ]
 
     async def activity(
@@ -121,8 +121,8 @@ class ActivityQueries:
             raise ValueError(f"{number:,} steps: choose a longer one, for {MOST_POINTS:,} at most")
         points = [Tally() for _ in range(number)]
         total = Tally()
-        for stretches in await read_stretches(store.redis, names, first * step_ms, now):
-            for it in stretches:
+        for intervals in await read_intervals(store.redis, names, first * step_ms, now):
+            for it in intervals:
                 _spread(it, points, first, step_ms)
                 total.add(it.tally)
         _round_counts(points)
@@ -148,19 +148,19 @@ async def counted_names(
     ]
 
 
-def stats_of(queue: str, function: str, stretches: Iterable[Stretch]) -> FunctionStats:
-    """Return the figures of all stretches together."""
+def stats_of(queue: str, function: str, intervals: Iterable[Interval]) -> FunctionStats:
+    """Return the figures of all intervals together."""
     tally = Tally()
-    for it in stretches:
+    for it in intervals:
         tally.add(it.tally)
     return FunctionStats(function=function, queue=queue, **_figures(tally))
 
 
-def _spread(it: Stretch, points: Sequence[Tally], first: int, step_ms: int) -> None:
+def _spread(it: Interval, points: Sequence[Tally], first: int, step_ms: int) -> None:
     """Add a minute or hour to the steps that it is a part of, to each its share."""
     begins, ends = it.begins_ms, it.begins_ms + it.length_ms
     if it.length_ms == _MINUTE_MS:
-        # whole, so that short stretches have whole numbers
+        # whole, so that short intervals have whole numbers
         ends = begins + 1
     for number in range(begins // step_ms, (ends - 1) // step_ms + 1):
         if 0 <= number - first < len(points):

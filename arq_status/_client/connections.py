@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from arq_status._client.feed import Feed
-from arq_status._redis.connection import RedisLike, beside, close, connect
+from arq_status._redis.connection import RedisLike, close, connect, separate_client
 from arq_status._redis.recovery import recover_orphans
 from arq_status._redis.store import Store
 
@@ -97,4 +97,4 @@ class Connections:
             return await connect(self._redis)
         if self._given_loop is None:
             self._given_loop = loop
-        return self._redis if self._given_loop is loop else beside(self._redis)
+        return self._redis if self._given_loop is loop else separate_client(self._redis)

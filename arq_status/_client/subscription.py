@@ -9,7 +9,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
-from arq_status._redis.connection import CONNECTION_ERRORS, beside, close
+from arq_status._redis.connection import CONNECTION_ERRORS, close, separate_client
 
 logger = logging.getLogger("arq_status")
 
@@ -29,7 +29,7 @@ async def listen(redis: Redis, channel: str, notify: Callable[[list[str] | None]
     """
     delay = _FIRST_DELAY
     while True:
-        connection = beside(redis, decode_responses=False)
+        connection = separate_client(redis, decode_responses=False)
         try:
             async with connection.pubsub() as pubsub:
                 await pubsub.subscribe(channel)

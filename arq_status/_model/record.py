@@ -16,6 +16,8 @@ from arq_status._model.text import clean
 DEFAULT_EXPIRES_MS = 1_800_000
 #: ``total`` until the job sets it.
 DEFAULT_TOTAL = 100
+#: Upper bound of stored times, in the year 5138: anything later is damage.
+LAST_MS = 10**14
 
 #: The letters that name the fields in the JSON text. Times are relative to the enqueue time.
 LETTERS: Mapping[str, str] = {
@@ -240,12 +242,8 @@ def common_text(
     return f"{text}{_HIDES_ARGS}1" if hides_args else text
 
 
-#: Year 5138 in ms: what is beyond is damage, and ``datetime`` could not show it.
-_LAST_TIME = 10**14
-
-
 def _time(value: object) -> int | None:
-    return value if type(value) is int and 0 <= value < _LAST_TIME else None
+    return value if type(value) is int and 0 <= value < LAST_MS else None
 
 
 def _since(run: int, value: object) -> int | None:

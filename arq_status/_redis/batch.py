@@ -16,7 +16,7 @@ class Row(NamedTuple):
 
     job_id: str
     #: no row of this try is in Redis yet
-    first: bool
+    is_first: bool
     record: str
     #: stored fields, encoded
     fields: Mapping[str, str]
@@ -35,7 +35,7 @@ class Row(NamedTuple):
         """The row's kind, as ``write.lua`` takes it."""
         if self.seen is not None:
             return b"%d" % self.seen
-        if not self.first:
+        if not self.is_first:
             return b"later"
         return b"first" if self.due is None else b"first %d" % self.due
 

@@ -24,7 +24,7 @@ _SOCKET_TIMEOUT = 5
 _REFUSED_COMMAND = re.compile(r"run the '([\w|]+)' command")
 _REFUSED_SCRIPT = re.compile(r"ACL failure in script|The user executing the script can't")
 #: Sentinel's pool adds these itself.
-_OF_THE_POOL = ("connection_pool",)
+_ADDED_BY_POOL = ("connection_pool",)
 
 
 async def connect(target: "RedisSettings | str | None") -> Redis:
@@ -71,14 +71,14 @@ async def close(redis: Redis) -> None:
             await sentinel.aclose()
 
 
-def beside(redis: Redis, **changes: Any) -> Redis:
+def separate_client(redis: Redis, **changes: Any) -> Redis:
     """Make a client for the same server and database with connections of its own."""
     pool = redis.connection_pool
-    kwargs = {k: v for k, v in pool.connection_kwargs.items() if k not in _OF_THE_POOL} | changes
+    kwargs = {k: v for k, v in pool.connection_kwargs.items() if k not in _ADDED_BY_POOL} | changes
     if isinstance(pool, SentinelConnectionPool):
         # the manager's clients are bound to an event loop as well
         manager = copy(pool.sentinel_manager)
-        manager.sentinels = [beside(sentinel) for sentinel in manager.sentinels]
+        manager.sentinels = [separate_client(sentinel) for sentinel in manager.sentinels]
         sentinels: ConnectionPool = SentinelConnectionPool(  # type: ignore[no-untyped-call]
             pool.service_name,
             manager,
@@ -91,10 +91,10 @@ def beside(redis: Redis, **changes: Any) -> Redis:
     return Redis.from_pool(ConnectionPool(connection_class=pool.connection_class, **kwargs))
 
 
-def for_background(redis: Redis) -> Redis:
+def background_client(redis: Redis) -> Redis:
     """Make a client for writes in the background, which takes no connection from the jobs."""
     changes: Mapping[str, Any] = {"socket_timeout": _SOCKET_TIMEOUT, "decode_responses": False}
-    return beside(redis, **changes)
+    return separate_client(redis, **changes)
 
 
 def missing_permission(error: BaseException) -> str | None:

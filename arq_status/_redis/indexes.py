@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self
 from arq_status._model.facts import DeadWorker
 from arq_status._model.status import Status
 from arq_status._redis import scripts
-from arq_status._redis.replies import dead_workers, score, text
+from arq_status._redis.replies import dead_workers, score_ms, text
 from arq_status._redis.scripts import Argument
 
 #: Sets of jobs that one call of the script merges, so that Redis is held up for a few ms: in a call
@@ -197,4 +197,4 @@ class QueueCounts(NamedTuple):
     def decode(cls, row: list[Any]) -> Self:
         """Read a row of what ``queues.lua`` answered."""
         name, queued, deferred, retrying, working, oldest, workers = row
-        return cls(text(name), queued, deferred, retrying, working, score(oldest), workers)
+        return cls(text(name), queued, deferred, retrying, working, score_ms(oldest), workers)

@@ -15,7 +15,7 @@ from arq_status._redis import scripts
 from arq_status._redis.announcements import AnnouncedOptions, decode_options
 from arq_status._redis.clock import by_redis_clock
 from arq_status._redis.dead_workers import NO_WORKERS, DeadWorkers
-from arq_status._redis.replies import dead_workers, integer, pairs, score, text
+from arq_status._redis.replies import dead_workers, integer, pairs, score_ms, text
 from arq_status._redis.scripts import Argument
 
 #: Jobs in one call of the script; it takes fewer if they are large.
@@ -70,18 +70,17 @@ class Lookup:
             calls: list[tuple[Argument, ...]] = [
                 (self._version, how, *(job_ids[place] for place in chunk)) for chunk in chunks
             ]
-            for chunk, reply in zip(chunks, await self._ask(calls), strict=True):
+            for chunk, reply in zip(
+                chunks, await scripts.facts.many(self._redis, calls), strict=True
+            ):
                 _, moment, rows, *more = reply
                 # one moment for all: running jobs are sorted by how long they have been running
                 now = now or moment
-                workers = self._learn(moment, *more) if more else NO_WORKERS
+                workers = self._update_announced(moment, *more) if more else NO_WORKERS
                 for place, row in zip(chunk, rows, strict=False):
                     answers[place] = self._answer(job_ids[place], now, workers, row)
                 pending += chunk[len(rows) :]
         return [answer for answer in answers if answer is not None]
-
-    async def _ask(self, calls: Sequence[Sequence[Argument]]) -> list[Any]:
-        return await scripts.facts.many(self._redis, calls)
 
     async def status(self, job_id: str) -> Status | None:
         """Return only the status, which is cheaper than ``facts``; ``None`` for an unknown job."""
@@ -90,9 +89,9 @@ class Lookup:
             case [b"ended", state]:
                 return ended_status(text(state))
             case [b"waiting", due, now]:
-                return queue_status(score(due), now)
+                return queue_status(score_ms(due), now)
             case [b"facts", now, [row], *more]:
-                workers = self._learn(now, *more) if more else NO_WORKERS
+                workers = self._update_announced(now, *more) if more else NO_WORKERS
                 return decide(self._answer(job_id, now, workers, row)[0])
         return None
 
@@ -104,7 +103,7 @@ class Lookup:
             words = (*words, "whole")
         return b"\xff".join((" ".join(words).encode(), *queues))
 
-    def _learn(
+    def _update_announced(
         self,
         now: int,
         dead: list[bytes],
@@ -154,7 +153,7 @@ class Lookup:
             now=now,
             payload=payload,
             queue=queue,
-            due=score(due),
+            due=score_ms(due),
             in_progress=in_progress_ttl_ms != -2,
             in_progress_expires_at=in_progress_ttl_ms
             if in_progress_ttl_ms < 0
@@ -163,7 +162,7 @@ class Lookup:
             tries_begun=integer(tries),
             stored_record=stored,
             stored_text=raw,
-            worker_alive=workers.is_alive(score(beat)),
+            worker_alive=workers.is_alive(score_ms(beat)),
             # an untracked job never has a record, so a missing one means nothing
             lost_worker=lost_worker if options.track else None,
             result=answer and by_redis_clock(answer, options.keep_result, result_left, now),
@@ -179,7 +178,7 @@ class Lookup:
             now=now,
             payload=payload,
             queue=name,
-            due=score(due),
+            due=score_ms(due),
             options=self._options(payload, None, name, None),
         )
 

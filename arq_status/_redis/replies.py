@@ -26,7 +26,7 @@ def scored(reply: list[Any]) -> list[tuple[str, int]]:
     """Decode a sorted set: members and scores in turn, or with RESP3 in pairs."""
     in_pairs = reply and isinstance(reply[0], list)
     items = reply if in_pairs else zip(reply[::2], reply[1::2], strict=True)
-    return [(text(member), score(raw) or 0) for member, raw in items]
+    return [(text(member), score_ms(raw) or 0) for member, raw in items]
 
 
 def integer(raw: bytes | None) -> int | None:
@@ -34,7 +34,7 @@ def integer(raw: bytes | None) -> int | None:
     return int(raw) if raw and raw.isdigit() and len(raw) < 15 else None
 
 
-def score(raw: bytes | None) -> int | None:
+def score_ms(raw: bytes | None) -> int | None:
     """Decode a score that is a time in ms; 0 if it is none."""
     if not raw:
         return None
@@ -51,7 +51,7 @@ def dead_workers(flat: list[bytes]) -> list[DeadWorker]:
             worker = DeadWorker(
                 text(name),
                 str(described["queue"]),
-                score(beat) or 0,
+                score_ms(beat) or 0,
                 int(described["in_progress_ms"]),
                 int(described.get("blocked_ms", 0)),
             )

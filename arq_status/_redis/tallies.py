@@ -82,7 +82,7 @@ def _durations(numbers: Iterator[int]) -> dict[int, float]:
     return {bucket: it * total / weight for bucket, it in weights.items()} if weight else {}
 
 
-class Stretch(NamedTuple):
+class Interval(NamedTuple):
     """The counts of one minute or hour."""
 
     begins_ms: int
@@ -96,9 +96,9 @@ async def counted_functions(redis: Redis) -> tuple[int, list[str]]:
     return int(time[0]) * 1000 + int(time[1]) // 1000, [text(it) for it in names or []]
 
 
-async def read_stretches(
+async def read_intervals(
     redis: Redis, names: Sequence[str], since_ms: int, now_ms: int
-) -> list[list[Stretch]]:
+) -> list[list[Interval]]:
     """Return for each function what was counted since a moment: by minutes as far as they are kept.
 
     Args:
@@ -118,17 +118,17 @@ async def read_stretches(
         entries = str(first_hour - now_ms // _HOUR - 1)
         commands += [("LRANGE", keys.HOURS + it, entries, "-1") for it in names]
     replies = await pipeline(redis, commands)
-    found = [_stretches(reply, _MINUTE, first) for reply in replies[: len(names)]]
+    found = [_intervals(reply, _MINUTE, first) for reply in replies[: len(names)]]
     if first_hour is not None:
-        for stretches, reply in zip(found, replies[len(names) :], strict=True):
-            hours = _stretches(reply, _HOUR, first_hour)
-            stretches[:0] = [it for it in hours if it.begins_ms < first * _MINUTE]
+        for intervals, reply in zip(found, replies[len(names) :], strict=True):
+            hours = _intervals(reply, _HOUR, first_hour)
+            intervals[:0] = [it for it in hours if it.begins_ms < first * _MINUTE]
     return found
 
 
-def _stretches(reply: Sequence[bytes] | None, unit: int, first: int) -> list[Stretch]:
+def _intervals(reply: Sequence[bytes] | None, unit: int, first: int) -> list[Interval]:
     entries = [decode_entry(it) for it in reply or ()]
-    return [Stretch(moment * unit, unit, tally) for moment, tally in entries if moment >= first]
+    return [Interval(moment * unit, unit, tally) for moment, tally in entries if moment >= first]
 
 
 async def read_totals(redis: Redis, names: Sequence[str]) -> list[dict[str, int]]:

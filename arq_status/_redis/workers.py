@@ -10,6 +10,7 @@ from arq.cron import CronJob
 from redis.asyncio import Redis
 
 from arq_status._arq.schedule import schedule_of
+from arq_status._model.record import LAST_MS
 from arq_status._model.text import clean
 from arq_status._redis import keys
 from arq_status._redis.commands import command, pipeline
@@ -160,7 +161,7 @@ def _fields(raw: bytes | None) -> Mapping[str, Any]:
 
 
 def _integer(value: object) -> int | None:
-    return value if type(value) is int and abs(value) < 10**14 else None
+    return value if type(value) is int and abs(value) < LAST_MS else None
 
 
 def _text(value: object) -> str | None:

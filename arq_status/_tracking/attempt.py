@@ -352,7 +352,7 @@ class Attempt:
         rows: list[Row] = []
         for part in parts:
             unfinished = replace(self.record, state=State.WORKING, ended=None)
-            rows.append(Row(self.job_id, row.first, unfinished.encode(), part, due=row.due))
+            rows.append(Row(self.job_id, row.is_first, unfinished.encode(), part, due=row.due))
             self.record.version += 1
         return (*rows, row._replace(record=self.record.encode(), fields=last))
 

@@ -17,8 +17,8 @@ from arq_status._arq.worker import ArqWorker
 from arq_status._model.options import FunctionOptions
 from arq_status._redis.connection import (
     CONNECTION_ERRORS,
+    background_client,
     close,
-    for_background,
     missing_permission,
 )
 from arq_status._redis.recovery import recover_orphans
@@ -145,7 +145,7 @@ class Heartbeat:
             self._call_in_worker_loop(self._ended.set)
 
     async def _beat_until_stopped(self) -> None:
-        redis = for_background(self._worker_redis)
+        redis = background_client(self._worker_redis)
         store = Store(redis, clock=self._outbox.clock)
         stop_asked = self._watch_for_stop()
         beat_due = stops_due = 0.0

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from arq_status._arq.worker import ArqWorker
 from arq_status._model.options import FunctionOptions
 from arq_status._model.record import StoredRecord
-from arq_status._redis.connection import CONNECTION_ERRORS, close, for_background
+from arq_status._redis.connection import CONNECTION_ERRORS, background_client, close
 from arq_status._redis.store import Store
 from arq_status._tracking.attempt import Attempt
 from arq_status._tracking.attempts import Attempts
@@ -37,7 +37,7 @@ class Uplink:
         counters: Counters,
     ) -> None:
         self._queue = worker.queue
-        self._redis = for_background(redis)
+        self._redis = background_client(redis)
         self._store = Store(self._redis, clock=outbox.clock)
         permissions = PermissionLog()
         self._writer = Writer(self._store, outbox, permissions)

@@ -10,7 +10,7 @@ from arq_status._client.client import StatusClient
 from arq_status._client.workers import records_of
 from arq_status._model.insight import WorkerRecord
 from arq_status._model.query import Moment, resolve
-from arq_status._redis.tallies import Stretch
+from arq_status._redis.tallies import Interval
 from arq_status.web.chart import Chart, Ends
 from arq_status.web.tables import Row, TableQuery
 
@@ -28,9 +28,9 @@ async def read_functions(client: StatusClient, query: TableQuery) -> list[Row]:
     """Read how jobs of each function ended."""
     now, found = await client._counted(query.since, query.queue)
     rows = []
-    for queue, function, stretches in found:
-        stats = stats_of(queue, function, stretches)
-        chart = chart_of(stretches, query.since, now)
+    for queue, function, intervals in found:
+        stats = stats_of(queue, function, intervals)
+        chart = chart_of(intervals, query.since, now)
         key = (stats, chart)
         row = Row(id=f"{queue}\n{function}", record=stats, stats=stats, chart=chart, key=key)
         rows.append(row)
@@ -42,8 +42,8 @@ async def read_queues(client: StatusClient, query: TableQuery) -> list[Row]:
     records, (now, found) = await asyncio.gather(client.queues(), client._counted(query.since))
     rows = []
     for it in records:
-        of_queue = [stretches for queue, _, stretches in found if queue == it.name]
-        counted = [stretch for stretches in of_queue for stretch in stretches]
+        of_queue = [intervals for queue, _, intervals in found if queue == it.name]
+        counted = [interval for intervals in of_queue for interval in intervals]
         stats, chart = stats_of(it.name, "", counted), chart_of(counted, query.since, now)
         # how long the oldest has been due changes with time alone
         key = (replace(it, latency=timedelta()), stats, chart)
@@ -79,7 +79,7 @@ async def read_crons(client: StatusClient, query: TableQuery) -> list[Row]:
     ]
 
 
-def chart_of(stretches: Sequence[Stretch], since: Moment, now_ms: int) -> Chart:
+def chart_of(intervals: Sequence[Interval], since: Moment, now_ms: int) -> Chart:
     """Return how jobs ended in about ``_STEPS`` equal steps up to now."""
     now = datetime.fromtimestamp(now_ms / 1000, UTC)
     begin = min(now, max(now - _MOST, resolve(since, now)))
@@ -89,15 +89,15 @@ def chart_of(stretches: Sequence[Stretch], since: Moment, now_ms: int) -> Chart:
     step = unit * max(1, -(-(now_ms - first_ms) // (unit * _STEPS)))
     first = first_ms // step
     steps = [Ends()] * (now_ms // step - first + 1)
-    for it in stretches:
+    for it in intervals:
         place = it.begins_ms // step - first
         if 0 <= place < len(steps):
             steps[place] = _added(steps[place], it)
     return Chart(tuple(steps))
 
 
-def _added(ends: Ends, stretch: Stretch) -> Ends:
-    counts = {name: round(number) for name, number in stretch.tally.counts.items()}
+def _added(ends: Ends, interval: Interval) -> Ends:
+    counts = {name: round(number) for name, number in interval.tally.counts.items()}
     return Ends(
         ends.failed + counts["failed"] + counts["interrupted"],
         ends.stopped + counts["stopped"],

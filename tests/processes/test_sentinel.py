@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from arq_status import StatusClient
-from arq_status._redis.connection import close, for_background
+from arq_status._redis.connection import background_client, close
 from tests.conftest import until
 from tests.fates import KINDS, NEVER, Fate, all_arrived, running_pair
 from tests.server import Server, sentinel
@@ -113,7 +113,7 @@ async def test_a_pool_that_finds_its_redis_by_sentinel(
     assert await asyncio.to_thread(asyncio.run, ask())
     async with StatusClient(sentinels.settings) as own:
         assert await own.is_queued("job")
-    background = for_background(pool)
+    background = background_client(pool)
     assert await background.exists("arq:job:job") == 1
     await close(background)
 

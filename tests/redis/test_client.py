@@ -36,7 +36,7 @@ from arq_status import (
     track_status,
 )
 from arq_status._model.record import State
-from arq_status._redis.connection import beside, for_background
+from arq_status._redis.connection import background_client, separate_client
 from arq_status._redis.store import Store
 from tests.conftest import StartWorker, ended, until
 from tests.records import HOUR, beat, begin, calls, put_job, put_result, write_end, write_record
@@ -854,7 +854,7 @@ async def test_a_client_for_the_background(pool: ArqRedis, dsn: str) -> None:
     """It has connections of its own to the same database, a timeout, and gives bytes."""
     await pool.set("key", "value")
     theirs = Redis.from_url(dsn, decode_responses=True, max_connections=1)
-    async with theirs, for_background(theirs) as ours:
+    async with theirs, background_client(theirs) as ours:
         assert await theirs.get("key") == "value"
         assert await ours.get("key") == b"value"
         assert ours.connection_pool.connection_kwargs["socket_timeout"] == 5
@@ -866,7 +866,7 @@ async def test_a_client_beside_one_behind_sentinel() -> None:
     manager = Sentinel([("127.0.0.1", free_port())])  # type: ignore[no-untyped-call]
     replica: Redis = manager.slave_for("mymaster", db=3)
     theirs: Any = replica.connection_pool
-    ours: Any = beside(replica).connection_pool
+    ours: Any = separate_client(replica).connection_pool
     assert (ours.service_name, ours.is_master, ours.connection_kwargs["db"]) == (
         "mymaster",
         False,

@@ -681,7 +681,7 @@ def test_a_row_has_what_is_new() -> None:
     run.store({"a": 1, "b": 2})
     row = run.take_row()
     assert isinstance(row, Row)
-    assert (row.first, row.fields) == (True, {"a": "1", "b": "2"})
+    assert (row.is_first, row.fields) == (True, {"a": "1", "b": "2"})
     run.store({"a": 3})
     run.mark_sent(row)
     assert run.take_row().fields == {"a": "3"}

@@ -7,7 +7,7 @@ import pytest
 
 from arq_status._model.insight import FunctionStats, WorkerRecord
 from arq_status._model.tally import Tally
-from arq_status._redis.tallies import Stretch
+from arq_status._redis.tallies import Interval
 from arq_status.web.chart import Chart, Ends
 from arq_status.web.insight_rows import chart_of
 from arq_status.web.insight_tables import CRON, FUNCTIONS, QUEUES, TABLES, WORKERS
@@ -114,11 +114,11 @@ def test_lost_workers_come_first() -> None:
 # Charts
 
 
-def stretch(begins: int, length: int, **counts: int) -> Stretch:
+def interval(begins: int, length: int, **counts: int) -> Interval:
     """What was counted in a minute or an hour."""
     tally = Tally()
     tally.counts.update(counts)
-    return Stretch(begins, length, tally)
+    return Interval(begins, length, tally)
 
 
 @pytest.mark.parametrize(
@@ -139,9 +139,9 @@ def test_a_chart_has_about_thirty_steps(since: Any, steps: int, step: int) -> No
     """Of whole minutes or hours, whatever the time that it covers; the last one is now."""
     before = NOW_MS // step * step - step
     counted = [
-        stretch(NOW_MS - MINUTE + MINUTE, MINUTE, failed=1, interrupted=2, stopped=3, complete=4),
-        stretch(before, MINUTE, complete=5),
-        stretch(0, HOUR, complete=6),
+        interval(NOW_MS - MINUTE + MINUTE, MINUTE, failed=1, interrupted=2, stopped=3, complete=4),
+        interval(before, MINUTE, complete=5),
+        interval(0, HOUR, complete=6),
     ]
     chart = chart_of(counted, since, NOW_MS)
     assert len(chart.steps) == steps

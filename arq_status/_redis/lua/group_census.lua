@@ -87,14 +87,14 @@ end
 
 -- A recorded end may not be in arq's keys yet. Finding such jobs costs time proportional to the
 -- shorter of the ended jobs and the queue, so it is skipped if both are long.
-local ending, looks = {}, first == '' and 2000 or 0
-for _, name in ipairs(looks > 0 and read('SMEMBERS', K.ended_sets) or {}) do
+local ending, lookups_left = {}, first == '' and 2000 or 0
+for _, name in ipairs(lookups_left > 0 and read('SMEMBERS', K.ended_sets) or {}) do
   local index = K.ended .. name .. label
   local ended = read('ZCARD', index) or 0
   for _, queue in ipairs(ended > 0 and queues or {}) do
     local shorter = math.min(ended, read('ZCARD', queue) or 0)
-    if shorter > 0 and shorter <= looks then
-      looks = looks - shorter
+    if shorter > 0 and shorter <= lookups_left then
+      lookups_left = lookups_left - shorter
       for _, id in ipairs(read('ZINTER', 2, queue, index) or {}) do ending[#ending + 1] = id end
     end
   end

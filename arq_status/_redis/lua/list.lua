@@ -21,7 +21,7 @@ local queues, refused = queues_from(10)
 local now, is_page = now_ms(), what ~= 'part' and what ~= 'ranks'
 local alive_since = now - tonumber(K.dead_after_ms)
 -- holders in one look for those that hold nothing, and holders and looks at single jobs in a call
-local AT_ONCE, MOST_HOLDERS, looks = math.max(1, math.min(25, most_sources)), 4000, 2000
+local AT_ONCE, MOST_HOLDERS, lookups_left = math.max(1, math.min(25, most_sources)), 4000, 2000
 
 local counts, sources, ended, busy, live_indexes, orphans = {}, {}, {}, {}, {}, {}
 
@@ -74,8 +74,8 @@ end
 
 local function find_orphans(index)
   for _, id in ipairs(read('ZRANGE', index, 0, 99) or {}) do
-    if #orphans < 100 and looks > 0 then
-      looks = looks - #queues
+    if #orphans < 100 and lookups_left > 0 then
+      lookups_left = lookups_left - #queues
       if not is_live(id, queues) then orphans[#orphans + 1] = id end
     end
   end
@@ -83,15 +83,15 @@ end
 
 -- Jobs of a living worker that arq neither has nor has a result of are lost as well: their keys were
 -- deleted or evicted. Mostly there are none, and so it is looked at many at a time.
-local glances = 2000
+local payload_checks_left = 2000
 local function find_lost(index)
-  local ids, keys = glances > 0 and read('ZRANGE', index, 0, 99) or {}, {}
+  local ids, keys = payload_checks_left > 0 and read('ZRANGE', index, 0, 99) or {}, {}
   for i, id in ipairs(ids) do keys[i] = K.arq_job .. id end
-  glances = glances - #ids
+  payload_checks_left = payload_checks_left - #ids
   if #ids == 0 or redis.call('EXISTS', unpack(keys)) == #ids then return end
   for _, id in ipairs(ids) do
-    if #orphans < 100 and looks > 0 then
-      looks = looks - 1
+    if #orphans < 100 and lookups_left > 0 then
+      lookups_left = lookups_left - 1
       if not is_live(id, queues) and redis.call('EXISTS', K.arq_result .. id) == 0 then
         orphans[#orphans + 1] = id
         counts[S.working], counts[S.interrupted] = counts[S.working] - 1, (counts[S.interrupted] or 0) + 1
@@ -161,7 +161,7 @@ local function status_until_booked(id, ended)
   local is_of_run = record and payload_is_of(id, number(record[F.enqueued_ms])) ~= false
   if not is_of_run and redis.call('EXISTS', K.arq_retry .. id) == 0 then return nil end
   -- arq decides, but its worker may have died
-  looks = looks - 20
+  lookups_left = lookups_left - 20
   local works = ended > alive_since or record and last_beat_of(record, alive_since)
   return works and S.working or S.interrupted
 end
@@ -188,8 +188,8 @@ end
 for _, source in ipairs(ended) do
   for _, queue in ipairs(busy) do
     local shorter = math.min(source.gross, queue.jobs)
-    if shorter > 0 and shorter <= looks then
-      looks = looks - shorter
+    if shorter > 0 and shorter <= lookups_left then
+      lookups_left = lookups_left - shorter
       leave_out_ended(queue, source)
     end
   end

@@ -6,19 +6,19 @@
 local index, start, count = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local queues = queues_from(4)
 local ids = read('ZRANGE', index, start, start + count - 1) or {}
-local found, dropped, looks, seen = {}, 0, 0, 0
+local found, dropped, cost, seen = {}, 0, 0, 0
 
 for _, id in ipairs(ids) do
   -- so many that Redis is held up for a few ms
-  if looks > 4000 then break end
-  seen, looks = seen + 1, looks + 10
+  if cost > 4000 then break end
+  seen, cost = seen + 1, cost + 10
   local record = stored_record(id)
   local run = record and number(record[F.enqueued_ms]) or 0
   if not record or index_of(record) ~= index then
     -- evicted, or damaged
     if read('ZREM', index, id) == 1 then dropped = dropped + 1 end
   elseif redis.call('EXISTS', K.arq_job .. id) == 0 then
-    looks = looks + #queues
+    cost = cost + #queues
     if not queued(id, queues) then found[#found + 1] = id end
   elseif run > 0 and payload_is_of(id, run) == false then
     redis.call('DEL', K.record .. id)

@@ -5,12 +5,7 @@
 -- would take where those are too many.
 local id, waiting = ARGV[2], record_of(ARGV[3])
 local old, run = stored_record(id), waiting[F.enqueued_ms]
-local old_run = old and number(old[F.enqueued_ms])
--- a payload that does not tell its run waits for another one than that which ended
-local is_earlier = old and has_ended(old) and run == 0
-    and redis.call('EXISTS', K.arq_job .. id) == 1 and redis.call('EXISTS', K.arq_in_progress .. id) == 0
-local known = old and not is_earlier and old[F.state] ~= S.deleted
-    and (old_run == run or old_run == 0 or run == 0)
+local known = old and record_is_of_run(id, old, run)
 
 local fields, given, size = cjson.decode(ARGV[4]), {}, 0
 for i = 1, #fields, 2 do

@@ -52,12 +52,7 @@ if was_enqueued then
   raw = string.gsub(raw, ',"' .. F.updated .. '":0', ',"' .. F.updated .. '":' .. integer(updated), 1)
 end
 
-local old_run = old and number(old[F.enqueued_ms])
--- a payload that does not tell its run waits for another one than that which ended
-local is_earlier = old and has_ended(old) and run == 0
-    and redis.call('EXISTS', K.arq_job .. id) == 1 and redis.call('EXISTS', K.arq_in_progress .. id) == 0
-local known = old and not is_earlier and old[F.state] ~= S.deleted
-    and (old_run == run or old_run == 0 or run == 0)
+local known = old and record_is_of_run(id, old, run)
 
 local new, ended_set = waiting, nil
 if known then

@@ -25,6 +25,16 @@ local function payload_is_of(id, enqueued)
   if string.find(tail, string.sub(wanted, 1, -7), 1, true) then return false end
 end
 
+-- True if a stored record is of the run that was enqueued at `run` (0 if that is unknown), or may be.
+local function record_is_of_run(id, record, run)
+  if record[F.state] == S.deleted then return false end
+  local of = number(record[F.enqueued_ms])
+  if of ~= 0 and run ~= 0 then return of == run end
+  -- the unreadable payload of a waiting job belongs to a later run than a record that has ended
+  return run ~= 0 or not has_ended(record)
+    or redis.call('EXISTS', K.arq_job .. id) == 0 or redis.call('EXISTS', K.arq_in_progress .. id) == 1
+end
+
 -- Keep arq's payload of a run that may not complete, for `retry`, unless its arguments are hidden.
 -- Answers how many bytes that took.
 local function keep_payload(id, record)
