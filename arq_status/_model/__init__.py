@@ -1,1 +1,1 @@
-"""Values and rules: what stands in Redis, what a status is, what users get. No I/O."""
+"""Data model and rules: stored records, statuses, and the records that users get. No I/O."""

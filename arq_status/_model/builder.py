@@ -16,7 +16,7 @@ from arq_status._model.truth import decide
 
 
 def build_record(facts: Facts, data: Mapping[str, Any] | None = None) -> JobRecord | None:
-    """Return the snapshot of a job; ``None`` for an unknown one."""
+    """Return the snapshot of a job; ``None`` if it is unknown."""
     status = decide(facts)
     if status is None:
         return None
@@ -24,7 +24,7 @@ def build_record(facts: Facts, data: Mapping[str, Any] | None = None) -> JobReco
         return _from_record(facts, status, stored, data or {})
     if facts.live:
         return _from_queue(facts, status, facts.payload)
-    assert facts.result is not None  # else nothing would be known
+    assert facts.result is not None  # otherwise the job would be unknown
     return _from_result(facts, status, facts.result)
 
 
@@ -35,7 +35,7 @@ def _from_record(
     ended, updated = _last_times(facts, stored)
     started = stored.started
     seen = stored.state is not State.WAITING
-    # otherwise the end is only a guess: its expiry starts when somebody records it
+    # otherwise the end is only inferred, and the expiry starts when it is recorded
     end_is_known = stored.ended is not None or facts.result is not None
     expires = stored.expires_after_ms if stored.ended else _expiry(facts, status)
     working = status is Status.WORKING
@@ -71,7 +71,7 @@ def _from_record(
 
 
 def _with_later_try(stored: StoredRecord, result: ResultPayload | None) -> StoredRecord:
-    """Return the record, with a later try that arq has ended if nothing of it is written yet."""
+    """Return the record, or that of a later try which so far only arq's result knows."""
     if result is None or stored.ended is not None or (result.job_try or 0) <= stored.job_try:
         return stored
     return replace(
@@ -85,9 +85,9 @@ def _with_later_try(stored: StoredRecord, result: ResultPayload | None) -> Store
 
 
 def _last_times(facts: Facts, stored: StoredRecord) -> tuple[int | None, int]:
-    """Return when the job ended, if it has, and when something of it last changed."""
+    """Return when the job ended, ``None`` if it is live, and when it last changed."""
     if facts.live:
-        # lists sort a waiting job by the time at which it became due
+        # lists sort waiting jobs by the time when they became due
         waits = stored.state is State.WAITING
         return None, (_due_since(facts) if waits else 0) or stored.updated
     ended = stored.ended or (facts.result and facts.result.finished_ms) or stored.updated
@@ -110,7 +110,7 @@ def _from_queue(facts: Facts, status: Status, payload: JobPayload | None) -> Job
         enqueued_at=utc_datetime(enqueued),
         due_at=utc_datetime(facts.due if _waits(status) else None),
         waited=milliseconds(_waited(facts, status)),
-        # even if that is before it was enqueued: lists sort it by its score in the queue
+        # possibly before it was enqueued: lists sort by its score in the queue
         updated_at=utc_datetime(_due_since(facts) or enqueued),
     )
 
@@ -145,7 +145,7 @@ def _expiry(facts: Facts, status: Status) -> int:
 
 
 def percent(at: float, total: float) -> int:
-    """Return ``at`` in hundredths of ``total``, 0 to 100, rounded down; 0 without a total."""
+    """Return ``at`` as a percentage of ``total``, 0 to 100, rounded down; 0 without a total."""
     if not total:
         return 0
     # rounded first: 0.29 * 100 is a little less than 29
@@ -154,12 +154,12 @@ def percent(at: float, total: float) -> int:
 
 @lru_cache(maxsize=256)
 def shown_worker(worker: str | None) -> str | None:
-    """Return HOST:PID, without the part that makes a worker's name unique."""
+    """Return HOST:PID, without the random part of a worker's name."""
     return ":".join(worker.split(":")[:2]) if worker else None
 
 
 def decode_data(raw: Mapping[bytes, bytes]) -> dict[str, Any]:
-    """Decode stored fields; those that are damaged are left out."""
+    """Decode stored fields, skipping damaged ones."""
     data = {}
     for name, value in raw.items():
         try:
@@ -171,8 +171,8 @@ def decode_data(raw: Mapping[bytes, bytes]) -> dict[str, Any]:
 
 #: The error if neither the record nor arq's result has one.
 _DEFAULT_ERRORS = {
-    Status.FAILED: "taken out of its queue before it ran",
-    Status.INTERRUPTED: "cut off",
+    Status.FAILED: "removed from its queue",
+    Status.INTERRUPTED: "lost without a result",
 }
 
 
@@ -202,18 +202,18 @@ def _waits(status: Status) -> bool:
 
 
 def _due_since(facts: Facts) -> int:
-    """Return when a waiting job became due, 0 while it is not."""
+    """Return when a waiting job became due, 0 if it is not due yet."""
     return facts.due if facts.due is not None and facts.due <= facts.now else 0
 
 
 def _waited(facts: Facts, status: Status, stored: StoredRecord | None = None) -> int | None:
-    """Return for how long the job has been due, or its last try had been when it began."""
+    """Return how long the job has been due or, once it runs, how long it had been due, in ms."""
     if _waits(status) and facts.due is not None and facts.due <= facts.now:
         return facts.now - facts.due
     if stored is None or stored.started is None or stored.state is State.RETRYING:
-        # between two tries it tells when the next one is due
+        # between two tries the record's due time is that of the next one
         return None
-    # a record leaves out when the try was due if that is when the job was enqueued
+    # a record omits the due time of a try if it equals the enqueue time
     due = stored.due or stored.enqueued_ms
     return max(0, stored.started - due) if due else None
 
@@ -223,9 +223,9 @@ def _enqueued(payload: JobPayload | None) -> int | None:
 
 
 def _remaining(facts: Facts, stored: StoredRecord) -> int | None:
-    """Return the estimated remaining time in ms, from the job's last report.
+    """Return the remaining time in ms as estimated at the job's last report.
 
-    ``None`` without an estimate.
+    ``None`` if there is no estimate.
     """
     if stored.remaining is None:
         return None
@@ -237,10 +237,10 @@ def utc_datetime(ms: int) -> datetime: ...
 @overload
 def utc_datetime(ms: int | None) -> datetime | None: ...
 def utc_datetime(ms: int | None) -> datetime | None:
-    """Return a time in epoch milliseconds as an aware datetime."""
+    """Convert epoch milliseconds to an aware datetime."""
     return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
 
 
 def milliseconds(ms: int | None) -> timedelta | None:
-    """Return so many milliseconds as a timedelta."""
+    """Convert milliseconds to a timedelta."""
     return None if ms is None else timedelta(milliseconds=ms)

@@ -1,4 +1,4 @@
-"""Formats times and durations for people. The pages' scripts get ``UNITS`` from here as well."""
+"""Formatting of times and durations for display. The pages' scripts use the same ``UNITS``."""
 
 from datetime import datetime, timedelta
 
@@ -6,7 +6,7 @@ UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
 def format_duration(time: timedelta | float) -> str:
-    """Return a duration, as in ``340 ms``, ``4.2 s``, ``12 s``, ``3 min 5 s`` or ``4 d 3 h``."""
+    """Format a duration, as in ``340 ms``, ``4.2 s``, ``12 s``, ``3 min 5 s`` or ``4 d 3 h``."""
     seconds = time.total_seconds() if isinstance(time, timedelta) else time
     if 0 < seconds < 1:
         return f"{int(seconds * 1000)} ms"
@@ -22,17 +22,17 @@ def format_duration(time: timedelta | float) -> str:
 
 
 def format_whole_seconds(time: timedelta) -> str:
-    """Format a duration in whole seconds, for one that is still growing."""
+    """Format a duration in whole seconds, for one that is still changing."""
     return format_duration(int(time.total_seconds()))
 
 
 def format_time(moment: datetime) -> str:
-    """Return a time in UTC, as in ``2026-11-24 23:11:03 UTC``."""
+    """Format a time in UTC, as in ``2026-11-24 23:11:03 UTC``."""
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def format_relative(moment: datetime, now: datetime) -> str:
-    """Return how far away a moment is, as in ``12 s ago`` or ``in 5 min``."""
+    """Format a time relative to now, as in ``12 s ago`` or ``in 5 min``."""
     seconds = int((now - moment).total_seconds())
     if seconds == 0:
         return "just now"

@@ -1,4 +1,4 @@
-"""The facts about a job at one moment, from arq's own keys and its stored record."""
+"""The facts about a job at one moment, read from arq's keys and its stored record."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,9 +7,9 @@ from typing import NamedTuple
 from arq_status._model.options import FunctionOptions
 from arq_status._model.record import State, StoredRecord
 
-#: Milliseconds without a heartbeat after which a worker is dead.
+#: Milliseconds without a heartbeat after which a worker is considered dead.
 DEAD_AFTER_MS = 10_000
-#: A worker may begin a job up to this many ms before or after its last heartbeat, and be killed
+#: A worker may start a job up to this many ms before or after its last heartbeat, and be killed
 #: before any record of the job is written.
 _UNWRITTEN_BEFORE, _UNWRITTEN_AFTER = 1_000, 4_000
 
@@ -20,28 +20,28 @@ class DeadWorker:
 
     name: str
     queue: str
-    #: time of its last heartbeat
+    #: when its last heartbeat came, in epoch milliseconds
     last_beat: int
-    #: what arq sets an in-progress key to expire after, in ms
+    #: lifetime of the in-progress keys that it sets, in ms
     in_progress_ms: int
     #: how long its event loop had been blocked at its last heartbeat, in ms
     blocked_ms: int = 0
 
     def may_have_begun(self, queue: str | None, now: int, expires_in: int) -> bool:
-        """Return whether it may have set an in-progress key that expires in ``expires_in`` ms.
+        """Return True if it may have set an in-progress key that expires in ``expires_in`` ms.
 
-        A living worker soon writes about each job it begins: a record, or that there is none.
+        A live worker soon writes about each job that it starts: a record, or that it has none.
         """
         begun = now - (self.in_progress_ms - expires_in)
         return queue == self.queue and any(
             -_UNWRITTEN_BEFORE <= begun - moment <= _UNWRITTEN_AFTER
-            # a blocked worker began nothing in between
+            # a blocked worker started nothing in between
             for moment in (self.last_beat, self.last_beat - self.blocked_ms)
         )
 
 
 class ResultOutcome(StrEnum):
-    """The end of a job according to arq's result."""
+    """How a job ended according to arq's result."""
 
     SUCCESS = "success"
     CANCELLED = "cancelled"
@@ -75,35 +75,35 @@ class ResultPayload:
 
 
 class Facts(NamedTuple):
-    """All that was read about a job at one moment. Times are epoch milliseconds."""
+    """Everything that was read about a job at one moment. Times are epoch milliseconds."""
 
     job_id: str
     now: int
-    #: arq's payload; ``None`` where the key does not exist
+    #: arq's payload; ``None`` if the key does not exist
     payload: JobPayload | None = None
-    #: the queue that holds the id, and when it is due there
+    #: the queue that holds the job id, and its due time there
     queue: str | None = None
     due: int | None = None
-    #: arq's in-progress key exists
+    #: True if arq's in-progress key exists
     in_progress: bool = False
-    #: when that key expires; -1 for never, -2 if there is none
+    #: when that key expires; -1: never, -2: it does not exist
     in_progress_expires_at: int = -2
-    #: how long it still has to live
+    #: remaining lifetime of that key, in ms
     in_progress_ttl_ms: int = 0
-    #: arq's count of the tries begun, read where a try is in progress
+    #: arq's count of started tries (its retry key); only read if the in-progress key exists
     tries_begun: int | None = None
     stored_record: StoredRecord | None = None
-    #: the record as it is in Redis
+    #: the record as it is stored in Redis
     stored_text: bytes = b""
-    #: the worker that the record names still sends heartbeats
+    #: True if the worker named in the record still sends heartbeats
     worker_alive: bool = False
-    #: the dead worker that began a try which has no record
+    #: the dead worker that started a try without a record
     lost_worker: str | None = None
-    #: arq's result; left out if it belongs to the run whose end is already recorded
+    #: arq's result; ``None`` as well if the end of its run is already recorded
     result: ResultPayload | None = None
-    #: what the run returned, as a text, if that was asked for and arq keeps it
+    #: the return value as text, if it was asked for and arq keeps it
     returned: str | None = None
-    #: the options that workers announced for its function; the client's if none did
+    #: the options that workers announced for its function, else the client's
     options: FunctionOptions = FunctionOptions()
 
     @property
@@ -120,10 +120,10 @@ class Facts(NamedTuple):
         if self.live:
             run = self.payload.enqueued_ms if self.payload else None
             if self.payload and not run and stored.ended is not None and not self.in_progress:
-                # custom serializer, so the run is unknown: arq deletes a payload when the job ends,
-                # so this payload is of a later run
+                # custom serializer, so the payload's run is unknown; but arq deletes a payload when
+                # the job ends, so it belongs to a later run
                 return None
         else:
             run = self.result.enqueued_ms if self.result else None
-        # the enqueue time may be unknown on either side (0 or None): then assume the same run
+        # if the enqueue time is unknown on either side (0 or None), assume the same run
         return stored if not run or not stored.enqueued_ms or run == stored.enqueued_ms else None

@@ -1,4 +1,4 @@
-"""``GroupRecord``: the combined progress of the jobs of a group."""
+"""``GroupRecord``: the combined progress of a group's jobs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -11,7 +11,7 @@ from arq_status._model.status import Status
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupRecord:
-    """A snapshot of a group. Times are aware UTC datetimes; what is unknown is ``None``.
+    """A snapshot of a group. Times are aware UTC datetimes; unknown values are ``None``.
 
         record = await arq_status.group_status("import-7")
         if record is not None:
@@ -20,21 +20,21 @@ class GroupRecord:
     Attributes:
         group_id: the id of the group.
         title: its title.
-        status: ``queued`` before the first job begins; ``working`` until the group is closed and
-            all have ended; then ``complete`` if all are, else ``failed`` if one failed or was
-            interrupted, else ``stopped``.
-        total: how many jobs it has.
-        counts: how many of them have each status, 0 included.
-        done: how many of them have ended.
-        pct_complete: the progress of all together, 0 to 100, rounded down; a running job counts by
-            its own progress. 100 only when all have ended and the group is closed.
-        started_at: when the first job began.
-        updated_at: when something in it last changed.
-        ended_at: when the last job ended; ``None`` until all have and the group is closed.
+        status: ``queued`` until the first job starts; ``working`` until the group is closed and
+            all jobs have ended; then ``complete`` if all are complete, ``failed`` if any failed or
+            was interrupted, otherwise ``stopped``.
+        total: the number of its jobs.
+        counts: the number of jobs per status, including 0.
+        done: the number of jobs that have ended.
+        pct_complete: the overall progress, 0 to 100, rounded down; running jobs contribute their
+            own progress. 100 only if all jobs have ended and the group is closed.
+        started_at: when the first job started.
+        updated_at: when any of its jobs last changed.
+        ended_at: when the last job ended; ``None`` until all have ended and the group is closed.
         elapsed: how long it has been running or ran.
-        eta: how much longer it will run at its pace so far; ``None`` if that is unknown.
-        closed: True if no more jobs will be enqueued in it, unless it is opened again.
-        expires_at: when it expires; ``None`` while one of its jobs is live.
+        eta: the estimated remaining time at its pace so far; ``None`` if unknown.
+        closed: True if no more jobs will be enqueued in it, unless it is reopened.
+        expires_at: when it expires; ``None`` while any of its jobs is live.
     """
 
     group_id: str
@@ -60,11 +60,11 @@ class GroupFacts(NamedTuple):
     now: int
     title: str | None
     closed: bool
-    #: every status, also that of jobs that have ended
+    #: jobs per status, including jobs that have ended
     counts: Mapping[Status, int]
-    #: of which so many have ended
+    #: how many of them have ended
     done: int
-    #: what the running ones have done together, each 0 to 1
+    #: sum of the progress of the running ones, each 0 to 1
     progress: float
     started: int | None
     updated: int | None
@@ -73,7 +73,7 @@ class GroupFacts(NamedTuple):
 
 
 def build_group(facts: GroupFacts) -> GroupRecord:
-    """Build the record of a group from the facts about it."""
+    """Build the record of a group from its facts."""
     total = sum(facts.counts.values())
     ended = facts.closed and facts.done == total
     ended_at = (facts.ended or facts.updated) if ended else None
@@ -100,7 +100,7 @@ def build_group(facts: GroupFacts) -> GroupRecord:
 
 
 def group_has_changed(old: GroupRecord | None, new: GroupRecord | None) -> bool:
-    """Return whether two records differ in more than the time that has passed."""
+    """Return True if two records differ in more than the time that has passed."""
     if old is None or new is None:
         return old is not new
     return replace(old, elapsed=None, eta=None) != replace(new, elapsed=None, eta=None)
@@ -116,7 +116,7 @@ def _status(facts: GroupFacts, *, ended: bool) -> Status:
     return Status.STOPPED if counts[Status.STOPPED] else Status.COMPLETE
 
 
-#: Statuses that a job has only when it or its group has begun.
+#: If any job has one of these statuses, the group has started.
 _BEGUN = (Status.WORKING, Status.RETRYING, Status.COMPLETE, Status.FAILED, Status.INTERRUPTED)
 
 

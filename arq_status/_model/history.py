@@ -8,7 +8,7 @@ from typing import NamedTuple
 from arq_status._model.record import StoredRecord
 from arq_status._model.status import Status
 
-#: The names of the levels of a log line, and the numbers that `logging` has for them.
+#: The level names of log lines, and their numbers in `logging`.
 LEVELS = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
@@ -16,13 +16,13 @@ LEVELS = {
     "error": logging.ERROR,
     "critical": logging.CRITICAL,
 }
-#: Characters of a line, and of the name of its logger, that are kept.
+#: Maximum characters of a log line and of its logger's name; the rest is cut off.
 LINE_LIMIT, LOGGER_LIMIT = 2_000, 300
-#: Lines and bytes of a job's log that are kept, the newest.
+#: Maximum lines and bytes of a job's log; the newest lines are kept.
 LOG_LINES, LOG_BYTES = 1_000, 262_144
-#: Tries of a job that are kept: the first, and so many of the last.
+#: How many of the last tries of a job are kept, in addition to the first.
 LAST_TRIES = 24
-#: Bytes of a traceback that are kept.
+#: Maximum bytes of a traceback.
 TRACEBACK_LIMIT = 16_384
 
 
@@ -31,17 +31,16 @@ class Try:
     """A try of a job, running or ended. Times are aware UTC datetimes.
 
     Attributes:
-        job_try: its number, counted from 1 in each run.
+        job_try: its number, starting at 1 in each run.
         status: ``working retrying complete failed stopped`` or ``interrupted``.
-        started_at: when it began; ``None`` if it never did.
-        ended_at: when it ended; ``None`` while it runs, or if that is unknown.
+        started_at: when it started; ``None`` if it never did.
+        ended_at: when it ended; ``None`` while it runs or if unknown.
         elapsed: how long it has been running or ran.
-        error: why it is not complete; after ``Retry``, the exception that this was raised from, if
-            any.
+        error: why it is not complete; for ``Retry``, the exception that it was raised from, if any.
         traceback: the formatted traceback, starting at the job's own code, at most 16 KiB; ``None``
-            if it raised nothing or asked for a retry without a reason.
+            if nothing was raised, or only ``Retry`` without a cause.
         worker: HOST:PID of its worker.
-        run: the run that it belongs to: 1, and one more after each ``retry``.
+        run: the number of its run: 1, and one more after each ``retry``.
     """
 
     job_try: int
@@ -56,7 +55,7 @@ class Try:
 
 
 class KeptTry(NamedTuple):
-    """A try that is kept beside the stored record."""
+    """A try that is stored separately from the record."""
 
     generation: int
     record: StoredRecord
@@ -68,12 +67,12 @@ class LogLine:
     """A line of a job's log.
 
     Attributes:
-        number: its number in the log, counted from 1; a gap shows that lines were dropped.
+        number: its number in the log, starting at 1; a gap means that lines were dropped.
         time: when it was logged, an aware UTC datetime.
         level: ``debug info warning error`` or ``critical``.
         message: the text, cut to 2,000 characters.
-        job_try: the try that logged it.
-        logger: the name of the logger it came from; ``None`` for ``status.log``.
+        job_try: the number of the try that logged it.
+        logger: the name of its logger; ``None`` for ``status.log``.
     """
 
     number: int
@@ -85,7 +84,7 @@ class LogLine:
 
 
 def level_name(number: int) -> str:
-    """Return the name of the level that a number of `logging` belongs to."""
+    """Return the level name for a level number of `logging`."""
     found = "debug"
     for name, least in LEVELS.items():
         if number >= least:
@@ -94,10 +93,10 @@ def level_name(number: int) -> str:
 
 
 def level_number(level: int | str) -> int:
-    """Return the number of a level that is given by name or number.
+    """Return the number of a level given by name or number.
 
     Raises:
-        TypeError: it is neither a number nor a text.
+        TypeError: it is neither an int nor a string.
         ValueError: there is no level of that name.
     """
     if isinstance(level, int) and not isinstance(level, bool):
@@ -106,5 +105,5 @@ def level_number(level: int | str) -> int:
         raise TypeError(f"a log level is a name or a number, not {type(level).__name__}")
     number = LEVELS.get(level.lower())
     if number is None:
-        raise ValueError(f"unknown log level {level!r}: one of {', '.join(LEVELS)}")
+        raise ValueError(f"unknown log level {level!r}, must be one of {', '.join(LEVELS)}")
     return number

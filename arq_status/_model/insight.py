@@ -11,22 +11,22 @@ from arq_status._model.status import Status
 class FunctionStats:
     """How the jobs of a function ended in a period of time.
 
-    Percentiles are estimates within 10 %; ``None`` if no job ended. Run times and waits are those
-    of the last try of each job that ended.
+    Percentiles are estimates, accurate to 10 %; ``None`` if no job ended. Run times and waits are
+    those of the last try of each job that ended.
 
     Attributes:
-        function: its name, as enqueued; ``(other)`` for all that no worker announced.
+        function: its name, as enqueued; ``(other)`` for all functions that no worker announced.
         queue: the queue of its jobs.
-        complete: how many jobs returned.
-        failed: how many raised, timed out or could not be run.
-        stopped: how many were stopped, cancelled or aborted.
-        interrupted: how many were lost for good with their worker.
-        retried: how many tries ended in such a way that arq ran the job again.
-        run_p50: the median of their run times.
-        run_p95: the 95th percentile of their run times.
+        complete: jobs that returned.
+        failed: jobs that raised, timed out or could not be run.
+        stopped: jobs that were stopped, cancelled or aborted.
+        interrupted: jobs that were lost for good with their worker.
+        retried: tries after which arq ran the job again.
+        run_p50: the median run time.
+        run_p95: the 95th percentile of run times.
         run_max: the longest run time.
-        wait_p50: the median of their waits, from when the try was due until it began.
-        wait_p95: the 95th percentile of their waits.
+        wait_p50: the median wait, from when the try was due until it started.
+        wait_p95: the 95th percentile of waits.
     """
 
     function: str
@@ -49,16 +49,16 @@ class FunctionStats:
 
     @property
     def failure_rate(self) -> float | None:
-        """The share of jobs that failed or were interrupted, 0 to 1; ``None`` if none ended."""
+        """The fraction of jobs that failed or were interrupted; ``None`` if none ended."""
         return (self.failed + self.interrupted) / self.ended if self.ended else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActivityPoint:
-    """How jobs ended in one step of time. The numbers are those of ``FunctionStats``.
+    """How jobs ended in one time step. The other fields are those of ``FunctionStats``.
 
     Attributes:
-        time: when the step begins, an aware UTC datetime.
+        time: when the step starts, an aware UTC datetime.
     """
 
     time: datetime
@@ -85,14 +85,13 @@ class QueueRecord:
 
     Attributes:
         name: the name of the queue.
-        queued: how many jobs are due and wait for their first try.
-        deferred: how many are due later.
-        retrying: how many wait for another try after ``Retry``.
-        working: how many are running.
-        oldest_due_at: since when the job has been due that has waited longest; ``None`` if no job
-            is due.
-        latency: how long that job has been due; zero if no job is.
-        workers: how many tracked workers take jobs from it.
+        queued: jobs that are due and wait for their first try.
+        deferred: jobs that are due later.
+        retrying: jobs that wait for another try after ``Retry``.
+        working: jobs that are running.
+        oldest_due_at: when the job that has waited longest became due; ``None`` if no job is due.
+        latency: how long that job has been due; zero if no job is due.
+        workers: tracked workers that take jobs from it.
     """
 
     name: str
@@ -112,14 +111,14 @@ class WorkerRecord:
     Attributes:
         name: HOST:PID and a random part.
         host: the name of its host.
-        pid: its process id there; ``None`` if that is unknown.
+        pid: its process id there; ``None`` if unknown.
         queue: the queue that it takes jobs from.
         started_at: when it started.
-        seen_at: when its last heartbeat came, one every 2 s; ``None`` once it has shut down.
+        seen_at: when its last heartbeat came (one every 2 s); ``None`` once it has shut down.
         alive: True while it sends heartbeats.
-        max_jobs: the most jobs that it runs at a time.
+        max_jobs: the maximum number of jobs that it runs at a time.
         functions: the names of its functions.
-        running: the ids of the jobs that it runs or left behind, 1,000 at most.
+        running: the ids of the jobs that it runs or left behind, at most 1,000.
     """
 
     name: str
@@ -136,15 +135,15 @@ class WorkerRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CronRecord:
-    """A cron job that living workers announce.
+    """A cron job announced by live workers.
 
     Attributes:
         name: the name of the cron job, which is the ``function`` of its jobs.
         function: the qualified name of the Python function behind it.
         queue: the queue of its jobs.
-        schedule: when it runs, as the arguments of arq's ``cron``: ``hour=3, minute=0``.
-        next_run_at: when it runs next; ``None`` until its worker has computed that.
-        job_id: the id of its last job; ``None`` if there was none.
+        schedule: when it runs, as arguments of arq's ``cron``: ``hour=3, minute=0``.
+        next_run_at: when it runs next; ``None`` until its worker has computed it.
+        job_id: the id of its last job, if any.
         status: the status of that job.
         ended_at: when that job ended.
         elapsed: how long that job has been running or ran.

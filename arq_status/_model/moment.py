@@ -1,4 +1,4 @@
-"""Moments as people write them in arguments and URLs."""
+"""Parsing of moments as written in command line arguments and URLs."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -8,9 +8,9 @@ _UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "
 
 
 def parse_moment(text: str) -> datetime | timedelta:
-    """Read a time ago, as in ``30m``, ``1h`` or ``7d``, or a date or time in ISO 8601.
+    """Parse how long ago, as in ``30m``, ``1h`` or ``7d``, or a date or time in ISO 8601.
 
-    A time without an offset is in UTC.
+    Times without a UTC offset are in UTC.
 
     Raises:
         ValueError: the text is neither.
@@ -21,6 +21,6 @@ def parse_moment(text: str) -> datetime | timedelta:
         moment = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         raise ValueError(
-            f"{text!r} is not a time: 30m, 1h, 7d, or 2026-11-26T08:00 in ISO 8601"
+            f"{text!r} is not a time: use 30m, 1h, 7d, or 2026-11-26T08:00 in ISO 8601"
         ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -19,10 +19,10 @@ from arq_status._model.validation import require_flag
 #: Seconds, or a ``timedelta``.
 Expires = int | float | timedelta
 
-#: Tags, or what returns them for a job.
+#: Tags, or a function that returns them for a job.
 Tags = Sequence[str] | Callable[..., Iterable[str]]
 
-#: Options as they were given and checked, by name.
+#: Validated options by name, without those that were not given.
 Given = Mapping[str, Any]
 
 F = TypeVar("F", bound=Callable[..., Any] | Function | CronJob)
@@ -34,60 +34,60 @@ _ATTRIBUTE = "__arq_status_options__"
 _LONGEST_MS = 31_536_000_000_000
 _DAY_MS = 86_400_000
 
-#: Characters of the arguments that are kept by default, and at most.
+#: Characters of the arguments to record: by default, and at most.
 DEFAULT_ARGS_LIMIT, LARGEST_ARGS_LIMIT = 80, 2_000
 
 
 def default_expires_failed(expires: int) -> int:
-    """Return for how many ms failures are shown: a day, or as long as the others if that is longer.
+    """Return how many ms failures are shown: a day, or ``expires`` if that is longer.
 
-    Last night's failure is looked for in the morning.
+    A failure during the night can then still be seen in the morning.
     """
     return max(_DAY_MS, expires)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionOptions:
-    """The options of a function, as a worker announces them."""
+    """The options of a function, as announced by a worker."""
 
     #: how long a complete job is shown, in ms
     expires: int = DEFAULT_EXPIRES_MS
-    #: how long one that failed, was stopped or interrupted is shown, in ms
+    #: how long a failed, stopped or interrupted job is shown, in ms
     expires_failed: int = default_expires_failed(DEFAULT_EXPIRES_MS)
-    #: its jobs are tracked
+    #: True if its jobs are tracked
     track: bool = True
-    #: characters of the arguments that may be recorded and shown; 0 for none
+    #: how many characters of the arguments may be recorded and shown; 0: none
     record_args: int = DEFAULT_ARGS_LIMIT
-    #: what its jobs return may be shown
+    #: True if return values may be shown
     record_result: bool = True
-    #: the level from which on what its jobs log is recorded; ``None`` records none of it
+    #: the lowest level of recorded `logging` messages; ``None``: none are recorded
     record_logs: int | None = None
-    #: how long arq keeps its results, in ms; ``None`` for ever or if that is not known
+    #: how long arq keeps its results, in ms; ``None``: forever, or unknown
     keep_result: int | None = None
-    #: how many tries arq gives its jobs; ``None`` if that is not known
+    #: how many tries arq gives its jobs; ``None``: unknown
     max_tries: int | None = None
 
-    #: the tags of its jobs, or what returns them; not announced
+    #: the tags of its jobs, or a function that returns them; not announced
     tags: Tags | None = None
 
     @property
     def leaves_nothing(self) -> bool:
-        """True if neither a record nor a result tells how its jobs ended."""
+        """True if its jobs leave neither a record nor a result."""
         return not self.track and self.keep_result == 0
 
     def expires_after(self, state: State) -> int:
-        """Return for how many ms a job that ended in this state is shown."""
+        """Return how many ms a job that ended in this state is shown."""
         return self.expires if state is State.COMPLETE else self.expires_failed
 
     @classmethod
     def merged(cls, *given: Given) -> "FunctionOptions":
-        """Return the options that were given, later ones before earlier ones, else the defaults."""
+        """Return the defaults overridden by each of ``given``, later ones winning."""
         options = {name: value for layer in given for name, value in layer.items()}
         expires = options.get("expires", DEFAULT_EXPIRES_MS)
         return cls(**{"expires_failed": default_expires_failed(expires)} | options)
 
     def encode(self) -> str:
-        """Return the JSON text that readers get."""
+        """Encode as JSON, for the announcement."""
         return json.dumps(
             {
                 "expires": self.expires,
@@ -102,14 +102,14 @@ class FunctionOptions:
 
     @classmethod
     def decode(cls, raw: bytes) -> "FunctionOptions":
-        """Read what a worker announced. If that is damaged, nothing confidential may be shown."""
+        """Decode announced options; damaged ones hide arguments and results."""
         try:
             fields = json.loads(raw)
             given = {
                 "expires": expires_ms(fields["expires"] / 1000),
                 "track": bool(fields["track"]),
                 "record_args": args_limit(fields["args"]),
-                # older workers announce neither of these
+                # older workers do not announce the following
                 "record_result": bool(fields.get("result", True)),
             }
             for name, key in (("keep_result", "keep"), ("max_tries", "tries")):
@@ -123,7 +123,7 @@ class FunctionOptions:
 
 
 def _by_keyword(function: Callable[P, T]) -> Callable[P, T]:
-    """Have the bare ``@status_options`` raise an error that says how it is used."""
+    """Make a bare ``@status_options`` raise an error that explains its use."""
 
     @wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -155,30 +155,30 @@ def status_options(
 
         functions = [import_rows, status_options(track=False)(func(resize, keep_result=0))]
 
-    Decorates the function that arq runs, or what ``func(...)`` or ``cron(...)`` made of it, and
-    returns the same object. Options that are not given are those of ``track_status``.
+    Decorates a job function, or the result of ``func(...)`` or ``cron(...)``, and returns the same
+    object. Options that are not given are taken from ``track_status``.
 
     Args:
         expires: how long a complete job is shown: seconds or a ``timedelta``.
-        expires_failed: how long a job that failed, was stopped or interrupted is shown; by default
-            a day, or ``expires`` if that is longer.
-        track: ``False`` does not track its jobs; ``True`` tracks them even under
+        expires_failed: how long a failed, stopped or interrupted job is shown; by default a day, or
+            ``expires`` if that is longer.
+        track: ``False``: do not track its jobs; ``True``: track them even with
             ``track_status(track=False)``.
-        record_args: how many characters of the arguments are kept, 80 by default and at most
+        record_args: how many characters of the arguments are recorded, 80 by default and at most
             2,000. ``False`` keeps the arguments out of every record, page and log of this package;
             such a job cannot be run again with ``retry``.
-        record_result: ``False`` never shows what its jobs return.
-        tags: the tags of its jobs, up to 20 texts of 1 to 100 characters; or a function that
+        record_result: ``False``: never show return values of its jobs.
+        tags: the tags of its jobs, up to 20 strings of 1 to 100 characters; or a function that
             returns them, called with the job's arguments when a job starts. An exception in it does
             not fail the job.
-        record_logs: the lowest level, by name or number, of `logging` messages that go into the
-            logs of its jobs; by default only what they log with ``status.log``.
+        record_logs: the lowest level, by name or number, of the `logging` messages to record in the
+            logs of its jobs; by default only ``status.log`` is recorded.
 
     Raises:
-        ValueError: an expiry is not positive, ``record_args`` is negative or over 2,000, the level
-            is unknown, or a tag is empty or too long.
-        TypeError: an expiry is not a duration, ``record_args`` is not an int, or a tag is not a
-            text.
+        ValueError: an expiry is not positive and finite, ``record_args`` is negative or over 2,000,
+            the level is unknown, a tag is empty or too long, or there are more than 20 tags.
+        TypeError: an expiry is neither a number nor a ``timedelta``, ``record_args`` is not an int,
+            or a tag is not a string.
     """
     given = check_options(
         tags=tags,
@@ -193,7 +193,7 @@ def status_options(
     def decorate(function: F) -> F:
         if isinstance(function, type) or not (callable(function) or hasattr(function, "coroutine")):
             raise TypeError(
-                "status_options decorates a job function or what func(...) or cron(...) made of it,"
+                "status_options decorates a job function or the result of func(...) or cron(...),"
                 f" not {function!r}"
             )
         setattr(function, _ATTRIBUTE, given)
@@ -203,7 +203,7 @@ def status_options(
 
 
 def given_options(*decorated: Any) -> Given:
-    """Return what ``status_options`` set on the first of these that it decorated."""
+    """Return the options that ``status_options`` set on the first of these that has any."""
     for it in decorated:
         given = getattr(it, _ATTRIBUTE, None)
         if isinstance(given, dict):
@@ -214,7 +214,7 @@ def given_options(*decorated: Any) -> Given:
 
 
 def check_options(**options: Any) -> dict[str, Any]:
-    """Check options as users give them, and leave out those that are ``None``.
+    """Validate options as given by users, leaving out those that are ``None``.
 
     Raises:
         ValueError, TypeError: as ``status_options``.
@@ -234,7 +234,7 @@ def check_options(**options: Any) -> dict[str, Any]:
 
 
 def args_limit(record_args: bool | int) -> int:
-    """Return how many characters of the arguments ``record_args`` keeps.
+    """Return how many characters of the arguments ``record_args`` allows.
 
     Raises:
         TypeError: it is not an int.
@@ -250,7 +250,7 @@ def args_limit(record_args: bool | int) -> int:
 
 
 def expires_ms(expires: Expires, name: str = "expires") -> int:
-    """Return an expiry in whole milliseconds, at least one.
+    """Convert an expiry to whole milliseconds, at least 1.
 
     Raises:
         TypeError: it is neither a number nor a ``timedelta``.

@@ -1,4 +1,4 @@
-"""Which jobs a list shows, and in which order."""
+"""Queries: which jobs a list shows, and in which order."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ MOST_PER_PAGE = 500
 
 #: A moment, or how long ago it was.
 Moment = datetime | timedelta
-#: The statuses that a user asks for, by one name or several.
+#: One status or several, or their names; ``None`` for all.
 StatusFilter = Status | str | Iterable[Status | str] | None
 
 
@@ -38,19 +38,19 @@ class Query:
     """Which jobs a list shows, and in which order.
 
     Raises:
-        ValueError: the sort is unknown, a number is out of its bounds, or a moment has no timezone.
+        ValueError: the sort is unknown, a number is out of bounds, or a moment has no timezone.
         TypeError: a moment is neither a datetime nor a timedelta, a filter is not a string, or
             ``descending`` is not a bool.
     """
 
-    #: those of these statuses; of all if it is empty
+    #: only jobs with these statuses; empty for all
     statuses: tuple[Status, ...] = ()
     function: str | None = None
     queue: str | None = None
     tag: str | None = None
     group: str | None = None
     search: str | None = None
-    #: the first and the last moment of ``updated_at``
+    #: bounds of ``updated_at``, inclusive
     since: Moment | None = None
     until: Moment | None = None
     sort: str = "updated_at"
@@ -60,7 +60,7 @@ class Query:
 
     def __post_init__(self) -> None:
         if self.sort not in SORTS:
-            raise ValueError(f"unknown sort {self.sort!r}: one of {', '.join(SORTS)}")
+            raise ValueError(f"unknown sort {self.sort!r}, must be one of {', '.join(SORTS)}")
         if type(self.page) is not int or self.page < 1:
             raise ValueError(f"page must be 1 or more, not {self.page!r}")
         if type(self.per_page) is not int or not 1 <= self.per_page <= MOST_PER_PAGE:
@@ -73,7 +73,7 @@ class Query:
 
     @property
     def status(self) -> Status | None:
-        """The status asked for, if it is exactly one; else ``None``."""
+        """The requested status if it is exactly one, else ``None``."""
         return self.statuses[0] if len(self.statuses) == 1 else None
 
     @property
@@ -85,7 +85,7 @@ class Query:
 
     @property
     def is_filtered(self) -> bool:
-        """True if it asks for more than statuses."""
+        """True if it filters by more than statuses."""
         return bool(self.search) or not self._none_of(
             self.function, self.queue, self.tag, self.group, self.since, self.until
         )
@@ -95,11 +95,11 @@ class Query:
         return all(it is None for it in filters)
 
     def wants(self, status: Status) -> bool:
-        """Return whether jobs of this status belong in the list."""
+        """Return True if jobs with this status belong in the list."""
         return not self.statuses or status in self.statuses
 
     def matches(self, record: JobRecord, now: datetime) -> bool:
-        """Return whether a job belongs in the list."""
+        """Return True if a job belongs in the list."""
         return (
             self.wants(record.status)
             and self.function in (None, record.function)
@@ -121,7 +121,7 @@ class Query:
 
 
 def as_statuses(given: StatusFilter) -> tuple[Status, ...]:
-    """Return the statuses that a user asks for by one name or several.
+    """Return the statuses that a user gave as one name or several.
 
     Raises:
         ValueError: one of them is unknown.
@@ -139,11 +139,11 @@ def _as_status(name: Status | str) -> Status:
     try:
         return Status(name)
     except ValueError:
-        raise ValueError(f"unknown status {name!r}: one of {', '.join(Status)}") from None
+        raise ValueError(f"unknown status {name!r}, must be one of {', '.join(Status)}") from None
 
 
 def check_moment(name: str, moment: object) -> None:
-    """Check a moment that may be left out.
+    """Validate an optional moment.
 
     Raises:
         TypeError: it is neither a datetime nor a timedelta.
@@ -158,13 +158,13 @@ def check_moment(name: str, moment: object) -> None:
 
 
 def resolve(moment: Moment, now: datetime) -> datetime:
-    """Return the datetime that a moment stands for."""
+    """Convert a moment to a datetime."""
     if not isinstance(moment, timedelta):
         return moment
     try:
         return now - moment
     except OverflowError:
-        # before the first or after the last datetime
+        # outside the range of datetime
         return (datetime.min if moment > timedelta() else datetime.max).replace(tzinfo=UTC)
 
 

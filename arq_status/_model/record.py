@@ -1,4 +1,4 @@
-"""The stored record of a job: one JSON text in Redis, written by the worker that runs the job."""
+"""The stored record of a job: JSON in Redis, written by workers, clients and recovery."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -12,14 +12,14 @@ from arq.constants import default_queue_name
 
 from arq_status._model.text import clean
 
-#: Milliseconds that the record of an ended job lives by default.
+#: How long the record of an ended job is kept by default, in ms.
 DEFAULT_EXPIRES_MS = 1_800_000
 #: ``total`` until the job sets it.
 DEFAULT_TOTAL = 100
 #: Upper bound of stored times, in the year 5138: anything later is damage.
 LAST_MS = 10**14
 
-#: The letters that name the fields in the JSON text. Times are relative to the enqueue time.
+#: One-letter names of the fields in the JSON. Times are relative to the enqueue time.
 LETTERS: Mapping[str, str] = {
     "enqueued_ms": "r",
     "generation": "g",
@@ -43,10 +43,10 @@ LETTERS: Mapping[str, str] = {
     "hides_args": "y",
     "tags": "k",
     "group": "j",
-    # only of a try that is kept beside the record
+    # only in tries, which are stored separately
     "traceback": "c",
 }
-#: How each field begins in the text.
+#: How each field starts in the JSON.
 _BEGIN = {field: f',"{letter}":' for field, letter in LETTERS.items()}
 _ENQUEUED, _STATE, _ENDED = f'{{"{LETTERS["enqueued_ms"]}":', _BEGIN["state"], _BEGIN["ended"]
 _GENERATION, _VERSION, _TRY = _BEGIN["generation"], _BEGIN["version"], _BEGIN["job_try"]
@@ -57,14 +57,14 @@ _REMAINING = _BEGIN["remaining"]
 _ERROR, _EXPIRES, _HIDES_ARGS = _BEGIN["error"], _BEGIN["expires_after_ms"], _BEGIN["hides_args"]
 _TAGS, _GROUP = _BEGIN["tags"], _BEGIN["group"]
 
-#: does not look for white space around the text, for there is none
+#: Unlike ``json.loads`` it does not look for surrounding whitespace, because there is none.
 _scan = json.JSONDecoder().raw_decode
 
 
 class State(StrEnum):
-    """The state of a job in its stored record. The status depends on arq's own keys as well."""
+    """The state of a job in its stored record. Its status also depends on arq's own keys."""
 
-    #: has not begun, but something was stored for it from outside
+    #: not started; recorded because of data, tags, a group or a ``retry``
     WAITING = "waiting"
     WORKING = "working"
     #: the try ended with Retry
@@ -72,9 +72,9 @@ class State(StrEnum):
     COMPLETE = "complete"
     FAILED = "failed"
     STOPPED = "stopped"
-    #: for good if it has an end; else cut off by a shutdown, and arq runs it again
+    #: for good if it has an end; otherwise by a shutdown, and arq will run it again
     INTERRUPTED = "interrupted"
-    #: its data was deleted, and late writes of that run are refused
+    #: its tracking data was deleted, and late writes of that run are rejected
     DELETED = "deleted"
 
 
@@ -83,42 +83,43 @@ _STATES: Mapping[str | None, State] = {state.value: state for state in State}
 
 @dataclass(slots=True, kw_only=True)
 class StoredRecord:
-    """The stored record. Times are epoch milliseconds, ``None`` if not known."""
+    """The stored record. Times are epoch milliseconds, ``None`` if unknown."""
 
-    #: when the run was enqueued; tells the runs of an id apart, 0 if not known
+    #: when the run was enqueued, 0 if unknown; distinguishes the runs of a job id
     enqueued_ms: int
     job_try: int
     #: 1, and one more after each ``retry``
     generation: int = 1
-    #: grows with every write of a try, so that an older one never overwrites a newer one; an end
-    #: beats them all and is stored without it
+    #: grows with every write of a try, so that an older write never overwrites a newer one; an end
+    #: overrides them all and is stored without a version
     version: int = 0
     state: State = State.WORKING
     function: str | None = None
     args: str = ""
     queue: str = default_queue_name
-    #: when the try was due or, between two tries, when the next one will be
+    #: when the try was due or, between two tries, when the next one is due
     due: int | None = None
     started: int | None = None
     updated: int = 0
     ended: int | None = None
     at: float = 0
     total: float = DEFAULT_TOTAL
-    #: how many ms after ``updated`` it will be done, at its present pace
+    #: estimated remaining time in ms, counted from ``updated``
     remaining: int | None = None
     message: str | None = None
     error: str | None = None
-    #: HOST:PID:RANDOM, new at every process start; HOST:PID once it has ended
+    #: HOST:PID:RANDOM, different for every process; HOST:PID once the job has ended
     worker: str | None = None
+    #: how long the record is kept after the end
     expires_after_ms: int = DEFAULT_EXPIRES_MS
-    #: its arguments are confidential, so that no payload is kept for ``retry``
+    #: its arguments are confidential, so no payload is kept for ``retry``
     hides_args: bool = False
     tags: tuple[str, ...] = ()
     #: the id of the group that it was enqueued in
     group: str | None = None
 
-    def encode(self) -> str:  # noqa: C901, PLR0912 - one line a field, and called for every write
-        """Return the JSON text, without what is the same for most jobs."""
+    def encode(self) -> str:  # noqa: C901, PLR0912 - a branch per field, and called for every write
+        """Encode as JSON, omitting values that are the same for most jobs."""
         run, ended = self.enqueued_ms, self.ended
         common = common_text(
             self.function,
@@ -164,7 +165,7 @@ class StoredRecord:
 
     @classmethod
     def decode(cls, raw: bytes) -> Self | None:
-        """Read a record, as far as it is not damaged; ``None`` if it cannot be read at all."""
+        """Decode a record, ignoring damaged fields; ``None`` if it cannot be read at all."""
         try:
             text = raw.decode()
             fields, end = _scan(text)
@@ -195,8 +196,8 @@ class StoredRecord:
 def may_contain(raw: bytes, needle: str) -> bool:
     """Return False only if a search for ``needle`` cannot match the job.
 
-    ``needle`` is JSON-escaped and casefolded. Returns True for jobs that have not ended: parts of
-    what they show are not in the stored record.
+    ``needle`` is JSON-escaped and casefolded. Returns True for jobs that have not ended, because
+    their stored records do not contain everything that is shown.
     """
     text = raw.decode(errors="replace")
     if _ENDED not in text or "\\u" in text or (_STATE in text and _ERROR not in text):
@@ -207,16 +208,16 @@ def may_contain(raw: bytes, needle: str) -> bool:
 def encode_completed(
     run: int, common: str, args: str, due: int | None, started: int, ended: int
 ) -> str:
-    """Return the JSON text of a job that completed at its first try and reported nothing.
+    """Encode the record of a job that completed on its first try and reported nothing.
 
-    The same as ``StoredRecord.encode`` returns, for a fraction of what it takes to make a record.
+    Returns the same as ``StoredRecord.encode``, much faster because no record is created.
 
     Args:
         run: when it was enqueued.
-        common: what ``common_text`` returns for its function.
-        args: its arguments, as they are shown.
+        common: the ``common_text`` of its function.
+        args: its arguments, as shown.
         due: when it was due.
-        started: when it began.
+        started: when it started.
         ended: when it ended.
     """
     text = f"{_ENQUEUED}{run}{common}"
@@ -231,7 +232,7 @@ def encode_completed(
 def common_text(
     function: str | None, queue: str, worker: str | None, expires_after_ms: int, *, hides_args: bool
 ) -> str:
-    """Return the part of the text that jobs of the same function and worker share."""
+    """Return the part of the JSON that jobs of the same function and worker have in common."""
     text = "" if function is None else f"{_FUNCTION}{_quoted(function)}"
     if queue != default_queue_name:
         text += f"{_QUEUE}{_quoted(queue)}"
@@ -256,7 +257,7 @@ def _positive(value: object) -> int | None:
 
 def _amount(value: object) -> float | None:
     if type(value) is int or type(value) is float:
-        # NaN and the infinities fail the comparison as well
+        # NaN and infinities fail the comparison, too
         return value if 0 <= value <= 1e300 else None
     return None
 
@@ -266,7 +267,7 @@ def _texts(value: object) -> tuple[str, ...]:
 
 
 def _text(value: object) -> str | None:
-    # JSON can spell halves of surrogates, which nothing else takes
+    # JSON can contain lone surrogates, which nothing else accepts
     return clean(value) if isinstance(value, str) else None
 
 
@@ -284,7 +285,7 @@ def _yes(value: object) -> bool:
 
 _RUN, _END, _STATUS = LETTERS["enqueued_ms"], LETTERS["ended"], LETTERS["state"]
 _FIELDS: Mapping[str, str] = {letter: field for field, letter in LETTERS.items()}
-#: The letters of times that are relative to the enqueue time, and how the others are read.
+#: The letters of times, which are relative to the enqueue time, and the readers of other fields.
 _TIMES = frozenset(LETTERS[it] for it in ("due", "started", "updated", "ended"))
 _READERS: Mapping[str, Callable[[object], Any]] = {
     LETTERS[field]: read

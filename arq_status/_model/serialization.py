@@ -1,4 +1,4 @@
-"""Jobs and lists as JSON."""
+"""Public records as JSON: jobs, lists, tries, log lines, counts."""
 
 import json
 import math
@@ -15,12 +15,12 @@ _NAMES = [field.name for field in fields(JobRecord)]
 
 
 def encode(value: Any) -> bytes:
-    """Return JSON on one line, in ASCII, so that lone surrogates are escaped."""
+    """Encode as one line of ASCII JSON, in which lone surrogates are escaped."""
     return json.dumps(value, allow_nan=False, separators=(",", ":"), default=_plain).encode()
 
 
 def job_object(record: JobRecord) -> dict[str, Any]:
-    """Return the fields of a job; times as ISO 8601, durations in seconds."""
+    """Return the fields of a job; ``encode`` writes times as ISO 8601 and durations in seconds."""
     job = {name: getattr(record, name) for name in _NAMES}
     return job | {"tags": list(record.tags), "data": standard(record.data)}
 
@@ -46,7 +46,7 @@ def line_object(line: LogLine) -> dict[str, Any]:
 
 
 def list_object(page: Page, counts: Mapping[Status, int]) -> dict[str, Any]:
-    """Return a page of the list with the counts."""
+    """Return a page of the list with its counts."""
     return {
         "items": [job_object(record) for record in page.items],
         "total": page.total,
@@ -58,17 +58,17 @@ def list_object(page: Page, counts: Mapping[Status, int]) -> dict[str, Any]:
 
 
 def record_object(record: Any) -> dict[str, Any]:
-    """Return the fields of a record of a function, queue, worker or cron job, or of a point."""
+    """Return the fields of any other public record, such as ``QueueRecord``."""
     return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 def counts_object(counts: Mapping[Status, int]) -> dict[str, int]:
-    """Return how many jobs there are of each status."""
+    """Return the number of jobs per status."""
     return {status.value: number for status, number in counts.items()}
 
 
 def readable(data: Mapping[str, Any]) -> str:
-    """Return data as indented JSON, for people to read."""
+    """Return data as indented JSON for display."""
     try:
         return json.dumps(data, indent=2, ensure_ascii=False)
     except RecursionError:
@@ -81,11 +81,11 @@ def _plain(value: object) -> object:
             return value.isoformat()
         case timedelta():
             return value.total_seconds()
-    raise TypeError(f"{type(value).__name__} in a record")
+    raise TypeError(f"a record cannot hold a {type(value).__name__}")
 
 
 def standard(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the data without NaN and infinities, which Python reads but JSON does not have."""
+    """Make data standard JSON: NaN and infinities become ``None``, excessive nesting is dropped."""
     kept = {}
     for name, value in data.items():
         try:
@@ -93,7 +93,7 @@ def standard(data: Mapping[str, Any]) -> dict[str, Any]:
         except RecursionError:
             continue
         except ValueError:
-            value = _without_nan(value)  # noqa: PLW2901 - the same value, mended
+            value = _without_nan(value)  # noqa: PLW2901 - the same value, repaired
         kept[name] = value
     return kept
 

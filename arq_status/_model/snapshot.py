@@ -1,4 +1,4 @@
-"""The results of queries: a frozen snapshot of a job, and a page of them."""
+"""Query results: a frozen snapshot of a job, and a page of snapshots."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -11,38 +11,39 @@ from arq_status._model.status import Status
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
-    """A snapshot of a job. Times are aware UTC datetimes; what is unknown is ``None``.
+    """A snapshot of a job. Times are aware UTC datetimes; unknown values are ``None``.
 
         record = await arq_status.job(job_id)
         if record is not None and record.ended_at is not None:
             print(record.status, record.elapsed, record.error, record.data.get("vino"))
 
     Attributes:
-        job_id: arq's id of the job.
+        job_id: its arq job id.
         status: its status.
         function: the name of its function, as enqueued.
         queue: the queue that it is or was in.
-        args: its arguments as text, cut to 80 characters or as ``record_args`` says; empty if they
-            may not be shown.
-        job_try: the number of its current or last try, counted from 1; ``None`` before the first.
-        at: its progress, in the unit of ``total``.
-        total: what ``at`` counts up to: 100 until the job sets it, 0 if the job does not know it.
+        args: its arguments as text, cut to 80 characters or to ``record_args``; empty if they may
+            not be shown.
+        job_try: the number of its current or last try, starting at 1; ``None`` before the first.
+        at: its progress, in units of ``total``.
+        total: what ``at`` counts up to: 100 until the job sets it, 0 if the job does not know.
         message: its last message, cut to 2,000 characters.
         pct_complete: ``at`` as a percentage of ``total``, 0 to 100, rounded down; 100 for a
             complete job.
         enqueued_at: when it was enqueued.
-        due_at: when it is due, if it waits; ``None`` once it runs.
-        started_at: when its current or last try began.
+        due_at: when it is due, while it waits; ``None`` once it runs.
+        started_at: when its current or last try started.
         updated_at: when it last changed.
-        ended_at: when it ended for good; ``None`` as long as arq runs it or will run it again.
+        ended_at: when it ended for good; ``None`` while arq runs it or will run it again.
         elapsed: how long its current or last try has been running or ran.
-        waited: how long that try had been due when it began, or how long a waiting job has been.
-        eta: how much longer it will run at its present pace; ``None`` if that is unknown, as before
-            its second report of progress.
+        waited: how long that try had been due when it started; for a waiting job, how long it has
+            been due.
+        eta: the estimated remaining time at its current pace; ``None`` if unknown, for example
+            before its second progress report.
         error: why it is not complete, such as ``ValueError: no rows`` or ``timed out after 300s``.
-        returned: what it returned, as text cut to 1,000 characters, as long as arq keeps it;
+        returned: its return value as text, cut to 1,000 characters, for as long as arq keeps it;
             ``None`` in lists.
-        tags: its tags, in the order in which it got them.
+        tags: its tags, in the order in which they were added.
         group: the id of the group that it was enqueued in.
         worker: HOST:PID of the worker of its current or last try, for display.
         data: what was stored with ``store``, by name; empty in lists.
@@ -81,7 +82,7 @@ class JobRecord:
         return self.ended_at is not None
 
 
-#: Names that ``store`` refuses, because they are fields of the record.
+#: Names that ``store`` rejects, because they are fields of the record.
 BUILT_IN = frozenset(("ended", *(item.name for item in fields(JobRecord))))
 
 
@@ -92,9 +93,9 @@ class Page:
     Attributes:
         items: the jobs of this page, in order.
         total: how many jobs match, on all pages.
-        page: the number of this page, counted from 1.
-        per_page: the most jobs on a page.
-        truncated: True if the list covers only the newest 10,000 jobs, because no index answers
+        page: the number of this page, starting at 1.
+        per_page: the maximum number of jobs on a page.
+        truncated: True if the list covers only the newest 10,000 jobs, because no index can answer
             the query and there are more.
     """
 
@@ -111,12 +112,12 @@ class Page:
 
 
 def has_changed(old: JobRecord | None, new: JobRecord | None) -> bool:
-    """Return whether two records differ in more than the time that has passed."""
+    """Return True if two records differ in more than the time that has passed."""
     if old is None or new is None:
         return old is not new
     return without_durations(old) != without_durations(new)
 
 
 def without_durations(record: JobRecord) -> JobRecord:
-    """Return the record without what changes with time alone."""
+    """Return the record without the values that change just because time passes."""
     return replace(record, elapsed=None, waited=None, eta=None)

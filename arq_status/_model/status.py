@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """The status of a job. It is also a text: ``Status.WORKING == "working"``.
+    """The status of a job, which is also a string: ``Status.WORKING == "working"``.
 
     Attributes:
         DEFERRED: in the queue, due later.
@@ -14,7 +14,7 @@ class Status(StrEnum):
         COMPLETE: it returned.
         FAILED: it raised, timed out, had no tries left or could not be run.
         STOPPED: it was stopped, cancelled or aborted.
-        INTERRUPTED: its worker died or was shut down in the middle of it.
+        INTERRUPTED: its worker died or was shut down while running it.
     """
 
     DEFERRED = "deferred"

@@ -1,4 +1,4 @@
-"""Text that is safe to store and to show: clean, short, and made in bounded time."""
+"""Rendering of values as text that is safe to store and show: clean, short, in bounded time."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ ERROR_LIMIT = 10_000
 
 _REPR_LIMIT = 200
 
-# The longest int written in digits. Python itself refuses more than 640 digits when told to be
-# strict, and their number grows with the square of the time it takes to work them out.
+# The longest int that is written in digits. Python can be told to refuse more than 640 digits, and
+# the time to compute them grows with the square of their number.
 _INT_BITS = 2048
 
 
 class Literal(str):
-    """A piece of text that is rendered as it is, unlike a ``str`` value, which gets quotes."""
+    """A piece of text that is rendered as is, while other strings get quotes."""
 
     __slots__ = ()
 
 
 class Parts:
-    """A value that is rendered piece by piece, so that rendering can stop after any of them."""
+    """A value that is rendered piece by piece, so that rendering can stop after any piece."""
 
     __slots__ = ()
 
@@ -30,7 +30,7 @@ class Parts:
         return render_value(self, _REPR_LIMIT)
 
     def pieces(self) -> Iterator[Any]:
-        """Yield ``Literal`` and other values; the first is a ``Literal`` and not empty."""
+        """Yield ``Literal`` and other values; the first is a non-empty ``Literal``."""
         raise NotImplementedError
 
 
@@ -38,7 +38,7 @@ _NESTED = frozenset({list, tuple, dict, set, frozenset})
 
 
 def clean(text: str) -> str:
-    """Replace what UTF-8 cannot hold."""
+    """Replace lone surrogates, which UTF-8 cannot encode."""
     if text.isascii():
         return text
     try:
@@ -56,14 +56,14 @@ def shorten(text: str, limit: int) -> str:
 
 
 def render_args(args: Sequence[Any], kwargs: Mapping[Any, Any], limit: int = 80) -> str:
-    """Render arguments as arq logs them, in bounded time and memory."""
+    """Render arguments the way arq logs them, in bounded time and memory."""
     if not args and not kwargs:
         return ""
     return _join(_written(args, kwargs, limit), limit)
 
 
 def render_message(args: Sequence[Any], limit: int = ERROR_LIMIT) -> str:
-    """Render the arguments of an exception; strings without quotes."""
+    """Render the arguments of an exception, strings without quotes."""
     return _join(
         (value[: limit + 1] if type(value) is str else _write(value, limit) for value in args),
         limit,
@@ -106,14 +106,14 @@ def _written(args: Iterable[Any], kwargs: Mapping[Any, Any], limit: int) -> Iter
 
 def _first_names(kwargs: Mapping[Any, Any], limit: int) -> list[Any]:
     try:
-        # Each takes a character at the least.
+        # each takes at least one character
         return nsmallest(limit, kwargs)
     except TypeError:
         return list(kwargs)
 
 
 def _write(value: Any, room: int) -> str:
-    """Render like ``repr``; of a text longer than ``room`` only the beginning matters."""
+    """Render like ``repr``; if that is longer than ``room``, only the beginning is correct."""
     text = _plain(value, room)
     return _write_nested(value, room) if text is None else text
 
@@ -134,8 +134,8 @@ def _plain(value: Any, room: int) -> str | None:
 
 
 def _write_nested(value: Any, room: int) -> str:
-    # Its own stack instead of recursion, and every level writes at least its bracket: neither
-    # depth nor cycles nor shared references can make this longer than the text that is wanted.
+    # An explicit stack instead of recursion, and every level writes at least its bracket: neither
+    # depth nor cycles nor shared references can make this take longer than the wanted text needs.
     written: list[str] = []
     walks = [_walk(value)]
     path = {id(value): True}
@@ -173,7 +173,7 @@ def _walk(value: Any) -> Iterator[Any]:
 
 
 def members(opening: str, values: Iterable[Any], closing: str) -> Iterator[Any]:
-    """Yield the pieces of values between brackets."""
+    """Yield the pieces of a sequence between brackets."""
     yield Literal(opening)
     comma = Literal("")
     for value in values:

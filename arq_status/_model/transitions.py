@@ -1,4 +1,4 @@
-"""Builds the stored records that clients write."""
+"""Stored records as written by clients."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from arq_status._model.text import clean
 
 
 def cancelled_record(facts: Facts) -> StoredRecord:
-    """Return the last record of a job that is removed from its queue."""
+    """Return the final record of a job that is removed from its queue."""
     stored, payload = facts.current_record, facts.payload
     if stored is None or stored.ended is not None:
         stored = StoredRecord(
@@ -34,7 +34,7 @@ def cancelled_record(facts: Facts) -> StoredRecord:
 
 
 def requeued_record(facts: Facts, stored: StoredRecord) -> StoredRecord:
-    """Return the record of a job that is to run again: new, but for what tells its tries apart."""
+    """Return the record of an ended job that is to run again: the same run, the next generation."""
     return StoredRecord(
         enqueued_ms=stored.enqueued_ms,
         job_try=0,
@@ -70,7 +70,7 @@ def waiting_record(facts: Facts, tags: tuple[str, ...] = ()) -> StoredRecord:
 def enqueued_record(
     function: str, queue: str | None, tags: tuple[str, ...], group: str | None
 ) -> StoredRecord:
-    """Return the record of a job that was just enqueued: only arq knows when."""
+    """Return the record of a job that was just enqueued; ``tag.lua`` fills in when."""
     return StoredRecord(
         enqueued_ms=0,
         job_try=0,
@@ -83,7 +83,7 @@ def enqueued_record(
 
 
 def tombstone(facts: Facts) -> StoredRecord:
-    """Return what keeps late writes of a deleted run out, and its result from being shown."""
+    """Return the record of a deleted job: it makes late writes fail, and hides arq's result."""
     stored, result = facts.stored_record, facts.result
     run = stored.enqueued_ms if stored else 0
     if result is not None:

@@ -1,33 +1,34 @@
 """The truth table: derives a job's status from arq's own keys and the stored record.
 
-Live: the job's payload exists or its id is in a queue. A record counts only for its own run. First
-match wins.
+A job is live if its payload exists or its id is in a queue. A record only counts for its own run.
+The first matching row wins.
 
 ==== =========== ============================================== =============== =============
-live in progress the record says                                arq's result    status
+live in progress stored record                                  arq's result    status
 ==== =========== ============================================== =============== =============
-yes  yes         its worker is alive, or nothing yet                            working
-yes  yes         it ended less than 10 s ago                                    working
+yes  yes         its worker is alive, or none yet                               working
+yes  yes         ended less than 10 s ago                                       working
 yes  yes         its worker is dead (*)                                         interrupted
 yes  no          this try ended with Retry                                      retrying
-yes  no          started and never ended, its worker is alive                   working
-yes  no          started and never ended, or cut off                            interrupted
+yes  no          started and not ended, its worker is alive                     working
+yes  no          started and not ended, or interrupted                          interrupted
 yes  no          anything else; due later                                       deferred
 yes  no          anything else; due now, or in no known queue                   queued
 no   any         ended                                          none, same run  as recorded
-no   any         not ended, nothing, another run                success, unread complete
+no   any         not ended, none, or of another run             success, unread complete
 no   any         the same                                       cancelled       stopped
 no   any         the same                                       other failure   failed
-no   any         waiting, and nothing tells how such jobs end   none            complete
+no   any         waiting, and such jobs leave no trace          none            complete
 no   any         waiting or retrying                            none            failed
-no   any         working, or cut off                            none            interrupted
-no   any         nothing                                        none, expired   None
+no   any         working or interrupted                         none            interrupted
+no   any         none                                           none, expired   None
 ==== =========== ============================================== =============== =============
 
-In progress means that arq's key tells of a try that is still running. A key that outlived an
-earlier run or the recorded end of a try that arq will repeat (a cron job keeps its key for 60 s) is
-none. Between the recorded end of a job and arq's own it still counts: arq decides.
-(*) Or the record says nothing, and the try began just when a worker of its queue died.
+A job is in progress if arq's in-progress key belongs to a try that is still running. It does not
+count if it is left over from an earlier run or from a try whose end is recorded and that arq will
+repeat (the key of a cron job is kept for 60 s). It does count between the recorded end of a job and
+arq's own, because arq decides.
+(*) Or there is no record, and the try started just when a worker of its queue died.
 """
 
 from collections.abc import Mapping
@@ -52,12 +53,12 @@ _BY_STATE: Mapping[str | None, Status] = {
 }
 
 
-#: Arq keeps the in-progress key of a cron job for so many ms after the end of a try.
+#: How long arq keeps the in-progress key of a cron job after the end of a try, in ms.
 _KEPT = round(keep_cronjob_progress * 1000)
 
 
 def decide(facts: Facts) -> Status | None:
-    """Return the status by the truth table; ``None`` for an unknown job."""
+    """Return the status according to the truth table; ``None`` if the job is unknown."""
     return _live_status(facts) if facts.live else _not_live_status(facts)
 
 
@@ -81,23 +82,22 @@ def _live_status(facts: Facts) -> Status:
 
 
 def queue_status(due: int | None, now: int) -> Status:
-    """Return the status of a job in its queue of which no try tells more."""
+    """Return ``DEFERRED`` or ``QUEUED`` for a job that waits in a queue; times in epoch ms."""
     return Status.DEFERRED if due is not None and due > now else Status.QUEUED
 
 
 def ended_status(state: str | None) -> Status | None:
-    """Return the status of a job whose record has ended in a state."""
+    """Return the status of a job whose record ended in this state; ``None`` for other states."""
     return _BY_STATE.get(state)
 
 
 def _outlived(facts: Facts) -> bool:
-    """Return whether the in-progress key is left from a try that has ended."""
+    """Return True if the in-progress key is left over from a try that has ended."""
     stored = facts.stored_record
     if facts.in_progress_ttl_ms > _KEPT:
         return False
     if stored is None or facts.current_record is None or stored.state is State.WAITING:
-        # arq deletes its count of tries when a run ends, so an existing count belongs to the
-        # current run
+        # arq deletes its count of tries when a run ends, so a count belongs to the current run
         return not facts.tries_begun and facts.lost_worker is None
     if stored.state is State.RETRYING or (stored.state is State.INTERRUPTED and not stored.ended):
         return not _next_try_begun(facts, stored)
@@ -105,7 +105,7 @@ def _outlived(facts: Facts) -> bool:
 
 
 def _has_just_ended(facts: Facts, stored: StoredRecord | None) -> bool:
-    """Return whether a recorded end is so new that arq may be about to book it."""
+    """Return True if the end was recorded so recently that arq may not have stored it yet."""
     ended = stored.ended if stored is not None else None
     return ended is not None and abs(facts.now - ended) < DEAD_AFTER_MS
 
@@ -125,7 +125,7 @@ def _not_live_status(facts: Facts) -> Status | None:
     if stored is None:
         return None
     if stored.state is State.WAITING and facts.options.leaves_nothing:
-        # what never began left a failure, if the worker keeps any
+        # a job that failed before it started left a failure, if its worker keeps results
         return Status.COMPLETE
     if stored.state in (State.WAITING, State.RETRYING):
         return Status.FAILED
@@ -133,7 +133,7 @@ def _not_live_status(facts: Facts) -> Status | None:
 
 
 def _is_forgotten(facts: Facts, result: ResultPayload) -> bool:
-    """Return whether a job known from arq's result alone has expired or was deleted."""
+    """Return True if a job that is only known from arq's result has expired or was deleted."""
     stored = facts.stored_record
     if (
         stored is not None

@@ -1,4 +1,4 @@
-"""Checks of progress numbers and of data to be stored."""
+"""Validation of progress numbers and of data to be stored."""
 
 import json
 import math
@@ -13,19 +13,19 @@ from uuid import UUID
 from arq_status._model.snapshot import BUILT_IN
 from arq_status._model.text import clean
 
-#: Bytes that a stored field may take, encoded.
+#: Maximum bytes of an encoded field.
 FIELD_LIMIT = 65_536
-#: Bytes that the stored fields of a job may take together, encoded, with their names.
+#: Maximum bytes of all encoded fields of a job, including their names.
 DATA_LIMIT = 1_048_576
-#: Characters that the name of a stored field may have.
+#: Maximum characters of a field name.
 _NAME_LIMIT = 1_000
 
-#: The largest number that is taken for progress.
+#: The largest number accepted as progress.
 LARGEST = 1e300
 
 
 def require_number(value: object, name: str) -> None:
-    """Raise a TypeError if a value is not a number."""
+    """Raise ``TypeError`` if a value is not a number."""
     if isinstance(value, bool) or not isinstance(value, Real | Decimal):
         raise TypeError(f"{name} must be a number, not {type(value).__name__}")
 
@@ -43,7 +43,7 @@ def require_string(value: object, name: str) -> None:
 
 
 def amount(value: Any, name: str) -> float:
-    """Return a progress number as an int or float.
+    """Validate a progress number and return it as an int or float.
 
     Raises:
         TypeError: it is not a number.
@@ -61,12 +61,12 @@ def amount(value: Any, name: str) -> float:
 
 
 def encode_fields(fields: Mapping[str, Any]) -> dict[str, str]:
-    """Return fields to be stored as JSON texts.
+    """Encode fields to be stored as JSON.
 
     Raises:
-        TypeError: JSON cannot hold a value.
-        ValueError: a name is that of a built-in field, a value takes more than 64 KiB, or all of
-            them more than 1 MiB.
+        TypeError: a value is not JSON serializable.
+        ValueError: a name is too long or that of a built-in field, a value takes more than 64 KiB,
+            or all of them take more than 1 MiB.
     """
     encoded = {clean(name): _encode_field(name, value) for name, value in fields.items()}
     check_data_size(data_size(encoded))
@@ -74,12 +74,12 @@ def encode_fields(fields: Mapping[str, Any]) -> dict[str, str]:
 
 
 def data_size(encoded: Mapping[str, str]) -> int:
-    """Return how many bytes encoded fields take with their names."""
+    """Return the size of encoded fields including their names, in bytes."""
     return sum(len(name.encode()) + len(text.encode()) for name, text in encoded.items())
 
 
 def check_data_size(size: int) -> None:
-    """Check how many bytes the data of a job takes.
+    """Check the size of a job's data in bytes.
 
     Raises:
         ValueError: it is more than 1 MiB.
@@ -87,7 +87,7 @@ def check_data_size(size: int) -> None:
     if size > DATA_LIMIT:
         raise ValueError(
             f"the job's data takes {size} bytes as JSON, more than {DATA_LIMIT}:"
-            " store it elsewhere, and a reference to it here"
+            " store it elsewhere and a reference to it here"
         )
 
 
@@ -95,7 +95,7 @@ def _encode_field(name: str, value: object) -> str:
     if name in BUILT_IN:
         raise ValueError(f"{name!r} is a built-in field and cannot be stored: choose another name")
     if len(name) > _NAME_LIMIT:
-        raise ValueError(f"a field's name has {len(name)} characters, more than {_NAME_LIMIT}")
+        raise ValueError(f"a field name has {len(name)} characters, more than {_NAME_LIMIT}")
     try:
         text = clean(_encoder.encode(value))
     except Exception as error:  # values can be of any class
@@ -104,13 +104,13 @@ def _encode_field(name: str, value: object) -> str:
     if size > FIELD_LIMIT:
         raise ValueError(
             f"field {name!r} takes {size} bytes as JSON, more than {FIELD_LIMIT}:"
-            " store it elsewhere, and a reference to it here"
+            " store it elsewhere and a reference to it here"
         )
     return text
 
 
 def _as_json(value: Any) -> Any:
-    """Return the number or text that stands for a value that JSON does not know."""
+    """Convert a value of a type that JSON does not have to a number or string."""
     match value:
         case Enum():
             return value.value
@@ -123,9 +123,9 @@ def _as_json(value: Any) -> Any:
         case UUID():
             return str(value)
     if getattr(value, "shape", None) == ():
-        # numpy's scalars, and those that are made like them
+        # numpy scalars and look-alikes
         return value.item()
-    raise TypeError(f"a value of type {type(value).__name__}")
+    raise TypeError(f"{type(value).__name__} is not JSON serializable")
 
 
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_as_json)

@@ -456,7 +456,7 @@ async def test_bad_usage(command: Command, capsys: pytest.CaptureFixture[str]) -
         ([], "the following arguments are required: COMMAND"),
         (["dance"], "invalid choice: 'dance'"),
         (["list", "--status", "dancing"], "invalid choice: 'dancing'"),
-        (["list", "--since", "today"], "argument --since: 'today' is not a time: 30m, 1h, 7d"),
+        (["list", "--since", "today"], "argument --since: 'today' is not a time: use 30m, 1h, 7d"),
         (["show"], "the following arguments are required: ID"),
         (["serve", "--json"], "unrecognized arguments: --json"),
     ):

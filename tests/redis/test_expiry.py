@@ -418,7 +418,7 @@ async def test_a_job_in_progress_when_its_run_is_unknown(
     await pool.delete("arq:queue", "arq:in-progress:job", "arq:retry:job")
     record = await client.job("job")
     assert record is not None
-    assert (record.status, record.error) == (Status.INTERRUPTED, "cut off")
+    assert (record.status, record.error) == (Status.INTERRUPTED, "lost without a result")
 
 
 async def test_what_is_said_after_the_end(

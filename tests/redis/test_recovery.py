@@ -113,7 +113,7 @@ async def test_jobs_that_arq_dropped(pool: ArqRedis, client: StatusClient) -> No
     await beat(pool, "host:1:live")
     await put_result(pool, "booked", enqueued=timestamp_ms())
     assert (await client.counts())[Status.FAILED] == 2
-    assert await client.get("retrying", "error") == "taken out of its queue before it ran"
+    assert await client.get("retrying", "error") == "removed from its queue"
     assert await client.status("other run") is Status.COMPLETE
     pending = await pool.zrange("arqstatus:1:pending:arq:queue", 0, -1)
     assert pending == []

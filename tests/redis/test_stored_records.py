@@ -268,7 +268,7 @@ def test_a_job_that_arq_dropped_between_two_tries() -> None:
     )
     record = build_record(Facts(job_id="job", now=NOW, stored_record=waiting))
     assert record is not None
-    assert (record.status, record.error) == ("failed", "taken out of its queue before it ran")
+    assert (record.status, record.error) == ("failed", "removed from its queue")
     assert record.ended_at == datetime.fromtimestamp((NOW - 5) / 1000, UTC)
     assert (record.elapsed, record.expires_at) == (timedelta(milliseconds=2), None)
     result = ResultPayload(

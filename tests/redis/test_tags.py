@@ -163,7 +163,7 @@ async def test_bad_tags(pool: ArqRedis, client: StatusClient, tag: Any, error: t
     with pytest.raises(TypeError, match="not one"):
         await arq_status.enqueue_job(pool, "f", _tags="text")
     assert await pool.keys("*") == []
-    with pytest.raises(TypeError, match="must be a list of texts, not int"):
+    with pytest.raises(TypeError, match="must be a list of strings, not int"):
         status_options(tags=5)  # type: ignore[arg-type]
 
 

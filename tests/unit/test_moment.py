@@ -33,7 +33,7 @@ def test_moments(text: str, moment: datetime | timedelta) -> None:
 @pytest.mark.parametrize("text", ["", "h", "1", "-1h", "1.5h", "1y", "now", "\u0661h", "9" * 99])
 def test_what_is_no_moment(text: str) -> None:
     """Anything else is an error that shows what can be written."""
-    with pytest.raises(ValueError, match="is not a time: 30m, 1h, 7d"):
+    with pytest.raises(ValueError, match="is not a time: use 30m, 1h, 7d"):
         parse_moment(text)
 
 

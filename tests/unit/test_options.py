@@ -95,7 +95,7 @@ def test_what_cannot_be_meant(decorator: Any, given: dict[str, Any], error: Exce
 @pytest.mark.parametrize("decorated", [StatusClient, "jobs.import_rows"])
 def test_options_of_what_is_no_function(decorated: Any) -> None:
     """A class of settings and an import string are refused."""
-    with pytest.raises(TypeError, match=r"^status_options decorates a job function or what func"):
+    with pytest.raises(TypeError, match=r"^status_options decorates a job function or the result"):
         status_options(track=False)(decorated)
 
 
