@@ -1,1 +1,1 @@
-"""Knowledge of arq: its running worker, and the formats that it stores."""
+"""Everything that depends on arq's internals: its running worker and its storage formats."""

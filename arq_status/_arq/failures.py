@@ -1,4 +1,4 @@
-"""Why a job failed, as users read it."""
+"""Error messages of failed jobs, as shown to users."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _RETRIES = re.compile(r"max (-?\d+) retries exceeded")
 _NOT_FOUND = re.compile(r"function .* not found", re.DOTALL)
 
 
-#: Members of an exception group that are named, levels of groups, and characters of each member. A
-#: pickle can nest groups without end in few bytes.
+#: Limits for exception groups: members shown, levels of nesting, and characters of each member. A
+#: small pickle can nest groups endlessly.
 _MOST_MEMBERS, _DEEPEST, _MEMBER_LIMIT = 10, 2, 1_000
 
 
 def failure_text(error: BaseException, seconds: float | None) -> str:
-    """Return why a job failed; ``seconds`` is how long it ran."""
+    """Return the error message of a failed job; ``seconds`` is how long it ran."""
     try:
         text = _failure_text(error, seconds, _DEEPEST)
-    except Exception:  # exceptions can be made of anything
+    except Exception:  # exceptions can run any code
         text = error_text(error)
     return shorten(text, ERROR_LIMIT)
 
@@ -72,7 +72,7 @@ def _failure_text(error: BaseException, seconds: float | None, depth: int) -> st
 def pickled_failure_text(
     type_name: str, module: str, args: Sequence[Any], seconds: float | None, depth: int = _DEEPEST
 ) -> str:
-    """Return why a job failed, from an exception that was read from a pickle but not unpickled.
+    """Return the error message for an exception that was read from a pickle but not unpickled.
 
     ``seconds`` is how long the job ran.
     """
@@ -106,7 +106,7 @@ def _is_group(type_name: str, args: Sequence[Any]) -> bool:
 def _group_text(
     type_name: str, message: str, members: Sequence[Any], text_of: Callable[[Any], str]
 ) -> str:
-    """Return a group with what its members say, where Python would only count them."""
+    """Render a group with the messages of its members, where Python would only count them."""
     texts = [shorten(text_of(member), _MEMBER_LIMIT) for member in members[:_MOST_MEMBERS]]
     if len(members) > _MOST_MEMBERS:
         texts.append(f"{len(members) - _MOST_MEMBERS} more")
@@ -114,7 +114,7 @@ def _group_text(
 
 
 def is_cancellation(type_name: str, module: str) -> bool:
-    """Return whether an exception of this type means that the job was stopped."""
+    """Return True if an exception of this type means that the job was stopped."""
     if type_name == "CancelledError":
         return module in _CANCELLED_MODULES
     return type_name == "JobStopped" and module.partition(".")[0] == "arq_status"
@@ -131,13 +131,13 @@ def _special_text(
     if (module, type_name) == ("arq.worker", "JobExecutionFailed"):
         return _given_up(message)
     if module == "arq.jobs" and type_name in {"SerializationError", "DeserializationError"}:
-        # "unable to serialize" is raised in the job itself, when it enqueues what cannot be pickled
+        # "unable to serialize" is raised by the job itself, when it enqueues an unpicklable object
         return None if message.startswith("unable to serialize") else "payload cannot be read"
     return None
 
 
 def _details(builtin: str, args: Sequence[Any]) -> str:
-    """Render the arguments; those of some builtin exceptions have a format of their own."""
+    """Render the arguments; some builtin exceptions have their own format."""
     if builtin == "KeyError" and len(args) == 1:
         return render_value(args[0], ERROR_LIMIT)
     if builtin in _OS_ERRORS and len(args) in {2, 3}:

@@ -1,4 +1,4 @@
-"""Inert values, read from a pickle only to be shown."""
+"""Inert values, read from a pickle for display only."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _PATH_LENGTH = 1000
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Pairs(Parts):
-    """A dict as a list, keys and values in turn: hashing its keys could take for ever."""
+    """A dict as a flat list of keys and values, because hashing its keys could take forever."""
 
     items: list[Any]
 
     def pairs(self) -> Iterator[tuple[Any, Any]]:
-        """Yield the keys with their values."""
+        """Yield pairs of keys and values."""
         each = iter(self.items)
         return zip(each, each, strict=False)
 
@@ -48,10 +48,10 @@ class Members(Parts):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Opaque(Parts):
-    """A name found in a pickle (`args` None) or what the pickle wants made by calling it.
+    """A name found in a pickle (``args`` is ``None``), or the object that calling it would create.
 
-    `state` collects what would be set on the object or added to it. It is never shown: a class may
-    leave it out of its `repr` on purpose, for example a password.
+    ``state`` collects what would be set on the object or added to it. It is never shown, because a
+    class may leave it out of its ``repr`` on purpose, for example a password.
     """
 
     module: str
@@ -60,13 +60,13 @@ class Opaque(Parts):
     state: list[Any] = field(default_factory=list)
 
     def pieces(self) -> Iterator[Any]:
-        """Yield the ``repr`` of common standard types, of others the name and the arguments."""
+        """Yield the ``repr`` of common standard types, otherwise the name and the arguments."""
         known = _KNOWN.get((self.module, self.name))
         if known and self.args is not None:
             try:
                 return iter(known(self, *self.args))
             except Exception:
-                # not the arguments that this type pickles with: show it like an unknown type
+                # not the arguments with which this type is pickled: show it as an unknown type
                 return self._plain_pieces()
         return self._plain_pieces()
 
@@ -79,18 +79,18 @@ class Opaque(Parts):
 
 
 def unknown() -> Opaque:
-    """Return a placeholder for a missing value; a new one each time, because it has a state."""
+    """Return a placeholder for a missing value; a new one each time, because it has state."""
     return Opaque("", UNKNOWN_NAME)
 
 
 def placeholder_for_call(made_by: Any, args: Any) -> Opaque:
-    """Return a placeholder for the result of a call that a pickle asks for."""
+    """Return a placeholder for the result of a call in a pickle."""
     if not isinstance(made_by, Opaque):
         made_by = unknown()
     if type(args) is not tuple:
         args = (args,)
     if (made_by.module, made_by.name) == ("builtins", "getattr") and _is_attribute(args):
-        # Cut, for each call could add to the name that the one before it made.
+        # shortened, because each nested call could make the name longer
         name = f"{shorten(args[0].name, _NAME_LIMIT)}.{shorten(args[1], _NAME_LIMIT)}"
         return Opaque(args[0].module, name)
     return Opaque(made_by.module, made_by.name, args)
@@ -134,7 +134,7 @@ def _zone_info(_: Opaque, key: Any, _from_cache: Any) -> list[Any]:
 
 
 def _bytearray(_: Opaque, raw: Any = b"") -> list[Any]:
-    # it writes its quotes otherwise than bytes do
+    # its repr uses other quotes than that of bytes
     return [Literal(repr(bytearray(_of_kind(raw, bytes))))]
 
 
@@ -146,7 +146,7 @@ def _uuid(value: Opaque) -> list[Any]:
 
 
 def _path(value: Opaque, *parts: Any) -> list[Any]:
-    # A pickle may contain a path any number of times, and it any part.
+    # a small pickle can repeat a path, and a path its parts, any number of times
     if len(parts) > _PATH_PARTS or sum(len(_of_kind(part, str)) for part in parts) > _PATH_LENGTH:
         raise ValueError
     kind: type[PurePath] = PureWindowsPath if "Windows" in value.name else PurePosixPath

@@ -1,4 +1,4 @@
-"""The opcodes of pickles, as executed here: they import, call and hash nothing."""
+"""Pickle opcodes, executed without importing, calling or hashing anything."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MODULES_NOW = {"__builtin__": "builtins", "exceptions": "builtins"}
 
 
 class Machine:
-    """The state of reading a pickle: the position, and the inert values made so far."""
+    """The state of reading a pickle: the position and the inert values created so far."""
 
     __slots__ = ("data", "marks", "memo", "memo_base", "pos", "stack")
 
@@ -33,7 +33,7 @@ class Machine:
         self.memo_base = 0
 
     def take(self, size: int) -> bytes:
-        """Read exactly that many bytes."""
+        """Read exactly ``size`` bytes."""
         chunk = self.data[self.pos : self.pos + size]
         if len(chunk) < size:
             raise EOFError
@@ -50,14 +50,14 @@ class Machine:
         return int.from_bytes(self.take(size), "little")
 
     def counted(self, size: int) -> bytes:
-        """Read bytes after their length; fewer if the data ends."""
+        """Read length-prefixed bytes; fewer if the data ends early."""
         length = self.number(size)
         chunk = self.data[self.pos : self.pos + length]
         self.pos += length
         return chunk
 
     def line(self) -> bytes:
-        """Read a line, without its end."""
+        """Read a line without its newline."""
         end = self.data.index(b"\n", self.pos)
         line = self.data[self.pos : end]
         self.pos = end + 1
@@ -83,7 +83,7 @@ class Machine:
         return items
 
     def last(self, count: int) -> list[Any]:
-        """Pop that many values."""
+        """Pop ``count`` values."""
         start = len(self.stack) - count
         if start < 0:
             raise IndexError
@@ -92,14 +92,14 @@ class Machine:
         return items
 
     def drop(self) -> None:
-        """Drop the top value, or the mark where that is on top."""
+        """Drop the top value, or the mark if that is on top."""
         if self.marks and self.marks[-1] == len(self.stack):
             self.marks.pop()
         else:
             self.stack.pop()
 
     def extend(self, items: list[Any]) -> None:
-        """Add to the container on top."""
+        """Add values to the container on top."""
         owner = self.stack[-1]
         if type(owner) is Opaque:
             owner = owner.state
@@ -108,12 +108,12 @@ class Machine:
         owner.extend(items)
 
     def call(self) -> None:
-        """Replace a call by its inert result."""
+        """Replace a call with a placeholder."""
         made_by, args = self.last(2)
         self.stack.append(placeholder_for_call(made_by, args))
 
     def call_with_keywords(self) -> None:
-        """Replace a call with keyword arguments."""
+        """Replace a call that has keyword arguments."""
         made_by, args, keywords = self.last(3)
         self.stack.append(placeholder_for_call(made_by, args))
         self.stack[-1].state.append(keywords)
@@ -124,13 +124,13 @@ class Machine:
         self.stack.append(placeholder_for_call(made_by, tuple(args)))
 
     def call_named(self) -> None:
-        """Replace a call of the name that follows."""
+        """Replace a call of the name on the next two lines."""
         args = self.above_mark()
         self.named(_text(self.line()), _text(self.line()))
         self.stack.append(placeholder_for_call(self.stack.pop(), tuple(args)))
 
     def named(self, module: Any, name: Any) -> None:
-        """Replace an import by an inert name."""
+        """Replace an import with an inert name."""
         module = module if type(module) is str else ""
         name = name if type(name) is str else UNKNOWN_NAME
         self.stack.append(Opaque(_MODULES_NOW.get(module, module), name))
@@ -151,7 +151,7 @@ def _text(raw: bytes) -> str:
     try:
         return raw.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:
-        # The data ends amid a character, most likely.
+        # most likely the data ends in the middle of a character
         return raw.decode("utf-8", "replace")
 
 
@@ -163,7 +163,7 @@ def _int_line(raw: bytes) -> int:
     return raw == b"01" if raw in {b"00", b"01"} else int(raw)
 
 
-# None takes longer than in proportion to the bytes it reads and the values it takes off the stack.
+# Each takes time at most proportional to the bytes that it reads and the values that it pops.
 STEPS: dict[int, Callable[[Machine], object]] = {
     ord(code): step
     for code, step in {

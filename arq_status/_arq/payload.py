@@ -1,4 +1,4 @@
-"""Reads arq's payloads and results without importing or calling anything that is in them."""
+"""Reads arq's payloads and results without importing or calling anything in them."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ ArgsLimit = Callable[[str | None, str | None], int]
 
 _NAME_LIMIT = 300
 _TAIL = 512
-#: Characters of what a job returned.
+#: Maximum characters of a return value.
 RETURNED_LIMIT = 1_000
-# success, and a result that is None: what most jobs return needs no reading
+# success and the result None, which most jobs return: recognized without unpickling
 _RETURNED_NONE = b"\x8c\x01s\x94\x88\x8c\x01r\x94N\x8c\x02st\x94"
 _UNKNOWN_FUNCTION = "<unknown>"
 
-# The order in which arq fills its dicts; a job's ends with "et".
+# The order of the keys in arq's dicts; that of a payload ends with "et".
 _KEYS = ("t", "f", "a", "k", "et", "s", "r", "st", "ft", "q", "id")
 _ENQUEUED = b"\x8c\x02et\x94\x8a\x06"
-# A key that occurred before is a memo number, and a frame may begin before the value.
+# A repeated key is a memo reference, and a frame may start before the value.
 _ENQUEUED_TAIL = re.compile(
     rb"(?:\x8c\x02et\x94|h.|j.{4})(?:\x95.{8})?\x8a\x06(.{6})u\.\Z", re.DOTALL
 )
 _ENQUEUED_TAIL_SIZE = 26
-# Where the end of a result may begin. No text can contain these bytes, for they are not UTF-8,
-# so that no error message passes for the end of another result.
+# Where the last keys of a result may start. No string can contain these bytes, because they are not
+# valid UTF-8, so an error message cannot be mistaken for the end of a result.
 _ENDINGS = (
     (re.compile(rb"\x8c\x02et\x94"), _KEYS[4:]),
     (re.compile(rb"\x8c\x01s\x94"), _KEYS[5:]),
@@ -59,7 +59,7 @@ def read_payload(
 ) -> JobPayload:
     """Read arq's payload of a job.
 
-    ``head`` is its beginning; if that is not all of it, ``tail`` is its last 512 bytes.
+    ``head`` is its beginning; if that is not the whole payload, ``tail`` is its last 512 bytes.
     """
     reading = _read(head, tail, deserializer)
     enqueued = _number(reading.items.get("et"))
@@ -80,7 +80,7 @@ def read_result(
     deserializer: Deserializer | None = None,
     args_limit: ArgsLimit = _default_limit,
 ) -> ResultPayload:
-    """Read a result; ``tail`` is its last bytes if ``head`` is not the whole."""
+    """Read a result; ``tail`` is its last 512 bytes if ``head`` is not the whole result."""
     reading = _read(head, tail, deserializer)
     ending = _with_ending(reading, tail or head[-_TAIL:])
     items = ending.items
@@ -103,9 +103,9 @@ def read_result(
 
 
 def read_returned(head: bytes, deserializer: Deserializer | None = None) -> str | None:
-    """Read from a result what the job returned, as a text; ``None`` if that is not in it.
+    """Return the return value in a result as text; ``None`` if it is not contained.
 
-    ``head`` may be the beginning of the result alone.
+    ``head`` may be just the beginning of the result.
     """
     if _RETURNED_NONE in head:
         return "None"
@@ -117,7 +117,7 @@ def read_returned(head: bytes, deserializer: Deserializer | None = None) -> str 
 
 
 def enqueued_ms_of_tail(tail: bytes) -> int | None:
-    """Read the enqueue time from a job's last bytes, if pickled as arq does by default."""
+    """Return the enqueue time in a payload's last bytes; ``None`` if it is not a default pickle."""
     if tail[-15:-8] == _ENQUEUED and tail.endswith(b"u."):
         return _number(int.from_bytes(tail[-8:-2], "little", signed=True))
     if found := _ENQUEUED_TAIL.search(tail[-_ENQUEUED_TAIL_SIZE:]):
@@ -157,7 +157,7 @@ def _ending(tail: bytes) -> dict[str, Any]:
 
 
 def _fits(keys: Sequence[Any], names: Sequence[str]) -> bool:
-    # A key that occurred before is a memo number, which cannot be resolved here.
+    # A repeated key is a memo reference, which cannot be resolved here.
     return all(
         key == name if type(key) is str else isinstance(key, Opaque)
         for key, name in zip(keys, names, strict=True)

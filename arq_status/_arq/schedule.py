@@ -1,4 +1,4 @@
-"""The schedule of a cron job, in words."""
+"""The schedule of a cron job, as text."""
 
 from arq.cron import CronJob
 
@@ -6,9 +6,9 @@ _FIELDS = ("month", "weekday", "day", "hour", "minute", "second")
 
 
 def schedule_of(cron_job: CronJob) -> str:
-    """Return the schedule as it was given to ``cron``: ``hour=3, minute=[0, 30]``.
+    """Return the schedule as given to ``cron``: ``hour=3, minute=[0, 30]``.
 
-    Without more it is ``every minute``, and ``every second`` where ``second=None`` was given.
+    If nothing was given it is ``every minute``; with ``second=None``, ``every second``.
     """
     parts = []
     for name in _FIELDS:

@@ -11,7 +11,7 @@ from typing import Any
 from arq_status._arq.inert import Members, Opaque, Pairs, placeholder_for_call
 from arq_status._arq.opcodes import STEPS, Machine
 
-# Together with the length of the data the bound for time and memory.
+# Together with the length of the data, this bounds time and memory.
 MAX_OPS = 5000
 
 _STOP = ord(".")
@@ -27,7 +27,7 @@ class Reading:
 
 
 def read_pickle(data: bytes, keys: Sequence[str]) -> Reading:
-    """Read a dict; ``keys`` is their order, which tells where a cut one ends."""
+    """Read a dict; ``keys`` is the order of its keys, which shows where a truncated one ends."""
     machine = Machine(data)
     if not _run(machine):
         _fold(machine)
@@ -40,11 +40,11 @@ def read_pickle(data: bytes, keys: Sequence[str]) -> Reading:
 
 
 def read_tail(data: bytes) -> list[Any]:
-    """Read on from a key of the outermost dict to the end: keys and values in turn, or nothing."""
+    """Read from a key of the outermost dict to the end; return keys and values in turn, or ``[]``."""
     machine = Machine(data)
     machine.stack.append(Pairs([]))
     machine.marks.append(1)
-    # The memo of the part before is missing: none of its numbers may find anything.
+    # The memo of the preceding part is missing: references to it must not find anything.
     machine.memo_base = 1 << 64
     finished = _run(machine) and machine.pos == len(data)
     top = machine.stack[0] if finished and machine.stack else None
@@ -62,13 +62,13 @@ def _run(machine: Machine) -> bool:
                 return True
             steps[code](machine)
     except Exception:
-        # Cut or damaged: the stack holds what could be read.
+        # truncated or damaged: the stack holds what could be read
         return False
     return False
 
 
 def _fold(machine: Machine) -> None:
-    """Close what is still open, all but the outermost dict."""
+    """Close all open containers except the outermost dict."""
     stack, marks = machine.stack, machine.marks
     outermost = 1 if marks[:1] == [1] and stack and isinstance(stack[0], Pairs) else 0
     while len(marks) > outermost:
@@ -99,15 +99,15 @@ def _rescued(stack: list[Any], followers: dict[str, str]) -> Reading:
 
 
 def _may_become(key: str, rest: list[Any]) -> bool:
-    """Return whether the data ends in the middle of this key."""
+    """Return True if the data ends in the middle of this key."""
     last = rest[0]
     return len(rest) == 1 and type(last) is str and last != key and key.startswith(last)
 
 
 def _closed(parts: list[Any]) -> list[Any]:
-    """Put what follows an empty container or a name into it, for it is most likely its content.
+    """Put the values after an empty container or a name into it: most likely they are its content.
 
-    An empty container with other values after it looks the same up to the cut.
+    In truncated data, an empty container followed by other values looks the same.
     """
     inside: deque[Any] = deque()
     for part in reversed(parts):

@@ -1,4 +1,4 @@
-"""Finds the running arq worker from inside a hook or job, and wraps what tracking needs of it."""
+"""Access to the running arq worker from inside a hook or job."""
 
 import asyncio
 import sys
@@ -10,25 +10,25 @@ from typing import Any, NamedTuple
 from arq.cron import CronJob
 from arq.worker import Function, Worker
 
-#: The first version of arq that was not tested.
+#: The first version of arq that arq-status was not tested with.
 _UNTESTED = (0, 29)
 
 
 def is_untested(version: str) -> bool:
-    """Return whether arq-status was never tested with this version of arq."""
+    """Return True if arq-status was not tested with this version of arq."""
     return tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) >= _UNTESTED
 
 
 class RunningJob(NamedTuple):
-    """A job that a worker of this event loop is running, as found in the frames of arq's code."""
+    """A job that a worker of this event loop is running, found in the stack frames of arq."""
 
     worker: Worker
-    #: what the job was enqueued with, under the names that arq gives it in the payload
+    #: what the job was enqueued with, under the keys of arq's payload
     payload: Mapping[str, Any]
 
 
 def calling_worker() -> Worker | None:
-    """Return the worker whose hook is being called: one of the callers is a method of it."""
+    """Return the worker that is calling a hook: one of the callers is one of its methods."""
     for frame in _callers():
         worker = _self_of(frame)
         if worker is not None:
@@ -37,10 +37,10 @@ def calling_worker() -> Worker | None:
 
 
 def running_job(ctx: Mapping[str, Any]) -> RunningJob | None:
-    """Return the job that was given this ``ctx``.
+    """Return the job to which this ``ctx`` belongs.
 
-    Arq calls hooks, but runs the function in a task of its own: its ``run_job`` is among the
-    callers here, or in another task.
+    Arq calls hooks directly but runs the function in a separate task, so its ``run_job`` is among
+    the callers or in another task.
     """
     others = (frame for task in asyncio.all_tasks() for frame in _frames(task.get_coro()))
     for frame in chain(_callers(), others):
@@ -65,7 +65,7 @@ def _callers() -> Iterator[FrameType]:
 
 
 def _is_job_of(frame: FrameType, ctx: Mapping[str, Any]) -> bool:
-    """Return whether ``Worker.run_job`` made ``ctx`` here, or what it is a copy of."""
+    """Return True if this frame of ``Worker.run_job`` created ``ctx``, or the original of it."""
     given = frame.f_locals.get("ctx")
     return given is ctx or (
         isinstance(given, dict)
@@ -75,7 +75,7 @@ def _is_job_of(frame: FrameType, ctx: Mapping[str, Any]) -> bool:
 
 
 def _frames(awaitable: Any) -> Iterator[FrameType]:
-    """Yield the frames of a coroutine and of all that it awaits, outermost first."""
+    """Yield the frames of a coroutine and of everything it awaits, outermost first."""
     while awaitable is not None:
         frame = getattr(awaitable, "cr_frame", None) or getattr(awaitable, "gi_frame", None)
         if frame is not None:
@@ -98,21 +98,21 @@ class ArqWorker:
         self._worker = worker
         #: the queue that it takes jobs from
         self.queue: str = worker.queue_name
-        #: after how many ms the in-progress keys that it sets expire
+        #: lifetime of the in-progress keys that it sets, in ms
         self.in_progress_ms: int = int(worker.in_progress_timeout_s * 1000)
-        #: its functions and cron jobs by their names
+        #: its functions and cron jobs by name
         self.functions: Mapping[str, Function | CronJob] = worker.functions
-        #: the jobs that it has begun, and those that ended a moment ago
+        #: the tasks of the jobs that it has started, including those that just ended
         self.tasks: Mapping[str, asyncio.Task[Any]] = worker.tasks
 
     @property
     def max_jobs(self) -> int:
-        """The number of jobs that it runs at a time."""
+        """The maximum number of jobs that it runs at a time."""
         return self._worker.max_jobs
 
     @property
     def cron_jobs(self) -> Sequence[CronJob]:
-        """The jobs that it enqueues by a schedule."""
+        """The jobs that it enqueues on a schedule."""
         return self._worker.cron_jobs
 
     def is_shutting_down(self, job_id: str) -> bool:
@@ -121,16 +121,16 @@ class ArqWorker:
         return task is not None and task.cancelling() > 0
 
     def job_task(self, job_id: str) -> "asyncio.Task[Any] | None":
-        """Return the task in which arq runs the job itself."""
+        """Return the task in which arq runs the job's function."""
         return self._worker.job_tasks.get(job_id)
 
     @property
     def retries_jobs(self) -> bool:
-        """True if it runs a job again after ``Retry`` and cancellation."""
+        """True if it runs a job again after ``Retry`` and after cancellation."""
         return self._worker.retry_jobs
 
     def result_error(self, returned: object) -> Exception | None:
-        """Return what arq will find wrong with a returned value: it fails jobs for its repr."""
+        """Return the exception with which arq will fail the job: logging ``returned`` may raise."""
         if self._worker.log_results:
             try:
                 repr(returned)
@@ -139,11 +139,11 @@ class ArqWorker:
         return None
 
     def is_aborting(self, job_id: str) -> bool:
-        """Return whether ``Job.abort`` is what cancelled the job."""
+        """Return True if the job was cancelled by ``Job.abort``."""
         return job_id in self._worker.aborting_tasks
 
     def end_as_aborted(self, job_id: str) -> None:
-        """Have arq take the job's next ``CancelledError`` for its end, and log no traceback."""
+        """Make arq end the job on its next ``CancelledError``, without logging a traceback."""
         self._worker.aborting_tasks.add(job_id)
 
     def timeout(self, function: str | None) -> float | None:
@@ -152,14 +152,14 @@ class ArqWorker:
         return self._worker.job_timeout_s if own is None else float(own)
 
     def keeps_result(self, function: str | None) -> bool:
-        """Return whether it stores what a job of the function returns."""
+        """Return True if it stores the results of the function's jobs."""
         milliseconds = self.keep_result_ms(function)
         return milliseconds is None or milliseconds > 0
 
     def keep_result_ms(self, function: str | None) -> int | None:
-        """Return how many ms it keeps the result of a job of the function.
+        """Return how long it keeps the results of the function's jobs, in ms.
 
-        ``None``: for ever, 0: not at all.
+        ``None``: forever, 0: not at all.
         """
         forever = self._of_function(function, "keep_result_forever")
         if self._worker.keep_result_forever if forever is None else forever:
@@ -168,7 +168,7 @@ class ArqWorker:
         return round((self._worker.keep_result_s if seconds is None else seconds) * 1000)
 
     def max_tries(self, function: str | None) -> int:
-        """Return how many tries it gives a job of the function."""
+        """Return how many tries it gives jobs of the function."""
         own = self._of_function(function, "max_tries")
         return self._worker.max_tries if own is None else int(own)
 

@@ -160,7 +160,7 @@ async def test_bad_tags(pool: ArqRedis, client: StatusClient, tag: Any, error: t
         await tracker().tag(tag)
     with pytest.raises(error):
         status_options(tags=[tag])
-    with pytest.raises(TypeError, match="not one"):
+    with pytest.raises(TypeError, match="not a string"):
         await arq_status.enqueue_job(pool, "f", _tags="text")
     assert await pool.keys("*") == []
     with pytest.raises(TypeError, match="must be a list of strings, not int"):
