@@ -40,7 +40,7 @@ def read_pickle(data: bytes, keys: Sequence[str]) -> Reading:
 
 
 def read_tail(data: bytes) -> list[Any]:
-    """Read from a key of the outermost dict to the end; return keys and values in turn, or ``[]``."""
+    """Read keys and values in turn from a key of the outermost dict on; ``[]`` on failure."""
     machine = Machine(data)
     machine.stack.append(Pairs([]))
     machine.marks.append(1)

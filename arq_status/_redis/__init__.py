@@ -1,1 +1,1 @@
-"""Everything that speaks Redis."""
+"""Everything that talks to Redis."""

@@ -7,12 +7,12 @@ from arq_status._model.options import FunctionOptions
 from arq_status._model.text import clean
 from arq_status._redis.replies import pairs, text
 
-#: Separates queue and function; an empty function stands for all others of the queue.
+#: Separates queue and function; an empty function stands for all other functions of the queue.
 _BETWEEN = "\0"
 
 
 def function_key(queue: str, function: str) -> str:
-    """Return the name under which the options of a function in a queue are stored."""
+    """Return the name of a function in a queue, as used in keys, hashes and sorted sets."""
     return clean(f"{queue}{_BETWEEN}{function}")
 
 
@@ -29,7 +29,7 @@ def decode_options(reply: Mapping[bytes, bytes] | list[bytes]) -> "AnnouncedOpti
 
 
 class AnnouncedOptions:
-    """The options of all functions in all queues."""
+    """The announced options of all functions in all queues."""
 
     def __init__(self, found: Iterable[tuple[str, FunctionOptions]] = ()) -> None:
         self._of_queue: dict[tuple[str, str], FunctionOptions] = {}
@@ -48,12 +48,12 @@ class AnnouncedOptions:
 
     @property
     def functions(self) -> Mapping[str, FunctionOptions]:
-        """The options by function, whatever its queue."""
+        """The options by function, regardless of its queue."""
         return {name: options for name, options in self._anywhere.items() if name}
 
     @property
     def names(self) -> set[tuple[str, str]]:
-        """The queues and names of functions that are tracked."""
+        """The queues and names of all tracked functions."""
         return {name for name, it in self._of_queue.items() if name[1] and it.track}
 
     def options(self, function: str | None, queue: str | None) -> FunctionOptions | None:
@@ -67,6 +67,6 @@ class AnnouncedOptions:
         return self._anywhere.get(function) or (self._anywhere.get("") if queue is None else None)
 
     def max_tries(self, function: str | None, queue: str | None) -> int | None:
-        """Return how many tries jobs of a function in a queue get, if that was announced."""
+        """Return how many tries arq gives jobs of a function in a queue; ``None`` if unknown."""
         options = self.options(function, queue)
         return None if options is None else options.max_tries

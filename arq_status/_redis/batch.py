@@ -1,13 +1,13 @@
 """Stored records on their way to Redis.
 
-Encoded, each part of a row is followed by byte 255, which UTF-8 does not have.
+In an encoded row each part is followed by byte 255, which never occurs in UTF-8.
 """
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-#: Bytes of one batch, so that Redis is not held up by it.
+#: Maximum bytes of a batch, so that it does not block Redis for long.
 _LARGEST_BATCH = 262_144
 
 
@@ -15,24 +15,24 @@ class Row(NamedTuple):
     """A stored record on its way to Redis."""
 
     job_id: str
-    #: no row of this try is in Redis yet
+    #: True until a row of this try has been written
     is_first: bool
     record: str
     #: stored fields, encoded
     fields: Mapping[str, str]
-    #: the try that ends with this row, if its traceback is to be kept
+    #: the try that ends with this row, encoded, if its traceback is to be kept
     ended_try: str | None = None
-    #: lines of its log, each after its number in the try, and what tells the tries apart
+    #: lines of its log, each with its number in the try in front, and an id of the try
     lines: Sequence[str] = ()
     log_id: str = ""
-    #: of an end that is a guess: the version of the record that it is based on
+    #: if the end is inferred: the version of the record on which it is based
     seen: int | None = None
-    #: ms from the enqueue time to when the try was due, where the record tells of the next one
+    #: when the try was due, in ms after the enqueue time, if the record has the next due time
     due: int | None = None
 
     @property
     def kind(self) -> bytes:
-        """The row's kind, as ``write.lua`` takes it."""
+        """The kind of the row, as expected by ``write.lua``."""
         if self.seen is not None:
             return b"%d" % self.seen
         if not self.is_first:
@@ -41,7 +41,7 @@ class Row(NamedTuple):
 
     @property
     def more(self) -> bytes:
-        """Everything that is written besides the record, as JSON."""
+        """Everything that is written in addition to the record, as JSON."""
         parts: dict[str, object] = {}
         if self.fields:
             parts["fields"] = flat(self.fields)
@@ -52,7 +52,7 @@ class Row(NamedTuple):
         return json.dumps(parts, ensure_ascii=False).encode() if parts else b""
 
     def encode(self) -> bytes:
-        """Encode it as ``write.lua`` takes it."""
+        """Encode it for ``write.lua``."""
         return b"%b\xff%b\xff%b\xff%b\xff" % (
             self.job_id.encode(), self.kind, self.record.encode(), self.more,
         )  # fmt: skip
@@ -63,7 +63,7 @@ class CompletedRow(NamedTuple):
 
     job_id: str
     record: str
-    #: when it ended, and how long its record lives, in ms
+    #: when it ended, and how long its record is kept after that
     ended: int
     expires_after_ms: int
 
@@ -73,18 +73,18 @@ class CompletedRow(NamedTuple):
         return {}
 
     def encode(self) -> bytes:
-        """Encode it as ``write.lua`` takes it."""
+        """Encode it for ``write.lua``."""
         return b"%b\xff%d\xff%b\xff" % (self.job_id.encode(), self.ended, self.record.encode())
 
 
 AnyRow = Row | CompletedRow
 
-#: Rows, each with how it is encoded.
+#: Rows with their encoded form.
 EncodedRows = Sequence[tuple[AnyRow, bytes]]
 
 
 def batches(rows: Sequence[AnyRow]) -> Iterator[EncodedRows]:
-    """Encode rows, and split them into batches of so few bytes that Redis is not held up by one."""
+    """Encode rows, and split them into batches that are small enough not to block Redis."""
     encoded = [(row, row.encode()) for row in rows]
     start = size = 0
     for position, (_, text) in enumerate(encoded):
@@ -96,7 +96,7 @@ def batches(rows: Sequence[AnyRow]) -> Iterator[EncodedRows]:
 
 
 def arguments(batch: EncodedRows) -> list[bytes | int]:
-    """Return a batch as ``write.lua`` takes it: in few parts, for redis-py packs each in Python."""
+    """Return a batch as arguments of ``write.lua``: few, because redis-py packs each in Python."""
     usual: list[bytes] = []
     completed: dict[int, list[bytes]] = {}
     for row, text in batch:
@@ -109,5 +109,5 @@ def arguments(batch: EncodedRows) -> list[bytes | int]:
 
 
 def flat(fields: Mapping[str, str]) -> list[str]:
-    """Return names and values in turn: an object of JSON would lose its order in Lua."""
+    """Return names and values in turn, because a JSON object would lose its order in Lua."""
     return [part for item in fields.items() for part in item]

@@ -5,7 +5,7 @@ from time import monotonic, time
 
 from arq_status._model.facts import ResultPayload
 
-#: A reply with an earlier time is accepted only if it differs by more than this many ms: the
+#: A reply with an earlier time is accepted only if it differs by more than this many ms: then the
 #: server's clock was set back.
 _STEP_MS = 1_000
 #: Milliseconds by which a worker's clock may differ without being corrected.
@@ -13,9 +13,9 @@ _RIGHT_MS = 1_000
 
 
 class RedisClock:
-    """Redis' time: a monotonic clock and its offset, corrected with every answer.
+    """Redis' time: a monotonic clock and its offset, corrected with every reply.
 
-    A reply arrives after its time was taken, so the largest offset is the most exact; a much
+    A reply arrives after its time was taken, so the largest offset is the most accurate; a much
     smaller one means that the server's clock was set back. Thread-safe.
     """
 
@@ -25,7 +25,7 @@ class RedisClock:
         self._offset_ms: float | None = None
 
     def correct(self, redis_ms: int) -> None:
-        """Take in the time that an answer of Redis tells, which has just arrived."""
+        """Correct the offset with the time in a reply that has just arrived."""
         offset = redis_ms - monotonic() * 1000
         if self._offset_ms is None or not 0 <= self._offset_ms - offset <= _STEP_MS:
             self._offset_ms = offset
@@ -37,7 +37,7 @@ class RedisClock:
     def ms_at(self, moment: float) -> int:
         """Return Redis' time at a moment of ``time.monotonic``, in epoch milliseconds.
 
-        Before the first answer that is this host's own time.
+        Before the first reply it is the time of this host.
         """
         if self._offset_ms is None:
             return round((time() + moment - monotonic()) * 1000)
@@ -45,9 +45,9 @@ class RedisClock:
 
 
 def by_redis_clock(result: ResultPayload, keep: int | None, left: int, now: int) -> ResultPayload:
-    """Return a result with the times of its worker corrected, if they are wrong.
+    """Return a result with its times corrected if its worker's clock is wrong.
 
-    Its age follows from how long its worker keeps it and how long it still lives.
+    The age of the result follows from how long its worker keeps results and its remaining lifetime.
     """
     if keep is None or not 0 <= left <= keep or result.finished_ms is None:
         return result

@@ -1,4 +1,4 @@
-"""Plain commands, answered in bytes whatever the client decodes."""
+"""Plain commands that return bytes, regardless of the client's ``decode_responses``."""
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from redis.exceptions import ResponseError
 
 from arq_status._redis.replies import text
 
-#: SCAN is called at most so often, each time for about so many keys.
+#: Maximum calls of SCAN, and about how many keys each returns.
 _SCANS, _SCANNED_AT_ONCE = 50, 1_000
 
 
@@ -17,7 +17,7 @@ async def command(redis: Any, *parts: str) -> Any:
 
 
 async def read(redis: Any, *parts: str) -> Any:
-    """Run one command that reads; ``None`` stands for a key of the wrong type."""
+    """Run one read command; return ``None`` if the key has the wrong type."""
     try:
         return await command(redis, *parts)
     except ResponseError as error:
@@ -25,10 +25,10 @@ async def read(redis: Any, *parts: str) -> Any:
 
 
 async def pipeline(redis: Any, commands: Iterable[Sequence[str]]) -> list[Any]:
-    """Run many commands in one round trip; ``None`` stands for a key of the wrong type.
+    """Run many commands in one round trip; the reply is ``None`` if a key has the wrong type.
 
     Raises:
-        redis.ResponseError: Redis refuses one of them for another reason.
+        redis.ResponseError: one of them fails for another reason.
     """
     async with redis.pipeline(transaction=False) as pipe:
         for parts in commands:
@@ -46,7 +46,7 @@ def _or_none(reply: Any) -> Any:
 
 
 async def scan(redis: Any, *options: str) -> AsyncGenerator[tuple[list[str], bool]]:
-    """Yield the names of a bounded number of keys in batches, and whether they are the last."""
+    """Yield a bounded number of keys in batches, each with whether it is the last."""
     cursor = "0"
     for _ in range(_SCANS):
         count = ("COUNT", str(_SCANNED_AT_ONCE))

@@ -1,4 +1,4 @@
-"""Makes Redis clients: from what users pass, and beside an existing one."""
+"""Creates Redis clients, from what users pass or from an existing client."""
 
 import asyncio
 import re
@@ -12,44 +12,44 @@ from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.exceptions import NoPermissionError, RedisError
 
-#: Raised if Redis does not answer.
+#: Exceptions that mean that Redis does not answer, or with an error.
 CONNECTION_ERRORS = (RedisError, OSError, asyncio.TimeoutError)
 
 #: A client, arq's settings or a DSN.
 RedisLike = Redis | RedisSettings | str
 
-#: Seconds after which a silent server counts as away for writes in the background.
+#: Seconds after which background writes give up on a server that does not answer.
 _SOCKET_TIMEOUT = 5
-#: How Redis tells that an ACL refuses a command, and one in a script.
+#: Redis' error messages if the ACL denies a command, directly or in a script.
 _REFUSED_COMMAND = re.compile(r"run the '([\w|]+)' command")
 _REFUSED_SCRIPT = re.compile(r"ACL failure in script|The user executing the script can't")
-#: Sentinel's pool adds these itself.
+#: Connection options that Sentinel's pool adds itself.
 _ADDED_BY_POOL = ("connection_pool",)
 
 
 async def connect(target: "RedisSettings | str | None") -> Redis:
-    """Make a client.
+    """Create a client.
 
     Raises:
         redis.RedisError, OSError: Redis cannot be reached.
-        ValueError: the DSN cannot be read.
+        ValueError: the DSN is malformed.
     """
     if isinstance(target, str):
         return from_dsn(target)
     settings = target or RedisSettings()
-    # arq would retry for seconds before it raised; a query is to raise at once
+    # arq would retry for seconds before raising, but a query should raise at once
     pool: Any = await create_pool(settings, retry=settings.conn_retries)
     return cast("Redis", pool)
 
 
 def from_dsn(dsn: str, **options: Any) -> Redis:
-    """Make a client of a DSN, without a look at Redis.
+    """Create a client from a DSN, without connecting.
 
     Raises:
-        ValueError: the DSN cannot be read.
+        ValueError: the DSN is malformed.
     """
     address = urlsplit(dsn)
-    # redis-py would silently take the database 0
+    # redis-py would silently use database 0
     database = address.path.strip("/")
     if address.scheme in ("redis", "rediss") and database and not database.isdecimal():
         raise ValueError(f"the database in a DSN must be a number, not {database!r}")
@@ -58,12 +58,12 @@ def from_dsn(dsn: str, **options: Any) -> Redis:
     try:
         pool.connection_class(**pool.connection_kwargs)
     except TypeError as error:
-        raise ValueError(f"the DSN has an option that redis-py does not take: {error}") from None
+        raise ValueError(f"the DSN has an option that redis-py does not support: {error}") from None
     return client
 
 
 async def close(redis: Redis) -> None:
-    """Close a client, and those of the Sentinels that it asks."""
+    """Close a client and, with Sentinel, the clients of its Sentinels."""
     await redis.aclose()
     pool = redis.connection_pool
     if isinstance(pool, SentinelConnectionPool):
@@ -72,11 +72,14 @@ async def close(redis: Redis) -> None:
 
 
 def separate_client(redis: Redis, **changes: Any) -> Redis:
-    """Make a client for the same server and database with connections of its own."""
+    """Create a client for the same server and database, with connections of its own.
+
+    ``changes`` override its connection options.
+    """
     pool = redis.connection_pool
     kwargs = {k: v for k, v in pool.connection_kwargs.items() if k not in _ADDED_BY_POOL} | changes
     if isinstance(pool, SentinelConnectionPool):
-        # the manager's clients are bound to an event loop as well
+        # the manager's clients are bound to an event loop, too
         manager = copy(pool.sentinel_manager)
         manager.sentinels = [separate_client(sentinel) for sentinel in manager.sentinels]
         sentinels: ConnectionPool = SentinelConnectionPool(  # type: ignore[no-untyped-call]
@@ -92,7 +95,7 @@ def separate_client(redis: Redis, **changes: Any) -> Redis:
 
 
 def background_client(redis: Redis) -> Redis:
-    """Make a client for writes in the background, which takes no connection from the jobs."""
+    """Create a client for background writes, with connections of its own and a socket timeout."""
     changes: Mapping[str, Any] = {"socket_timeout": _SOCKET_TIMEOUT, "decode_responses": False}
     return separate_client(redis, **changes)
 

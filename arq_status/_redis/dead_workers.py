@@ -13,11 +13,11 @@ class DeadWorkers:
         self._dead = dead
 
     def is_alive(self, last_beat: int | None) -> bool:
-        """Return whether a worker with this last heartbeat is alive."""
+        """Return True if a worker with this last heartbeat is alive."""
         return last_beat is not None and self.now - last_beat < DEAD_AFTER_MS
 
     def lost(self, queue: str | None, expires_in: int) -> str | None:
-        """Return the worker that may have begun a job whose in-progress key lives so long."""
+        """Return the worker that may have started a job, by the TTL (ms) of its in-progress key."""
         if expires_in >= 0:
             for worker in self._dead:
                 if worker.may_have_begun(queue, self.now, expires_in):

@@ -1,4 +1,4 @@
-"""Reads how far a group is."""
+"""Reads the progress of a group."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,10 +14,10 @@ from arq_status._redis.recovery import end_lost_jobs
 from arq_status._redis.replies import integer, pairs, text
 from arq_status._redis.store import Store
 
-#: Live jobs that one call looks at, so that Redis is not held up.
+#: Live jobs to examine in one call, so that it does not block Redis.
 _AT_ONCE = 4_000
 
-#: For so many ms after arq's own end a worker may still have its record to write.
+#: How long after arq's own end a worker may still have to write its record, in ms.
 _UNWRITTEN_MS = 2_000
 
 _STATUSES = {status.value: status for status in Status}
@@ -25,7 +25,7 @@ _STATUSES = {status.value: status for status in Status}
 
 @dataclass(slots=True)
 class _Census:
-    """The jobs of a group, as far as they have been counted."""
+    """The jobs of a group that have been counted so far."""
 
     now: int = 0
     fields: Mapping[bytes, bytes] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class _Census:
     done: int = 0
     progress: float = 0.0
     unclear: list[str] = field(default_factory=list)
-    #: jobs that have ended and are in a queue
+    #: jobs that have ended and are still in a queue
     ending: list[str] = field(default_factory=list)
 
     def number(self, name: str) -> int | None:
@@ -42,14 +42,14 @@ class _Census:
 
 
 async def read_group(store: Store, group_id: str) -> GroupRecord | None:
-    """Return the record of a group.
+    """Return the record of a group; ``None`` if it is unknown.
 
-    ``None`` if it is unknown. Also ends the records of lost jobs in it, which writes to Redis. The
-    time it takes does not depend on how many of its jobs have ended.
+    Also ends the records of its lost jobs, which writes to Redis. The time this takes does not
+    depend on how many of its jobs have ended.
     """
     census = await _take_census(store, clean(group_id))
     if await _clear_up(store, census):
-        # some of its jobs were lost, and have ended by now
+        # the records of lost jobs were ended: count again
         census = await _take_census(store, clean(group_id))
         await _clear_up(store, census)
     return build_group(_facts_of(group_id, census)) if census.fields else None
@@ -72,9 +72,10 @@ async def _take_census(store: Store, group_id: str) -> _Census:
 
 
 async def _clear_up(store: Store, census: _Census) -> bool:
-    """Count the jobs whose status the indexes do not tell, and return if some of them were ended.
+    """Count the ended jobs, and the jobs whose status depends on their facts.
 
-    Those are the ones that a dead worker left behind, or that arq has no more.
+    The latter are jobs of dead workers, and jobs that arq no longer has. Ends the records of those
+    that are lost; returns True if there were any.
     """
     for status in ENDED:
         jobs = max(0, census.number(status) or 0)
@@ -83,7 +84,7 @@ async def _clear_up(store: Store, census: _Census) -> bool:
     for facts, _ in await store.facts(census.ending, short=True):
         current, decided = facts.current_record, decide(facts)
         if facts.live and current is not None and current.ended is not None and decided is not None:
-            # for arq it has not
+            # for arq it has not ended yet
             census.counts[Status(current.state)] -= 1
             census.counts[decided] += 1
             census.done -= 1
@@ -102,14 +103,14 @@ async def _clear_up(store: Store, census: _Census) -> bool:
 
 
 def _has_just_ended(facts: Facts) -> bool:
-    """Return whether a worker is about to write the end that arq's result tells."""
+    """Return True if a worker may be about to record the end that arq has stored."""
     finished = facts.result.finished_ms if facts.result is not None else None
     return finished is not None and facts.now - finished < _UNWRITTEN_MS
 
 
 def _status_in_group(facts: Facts, stored: StoredRecord | None) -> Status:
     if facts.live and facts.current_record is None and stored is not None:
-        # lost, for by now its id is used for another run
+        # lost: its id is now used by another run
         waited = stored.state in (State.WAITING, State.RETRYING)
         return Status.FAILED if waited else Status.INTERRUPTED
     return decide(facts) or Status.INTERRUPTED

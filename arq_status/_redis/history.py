@@ -1,4 +1,4 @@
-"""The tries and the log of a job, as they are stored."""
+"""The storage format of the tries and the log of a job."""
 
 import json
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ _TRACEBACK = LETTERS["traceback"]
 
 
 def encode_try(record: StoredRecord, traceback: str) -> str:
-    """Return a try as it is kept: its record, without what says nothing of the try itself."""
+    """Encode a try for storage: its record without arguments and progress, and its traceback."""
     text = replace(record, args="", message=None, at=0, total=DEFAULT_TOTAL, version=0).encode()
     return f"{text[:-1]},{json.dumps(_TRACEBACK)}:{json.dumps(traceback, ensure_ascii=False)}}}"
 
 
 def decode_tries(entries: Sequence[bytes]) -> list[KeptTry]:
-    """Read the tries of a job, oldest first; damaged ones are left out."""
+    """Decode the tries of a job, oldest first, skipping damaged ones."""
     return [found for entry in entries if (found := _decode_try(entry)) is not None]
 
 
@@ -36,13 +36,13 @@ def _decode_try(entry: bytes) -> KeptTry | None:
 def encode_line(
     number: int, time_ms: int, level: str, message: str, job_try: int, logger: str | None
 ) -> str:
-    """Return a log line as it is sent: its number in the try, then the rest."""
+    """Encode a log line for ``write.lua``: its number in the try, then the rest."""
     rest = json.dumps([time_ms, level, message, job_try, logger], ensure_ascii=False)
     return f"{number} {rest}"
 
 
 def decode_lines(entries: Sequence[bytes]) -> list[LogLine]:
-    """Read the log of a job, oldest line first; damaged lines are left out."""
+    """Decode the log of a job, oldest line first, skipping damaged lines."""
     return [found for entry in entries if (found := _decode_line(entry)) is not None]
 
 

@@ -1,4 +1,4 @@
-"""The list of all jobs, from one look at the indexes or, where those are many, from several."""
+"""The list of all jobs, read from the indexes in one call or, if there are many, in several."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -10,34 +10,34 @@ from arq_status._redis import scripts
 from arq_status._redis.replies import dead_workers, score_ms, text
 from arq_status._redis.scripts import Argument
 
-#: Sets of jobs that one call of the script merges, so that Redis is held up for a few ms: in a call
-#: that covers all, and in each of several.
+#: Maximum sets of jobs to merge in one call, so that it blocks Redis for only a few ms: if the call
+#: covers all indexes, and if it is one of several.
 _MOST_IN_ALL, _MOST_IN_PART = 200, 60
-#: Places whose rank is asked for at once, and how many jobs may be named in vain.
+#: How many places to request the ranks of at once, and how many jobs may be read and skipped.
 _PROBES, _SLACK = 3, 50
 
 
 @dataclass(frozen=True, slots=True)
 class ListReply:
-    """One look at the indexes: counts, and the part of the list that was asked for."""
+    """The reply of ``list.lua``: the counts of all statuses, and the ids of a part of the list."""
 
     now: int
     counts: dict[Status, int]
-    #: how many jobs there are of the statuses that were asked for
+    #: number of jobs with the requested statuses
     total: int
-    #: the jobs in the part of the list that was asked for
+    #: the jobs in the requested part of the list
     job_ids: list[str]
-    #: some of the jobs that dead workers left behind and that arq has no more
+    #: some of the jobs that dead workers left behind and that arq no longer has
     orphans: list[str]
     dead: list[DeadWorker]
     #: the keys of the indexes of jobs that have not ended
     live_indexes: list[str]
-    #: announced queues that are left out, as the Redis user may not read them
+    #: announced queues that are left out because the Redis user may not read them
     refused: list[str]
 
     @classmethod
     def decode(cls, replies: Sequence[list[Any]]) -> Self:
-        """Read what ``list.lua`` answered, in one call or several."""
+        """Decode the replies of one or several calls of ``list.lua``."""
         counts = dict.fromkeys(Status, 0)
         for _, numbers, *_ in replies:
             for status, jobs in zip(numbers[::2], numbers[1::2], strict=True):
@@ -55,17 +55,17 @@ class ListReply:
 
 
 class _Part(NamedTuple):
-    """Consecutive holders of jobs that one call of the script covers."""
+    """Consecutive holders of jobs (see ``list.lua``) that one call covers."""
 
     first: int
     last: int
-    #: jobs in each of the two segments of the list, and the places of its first and last ones
+    #: number of jobs in each of the two segments of the list, and their first and last places
     sizes: Sequence[int]
     places: Sequence[int]
 
 
 class Indexes:
-    """The indexes of some queues, as far as they hold jobs of some statuses and one label."""
+    """The indexes of the given queues, restricted to some statuses and one label."""
 
     def __init__(
         self, redis: Any, queues: Sequence[str], statuses: Collection[Status], label: str
@@ -77,9 +77,10 @@ class Indexes:
         self._parts: list[_Part] = []
 
     async def read(self, offset: int, count: int, *, descending: bool) -> ListReply:
-        """Count all jobs and name some; see ``Store.read_indexes``.
+        """Return the counts and a part of the list; see ``Store.read_indexes``.
 
-        Usually one call does. Else each covers a part of the indexes, and the parts are merged.
+        Usually that takes one call. Otherwise each call covers a part of the indexes, and the parts
+        are merged.
         """
         order = "descending" if descending else "ascending"
         reply = await self._call(order, offset, count, 1, 1, 0, _MOST_IN_ALL)
@@ -116,7 +117,7 @@ class Indexes:
         return [job_id for *_, job_id in sorted(found)][skipped : skipped + last - first]
 
     async def _positions(self, segment: int, first: int) -> tuple[list[int], int]:
-        """Return where in each part to begin, and how many jobs to skip when those are merged."""
+        """Return where to start in each part, and how many jobs to skip after merging the parts."""
         above = [part.sizes[segment - 1] for part in self._parts]
         below = [0] * len(above)
         places = [
@@ -140,7 +141,7 @@ class Indexes:
         left = first - sum(below)
         if high - low > 1:
             return below, left
-        # of jobs with one place those of the first parts come first
+        # of jobs with the same place, those of earlier parts come first
         for number, jobs in enumerate(below):
             more = min(left, max(0, above[number] - jobs))
             below[number], left = jobs + more, left - more
@@ -149,7 +150,7 @@ class Indexes:
     async def _named(
         self, segment: int, begins: Sequence[int], count: int
     ) -> list[tuple[int, int, int, str]]:
-        """Return so many jobs of each part: place, number of the part, rank there, id."""
+        """Return ``count`` jobs of each part: place, number of the part, rank in the part, id."""
         replies = await self._call_all("part", begins, count, segment)
         return [
             (int(place), number, rank, text(job_id))
@@ -182,19 +183,19 @@ class Indexes:
 
 
 class QueueCounts(NamedTuple):
-    """The number of jobs of each kind in a queue at one moment."""
+    """The number of jobs per status in a queue at one moment."""
 
     name: str
     queued: int
     deferred: int
     retrying: int
     working: int
-    #: when the job that is due longest and does not run became due
+    #: when the job that has waited longest became due
     oldest_due: int | None
     workers: int
 
     @classmethod
     def decode(cls, row: list[Any]) -> Self:
-        """Read a row of what ``queues.lua`` answered."""
+        """Decode a row of the reply of ``queues.lua``."""
         name, queued, deferred, retrying, working, oldest, workers = row
         return cls(text(name), queued, deferred, retrying, working, score_ms(oldest), workers)

@@ -1,4 +1,4 @@
-"""Every key of ours in Redis. The version in the prefix is that of the format behind it."""
+"""All keys of arq-status in Redis. The version in the prefix is that of the storage format."""
 
 from collections.abc import Mapping
 
@@ -14,26 +14,26 @@ from arq_status._model.validation import DATA_LIMIT
 
 PREFIX = "arqstatus:1:"
 
-#: string, JSON: the stored record of a job. Kept short: there is one per job.
+#: string, JSON: the stored record of a job. The key is short because there is one per job.
 RECORD = PREFIX.rstrip(":") + "/"
-#: hash, field name -> JSON: what the job or others stored
+#: hash, field name -> JSON: data stored by the job or from outside
 DATA = PREFIX + "data:"
-#: hash, field name -> JSON: those of them that came from outside, for ``retry``
+#: hash, field name -> JSON: the data stored from outside, for ``retry``
 OUTSIDE = PREFIX + "outside:"
-#: string: arq's payload of a job that has begun and is not complete, for ``retry``
+#: string: arq's payload of a job that has started and is not complete, for ``retry``
 PAYLOAD = PREFIX + "payload:"
-#: list, JSON after the generation: tries that are not told by the stored record (see ``history``)
+#: list, generation and JSON: tries that are not in the stored record (see ``history``)
 TRIES = PREFIX + "tries:"
-#: list, JSON after its place in the log: what the job logged (see ``history``)
+#: list, position in the log and JSON: the lines of the log (see ``history``)
 LOGS = PREFIX + "logs:"
-#: Bytes of a payload that are kept at most.
+#: Maximum bytes of a payload that is kept.
 LARGEST_PAYLOAD = 1_048_576
 
 #: sorted set, worker -> time of its last heartbeat
 WORKERS = PREFIX + "workers"
-#: string, JSON: how a worker describes itself
+#: string, JSON: the description that a worker sends with every heartbeat
 WORKER = PREFIX + "worker:"
-#: string, JSON: what of a worker does not change with every heartbeat
+#: string, JSON: the part of a worker's description that rarely changes
 WORKER_DETAILS = PREFIX + "about:"
 #: hash, queue and function -> JSON: the options that tracked workers announced
 FUNCTIONS = PREFIX + "functions"
@@ -42,48 +42,48 @@ FUNCTIONS_SEEN = PREFIX + "functions:seen"
 QUEUES = PREFIX + "queues"
 #: string: changes whenever FUNCTIONS or QUEUES does
 ANNOUNCED = PREFIX + "announced"
-#: Milliseconds after which an announcement that nobody repeats is forgotten.
+#: Milliseconds after which an announcement is forgotten unless it is repeated.
 FORGOTTEN_AFTER_MS = 86_400_000
 
-#: sorted set per worker, job id -> last update: jobs that run there
+#: sorted set per worker, job id -> last update: jobs that it is running
 RUNNING = PREFIX + "running:"
-#: set per worker: jobs that arq began there and that have no stored record
+#: set per worker: jobs that it has started and that have no stored record
 BEGUN = PREFIX + "begun:"
-#: sorted sets per queue, job id -> last update: jobs that wait after ``Retry``; jobs cut off by a
-#: shutdown; jobs that have a record but have not begun
+#: sorted sets per queue, job id -> last update: jobs that wait after ``Retry``; jobs interrupted by
+#: a shutdown; jobs that have a record but have not started
 RETRYING = PREFIX + "retrying:"
 INTERRUPTED = PREFIX + "interrupted:"
 WAITING = PREFIX + "waiting:"
-#: sorted set per queue, job id -> when it is due there: the jobs of the queue that are neither
-#: queued nor deferred, for their records tell that they work, retry or are interrupted
+#: sorted set per queue, job id -> when it is due: jobs in arq's queue that have started (working,
+#: retrying, interrupted), to be subtracted from the counts of queued and deferred jobs
 STARTED_BY_DUE = PREFIX + "recorded:"
-#: sorted set per state and expiry, job id -> end: in the order of end and of expiry at once
+#: sorted set per state and expiry, job id -> end: sorted by end and by expiry at the same time
 ENDED = PREFIX + "ended:"
-#: set: the names behind ENDED that are in use, "<state>:<expiry in ms>"
+#: set: the suffixes of ENDED in use, "<state>:<expiry in ms>"
 ENDED_SETS = PREFIX + "ended"
 
-#: Suffixes of the keys of the indexes by tag and by group. In those of waiting jobs the score is
-#: the time at which a job is due.
+#: Suffixes of the keys of indexes by tag and by group. In those of waiting jobs the score is the
+#: time when a job is due.
 TAGGED, GROUPED = "\0#", "\0@"
-#: sorted set, key of an index of ended jobs with one tag or of one group -> when its oldest expires
+#: sorted set, key of an index of ended jobs by tag or group -> when its oldest job expires
 LABELLED = PREFIX + "labelled"
 #: hash: a group's title, whether it is closed, how many of its jobs are live and how many ended in
-#: each state, when the first began, when the last ended and changed, and until when it is kept
+#: each state, when the first started, when the last ended or changed, and until when it is kept
 GROUP = PREFIX + "group:"
 
-#: hash, job id -> its enqueue time, with "!" behind it to stop by force: jobs that are to stop
+#: hash, job id -> enqueue time, with "!" appended to force it: jobs that were asked to stop
 STOPS = PREFIX + "stops"
 
-#: sorted set, queue and function -> when a job of it last ended: what jobs are counted by
+#: sorted set, queue and function -> when one of its jobs last ended: functions that have counts
 COUNTED_FUNCTIONS = PREFIX + "counted"
-#: lists per queue and function: the minutes and hours in which jobs ended (see ``count.lua``)
+#: lists per queue and function: counts per minute and per hour (see ``count.lua``)
 MINUTES = PREFIX + "minutes:"
 HOURS = PREFIX + "hours:"
 #: How many of them are kept.
 MINUTES_KEPT, HOURS_KEPT = 180, 720
-#: hash per queue and function, name -> number: what never falls
+#: hash per queue and function, name -> number: totals, which never decrease
 TOTALS = PREFIX + "totals:"
-#: hash, end, queue and function -> number: jobs that others ended for dead workers, to be counted
+#: hash, state, queue and function -> number: ended jobs that no worker counts, to be counted
 UNCOUNTED = PREFIX + "uncounted"
 #: string per worker: the number of the last batch that was counted
 COUNTED_BATCH = PREFIX + "batch:"
@@ -93,9 +93,9 @@ LAST_CRON_JOBS = PREFIX + "crons"
 #: last job.
 MOST_COUNTED, COUNTED_FOR_MS = 2_000, 7_776_000_000
 
-#: pub/sub; Redis knows no databases there, so the number is part of the name
+#: pub/sub channel; these do not belong to a database, so its number is part of the name
 CHANGES = PREFIX + "changes:"
-#: Stands before the id of a group that changed, among the ids of jobs.
+#: Prefix of the id of a group that changed, among ids of jobs.
 GROUP_SUBJECT = "\0@"
 
 
@@ -125,14 +125,15 @@ _ARQ = {
 
 
 def changes(database: int) -> str:
-    """Return the channel that tells which jobs of a database changed."""
+    """Return the channel on which changes of a database are published."""
     return f"{CHANGES}{database}"
 
 
 def script_constants() -> Mapping[str, Mapping[str, str]]:
-    """Return what the scripts call ``K.name``, ``F.name`` and ``S.name``.
+    """Return the constants that the scripts call ``K.name``, ``F.name`` and ``S.name``.
 
-    The constants in small letters and arq's keys; the letters of the stored record; its states.
+    K: the constants here, in lower case, and arq's keys; F: the letters of the fields of a stored
+    record; S: its states.
     """
     named = {**_LIMITS, **globals()}
     constants = {name.lower(): _spelled(it) for name, it in named.items() if name.isupper()}
@@ -141,6 +142,6 @@ def script_constants() -> Mapping[str, Mapping[str, str]]:
 
 
 def _spelled(value: object) -> str:
-    """Return a constant as Lua spells it between quotes."""
+    """Return a constant as it is written in a Lua string."""
     words = " ".join(value) if isinstance(value, tuple) else str(value)
     return words.replace("\0", "\\0")

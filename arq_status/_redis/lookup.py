@@ -18,7 +18,7 @@ from arq_status._redis.dead_workers import NO_WORKERS, DeadWorkers
 from arq_status._redis.replies import dead_workers, integer, pairs, score_ms, text
 from arq_status._redis.scripts import Argument
 
-#: Jobs in one call of the script; it takes fewer if they are large.
+#: Jobs in one call of the script; it answers for fewer if they are large.
 _CHUNK = 250
 
 Fields = Mapping[bytes, bytes]
@@ -26,7 +26,7 @@ _NO_FIELDS: Fields = {}
 
 
 class Lookup:
-    """Looks jobs up in the queues that it was given, or in all that tracked workers announced."""
+    """Looks up jobs in the given queues or else in all queues that tracked workers announced."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Lookup:
         self._given_queues = None if queues is None else [queue.encode() for queue in queues]
         self._default = FunctionOptions.merged({"expires": expires})
         self._deserializer = deserializer
-        # what workers announced, and the version of that; "?" is none
+        # what workers announced, and its version; "?": nothing read yet
         self._version = b"?"
         self._announced_queues: list[bytes] = []
         self._announced = AnnouncedOptions()
@@ -56,9 +56,9 @@ class Lookup:
 
         Args:
             job_ids: ids of jobs.
-            with_data: read the stored fields as well.
-            with_returned: read what complete jobs returned as well, if arq keeps it.
-            short: read no more of a payload than a long list needs.
+            with_data: also read the stored fields.
+            with_returned: also read the return values of complete jobs, if arq keeps them.
+            short: read only as much of a payload as a long list needs.
         """
         words = {"fields": with_data, "returned": with_returned, "short": short}
         how = self._how(*(word for word, is_asked in words.items() if is_asked))
@@ -109,6 +109,7 @@ class Lookup:
         dead: list[bytes],
         announced: tuple[bytes, list[bytes], list[bytes]] | None,
     ) -> DeadWorkers:
+        """Cache what workers announced, if the reply contains it; return the dead workers."""
         if announced:
             self._version, self._announced_queues, options = announced
             self._announced = decode_options(options)
@@ -191,7 +192,7 @@ class Lookup:
         if stored is not None and record_has_rest and stored.function is not None:
             enqueued = enqueued_ms_of_tail(tail or head)
             if enqueued is not None and enqueued == stored.enqueued_ms:
-                # the record tells the rest
+                # the record has the rest
                 return JobPayload(function=None, args="", enqueued_ms=enqueued, job_try=None)
         deserializer = None if tail else self._deserializer
         return read_payload(head, tail, deserializer, queue, self._args_limit)
@@ -214,7 +215,7 @@ class Lookup:
         queue: str | None,
         stored: StoredRecord | None,
     ) -> FunctionOptions:
-        """Return what a worker announced of the job's function, else what its record tells."""
+        """Return the announced options of the job's function, else those of its record."""
         function = payload.function if payload else None
         if payload is None and result is not None:
             function, queue = result.function, result.queue

@@ -1,4 +1,4 @@
-"""Puts right what workers left behind when they died: ends the records of jobs that are over."""
+"""Cleans up after dead workers: ends the records of jobs that arq will not run again."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,18 +16,18 @@ from arq_status._redis.batch import Row
 from arq_status._redis.indexes import ListReply
 from arq_status._redis.store import Store
 
-#: For so many ms after arq's own end a living worker may still have its record to write.
+#: How long after arq's own end a live worker may still have to write its record, in ms.
 _GRACE_MS = 30_000
-#: Jobs at the front of a queue among which those of a dead worker are looked for.
+#: How many jobs at the front of a queue are searched for those of a dead worker.
 _FRONT = 1_000
-#: Jobs of the indexes that are looked at in one pass, and in one call.
+#: How many jobs of the indexes are checked in one pass, and in one call.
 _CHECKED, _CHECKED_AT_ONCE = 5_000, 200
 
 
 async def recover_orphans(store: Store) -> None:
-    """End the records of all jobs that arq does not have any more.
+    """End the records of all jobs that arq no longer has.
 
-    A pass looks at so many jobs at most; the next one goes on where it ended.
+    One pass checks a limited number of jobs; the next one continues where it stopped.
     """
     reply = await store.read_indexes()
     await recover_dead(store, reply)
@@ -41,7 +41,7 @@ async def recover_orphans(store: Store) -> None:
             budget -= _CHECKED_AT_ONCE
             following, found = await store.orphans(index, rank, _CHECKED_AT_ONCE)
             gone = await end_lost_jobs(store, found)
-            # those that were ended are in this index no more
+            # the ended jobs are no longer in this index
             rank = -1 if following < 0 else max(0, following - gone)
     store.recovered_up_to = ("", 0)
 
@@ -49,7 +49,7 @@ async def recover_orphans(store: Store) -> None:
 async def recover_dead(store: Store, reply: ListReply) -> bool:
     """End the records left behind by dead workers; return True if anything was written.
 
-    Jobs they began without writing a record get one, so that lists contain them.
+    Jobs that they started without writing a record get one, so that lists contain them.
     """
     ended = await end_lost_jobs(store, reply.orphans)
     return await _adopt(store, reply.dead) or ended > 0
@@ -84,9 +84,9 @@ def _first_row(facts: Facts, worker: DeadWorker) -> Row:
 
 
 async def end_lost_jobs(store: Store, job_ids: Sequence[str]) -> int:
-    """End those of the jobs that are over, and return how many.
+    """End the records of those jobs that arq will not run again; return how many.
 
-    Their clock starts now unless arq's result tells when they ended.
+    Their expiry starts now, unless arq's result contains the time of their end.
     """
     rows, forgotten = [], []
     for facts, _ in await store.facts(job_ids):
@@ -95,7 +95,7 @@ async def end_lost_jobs(store: Store, job_ids: Sequence[str]) -> int:
             continue
         record = build_record(facts)
         if record is None:
-            # arq's result is of an end so long ago that it has expired
+            # according to arq's result it ended so long ago that it has expired
             forgotten.append(facts)
         else:
             rows.append(_last_row(facts, stored, record))
@@ -108,7 +108,7 @@ async def _write(store: Store, rows: Sequence[Row], forgotten: Sequence[Facts] =
         await store.write(rows)
         await store.run([store.delete(facts.job_id, tombstone(facts)) for facts in forgotten])
     except ResponseError:
-        # a replica takes no writes; what is shown does not depend on this one
+        # a replica accepts no writes; what is shown does not depend on them
         return False
     return True
 
@@ -123,7 +123,7 @@ def _is_over(facts: Facts, stored: StoredRecord) -> bool:
 def _last_row(facts: Facts, stored: StoredRecord, record: JobRecord) -> Row:
     result = facts.result
     if facts.current_record is None and result is not None:
-        # the id was used again, and no tracked worker ran it
+        # the id was reused for a run without tracking
         last = StoredRecord(
             enqueued_ms=result.enqueued_ms or 0,
             job_try=result.job_try or 1,

@@ -1,4 +1,4 @@
-"""Writes of workers about themselves: heartbeats, announcements, counts, jobs without a record."""
+"""What workers write about themselves: heartbeats, announcements, counts, unrecorded jobs."""
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -12,10 +12,10 @@ from arq_status._redis import keys, scripts
 from arq_status._redis.announcements import function_key
 from arq_status._redis.clock import RedisClock
 
-#: Seconds after which a worker announces itself again, and functions in one announcement.
+#: Seconds between announcements of a worker, and maximum functions in one call.
 _ANNOUNCE_INTERVAL = 3_600.0
 _ANNOUNCED_AT_ONCE = 1_000
-#: Milliseconds that a worker's description outlives the last in-progress key it may have set.
+#: How long a worker's description outlives the last in-progress key it may have set, in ms.
 _WORKER_EXPIRES_MS = 60_000
 
 
@@ -25,7 +25,7 @@ class Registration:
     redis: Any
     clock: RedisClock
     _announce_due = 0.0
-    #: the description that was sent last
+    #: the details that were sent last
     _sent_details = ""
 
     async def beat(
@@ -37,14 +37,14 @@ class Registration:
         blocked_ms: int = 0,
         details: Callable[[], str] | None = None,
     ) -> None:
-        """Send a worker's heartbeat, and announce it if Redis does not know it, or again.
+        """Send a worker's heartbeat; announce the worker if Redis does not know it, and hourly.
 
         Args:
             worker: its name.
-            queue: where it takes its jobs from.
-            in_progress_ms: for how long the in-progress keys live that it sets.
-            options: those of its functions.
-            blocked_ms: for how long its event loop has been blocked.
+            queue: the queue that it takes jobs from.
+            in_progress_ms: lifetime of the in-progress keys that it sets.
+            options: the options of its functions.
+            blocked_ms: how long its event loop has been blocked.
             details: returns the rest of its description as JSON. It is called when Redis' time is
                 known, and its result is sent when it has changed.
         """
@@ -53,7 +53,7 @@ class Registration:
                 "queue": queue,
                 "in_progress_ms": in_progress_ms,
                 "blocked_ms": blocked_ms,
-                # for doctor alone, which compares it with Redis' time of the heartbeat
+                # only for doctor, which compares it with Redis' time of the heartbeat
                 "wall_ms": timestamp_ms(),
             }
         )
@@ -76,23 +76,23 @@ class Registration:
             await scripts.announce(self.redis, queue, *(text for item in part for text in item))
 
     async def count(self, worker: str, number: int, tallies: Sequence[Mapping[str, Any]]) -> None:
-        """Add what a worker counted since its last batch; what others counted is added as well.
+        """Add what a worker counted since its last batch, and the ends that no worker counts.
 
         Args:
             worker: its name.
-            number: the batch's; a batch that is sent again is not added again.
-            tallies: as ``encode_tally`` returns them.
+            number: the number of the batch; a batch that is sent again is not added again.
+            tallies: as returned by ``encode_tally``.
         """
         batch = json.dumps(tallies, ensure_ascii=False)
         self.clock.correct(await scripts.count(self.redis, worker, number, batch))
 
     async def count_uncounted(self) -> None:
-        """Count the ends that no worker counts: of jobs lost with a worker or cancelled."""
+        """Add the ends that no worker counts: those of lost and of cancelled jobs."""
         if await self.redis.execute_command("EXISTS", keys.UNCOUNTED):
             await scripts.count(self.redis)
 
     async def begun(self, worker: str, in_progress_ms: int, job_ids: Collection[str]) -> None:
-        """Note the jobs that arq began in a worker and that have no record yet."""
+        """Store which jobs a worker has started that have no record yet."""
         await scripts.begun(self.redis, worker, in_progress_ms + _WORKER_EXPIRES_MS, *job_ids)
 
     async def leave(self, worker: str) -> None:

@@ -1,4 +1,4 @@
-"""Decodes replies of Redis, as far as they are not damaged."""
+"""Decoding of replies, tolerant of damaged values."""
 
 import json
 from collections.abc import Mapping
@@ -6,12 +6,12 @@ from typing import Any
 
 from arq_status._model.facts import DeadWorker
 
-#: The end of the year 9999 in ms, the last moment that a ``datetime`` can be.
+#: The end of the year 9999 in ms, the latest time that ``datetime`` supports.
 _LAST_SCORE = 253_402_300_799_999
 
 
 def text(raw: bytes) -> str:
-    """Decode a name or an id."""
+    """Decode a name or id."""
     return raw.decode(errors="replace")
 
 
@@ -30,12 +30,12 @@ def scored(reply: list[Any]) -> list[tuple[str, int]]:
 
 
 def integer(raw: bytes | None) -> int | None:
-    """Decode a whole number."""
+    """Decode a non-negative integer; ``None`` if it is missing or damaged."""
     return int(raw) if raw and raw.isdigit() and len(raw) < 15 else None
 
 
 def score_ms(raw: bytes | None) -> int | None:
-    """Decode a score that is a time in ms; 0 if it is none."""
+    """Decode a score that is a time in ms; ``None`` if it is missing, 0 if out of range."""
     if not raw:
         return None
     number = float(raw)
@@ -43,7 +43,7 @@ def score_ms(raw: bytes | None) -> int | None:
 
 
 def dead_workers(flat: list[bytes]) -> list[DeadWorker]:
-    """Decode descriptions of dead workers; damaged ones are left out."""
+    """Decode descriptions of dead workers, skipping damaged ones."""
     found = []
     for name, beat, raw in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
         try:

@@ -1,4 +1,4 @@
-"""The Lua scripts, and how they are run."""
+"""Loading and running of the Lua scripts."""
 
 import hashlib
 import re
@@ -13,7 +13,7 @@ from arq_status._redis.keys import script_constants
 
 Argument = str | int | bytes
 
-#: The files of ``lua/shared/``; a function uses only those above it.
+#: The files of ``lua/shared/``; a function may only use those above it.
 _SHARED = (
     "values", "records", "workers", "queues", "payloads", "labels", "groups", "indexes",
     "belongings", "sources",
@@ -23,18 +23,18 @@ _CONSTANT = re.compile(r"\b([KFS])\.(\w+)")
 
 
 class Script:
-    """A script of ``lua/``: read when it is first used, sent by its digest."""
+    """A script of ``lua/``: loaded when it is first used, and run by its digest."""
 
     __slots__ = ("_digest", "_name", "_source")
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._source = ""
-        # bytes, for redis-py takes longer over anything else
+        # bytes, because redis-py takes longer to encode anything else
         self._digest = b""
 
     async def __call__(self, redis: Any, *args: Argument) -> Any:
-        """Run it. Bytes come back as bytes, whatever the client decodes otherwise."""
+        """Run it. Returns bytes, regardless of the client's ``decode_responses``."""
         if not self._source:
             self._load()
         try:
@@ -45,7 +45,7 @@ class Script:
             return await redis.execute_command("EVAL", self._source, 0, *args, NEVER_DECODE=True)
 
     async def many(self, redis: Any, calls: Sequence[Sequence[Argument]]) -> list[Any]:
-        """Run it several times in one round trip, two where Redis did not know it."""
+        """Run it several times in one round trip, or two if Redis does not know it yet."""
         if len(calls) == 1:
             return [await self(redis, *calls[0])]
         if not self._source:
@@ -62,7 +62,7 @@ class Script:
         pipeline.execute_command("EVALSHA", self._digest, 0, *args, NEVER_DECODE=True)
 
     def is_run_by(self, command: tuple[object, ...]) -> bool:
-        """Return whether a command, as sent by ``__call__``, runs this script."""
+        """Return True if a command, as sent by ``__call__``, runs this script."""
         return bool(self._source) and command[1:2] in ((self._digest,), (self._source,))
 
     def _load(self) -> None:
@@ -82,10 +82,10 @@ async def _pipeline(
 
 
 def assembled(name: str) -> str:
-    """Return a script's source with the shared functions that it needs, and with all constants.
+    """Return a script's source with its constants and the shared functions that it needs.
 
-    A script defines its functions anew with every call, and so it has no more than it needs. They
-    stand at its beginning, or behind the line ``-- @shared``: what comes before may be all.
+    Only those, because every call of a script defines its functions again. They are inserted at the
+    beginning or at the line ``-- @shared``, for scripts that often return before they need any.
     """
     body = _read(name)
     needed: list[str] = []

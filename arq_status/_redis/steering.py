@@ -12,28 +12,28 @@ from arq_status._redis import keys, scripts
 from arq_status._redis.batch import flat
 from arq_status._redis.scripts import Argument, Script
 
-#: Milliseconds for which late writes are refused after a delete, at least.
+#: Minimum time in ms for which late writes are rejected after a delete.
 _TOMBSTONE_MS = 60_000
-#: Milliseconds that arq gives a payload to live by default.
+#: Default lifetime of arq's payloads in ms.
 _PAYLOAD_EXPIRES_MS = 86_400_000
 
 
 class Call(NamedTuple):
-    """A script to run, and with which arguments."""
+    """A script to run, with its arguments."""
 
     script: Script
     arguments: tuple[Argument, ...]
 
 
 class Steering:
-    """The part of the store that others than workers use to change jobs."""
+    """The part of the store that changes jobs from outside their workers."""
 
     redis: Any
     channel: str
     _queues: Sequence[str]
 
     async def run(self, calls: Sequence[Call]) -> list[Any]:
-        """Run scripts, those of one kind in one round trip, and return what they answer."""
+        """Run calls, with one round trip per script, and return their replies in order."""
         replies: list[Any] = [None] * len(calls)
         for script in {call.script for call in calls}:
             places = [place for place, call in enumerate(calls) if call.script is script]
@@ -43,12 +43,12 @@ class Steering:
         return replies
 
     def stop(self, job_id: str, run: int, *, force: bool) -> Call:
-        """Ask a running job to stop; answers 0 where that run has no record or does not run."""
+        """Ask a running job to stop; the reply is 0 if the run has no record or is not running."""
         asked = f"{run}!" if force else str(run)
         return Call(scripts.stop, (job_id, run, asked))
 
     def cancel(self, facts: Facts, last: StoredRecord, *, drop_key: bool) -> Call:
-        """Take a job that waits out of its queue; answers 0 where something of it changed."""
+        """Remove a waiting job from its queue; the reply is 0 if it has changed meanwhile."""
         return Call(
             scripts.cancel,
             (
@@ -58,7 +58,7 @@ class Steering:
         )  # fmt: skip
 
     def retry(self, facts: Facts, waiting: StoredRecord) -> Call:
-        """Put an ended job back into its queue; answers 0 where that cannot be."""
+        """Put an ended job back into its queue; the reply is 0 if that is not possible."""
         assert waiting.due is not None
         return Call(
             scripts.retry,
@@ -69,14 +69,14 @@ class Steering:
         )  # fmt: skip
 
     def delete(self, job_id: str, tombstone: StoredRecord) -> Call:
-        """Forget what was tracked of a job; of one that is not live this stands in its place."""
+        """Delete the tracking data of a job; if it is not live, the tombstone replaces it."""
         expires = max(_TOMBSTONE_MS, tombstone.expires_after_ms)
         return Call(
             scripts.delete, (self.channel, job_id, tombstone.encode(), expires, *self._queues)
         )
 
     async def store(self, job_id: str, waiting: StoredRecord, fields: Mapping[str, str]) -> bool:
-        """Store fields from outside the job; False if it is unknown.
+        """Store fields from outside the job; return False if it is unknown.
 
         Raises:
             ValueError: the job's data would take more than 1 MiB.
@@ -89,18 +89,18 @@ class Steering:
         return bool(stored)
 
     async def tag(self, job_id: str, waiting: StoredRecord) -> bool:
-        """Give a job the tags of this record; False where it is not known.
+        """Add the tags of this record to a job; return False if it is unknown.
 
         Raises:
             ValueError: it would have too many.
         """
         [tagged] = await self.run([self._tag(job_id, waiting, "known")])
         if tagged < 0:
-            raise ValueError(f"job {job_id!r} has {MOST_TAGS} tags, and there is no room for more")
+            raise ValueError(f"job {job_id!r} can have at most {MOST_TAGS} tags")
         return bool(tagged)
 
     def tag_enqueued(self, job_id: str, waiting: StoredRecord) -> Call:
-        """Give a job that was just enqueued the tags and the group of this record."""
+        """Add the tags and the group of this record to a job that was just enqueued."""
         return self._tag(job_id, waiting, "enqueued")
 
     def _tag(self, job_id: str, waiting: StoredRecord, how: str) -> Call:

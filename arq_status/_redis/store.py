@@ -25,7 +25,7 @@ from arq_status._redis.steering import Steering
 
 logger = logging.getLogger("arq_status")
 
-#: Stored records that are read by one command.
+#: Stored records to read with one command.
 _READ_AT_ONCE = 500
 
 
@@ -41,17 +41,17 @@ class Store(Lookup, Steering, Registration):
         deserializer: Callable[[bytes], Any] | None = None,
         clock: RedisClock | None = None,
     ) -> None:
-        #: Redis' time, corrected with every answer that tells it
+        #: Redis' time, corrected with every reply that contains it
         self.clock: RedisClock = clock or RedisClock()
-        #: redis-py's own types do not tell what a command answers
+        #: ``Any``, because redis-py's types do not say what a command returns
         self.redis: Any = redis
         self._queues = () if queues is None else tuple(dict.fromkeys(queues))
         super().__init__(redis, self._queues or None, expires, deserializer)
         database = redis.connection_pool.connection_kwargs.get("db") or 0
         self._reported: set[str] = set()
-        #: dead workers whose jobs without a record were looked for
+        #: dead workers whose queues were searched for jobs without a record
         self.searched: set[str] = set()
-        #: index and rank at which the next pass over all live jobs goes on
+        #: index and rank where the next pass over all live jobs continues
         self.recovered_up_to: tuple[str, int] = ("", 0)
         self.channel: str = keys.changes(int(database))
 
@@ -75,14 +75,14 @@ class Store(Lookup, Steering, Registration):
         return StoredRecord.decode(raw) if raw else None
 
     async def stored_texts(self, job_ids: Sequence[str]) -> list[bytes | None]:
-        """Return the stored records as they are in Redis, without a look at anything else."""
+        """Return stored records undecoded, without reading anything else."""
         parts = range(0, len(job_ids), _READ_AT_ONCE)
         keys_of = [[keys.RECORD + it for it in job_ids[at : at + _READ_AT_ONCE]] for at in parts]
         replies = await pipeline(self.redis, [("MGET", *part) for part in keys_of])
         return [text for reply in replies for text in reply]
 
     async def tries(self, job_id: str) -> list[KeptTry]:
-        """Return the tries of a job that are kept beside its record, oldest first."""
+        """Return the tries of a job that are stored separately from its record, oldest first."""
         return decode_tries(await self._list(keys.TRIES + job_id, 0))
 
     async def logs(self, job_id: str, after: int = 0) -> list[LogLine]:
@@ -92,7 +92,7 @@ class Store(Lookup, Steering, Registration):
             return decode_lines(await self._list(key, 0))
         count, new = 0, 1
         lines: list[LogLine] = []
-        # lines that come between two reads push older ones out of what is read
+        # lines added between two reads push older ones out of the range that is read
         while count < new:
             count = new
             lines = decode_lines(await self._list(key, -count))
@@ -104,7 +104,7 @@ class Store(Lookup, Steering, Registration):
         return found or []
 
     async def announced(self) -> AnnouncedOptions:
-        """Return the functions that tracked workers announced."""
+        """Return the options that tracked workers announced."""
         found = await read(self.redis, "HGETALL", keys.FUNCTIONS)
         return decode_options(found or [])
 
@@ -119,14 +119,14 @@ class Store(Lookup, Steering, Registration):
         descending: bool = True,
         label: str = "",
     ) -> ListReply:
-        """Count all jobs and name a part of the list, from one look at the indexes.
+        """Return the counts of all statuses and the ids of a part of the list.
 
         Args:
-            statuses: list jobs of these statuses only; of all if empty.
-            offset: how many of them come before the part.
-            count: how many to name, at most 1,000, so that Redis is not held up.
-            descending: what changed last comes first, and jobs that are deferred come last.
-            label: look only at the jobs with one tag or of one group (see ``keys.TAGGED``).
+            statuses: list only jobs with these statuses; empty for all.
+            offset: how many of them to skip.
+            count: how many ids to return, at most 1,000, so that Redis is not blocked.
+            descending: list the most recently changed jobs first and deferred jobs last.
+            label: count and list only jobs with one tag or of one group (see ``keys.TAGGED``).
         """
         indexes = Indexes(self.redis, self._queues, statuses, label)
         reply = await indexes.read(offset, count, descending=descending)
@@ -135,7 +135,7 @@ class Store(Lookup, Steering, Registration):
         return reply
 
     def _report(self, refused: Sequence[str]) -> None:
-        """Log each of the queues that the Redis user may not read once."""
+        """Warn once about each queue that the Redis user may not read."""
         for queue in refused:
             if queue not in self._reported:
                 self._reported.add(queue)
@@ -146,21 +146,21 @@ class Store(Lookup, Steering, Registration):
                 )
 
     async def orphans(self, index: str, start: int, count: int) -> tuple[int, list[str]]:
-        """Find jobs in an index that arq does not have any more, and mend the index.
+        """Find jobs in an index that arq no longer has, and repair the index.
 
         Returns:
-            The rank to go on at, -1 at the end of the index, and the ids.
+            The rank to continue at, -1 at the end of the index, and the ids.
         """
         following, found = await scripts.orphans(self.redis, index, start, count, *self._queues)
         return following, [text(job_id) for job_id in found]
 
     async def front(self, queue: str, limit: int) -> list[str]:
-        """Return the jobs of a queue that are due first, among them those that are running."""
+        """Return the jobs of a queue that are due first, including running ones."""
         found = await scripts.front(self.redis, queue, limit)
         return [text(job_id) for job_id in found]
 
     async def queues(self) -> tuple[int, list[QueueCounts]]:
-        """Return Redis' time in ms, and what is in each of the queues."""
+        """Return Redis' time in ms and the counts of each queue."""
         found: list[QueueCounts] = []
         left = 1
         while left:
@@ -172,10 +172,10 @@ class Store(Lookup, Steering, Registration):
     # writing
 
     async def write(self, rows: Sequence[AnyRow]) -> set[str]:
-        """Write records, each unless what is stored is newer.
+        """Write records, except those for which a newer one is stored.
 
         Returns:
-            The ids of those jobs that were asked to stop.
+            The ids of the jobs that were asked to stop.
         """
         stopping: set[str] = set()
         for batch in batches(rows):
@@ -191,14 +191,14 @@ class Store(Lookup, Steering, Registration):
         return stopping
 
     async def publish(self, job_ids: Sequence[str]) -> None:
-        """Tell that these jobs have changed, as the scripts do."""
+        """Publish that these jobs have changed, as the scripts do."""
         await self.redis.execute_command("PUBLISH", self.channel, json.dumps(job_ids))
 
     async def stops(self) -> dict[str, str]:
-        """Return the jobs that are to stop: enqueue times, with "!" appended if by force."""
+        """Return the enqueue time of each job asked to stop, with "!" appended to force it."""
         found = await read(self.redis, "HGETALL", keys.STOPS)
         return {text(job_id): text(run) for job_id, run in pairs(found or []).items()}
 
     async def sweep(self, budget: int = 1_000) -> bool:
-        """Drop expired entries from the indexes; True if there is more to do."""
+        """Remove expired entries from the indexes; return True if there is more to do."""
         return bool(await scripts.sweep(self.redis, budget))

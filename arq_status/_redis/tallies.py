@@ -1,4 +1,4 @@
-"""Counts of functions, in the format in which the scripts take and store them."""
+"""Counts of functions, in the format of ``count.lua``."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -12,17 +12,17 @@ from arq_status._redis.commands import pipeline
 from arq_status._redis.replies import pairs, text
 
 _MINUTE, _HOUR = 60_000, 3_600_000
-#: The greatest number that Lua counts to; damaged entries may have greater ones.
+#: The largest integer that is exact in Lua; damaged entries may contain larger ones.
 _GREATEST = 2**53
 
 
 def encode_tally(name: str, tally: Tally, last: str | None) -> dict[str, Any]:
-    """Return what is sent of a function, under the name that it has in Redis.
+    """Return the counts of a function as sent to ``count.lua``.
 
     Args:
-        name: its queue and itself.
+        name: its queue and name, as returned by ``function_key``.
         tally: what was counted since the last batch.
-        last: what is to be noted as the last job of a cron job.
+        last: the last job, encoded, if the function is a cron job.
     """
     sent = {
         "name": name,
@@ -42,9 +42,9 @@ def _flat(durations: Mapping[int, float]) -> list[float]:
 
 @lru_cache(maxsize=8_192)
 def decode_entry(entry: bytes) -> tuple[int, Tally]:
-    """Return the minute or hour of a stored entry, and what was counted in it.
+    """Decode a stored entry: its minute or hour, and its counts.
 
-    Only the last entry of a list changes: whoever asks again has most of them decoded.
+    Cached, because only the last entry of a list changes.
     """
     numbers = _numbers(entry)
     moment = next(numbers, 0)
@@ -91,7 +91,7 @@ class Interval(NamedTuple):
 
 
 async def counted_functions(redis: Redis) -> tuple[int, list[str]]:
-    """Return Redis' time in ms, and which functions are counted, as queue and function."""
+    """Return Redis' time in ms and the counted functions, as ``function_key`` names them."""
     time, names = await pipeline(redis, [("TIME",), ("ZRANGE", keys.COUNTED_FUNCTIONS, "0", "-1")])
     return int(time[0]) * 1000 + int(time[1]) // 1000, [text(it) for it in names or []]
 
@@ -99,18 +99,18 @@ async def counted_functions(redis: Redis) -> tuple[int, list[str]]:
 async def read_intervals(
     redis: Redis, names: Sequence[str], since_ms: int, now_ms: int
 ) -> list[list[Interval]]:
-    """Return for each function what was counted since a moment: by minutes as far as they are kept.
+    """Return the counts of each function since a moment, per minute or, before those, per hour.
 
     Args:
         redis: the client to read with.
-        names: queues and functions, as ``counted_functions`` returns them.
+        names: queues and functions, as returned by ``counted_functions``.
         since_ms: epoch milliseconds; the whole minute or hour that contains it is included.
         now_ms: Redis' time.
     """
     first, minute = since_ms // _MINUTE, now_ms // _MINUTE
     first_hour = None
     if first <= minute - keys.MINUTES_KEPT:
-        # hours as far as their minutes are not all kept
+        # hours of which not all minutes are kept
         first_hour = max(since_ms // _HOUR, now_ms // _HOUR - keys.HOURS_KEPT + 1)
         first = -(-(minute - keys.MINUTES_KEPT + 1) // 60) * 60
     commands = [("LRANGE", keys.MINUTES + it, str(first - minute - 1), "-1") for it in names]
@@ -132,7 +132,7 @@ def _intervals(reply: Sequence[bytes] | None, unit: int, first: int) -> list[Int
 
 
 async def read_totals(redis: Redis, names: Sequence[str]) -> list[dict[str, int]]:
-    """Return for each function the numbers that never fall, by name."""
+    """Return the totals of each function by name; they never decrease."""
     replies = await pipeline(redis, [("HGETALL", keys.TOTALS + it) for it in names])
     return [
         {text(name): int(raw) for name, raw in pairs(it).items() if raw.isdigit()} for it in replies

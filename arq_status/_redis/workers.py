@@ -16,24 +16,24 @@ from arq_status._redis import keys
 from arq_status._redis.commands import command, pipeline
 from arq_status._redis.replies import pairs, scored, text
 
-#: How many workers are told of, those that were heard from last, and how many jobs of each.
+#: Maximum number of workers to return, the most recently seen, and of jobs of each.
 _MOST_WORKERS, _MOST_JOBS = 1_000, 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnnouncedCron:
-    """A cron job as a worker announces it."""
+    """A cron job as announced by a worker."""
 
     name: str
     function: str
     schedule: str
-    #: when it will be enqueued next, by its worker's clock
+    #: when it will be enqueued next, according to its worker's clock
     next_ms: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnnouncedWorker:
-    """A worker as it announces itself; ``None`` is what it does not tell."""
+    """A worker as announced by itself; unknown values are ``None``."""
 
     name: str
     #: its last heartbeat; 0 once it has shut down
@@ -52,7 +52,7 @@ class AnnouncedWorker:
 def encode_details(
     *, started_ms: int, max_jobs: int, functions: Sequence[str], cron_jobs: Sequence[CronJob]
 ) -> str:
-    """Return what a worker tells of itself beside its heartbeats, as JSON text."""
+    """Encode the part of a worker's description that rarely changes as JSON."""
     return json.dumps(
         {
             "started": started_ms,
@@ -76,7 +76,7 @@ def _ms(moment: datetime | None) -> int | None:
 
 
 async def read_workers(redis: Redis) -> tuple[int, list[AnnouncedWorker]]:
-    """Return Redis' time in ms and the workers that are alive or have left something behind."""
+    """Return Redis' time in ms and the known workers, alive or dead."""
     last = str(_MOST_WORKERS - 1)
     time, found = await pipeline(
         redis, [("TIME",), ("ZREVRANGE", keys.WORKERS, "0", last, "WITHSCORES")]
@@ -130,7 +130,7 @@ def _cron(fields: Mapping[str, Any]) -> AnnouncedCron:
 
 @dataclass(frozen=True, slots=True)
 class LastJob:
-    """The last job of a cron job, as its worker noted it."""
+    """The last job of a cron job, as recorded by its worker."""
 
     job_id: str
     state: str

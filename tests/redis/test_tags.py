@@ -185,13 +185,13 @@ async def test_more_than_twenty_tags(pool: ArqRedis, client: StatusClient) -> No
         await client.tag("job", "one more")
     assert await client.tag("job", many[3])
     assert await tags_of(client, "job") == tuple(many)
-    with pytest.raises(ValueError, match="up to 20"):
+    with pytest.raises(ValueError, match="at most 20"):
         await arq_status.enqueue_job(pool, "f", _tags=[*many, "one more"])
     status = tracker()
     for tag in many:
         await status.tag(tag)
     await status.tag(many[0])
-    with pytest.raises(ValueError, match="up to 20"):
+    with pytest.raises(ValueError, match="at most 20"):
         await status.tag("one more")
     assert status.record.tags == tuple(many)
 
