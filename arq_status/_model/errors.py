@@ -16,7 +16,7 @@ class JobStopped(JobExecutionFailed):
             raise
 
     Raised inside the job by its next progress call or ``checkpoint()``. Let it propagate: the job
-    then ends as ``stopped`` and is not tried again. Arq stores ``asyncio.CancelledError`` instead,
+    then ends as ``stopped`` and is not retried. Arq stores ``asyncio.CancelledError`` instead,
     so that ``Job.result()`` works in processes without arq-status, and logs no traceback.
     """
 

@@ -46,7 +46,7 @@ class JobRecord:
         tags: its tags, in the order in which they were added.
         group: the id of the group that it was enqueued in.
         worker: HOST:PID of the worker of its current or last try, for display.
-        data: what was stored with ``store``, by name; empty in lists.
+        data: the data stored with ``store``, by name; empty in lists.
         expires_at: when this record expires; ``None`` until the job has ended.
     """
 

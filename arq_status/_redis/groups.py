@@ -88,7 +88,7 @@ async def _clear_up(store: Store, census: _Census) -> bool:
             census.counts[Status(current.state)] -= 1
             census.counts[decided] += 1
             census.done -= 1
-    over = []
+    lost = []
     for facts, _ in await store.facts(census.unclear, short=True):
         stored = facts.stored_record
         status = _status_in_group(facts, stored)
@@ -98,8 +98,8 @@ async def _clear_up(store: Store, census: _Census) -> bool:
         if not facts.live or facts.current_record is None:
             census.done += 1
             if not _has_just_ended(facts):
-                over.append(facts.job_id)
-    return bool(over) and await end_lost_jobs(store, over) > 0
+                lost.append(facts.job_id)
+    return bool(lost) and await end_lost_jobs(store, lost) > 0
 
 
 def _has_just_ended(facts: Facts) -> bool:

@@ -1,6 +1,6 @@
 -- Announce a queue and the options of its functions.
--- ARGV: queue, then function and options (JSON text) in turn.
--- Answer: 1.
+-- ARGV: queue, then function and options (JSON) in turn.
+-- Returns: 1.
 local now = now_ms()
 write('ZADD', K.queues, now, ARGV[1])
 for i = 2, #ARGV, 2 do

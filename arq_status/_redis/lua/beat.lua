@@ -1,6 +1,6 @@
 -- A worker's heartbeat.
--- ARGV: worker, ms that its descriptions live, description (JSON text), queue.
--- Answer: {time in ms, 1 where Redis knew worker and queue, else 0}.
+-- ARGV: worker, lifetime of its descriptions in ms, description (JSON), queue.
+-- Returns: {time in ms, 1 if Redis knew the worker and the queue, else 0}.
 local now = now_ms()
 local known = redis.call('EXISTS', K.worker .. ARGV[1])
 redis.call('SET', K.worker .. ARGV[1], ARGV[3], 'PX', ARGV[2])

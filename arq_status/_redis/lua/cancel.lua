@@ -1,8 +1,8 @@
--- Take a job that is not running out of its queue, unless something of it changed since it was read.
--- ARGV: channel, id, the stored record that was read (or nothing), when the in-progress key that was
--- read expires (ms; -1 for never, -2 for none), "drop" to drop that key or "keep", its last record
--- (JSON text), queues...
--- Answer: 1, or 0 where something changed.
+-- Remove a job that is not running from its queue, unless it has changed since it was read.
+-- ARGV: channel, id, the stored record as it was read (or ""), when the in-progress key expires as it
+-- was read (ms; -1: never, -2: no key), "drop" or "keep" for that key, the final record (JSON),
+-- queues...
+-- Returns: 1, or 0 if the job has changed.
 local id, in_progress = ARGV[2], K.arq_in_progress .. ARGV[2]
 local queues = announced_queues()
 for i = 7, #ARGV do queues[#queues + 1] = ARGV[i] end
@@ -10,7 +10,7 @@ local old, last = record_of(ARGV[3]), record_of(ARGV[6])
 if (read('GET', K.record .. id) or '') ~= ARGV[3] or not is_live(id, queues) then return 0 end
 if not same_expiry(redis.call('PTTL', in_progress), tonumber(ARGV[4])) then return 0 end
 
--- A worker that is about to begin the job watches this key, and so it has to give the job up.
+-- A worker that is about to start the job watches this key, so it has to give the job up.
 if ARGV[4] == '-2' or ARGV[5] == 'drop' then
   redis.call('SET', in_progress, '1')
   redis.call('DEL', in_progress)

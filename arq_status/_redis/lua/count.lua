@@ -1,13 +1,14 @@
--- Add what a worker counted of the ends of its jobs, and ends that others counted for dead workers.
--- ARGV: worker, number of its batch (one that is sent again is not added again), batch (JSON text of a
--- list of objects: name: queue and function; counts: {what: number}; max_us: longest run; runs and
--- waits: {bucket, number, ...}; run_us and wait_us: their sums; last: the last job of a cron job).
--- Answer: time in ms.
+-- Add the ends that a worker has counted, and the ends that no worker counts.
+-- ARGV: worker, number of its batch (a batch that is sent again is not added again), batch (a JSON list
+-- of objects; name: queue and function; counts: {kind: number}; max_us: longest run; runs and waits:
+-- {bucket, number, ...}; run_us and wait_us: their sums; last: the last job of a cron job). Without
+-- ARGV only the latter are added.
+-- Returns: time in ms.
 --
--- Minutes and hours are lists with an entry for each in which something ended, oldest first. An entry
--- is a row of numbers, 7 bits to a byte with the lowest first: the minute or hour since 1970, a number
--- for each of `K.counted`, the longest run in µs, runs, waits. Runs and waits: how many, how many
--- numbers follow, and of each bucket in turn twice its weight; 2n + 1 stands for n empty buckets.
+-- Minutes and hours are lists with an entry for each one in which a job ended, oldest first. An entry is
+-- a sequence of numbers, 7 bits per byte, lowest bits first: the minute or hour since 1970, a number for
+-- each of `K.counted`, the longest run in µs, runs, waits. Runs and waits are: the number of durations,
+-- the length of the rest, and for each bucket in turn twice its weight; 2n + 1 means n empty buckets.
 local MOST_BUCKETS, GREATEST_WEIGHT = 11, 63
 local MOST_FUNCTIONS = tonumber(K.most_counted)
 
@@ -96,8 +97,8 @@ local function add_tally(tally, other)
   add_durations(tally.waits, other.waits)
 end
 
--- Durations in fewer bytes: buckets that have little and are close to each other become one, but
--- hardly where the median and the 95th percentile are looked for.
+-- Shrink durations: merge buckets that are small and close to each other, but preferably not around the
+-- median and the 95th percentile.
 local function thinned(durations)
   local list, sum, before, largest, weights = {}, 0, 0, 1, {}
   for bucket, weight in pairs(durations.weights) do
@@ -128,12 +129,12 @@ local function thinned(durations)
   return {total = durations.total, weights = weights}
 end
 
--- Add to the last entry of a list if it is of this moment, else append one.
+-- Add to the last entry of a list if it is of this minute or hour, else append one.
 local function add_to_list(key, now, unit, kept, tally)
   local moment, last = math.floor(now / unit), read('LINDEX', key, -1)
   if last then
     local of, before = read_entry(last)
-    -- where the server's clock was set back the last entry stays the last
+    -- if the server's clock was set back, the last entry remains the last
     if of >= moment and of < moment + kept then
       add_tally(before, tally)
       redis.call('LSET', key, -1, pack_entry(of, before))
@@ -149,7 +150,7 @@ local function add_to_list(key, now, unit, kept, tally)
   redis.call('PEXPIRE', key, kept * unit)
 end
 
--- Add to the numbers that never fall: durations in buckets that each are twice as wide as the one before.
+-- Add to the totals, which never decrease. Their buckets are each twice as wide as the previous one.
 local function add_to_totals(key, tally)
   local numbers = {run_us = tally.run_us, wait_us = tally.wait_us}
   for name, value in pairs(tally.counts) do numbers[name] = value end
@@ -186,7 +187,7 @@ local function durations_of(pairs_in_turn)
   return durations
 end
 
--- "<end> <queue and function>" -> number
+-- "<state> <queue and function>" -> number
 local lost = read('HSCAN', K.uncounted, 0, 'COUNT', 50) or {0, {}}
 for i = 1, #lost[2], 2 do
   local ended, name = string.match(lost[2][i], '^(%a+) (.*)$')

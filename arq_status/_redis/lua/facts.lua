@@ -1,23 +1,23 @@
--- Everything that decides about jobs, read at one moment.
--- ARGV: the version of the workers' announcements that the reader knows; how to look and where: words
--- with spaces between, then the queues, byte 255 before each; ids...
--- Words: "fields" asks for the stored fields, "returned" for arq's result of a complete job, "follow" to look into the queues that it finds
--- announced instead, "short" for no more of a payload than a long list needs, "whole" for all of it,
--- "status" for one job's status alone.
--- Answer: {"facts", time in ms, rows, dead workers, {version, queues, options} if the reader does not
--- know them, else false}; the last two only if some row is "open". There may be fewer rows than ids,
--- so that no call takes long, but for one at least. A row:
+-- Everything that determines the status of jobs, read at one moment.
+-- ARGV: the version of the workers' announcements that the reader knows; options, separated by spaces,
+-- then the queues, each after a byte 255; ids...
+-- Options: "fields": return the stored fields; "returned": return arq's result of complete jobs;
+-- "follow": use the announced queues instead of the given ones if they have changed; "short": read only
+-- as much of a payload as a long list needs; "whole": read all of it; "status": the status of one job.
+-- Returns: {"facts", time in ms, rows, dead workers, {version, queues, options} if the reader does not
+-- know them, else false}; the last two only if there is an "open" row. There may be fewer rows than ids,
+-- but at least one, so that no call takes long. A row:
 --   {"unknown"}
---   {"ended", record, fields, result}  the record tells all there is to tell
---   {"waiting", job, queue, score}   for its first try, and nothing is stored
---   {"open", record, fields, job's length, start and end, queue, score, ms that the in-progress key
---    lives, tries, worker that was lost with it, result's length, start and end, ms that the result
---    lives, last heartbeat of the record's worker, result's start again if what was returned is asked for}
--- For a status instead, if they tell it: {"ended", state}, {"waiting", score, time in ms} or
+--   {"ended", record, fields, result}  the record contains everything
+--   {"waiting", payload, queue, score}  for its first try, and nothing is stored
+--   {"open", record, fields, length, start and end of the payload, queue, score, TTL of the in-progress
+--    key in ms, tries, worker that was lost with the job, length, start and end of the result, TTL of
+--    the result in ms, last heartbeat of the record's worker, start of the result again for "returned"}
+-- With "status" instead, if that is sufficient: {"ended", state}, {"waiting", score, time in ms} or
 -- {"unknown"}.
 
--- Fast path: jobs that have ended, and jobs that wait for their first try. Lua would spend longer
--- on defining functions than on answering these, so none is defined before this point.
+-- Fast path: jobs that have ended, and jobs that wait for their first try. Lua would spend more time on
+-- defining functions than on these jobs, so none is defined before the end of this path.
 local words, place = ARGV[2], string.find(ARGV[2], '\255', 1, true)
 local queues = {}
 if place then
@@ -33,7 +33,7 @@ local for_status = string.find(words, 'status', 1, true)
 local with_fields = not for_status and string.find(words, 'fields', 1, true)
 local with_returned = not for_status and string.find(words, 'returned', 1, true)
 local head = string.find(words, 'whole', 1, true) and 1048576 or string.find(words, 'short', 1, true) and 1024 or 65536
--- calls and bytes that are left until Redis has been held up for long enough
+-- calls and bytes left until the script has blocked Redis for long enough
 local calls, bytes = 6000, 524288
 
 local rows, places, known, open, last = {}, {}, false, false, 3
@@ -53,17 +53,17 @@ for i = 3, #ARGV do
     if not raw then
       if result == '' then row = {'unknown'} end
     elseif string.find(raw, '"' .. F.ended .. '":', 1, true) then
-      -- the result of the run whose end the record tells has nothing to add
-      local told, run = result == '', string.match(raw, '^{"' .. F.enqueued_ms .. '":(%d+),')
-      if not told and run and #run < 15 and type(result) == 'string' then
+      -- a result of the run whose end is recorded adds nothing
+      local is_enough, run = result == '', string.match(raw, '^{"' .. F.enqueued_ms .. '":(%d+),')
+      if not is_enough and run and #run < 15 and type(result) == 'string' then
         local floor = math.floor
-        told = string.find(result, '\140\2et\148\138\6' .. string.char(run % 256, floor(run / 256) % 256,
+        is_enough = string.find(result, '\140\2et\148\138\6' .. string.char(run % 256, floor(run / 256) % 256,
           floor(run / 65536) % 256, floor(run / 16777216) % 256, floor(run / 4294967296) % 256,
           floor(run / 1099511627776) % 256), 1, true)
       end
-      if told then
+      if is_enough then
         if for_status then
-          -- no text in a record can contain this: quotes in there are escaped
+          -- no string in the record can contain this, because quotes in strings are escaped
           row = {'ended', string.match(raw, '"' .. F.state .. '":"(%a+)"') or S.complete}
         else
           row = {'ended', raw, false, false}
@@ -113,10 +113,10 @@ if not known then
   if string.find(words, 'follow', 1, true) then queues = news[2] end
 end
 
--- A value's length, its start and, where that is not all, its end.
+-- The length of a value, its start and, if that is not all of it, its end.
 local function value_of(key, from)
   local length = read('STRLEN', key)
-  -- false: a key of the wrong type
+  -- false: the key has the wrong type
   if not length or length == 0 then return length or 1, '', '' end
   local first = read('GETRANGE', key, 0, from - 1)
   bytes = bytes - #first
@@ -124,7 +124,7 @@ local function value_of(key, from)
   return length, first, read('GETRANGE', key, -512, -1)
 end
 
--- Only where a try may be in progress of which no record tells.
+-- The worker that was lost with a job; only called if an unrecorded try may be in progress.
 local dead
 local function lost_with(id)
   if not dead then dead = dead_workers(now - tonumber(K.dead_after_ms)) end
@@ -168,7 +168,7 @@ local function row_of(id, place)
   end
   local job, job_head, job_tail = payload_of(id, record)
   local result, result_head, result_tail, result_left, returned = 0, '', '', -2, false
-  -- arq takes an empty payload for a missing one
+  -- arq treats an empty payload like a missing one
   if job == 0 and not queue then
     result, result_head, result_tail = value_of(K.arq_result .. id, head)
     result_left = read('PTTL', K.arq_result .. id) or -2

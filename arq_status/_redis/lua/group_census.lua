@@ -1,9 +1,9 @@
 -- Count the jobs of a group.
--- ARGV: group, index of its live jobs and rank there to begin at (nothing and 0 at first), how many of
--- them to look at.
--- Answer: {time in ms, the group's hash, ms that it lives or -1, {status, jobs, ...} of those looked at,
--- millionths of a job that the running ones have done together, {id of one whose status is not clear,
--- ...}, {id of one that has ended and is in a queue, ...}, index and rank to go on at, or nothing and 0}.
+-- ARGV: group, index of its live jobs and rank there to start at ("" and 0 at first), how many of them to
+-- examine.
+-- Returns: {time in ms, the group's hash, its TTL in ms or -1, {status, number, ...} of the examined jobs,
+-- the sum of the progress of the running ones in millionths, {id of a job whose status is not clear,
+-- ...}, {id of a job that has ended and is in a queue, ...}, index and rank to continue at, or "" and 0}.
 local group, first, rank, room = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local label, queues, now = K.grouped .. group, {}, now_ms()
 local fields = read('HGETALL', K.group .. group) or {}
@@ -14,8 +14,7 @@ for i = 1, #fields, 2 do
 end
 local function count(status) counts[status] = (counts[status] or 0) + 1 end
 
--- Waiting jobs: the status implied by their index holds if they are in the queue and not in
--- progress.
+-- Waiting jobs: they have the status of their index if they are in the queue and not in progress.
 local function look_at_waiting(status, queue, ids)
   local scores, keys = read('ZMSCORE', queue, unpack(ids)) or {}, {}
   for i, id in ipairs(ids) do keys[i] = K.arq_in_progress .. id end
@@ -31,7 +30,7 @@ local function look_at_waiting(status, queue, ids)
   end
 end
 
--- Jobs of a living worker. Each takes as long as several that wait.
+-- Jobs of a live worker. Each takes as long as several waiting ones.
 local function look_at_running(ids)
   room = room - 4 * #ids
   for _, id in ipairs(ids) do
@@ -46,7 +45,7 @@ local function look_at_running(ids)
   end
 end
 
--- The indexes of its live jobs: {key, what to do with the ids}.
+-- The indexes of its live jobs: {key, function that counts the ids}.
 local indexes = {}
 local alive_since = now - tonumber(K.dead_after_ms)
 local workers = live > 0 and read('ZREVRANGE', K.workers, 0, 1999, 'WITHSCORES') or {}
@@ -85,8 +84,8 @@ for _, index in ipairs(indexes) do
   end
 end
 
--- A recorded end may not be in arq's keys yet. Finding such jobs costs time proportional to the
--- shorter of the ended jobs and the queue, so it is skipped if both are long.
+-- Arq may not have stored a recorded end yet. Finding such jobs takes time proportional to the shorter of
+-- the ended jobs and the queue, so it is skipped if both are long.
 local ending, lookups_left = {}, first == '' and 2000 or 0
 for _, name in ipairs(lookups_left > 0 and read('SMEMBERS', K.ended_sets) or {}) do
   local index = K.ended .. name .. label

@@ -1,26 +1,27 @@
--- The ids on a page of the list, and how many jobs there are of each status, from one look.
--- ARGV: what to answer: a page, "descending" or "ascending"; "part" of a segment; or "ranks", how many jobs
--- of a segment come before some places. Jobs to skip, or the places (with spaces between); jobs to name;
--- the segment (1 or 2); the statuses wanted (with spaces between; nothing for all); what stands behind the
--- keys of the indexes of the jobs wanted (nothing for all); the first holder, the last one or 0, most
--- sources; queues...
--- Answer to a page: {time in ms, {status, jobs, ...}, {jobs wanted of each segment}, {id, ...}, {id that a
--- dead worker's index holds and arq does not, ...}, dead workers, {index of live jobs, ...}, {announced queue that
--- the Redis user may not read, ...}, last holder,
--- holders behind it, {first and last place of each segment, unless the page covers all}}; to a part: {id, place, ...}; to ranks: {jobs, ...}.
+-- The ids on a page of the list, and the number of jobs per status, read at one moment.
+-- ARGV: what to return: a page, "descending" or "ascending"; a "part" of a segment; or "ranks", how many
+-- jobs of a segment come before given places. Jobs to skip, or the places (separated by spaces); maximum
+-- number of ids; the segment (1 or 2); the wanted statuses (separated by spaces; "" for all); the suffix
+-- of the indexes of the wanted jobs ("" for all); the first holder; the last holder or 0; the maximum
+-- number of sources; queues...
+-- Returns for a page: {time in ms, {status, number, ...}, {number of wanted jobs in each segment}, {id,
+-- ...}, {id that is in a worker's index but no longer known to arq, ...}, dead workers, {index of live
+-- jobs, ...}, {announced queue that the Redis user may not read, ...}, last holder, number of holders
+-- after it, {first and last place of each segment, unless the page covers all holders}};
+-- for a part: {id, place, ...}; for ranks: {number, ...}.
 --
--- Holders are the sets of ended jobs, the queues and the workers. An answer covers so many that Redis is
--- held up for a few ms: those behind the last one take calls of their own (see `Listing`).
+-- Holders are the sets of ended jobs, the queues and the workers. One call covers as many of them as it can
+-- without blocking Redis for more than a few ms; those after the last one need further calls (see `Indexes`).
 --
--- A job that works, was interrupted, waits for its next try or has ended has its place by its last
--- change, a queued one by when it became due, the newest first: segment 1. Deferred jobs come after them,
--- those due first at the front: segment 2. Of jobs with one place the order is that of the holders.
+-- Segment 1: jobs that are working, interrupted, retrying or ended, sorted by their last change, and queued
+-- jobs, sorted by when they became due; the newest come first. Segment 2, after it: deferred jobs, those
+-- due first at the front. Jobs with the same place have the order of their holders.
 local what, offset, count, wanted, label = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ' ' .. ARGV[5] .. ' ', ARGV[6]
 local first, last, most_sources = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local queues, refused = queues_from(10)
 local now, is_page = now_ms(), what ~= 'part' and what ~= 'ranks'
 local alive_since = now - tonumber(K.dead_after_ms)
--- holders in one look for those that hold nothing, and holders and looks at single jobs in a call
+-- holders to check at once for being empty; maximum holders, and lookups of single jobs, in one call
 local AT_ONCE, MOST_HOLDERS, lookups_left = math.max(1, math.min(25, most_sources)), 4000, 2000
 
 local counts, sources, ended, busy, live_indexes, orphans = {}, {}, {}, {}, {}, {}
@@ -51,7 +52,7 @@ local function add_ended(name)
 end
 
 local function add_queue(queue)
-  -- with a tag or in a group are only jobs that have a record
+  -- only jobs that have a record can have a tag or a group
   local key, minus = queue, K.started_by_due .. queue
   if label ~= '' then key, minus = K.waiting .. queue .. label, nil end
   local jobs, due, moment = read('ZCARD', key) or 0, 0, integer(now)
@@ -81,8 +82,8 @@ local function find_orphans(index)
   end
 end
 
--- Jobs of a living worker that arq neither has nor has a result of are lost as well: their keys were
--- deleted or evicted. Mostly there are none, and so it is looked at many at a time.
+-- Jobs of a live worker are lost as well if arq has neither the job nor a result: their keys were deleted
+-- or evicted. Usually there are none, so many are checked at a time.
 local payload_checks_left = 2000
 local function find_lost(index)
   local ids, keys = payload_checks_left > 0 and read('ZRANGE', index, 0, 99) or {}, {}
@@ -100,7 +101,7 @@ local function find_lost(index)
   end
 end
 
--- A worker's queue is that of its description or, when that has expired, of its jobs.
+-- The queue of a worker according to its description or, if that has expired, to its jobs.
 local function queue_of_worker(worker)
   local ok, described = pcall(cjson.decode, read('GET', K.worker .. worker) or '')
   if ok and type(described) == 'table' and described.queue then return described.queue end
@@ -120,7 +121,7 @@ local function add_worker(worker)
 end
 
 local holders = read('SMEMBERS', K.ended_sets) or {}
--- of the same order in every call
+-- the order must be the same in every call
 table.sort(holders)
 local before_queues, before_workers = #holders, #holders + #queues
 for _, queue in ipairs(queues) do holders[#holders + 1] = queue end
@@ -153,14 +154,14 @@ while position <= up_to and (last > 0 or #sources < most_sources and position - 
   position = of_these + 1
 end
 
--- The status of a job that has ended and is in a queue, if arq has not booked the recorded end yet, or the
--- next run has begun.
-local function status_until_booked(id, ended)
+-- The status of a job that has ended and is in a queue, if arq has not stored the recorded end yet or the
+-- next run has started.
+local function status_until_stored(id, ended)
   if redis.call('EXISTS', K.arq_in_progress .. id) == 0 then return nil end
   local record = stored_record(id)
   local is_of_run = record and payload_is_of(id, number(record[F.enqueued_ms])) ~= false
   if not is_of_run and redis.call('EXISTS', K.arq_retry .. id) == 0 then return nil end
-  -- arq decides, but its worker may have died
+  -- arq decides how it ended, unless its worker has died
   lookups_left = lookups_left - 20
   local works = ended > alive_since or record and last_beat_of(record, alive_since)
   return works and S.working or S.interrupted
@@ -170,12 +171,12 @@ local function leave_out_of(source, id)
   if leave_out(source, id) then counts[source.status] = counts[source.status] - 1 end
 end
 
--- An id may be in a queue while the record of an ended run lives. Looking for such ids takes time for
--- every member of the shorter of both, so that where both are long it is not done.
+-- An id may be in a queue while the record of an ended run exists. Finding such ids takes time proportional
+-- to the shorter of both, so it is skipped if both are long.
 local function leave_out_ended(queue, source)
   for _, id in ipairs(read('ZINTER', 2, queue.name, source.key) or {}) do
     local moment = tonumber(read('ZSCORE', source.key, id))
-    local status = moment > source.low and status_until_booked(id, moment)
+    local status = moment > source.low and status_until_stored(id, moment)
     if status then
       leave_out_of(queue.waiting, id)
       counts[source.status], counts[status] = counts[source.status] - 1, (counts[status] or 0) + 1
@@ -195,7 +196,7 @@ for _, source in ipairs(ended) do
   end
 end
 
--- What is wanted, in two segments.
+-- The wanted jobs, in two segments.
 local segments = {{size = 0}, {size = 0}}
 for _, source in ipairs(sources) do
   if source.left then table.sort(source.left, function(a, b) return a[2] < b[2] end) end

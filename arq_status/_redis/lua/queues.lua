@@ -1,7 +1,7 @@
--- What is in some of the queues.
+-- The number of jobs per status in some of the queues.
 -- ARGV: how many queues to skip, queues...
--- Answer: {time in ms, queues left, {queue, queued, deferred, retrying, working, when the job that is
--- due longest and does not run became due, or false, living workers}, ...}.
+-- Returns: {time in ms, number of queues left, {queue, queued, deferred, retrying, working, when the job
+-- that has waited longest became due, or false, live workers}, ...}.
 local skipped, queues, now = tonumber(ARGV[1]), queues_from(2), now_ms()
 local AT_ONCE, LOOKED_AT = 20, 300
 
@@ -16,13 +16,13 @@ for _, worker in ipairs(read('ZRANGEBYSCORE', K.workers, integer(now - tonumber(
   end
 end
 
--- How many jobs of a queue without a record of a try are due by a moment.
+-- How many jobs of a queue that have not started, according to their records, are due by a moment.
 local function unstarted(queue, moment)
   local there = read('ZCOUNT', queue, '-inf', integer(moment)) or 0
   return there - (read('ZCOUNT', K.started_by_due .. queue, '-inf', integer(moment)) or 0)
 end
 
--- When the first of them became due, by bisection: many that run may come before it.
+-- When the first of them became due; by bisection, because many running jobs may come before it.
 local function first_unstarted(queue)
   if unstarted(queue, now) <= 0 then return nil end
   local first = read('ZRANGE', queue, 0, 0, 'WITHSCORES') or {}
@@ -31,7 +31,7 @@ local function first_unstarted(queue)
     local middle = math.floor((low + high) / 2)
     if unstarted(queue, middle) > 0 then high = middle else low = middle + 1 end
   end
-  -- jobs that are not tracked have no record while they run
+  -- untracked jobs have no record even while they run
   local found = read('ZRANGEBYSCORE', queue, integer(low), integer(now), 'WITHSCORES', 'LIMIT', 0, LOOKED_AT) or {}
   for i = 1, #found, 2 do
     if not read('ZSCORE', K.started_by_due .. queue, found[i])
@@ -41,7 +41,7 @@ local function first_unstarted(queue)
   end
 end
 
--- When the first of those that wait for another try became due.
+-- When the first of the jobs that wait for another try became due.
 local function first_waiting(queue, index)
   local oldest
   for _, id in ipairs(read('ZRANGE', index, 0, LOOKED_AT - 1) or {}) do

@@ -1,10 +1,10 @@
 -- Ask a running job to stop.
 -- ARGV: id, its enqueue time, its entry in `stops`.
--- Answer: 1, or 0 where that run is not running.
+-- Returns: 1, or 0 if that run is not running.
 local id, record = ARGV[1], stored_record(ARGV[1])
 local runs = redis.call('EXISTS', K.arq_in_progress .. id, K.arq_job .. id) == 2
 if not runs or not record or has_ended(record) then return 0 end
 if number(record[F.enqueued_ms]) ~= tonumber(ARGV[2]) then return 0 end
--- a stop that is to be forced stays so
+-- a forced stop remains forced
 if read('HGET', K.stops, id) ~= ARGV[2] .. '!' then write('HSET', K.stops, id, ARGV[3]) end
 return 1

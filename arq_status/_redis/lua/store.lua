@@ -1,8 +1,8 @@
 -- Store fields from outside the job.
--- ARGV: channel, id, the record of a waiting job (JSON text), fields (JSON text [name, JSON text,
--- ...]), queues...
--- Answer: 1, or 0 where there is neither a live job nor a record, or minus the bytes that the job's data
--- would take where those are too many.
+-- ARGV: channel, id, the record of a waiting job (JSON), fields (a JSON list: name, value as JSON, ...),
+-- queues...
+-- Returns: 1; 0 if there is neither a live job nor a record; or, negative, the size of the job's data in
+-- bytes if that would be too large.
 local id, waiting = ARGV[2], record_of(ARGV[3])
 local old, run = stored_record(id), waiting[F.enqueued_ms]
 local known = old and record_is_of_run(id, old, run)
@@ -24,7 +24,7 @@ if not known then
 end
 for i = 1, #fields, 2 do
   write('HSET', K.data .. id, fields[i], fields[i + 1])
-  -- by now the job may overwrite it, but `retry` has it there again
+  -- the job may overwrite the former, but `retry` restores the latter
   write('HSET', K.outside .. id, fields[i], fields[i + 1])
 end
 local expires = redis.call('PTTL', K.record .. id)

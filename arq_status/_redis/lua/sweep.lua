@@ -1,6 +1,6 @@
--- Drop what has expired from the indexes, and forget workers, queues and functions that are gone.
--- ARGV: most entries of the indexes.
--- Answer: 1 where there is more to do, else 0.
+-- Remove expired jobs from the indexes, and forget workers, queues and functions that are gone.
+-- ARGV: maximum number of index entries to remove.
+-- Returns: 1 if there is more to do, else 0.
 local now, budget, more = now_ms(), tonumber(ARGV[1]), 0
 for _, name in ipairs(read('SMEMBERS', K.ended_sets) or {}) do
   local index, expires = K.ended .. name, tonumber(string.match(name, ':(%d+)$'))
@@ -13,7 +13,7 @@ for _, name in ipairs(read('SMEMBERS', K.ended_sets) or {}) do
   if redis.call('EXISTS', index) == 0 then redis.call('SREM', K.ended_sets, name) end
 end
 
--- The indexes by tag and group: each that has an entry which expired.
+-- The indexes by tag and group that have expired entries.
 for _, index in ipairs(read('ZRANGEBYSCORE', K.labelled, '-inf', integer(now), 'LIMIT', 0, 200) or {}) do
   local expires = tonumber(string.match(index, ':(%d+)%z'))
   local expired = expires and read('ZCOUNT', index, '-inf', integer(now - expires)) or 0
@@ -28,15 +28,15 @@ for _, index in ipairs(read('ZRANGEBYSCORE', K.labelled, '-inf', integer(now), '
   budget = math.max(0, budget - expired)
 end
 
--- remove stop requests of jobs that no longer exist: a random sample per sweep, which finds all
--- eventually
+-- Remove stop requests of jobs that no longer exist: a random sample per sweep, which finds all of them
+-- eventually.
 for _, id in ipairs(read('HRANDFIELD', K.stops, 100) or {}) do
   if redis.call('EXISTS', K.arq_job .. id) == 0 then redis.call('HDEL', K.stops, id) end
 end
 
 local silent_since = integer(now - tonumber(K.dead_after_ms))
 for _, worker in ipairs(read('ZRANGEBYSCORE', K.workers, '-inf', silent_since, 'LIMIT', 0, 500) or {}) do
-  -- a dead worker's description stays as long as jobs may be found that it had begun
+  -- a dead worker's description is kept as long as jobs that it had started may be found
   if redis.call('EXISTS', K.running .. worker, K.worker .. worker) == 0 then
     redis.call('ZREM', K.workers, worker)
   end

@@ -1,13 +1,12 @@
--- Give a job tags, and a group.
--- ARGV: channel, id, the record of a waiting job (JSON text) with its tags and its group, "enqueued" if
--- it was enqueued a moment ago, so that only arq knows when, or else "known", its queue, its group or
--- nothing, what stands behind the keys of the indexes of its tags and its group (byte 255 before each),
--- queues...
--- Answer: 1, or 0 where there is neither a live job nor a record, -1 where it has too many tags.
+-- Add tags and a group to a job.
+-- ARGV: channel, id, the record of a waiting job (JSON) with the tags and the group, "enqueued" if it was
+-- just enqueued, so that only arq knows when, else "known", its queue, its group or "", the suffixes of
+-- the indexes of its tags and its group (each after a byte 255), queues...
+-- Returns: 1; 0 if there is neither a live job nor a record; -1 if it would have too many tags.
 local id, raw, queue, group = ARGV[2], ARGV[3], ARGV[5], ARGV[6]
 
--- A job that was enqueued and has no record yet comes first: it is the usual one, and making a function
--- takes longer than recording it.
+-- Fast path: a job that was just enqueued and has no record yet. This is the usual case, and defining a
+-- function would take longer than recording the job.
 if ARGV[4] == 'enqueued' then
   local tail = redis.pcall('GETRANGE', K.arq_job .. id, -32, -1)
   local at = type(tail) == 'string' and string.find(tail, '\140\2et\148\138\6', 1, true)
@@ -64,7 +63,7 @@ if known then
   ended_set = put(id, raw, new, old)
 else
   local has_result = was_enqueued and redis.call('EXISTS', K.arq_result .. id) == 1
-  -- a job of a group may have ended by now and have left nothing; it counts all the same
+  -- a job of a group may have ended already without leaving anything, but still counts
   local is_counted = was_enqueued and group ~= ''
   if not has_result and not is_counted and not is_live(id, queues_from(8)) then return 0 end
   drop_belongings(id)

@@ -1,25 +1,25 @@
--- Write a batch of stored records, each unless what is stored is to stay (see `is_newer`).
--- ARGV: channel, rows, and for every expiry in ms of jobs that completed before anything of them was
--- written: that expiry, rows. Byte 255 stands behind each part of a row.
--- A row: id, "first" (of a try), "first MS" (the same, with when that was due if the record tells when the
--- next one is), "later" or the version of the record that a guess at the end is based on, record (JSON
--- text), nothing or what else is written (JSON text of an object: fields [name, JSON text, ...]; try: the
--- record of the try that ends here, with its traceback; log: [what tells the try, line, ...]).
--- A row of a job that completed: id, end in ms, record.
--- Answer: {time in ms, {id of a job that was asked to stop, ...}, rows not written yet}.
+-- Write a batch of stored records, except those that must not replace the stored one (see `is_newer`).
+-- ARGV: channel, rows; then, for each expiry in ms of jobs that completed before anything about them was
+-- written: the expiry, rows. Each part of a row is followed by byte 255.
+-- A row: id; kind: "first" row of a try, "first MS" (the same, with the due time of the try if the record
+-- has that of the next one), "later", or the version of the record on which an inferred end is based;
+-- record (JSON); "" or what else to write (a JSON object; fields: [name, value as JSON, ...]; try: the
+-- record of the try that ends here, with its traceback; log: [id of the try, line, ...]).
+-- A row of a completed job: id, end in ms, record.
+-- Returns: {time in ms, {id of a job that was asked to stop, ...}, number of rows not written yet}.
 
 local function is_first(kind)
   return string.sub(kind, 1, 5) == 'first'
 end
 
--- Of several runs of an id.
+-- True if a record is of a newer run of the same id.
 local function is_newer_run(id, old, new)
   if payload_is_of(id, new[F.enqueued_ms]) then return true end
   local old_run = number(old[F.enqueued_ms])
   if payload_is_of(id, old_run) then return false end
   if old_run == 0 and not has_ended(old) then return true end
   local before, began = last_time(old), new[F.started]
-  -- a job that was cancelled when a worker had it already: that finds no payload, hence no run
+  -- the job was cancelled when a worker already had it: the worker finds no payload, hence no run
   if new[F.enqueued_ms] == 0 and has_ended(old) and not began then
     return old[F.state] ~= S.stopped and last_time(new) - before >= 5000
   end
@@ -28,21 +28,21 @@ end
 
 local function is_of_other_worker(old, new)
   local before, now = text(old[F.worker], ''), text(new[F.worker], '')
-  -- an end tells the name without its random part
+  -- the record of an ended job has the name without its random part
   return before ~= '' and now ~= '' and before ~= now and string.sub(before, 1, #now + 1) ~= now .. ':'
 end
 
--- Tell whether a row replaces what is stored, the precedence of writes: a guess does while nothing was
--- written since. Of two runs of an id the live one counts, else the one that began after the other's
--- end. Within a run the higher try counts, within a try the later version of its own worker. An end
--- gives way to the worker's own end if it was a guess, and to late data of the same end. Rows from
--- before a `retry` count no more.
+-- True if a row replaces the stored record. This is the precedence of writes: an inferred end counts if
+-- nothing has been written since. Of two runs of an id the live one counts, else the one that started
+-- after the end of the other. Within a run the higher try counts, and within a try the later version of
+-- the same worker. An end is replaced by the worker's own end if it was inferred, and by late data of the
+-- same end. Rows from before a `retry` do not count.
 local function is_newer(id, old, new, kind)
   local seen = tonumber(kind)
   if not old then return not seen end
   local try, old_try, ended = new[F.job_try], number(old[F.job_try]), has_ended(old)
   local same_run = number(old[F.enqueued_ms]) == new[F.enqueued_ms]
-  -- a guess counts as long as nothing was written since
+  -- an inferred end
   if seen then return not ended and number(old[F.version]) <= seen and (try == old_try or not same_run) end
   if not same_run then return is_newer_run(id, old, new) end
   if old[F.state] == S.deleted then return false end
@@ -56,18 +56,18 @@ local function is_newer(id, old, new, kind)
   if try < old_try then return false end
   if try > old_try then
     if not was_retried then return true end
-    -- arq counts the tries anew after `retry`: this one may be from before it
+    -- arq counts from 1 again after `retry`, so this try may be from before it
     local began, begun = new[F.started] or new[F.ended], tonumber(read('GET', K.arq_retry .. id) or nil)
-    local told_already = old[F.state] == new[F.state] or old[F.state] == S.interrupted
-    if ended and not told_already and began and new[F.enqueued_ms] + began < last_time(old) then
+    local is_recorded = old[F.state] == new[F.state] or old[F.state] == S.interrupted
+    if ended and not is_recorded and began and new[F.enqueued_ms] + began < last_time(old) then
       return false
     end
-    -- nor does it count where it tells the same of a try that was due before
+    -- nor does the same end of a try that was due earlier
     if ended and old[F.state] == new[F.state] and number(new[F.due]) < number(old[F.due]) then return false end
     return not begun or begun >= try
   end
   if ended then
-    -- a worker that was only thought dead knows better than those who thought so
+    -- if a worker was considered dead but is alive, its own end is the right one
     return has_ended(new) and (old[F.state] == new[F.state] or old[F.state] == S.interrupted)
       and (not was_retried or same_due)
   end
@@ -89,8 +89,8 @@ local function note_stop(id, record)
   end
 end
 
--- Rows do not know of a `retry` of their run, of its group and of tags from outside: the record before
--- them does.
+-- Take over from the old record what rows do not know: a `retry` of their run, its group, and tags added
+-- from outside.
 local function carry_over(raw, new, old)
   local generation, run = number(old[F.generation]), number(old[F.enqueued_ms])
   if run ~= 0 and run ~= new[F.enqueued_ms] or old[F.state] == S.deleted then return raw end
@@ -101,8 +101,8 @@ local function carry_over(raw, new, old)
   return raw
 end
 
--- Append to a job's log. A line there: its number, the bytes of the log up to its end, what tells its
--- try, its number in the try, JSON text.
+-- Append to a job's log. A stored line: its number, the bytes of the log up to its end, the id of its try,
+-- its number in the try, JSON.
 local function append_log(id, log)
   local key, try = K.logs .. id, log[1]
   local last = read('LINDEX', key, -1)
@@ -113,7 +113,7 @@ local function append_log(id, log)
   for i = 2, #log do
     local line = log[i]
     local place = tonumber(string.match(line, '^%d+'))
-    -- a line that is sent again has been written
+    -- skip lines that were written before and sent again
     if place > seen then
       number_before, bytes, seen = number_before + place - seen, bytes + #line, place
       lines[#lines + 1] = integer(number_before) .. ' ' .. integer(bytes) .. ' ' .. try .. ' ' .. line
@@ -133,7 +133,7 @@ local function write_row(id, kind, raw, more)
   local new, old_raw = record_of(raw), read('GET', K.record .. id)
   local old = record_of(old_raw)
   local counts = is_newer(id, old, new, kind)
-  -- a running job is told in any case
+  -- a running job must get the request in any case
   if stops and (counts or not new[F.ended]) then note_stop(id, new) end
   if not counts then return end
   local run, old_run = new[F.enqueued_ms], old and number(old[F.enqueued_ms])
@@ -157,7 +157,7 @@ local function write_row(id, kind, raw, more)
   else
     ended_sets[ended_set] = true
     if tonumber(kind) then note_uncounted(new) end
-    -- arq has not forgotten the job yet, or another has its id by now
+    -- arq still has the job, or a new one with the same id
     if new[F.state] ~= S.complete and redis.call('EXISTS', K.arq_in_progress .. id) == 1 then
       copied = copied + keep_payload(id, new)
     end
@@ -170,7 +170,7 @@ end
 
 local remaining = 0
 for id, kind, raw, more in string.gmatch(ARGV[2], '([^\255]*)\255([^\255]*)\255([^\255]*)\255([^\255]*)\255') do
-  -- copies of large payloads hold Redis up: the rest is sent again
+  -- copying large payloads blocks Redis: the rest must be sent again
   if copied > 2097152 then
     remaining = remaining + 1
   else
@@ -186,8 +186,8 @@ local function add_to(lists, key, ...)
   for i = 1, select('#', ...) do list[#list + 1] = select(i, ...) end
 end
 
--- Replace the record of a job that waited, with tags or in a group and with nothing else, when it has
--- completed. What follows from that is done for all of them together.
+-- Replace the record of a completed job that waited before and has only tags or a group. The consequences
+-- are applied to all such jobs together.
 local function complete_waiting(id, raw, ended, expires, left)
   local old = stored_record(id)
   local run = tonumber(string.match(raw, '^{"' .. F.enqueued_ms .. '":(%d+),'))
@@ -222,13 +222,13 @@ local function finish_completed()
   for group, times in pairs(counted) do count_in_group(group, 'live', S.complete, times.jobs, times) end
 end
 
--- The most common row first tries `SET NX`, without reading what is stored; only if a record exists
--- is it handled in full.
+-- The most common rows: first try `SET NX` without reading the stored record, and handle a row in full only
+-- if there is one.
 local now, call, find, sub = now_ms(), redis.call, string.find, string.sub
 for i = 3, #ARGV, 2 do
   local expires, rows, entries, from = tonumber(ARGV[i]), ARGV[i + 1], {}, 1
   while from <= #rows do
-    -- a pattern would look at every byte
+    -- faster than a pattern, which examines every byte
     local id_end = find(rows, '\255', from, true)
     local ended_end = find(rows, '\255', id_end + 1, true)
     local raw_end = find(rows, '\255', ended_end + 1, true)

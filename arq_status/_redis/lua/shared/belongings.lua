@@ -1,11 +1,11 @@
--- What belongs to a record: tries, data, log, kept payload.
+-- What belongs to a record: tries, data, log and kept payload.
 
--- A try in the list of tries: its generation, and its record (JSON text), with the traceback if any.
+-- An entry in the list of tries: the generation and the record (JSON), with the traceback if any.
 local function try_entry(record, raw)
   return integer(math.max(1, number(record[F.generation]))) .. ' ' .. raw
 end
 
--- Keep a try, unless it is the last one of those that are kept: the first and the last ones.
+-- Add a try to the list unless it is the last entry; only the first and the last tries are kept.
 local function push_try(id, entry)
   if read('LINDEX', K.tries .. id, -1) == entry then return end
   if write('RPUSH', K.tries .. id, entry) > tonumber(K.last_tries) + 1 then
@@ -14,26 +14,26 @@ local function push_try(id, entry)
   end
 end
 
--- Keep the try that a stored record tells of before another takes its place.
+-- Keep the try of a stored record before another one replaces it.
 local function keep_try(id, record, raw)
   local try = record[F.job_try]
   if record[F.state] == S.waiting or record[F.state] == S.deleted or number(try) < 1 then return end
   local generation, last = math.max(1, number(record[F.generation])), read('LINDEX', K.tries .. id, -1)
   local of, kept = string.match(last or '', '^(%d+) (.*)$')
   kept = kept and record_of(kept)
-  -- its worker has kept it with its traceback
+  -- its worker has already stored it with its traceback
   if kept and tonumber(of) == generation and kept[F.job_try] == try then return end
   push_try(id, try_entry(record, raw))
 end
 
--- Have the end of a job counted that no worker counts (see `count.lua`).
+-- Note the end of a job that no worker counts, so that it is counted (see `count.lua`).
 local function note_uncounted(record)
   local name = queue_of(record) .. '\0' .. text(record[F.function], '')
   if read('HEXISTS', K.functions, name) ~= 1 then name = queue_of(record) .. '\0' .. K.other end
   write('HINCRBY', K.uncounted, record[F.state] .. ' ' .. name, 1)
 end
 
--- What an earlier run of the id left behind goes.
+-- Delete what an earlier run of the id left behind.
 local function drop_belongings(id)
   redis.call('DEL', K.data .. id, K.outside .. id, K.payload .. id, K.tries .. id, K.logs .. id)
 end
@@ -42,7 +42,7 @@ local function persist_belongings(id)
   for _, prefix in ipairs({K.data, K.outside, K.tries, K.logs}) do redis.call('PERSIST', prefix .. id) end
 end
 
--- Have what belongs to the record of an ended job expire with it.
+-- Make what belongs to the record of an ended job expire with it.
 local function expire_belongings(id, record)
   local left = redis.call('PTTL', K.record .. id)
   for _, prefix in ipairs({K.data, K.outside, K.tries, K.logs}) do redis.call('PEXPIRE', prefix .. id, left) end

@@ -1,26 +1,25 @@
 -- The counters of groups.
 
--- As what a record's job counts in its group.
+-- The counter of a job in its group, according to its record: "live" or the state in which it ended.
 local function place_of_record(record)
   return has_ended(record) and tostring(record[F.state]) or 'live'
 end
 
--- The same for a job that is lost, as its id is used for another run by now.
+-- The same for a job that is lost because its id is now used by another run.
 local function place_of_lost(record)
   if has_ended(record) then return record[F.state] end
   return (record[F.state] == S.waiting or record[F.state] == S.retrying) and S.failed or S.interrupted
 end
 
--- Whether all jobs of a closed group were deleted.
+-- True if a group is closed and all its jobs were deleted.
 local function is_empty_group(key)
   local known, jobs = redis.call('HMGET', key, 'closed', 'live', S.complete, S.failed, S.stopped, S.interrupted), 0
   for i = 2, #known do jobs = jobs + math.max(0, tonumber(known[i]) or 0) end
   return known[1] == '1' and jobs == 0
 end
 
--- Count so many jobs of a group at another place than before: "live", or the state in which they
--- ended; no place is out of the group. The group lives as long as one of its jobs and then as long
--- as the record that stays longest.
+-- Move a number of jobs from one counter of a group to another; nil is none, for jobs that join or leave
+-- it. The group is kept as long as one of its jobs is live, and then as long as the last of its records.
 local function count_in_group(group, was, now, jobs, times)
   local key = K.group .. group
   if was ~= now then
@@ -52,7 +51,7 @@ local function count_in_group(group, was, now, jobs, times)
   end
 end
 
--- What a record tells of its job that its group shows.
+-- The times in a record that affect its group.
 local function times_of(record)
   local enqueued = number(record[F.enqueued_ms])
   local ended, started = record[F.ended], record[F.started]

@@ -1,14 +1,14 @@
--- Changes of records, which the indexes follow.
+-- Changes of records and the corresponding changes of the indexes.
 
--- Add ended jobs, the oldest of which ended then, to an index of those with one label. It expires as
--- soon as all in there have.
+-- Add ended jobs to the index of a label; `oldest` is the end of the first one. The index expires with its
+-- last job.
 local function add_ended(index, expires, oldest, ...)
   write('ZADD', index, ...)
   redis.call('PEXPIRE', index, integer(expires))
   write('ZADD', K.labelled, 'LT', integer(oldest + expires), index)
 end
 
--- Have the indexes by tag and group, and the group's counters, follow a record.
+-- Update the indexes by tag and group, and the group's counters, for a new record.
 local function relabel(id, new, old)
   local index, before, kept = index_of(new), old and index_of(old), {}
   for _, label in ipairs(index and labels_of(new) or {}) do
@@ -36,7 +36,7 @@ local function relabel(id, new, old)
   end
 end
 
--- Take a record's job out of all indexes, and count it in its group at another place, or nowhere.
+-- Remove a record's job from all indexes, and move it to another counter of its group, or to none.
 local function take_out(id, record, place)
   local index, started_index = index_of(record), started_index_of(record)
   if not index then return end
@@ -48,8 +48,8 @@ local function take_out(id, record, place)
   if group then count_in_group(group, place_of_record(record), place, 1, {updated = now_ms()}) end
 end
 
--- Replace a stored record, and have the indexes follow: nothing else changes either. Of an ended job
--- it answers the name of its set, which has to be added to `ended_sets`.
+-- Replace a stored record and update the indexes; nothing else changes either. For an ended job it returns
+-- the name of its set, which must be added to `ended_sets`.
 local function put(id, raw, new, old)
   if has_labels(new) or old and has_labels(old) then relabel(id, new, old) end
   local index, before = index_of(new), old and index_of(old)
@@ -59,7 +59,7 @@ local function put(id, raw, new, old)
   if has_ended(new) then
     local ended, expires = new[F.enqueued_ms] + new[F.ended], new[F.expires_after_ms]
     write('ZADD', index, integer(ended), id)
-    -- the clock started when the job ended, however late that is written
+    -- the lifetime starts when the job ended, no matter how late that is written
     local left = math.max(1, math.min(expires, ended + expires - now_ms()))
     redis.call('SET', K.record .. id, raw, 'PX', integer(left))
     return string.sub(index, #K.ended + 1)
@@ -71,7 +71,7 @@ local function put(id, raw, new, old)
       write('ZADD', started_index, integer(new[F.enqueued_ms] + due), id)
     end
   end
-  -- whoever looks for a worker's jobs must find it, also if it has not sent a heartbeat yet
+  -- the worker must be found through this set even before its first heartbeat
   if new[F.state] == S.working and before ~= index then
     write('ZADD', K.workers, 'NX', now_ms(), text(new[F.worker], ''))
   end

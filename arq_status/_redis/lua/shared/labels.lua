@@ -4,7 +4,7 @@ local function has_labels(record)
   return record[F.tags] ~= nil or record[F.group] ~= nil
 end
 
--- What stands behind the keys of the indexes that hold a record's job by its tags and its group.
+-- The suffixes of the indexes that hold a record's job by its tags and its group.
 local function labels_of(record)
   local labels, tags = {}, record[F.tags]
   for _, tag in ipairs(type(tags) == 'table' and tags or {}) do
@@ -14,13 +14,13 @@ local function labels_of(record)
   return labels
 end
 
--- A list of texts as JSON has it.
+-- A list of strings as JSON.
 local function json_list(texts)
-  -- as Python writes it: slashes need not be escaped
+  -- slashes are not escaped, as in JSON written by Python
   return (string.gsub(cjson.encode(texts), '\\/', '/'))
 end
 
--- The tags of two records of a run, each once.
+-- The tags of two records of a run, without duplicates.
 local function all_tags(first, second)
   local tags, seen = {}, {}
   for _, record in ipairs({first, second}) do
@@ -34,7 +34,7 @@ local function all_tags(first, second)
   return tags
 end
 
--- How a record's text tells its tags and its group, at its end.
+-- The end of a record's JSON with its tags and its group.
 local function labels_text(record)
   local tags, group, written = record[F.tags], text(record[F.group]), ''
   if type(tags) == 'table' and #tags > 0 then written = ',"' .. F.tags .. '":' .. json_list(tags) end
@@ -42,13 +42,13 @@ local function labels_text(record)
   return written .. ',"' .. F.group .. '":' .. string.sub(json_list({group}), 2, -2)
 end
 
--- Give a record these tags and this group; answers its text with them.
+-- Set the tags and the group of a record; returns its JSON with them.
 local function with_labels(record, raw, tags, group)
   local before = labels_text(record) .. '}'
   for i = tonumber(K.most_tags) + 1, #tags do tags[i] = nil end
   record[F.tags], record[F.group] = #tags > 0 and tags or nil, group
   local rest = string.sub(raw, 1, -2)
   if string.sub(raw, -#before) == before then rest = string.sub(raw, 1, -#before - 1) end
-  -- where the text had some that are spelled otherwise the last ones count
+  -- if the JSON has some in another spelling, the last ones count
   return rest .. labels_text(record) .. '}'
 end

@@ -1,10 +1,10 @@
 -- Stored records and the indexes that hold their jobs.
 
--- Decode a stored record, with the defaults of what its text leaves out (see `StoredRecord.encode`).
+-- Decode a stored record, adding the defaults that its JSON omits (see `StoredRecord.encode`).
 local function record_of(raw)
   if type(raw) ~= 'string' then return nil end
   local ok, record = pcall(cjson.decode, raw)
-  -- halves of surrogates are damage, but no reason to lose the rest
+  -- lone surrogates are damage, but no reason to lose the rest
   if not ok then ok, record = pcall(cjson.decode, (string.gsub(raw, '\\u[dD]%x%x%x', '?'))) end
   if not ok or type(record) ~= 'table' then return nil end
   if record[F.state] == nil and record[F.ended] then record[F.state] = S.complete end
@@ -17,7 +17,7 @@ local function has_ended(record)
   return type(record[F.ended]) == 'number'
 end
 
--- When a record's job ended, or else last changed.
+-- When a record's job ended or, if it has not, last changed.
 local function last_time(record)
   return number(record[F.enqueued_ms]) + number(record[F.ended] or record[F.updated])
 end
@@ -37,7 +37,7 @@ local function index_of(record)
   if state == S.waiting then return K.waiting .. queue_of(record) end
 end
 
--- The index of its queue's jobs that are neither queued nor deferred, if it is one of them.
+-- The index of the started jobs of its queue, if it is one of them.
 local function started_index_of(record)
   local state = record[F.state]
   if has_ended(record) or state ~= S.working and state ~= S.retrying and state ~= S.interrupted then return nil end
@@ -48,7 +48,7 @@ local function stored_record(id)
   return record_of(read('GET', K.record .. id))
 end
 
--- What subscribers are told of a change of a record: its job's id, and its group if it has one.
+-- What is published when a record changes: the id of its job, and its group if it has one.
 local function subjects_of(id, record)
   local group = record and text(record[F.group])
   return group and {id, K.group_subject .. group} or {id}

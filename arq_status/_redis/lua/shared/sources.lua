@@ -1,12 +1,12 @@
--- Sources of the list: stretches of sorted sets, merged into one order.
+-- Sources of the list: ranges of sorted sets, merged into one order.
 --
--- A source is what of the set `key` is above the score `low` and not above `high`: `gross` members behind
--- `base` others. It has the status `status`, and the highest score comes first, unless it is `rising`. It
--- may do without the members of another set, `minus`, that have the same scores in both, and without
--- those that are `left` out: by id, and in a list of {score, rank}. `size` members are left.
+-- A source is the part of the set `key` with scores above `low` and up to `high`: `gross` members, after
+-- `base` others. Its jobs have the status `status`. The highest score comes first, unless it is `rising`. It
+-- excludes the members of another set, `minus`, which have the same scores in both, and those that are
+-- `left` out: by id, and in a list of {score, rank}. `size` members remain.
 --
--- A place is a score, negated where the highest comes first, so that places rise. A segment is a list of
--- sources that all rise or all fall.
+-- A place is a score, negated if the highest comes first, so that places are ascending. A segment is a list
+-- of sources that are all rising or all not.
 
 local function range_of(source, key, from, to, with_scores)
   local command = source.rising and 'ZRANGE' or 'ZREVRANGE'
@@ -19,12 +19,12 @@ local function place_of(source, score)
   return source.rising and score or -score
 end
 
--- The scores of a source as ZCOUNT takes them.
+-- The scores of a source as arguments of ZCOUNT.
 local function bounds_of(low, high)
   return low == -math.huge and '-inf' or '(' .. integer(low), high == math.huge and '+inf' or integer(high)
 end
 
--- Leave a member of a source out.
+-- Exclude a member of a source.
 local function leave_out(source, id)
   local rank = read('ZREVRANK', source.key, id)
   source.left = source.left or {}
@@ -35,7 +35,7 @@ local function leave_out(source, id)
   return true
 end
 
--- How many of the items of a list come before the first that something is true of.
+-- How many items of a list come before the first one for which `is_true`; by bisection.
 local function first_of(list, is_true)
   local low, high = 0, #list
   while low < high do
@@ -45,7 +45,7 @@ local function first_of(list, is_true)
   return low
 end
 
--- How many jobs of a source come before a place, and how many members.
+-- How many jobs of a source come before a place, and how many members including excluded ones.
 local function count_before(source, place)
   local from, to
   if source.rising then
@@ -75,13 +75,13 @@ local function ends_of(segment)
   return math.floor(low), math.ceil(high)
 end
 
--- How many jobs of each source are among the first so many of a segment, and ranks behind those.
+-- How many jobs of each source are among the first `first` jobs of a segment, and the ranks after them.
 local function positions_in(segment, first)
   local below, above, ranks, low, high = {}, {}, {}, ends_of(segment)
   for i, source in ipairs(segment) do below[i], above[i], ranks[i] = 0, source.size, 0 end
   if first >= segment.size then return above, {} end
-  -- the last place with no more than so many before it: those before `low` are `below`, and those before
-  -- the place behind `high` are `above`
+  -- find the last place with at most `first` jobs before it: `below` are before `low`, and `above` before the
+  -- place after `high`
   high = high + 1
   while low < high do
     local middle, before, ranks_before, total = math.ceil((low + high) / 2), {}, {}, 0
@@ -108,7 +108,7 @@ local function positions_in(segment, first)
   return below, ranks
 end
 
--- How many of the first `rank` members of a source do not count.
+-- How many of the first `rank` members of a source are excluded.
 local function left_out(source, rank)
   if rank == 0 then return 0 end
   local left = source.left and first_of(source.left, function(it) return it[2] >= rank end) or 0
@@ -120,7 +120,7 @@ local function left_out(source, rank)
   if source.rising then from, to = low, '(' .. score else from, to = '(' .. score, high end
   local found = read('ZCOUNT', source.minus, from, to) or 0
   local same = read('ZCOUNT', source.minus, score, score) or 0
-  -- of those with the same score the ones whose ids come no later
+  -- of the members with the same score, those whose ids do not come later
   local first = source.rising and (read('ZCOUNT', source.minus, '-inf', '(' .. score) or 0)
     or (read('ZCOUNT', source.minus, '(' .. score, '+inf') or 0)
   local a, b = 0, same
@@ -134,7 +134,7 @@ local function left_out(source, rank)
   return left + found + a
 end
 
--- The rank in a source behind so many jobs that count.
+-- The rank in a source after `position` jobs that are not excluded.
 local function rank_of(source, position)
   if position == 0 or not source.minus and not source.left then return position end
   local low, high = position, source.gross
@@ -145,8 +145,8 @@ local function rank_of(source, position)
   return low
 end
 
--- Add the jobs of a source from one position, and its rank if that is known, to another to a list of
--- {place, source, number, id}.
+-- Append the jobs of a source between two positions to a list of {place, source, number, id}; `rank` is that
+-- of the first, if known.
 local function collect(source, number, from, rank, to, list)
   local needed, chunks = to - from, 0
   rank = rank or rank_of(source, from)
@@ -164,7 +164,7 @@ local function collect(source, number, from, rank, to, list)
       end
     end
     needed, chunks, rank = needed - kept, chunks + 1, last + 1
-    -- a long stretch that does not count is not walked
+    -- skip long ranges of excluded members
     if kept == 0 then rank = math.max(rank, rank_of(source, to - needed)) end
   end
 end
@@ -185,7 +185,7 @@ local function jobs_of(segment, first, last)
     to = positions_in(segment, last)
     for i in ipairs(segment) do heads[i] = {0, i} end
   else
-    -- no job comes from a source whose first comes after the firsts of so many others
+    -- a source does not contribute if the first jobs of enough other sources come before its first
     for i, source in ipairs(segment) do
       local begins = from[i] or 0
       if begins < source.size then collect(source, i, begins, ranks[i], begins + 1, heads) end

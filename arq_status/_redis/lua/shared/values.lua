@@ -1,10 +1,10 @@
--- Values, and commands that take no notice of damage.
+-- Values, and commands that tolerate damage.
 --
--- The files of this folder are what the scripts share: each gets the functions that it uses. `K.name` stands
--- for a key or a limit, `F.name` for the letter of a stored record's field, `S.name` for a state.
+-- The scripts share the functions in this folder: each gets those that it uses. `K.name` is a key or a limit,
+-- `F.name` the letter of a field of a stored record, `S.name` a state.
 
 local function number(value)
-  -- what is beyond is damage: infinities, NaN
+  -- anything else is damage, such as infinities and NaN
   return type(value) == 'number' and math.abs(value) < 1e15 and value or 0
 end
 
@@ -16,7 +16,7 @@ local function text(value, default)
   return type(value) == 'string' and value or default
 end
 
--- Like `redis.call`, but an error, as of a key of the wrong type, reads as nil.
+-- Like `redis.call`, but returns false on an error, such as a key of the wrong type.
 local function read(...)
   local reply = redis.pcall(...)
   if type(reply) == 'table' and reply.err then return false end
@@ -36,11 +36,11 @@ end
 
 local function now_ms()
   local time = redis.call('TIME')
-  -- rounded as arq rounds the times at which jobs are due
+  -- rounded like the due times of arq
   return time[1] * 1000 + math.floor(time[2] / 1000 + 0.5)
 end
 
--- Tell subscribers which jobs changed. A user without the permission loses only that.
+-- Publish which jobs changed. If the user lacks the permission, only that is skipped.
 local function publish(channel, ids)
   if #ids > 0 then redis.pcall('PUBLISH', channel, cjson.encode(ids)) end
 end

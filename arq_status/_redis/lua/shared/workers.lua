@@ -13,8 +13,8 @@ local function dead_workers(silent_since)
   return found
 end
 
--- The last heartbeat of the worker that a record names, if it sends heartbeats or is known to be dead. The
--- record of an ended job names it without the random part: it is one that was there when the job ended.
+-- The last heartbeat of the worker named in a record, if it sends heartbeats or is known to be dead. The
+-- record of an ended job lacks the random part of the name: a worker matches if it had started by the end.
 local function last_beat_of(record, alive_since)
   local name = record[F.worker]
   if type(name) ~= 'string' then return false end
