@@ -1,4 +1,4 @@
-"""One clock decides, and it is Redis': hosts whose clocks are wrong, and what is written late."""
+"""Only Redis' clock counts: hosts whose clocks are wrong, and late writes."""
 
 import asyncio
 from collections.abc import Callable
@@ -27,7 +27,7 @@ Shift = Callable[[int], None]
 
 @pytest.fixture
 def shift(monkeypatch: pytest.MonkeyPatch) -> Shift:
-    """Sets the clock of this host, by which arq and its workers go, so many ms off."""
+    """Shifts the clock of this host, which arq and its workers use, by some ms."""
 
     def set_off(by: int) -> None:
         for module in ("arq.worker", "arq.connections", "arq.jobs"):
@@ -42,7 +42,7 @@ def shift(monkeypatch: pytest.MonkeyPatch) -> Shift:
 
 
 def near(moment: datetime | None, seconds: float = 5) -> bool:
-    """Whether a moment is about now."""
+    """Return True if a moment is close to now."""
     return moment is not None and abs(moment - datetime.now(UTC)) < timedelta(seconds=seconds)
 
 
@@ -50,7 +50,7 @@ def near(moment: datetime | None, seconds: float = 5) -> bool:
 async def test_a_host_whose_clock_is_wrong(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker, shift: Shift, by: int
 ) -> None:
-    """Its jobs have the right times, durations and expiry, and are in list and counts."""
+    """Its jobs have the right times, durations and expiry, and are in lists and counts."""
 
     async def work(ctx: dict[str, Any], fails: bool = False) -> None:
         await ctx["status"].at(50)
@@ -77,7 +77,7 @@ async def test_a_host_whose_clock_is_wrong(
 async def test_a_host_whose_clock_steps_back_between_two_tries(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker, shift: Shift
 ) -> None:
-    """The next try is recorded all the same."""
+    """The next try is recorded nevertheless."""
 
     async def work(ctx: dict[str, Any]) -> None:
         shift(-60_000)
@@ -95,10 +95,10 @@ async def test_a_host_whose_clock_steps_back_between_two_tries(
     assert near(record.ended_at)
 
 
-async def test_an_id_used_again_by_a_host_whose_clock_is_behind(
+async def test_an_id_reused_by_a_host_whose_clock_is_behind(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker, shift: Shift
 ) -> None:
-    """Neither a deleted nor an ended record of a run that was enqueued later hides it."""
+    """Neither a deleted nor an ended record of a run with a later enqueue time hides it."""
 
     async def work(ctx: dict[str, Any]) -> None:
         await ctx["status"].store(run=ctx["job_id"])
@@ -125,10 +125,10 @@ async def _has_ended_again(client: StatusClient, job_id: str, before: Any) -> bo
     )
 
 
-async def test_readers_do_not_go_by_their_own_clock(
+async def test_readers_do_not_use_their_own_clock(
     pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever it says, a list hides nothing and a count sweeps nothing away."""
+    """Whatever it is, a list hides nothing and a count sweeps nothing."""
     now = timestamp_ms()
     await write_end(pool, "ended", expires_after_ms=60_000)
     await put_job(pool, "queued", due=now - 5)
@@ -155,7 +155,7 @@ async def test_readers_do_not_go_by_their_own_clock(
 
 @pytest.mark.parametrize("by", [-DAY, DAY])
 async def test_results_of_hosts_whose_clock_is_wrong(pool: ArqRedis, by: int) -> None:
-    """A result without a record ended when it began to be kept, and expires so long after that."""
+    """Without a record, its end is when arq stored the result, and the expiry counts from there."""
     now = timestamp_ms()
     options = {"f": FunctionOptions(expires=60_000, keep_result=HOUR)}
     await Store(pool).beat("host:1:x", "arq:queue", HOUR, options)
@@ -171,15 +171,15 @@ async def test_results_of_hosts_whose_clock_is_wrong(pool: ArqRedis, by: int) ->
 
 
 async def test_a_result_that_a_worker_keeps_longer_than_announced(pool: ArqRedis) -> None:
-    """Nothing follows from how long it lives, and so its own times count."""
+    """Its remaining lifetime is meaningless, so its own times count."""
     await Store(pool).beat("host:1:x", "arq:queue", HOUR, {"f": FunctionOptions(keep_result=1000)})
     finished = timestamp_ms() - 60_000
     await put_result(pool, "job", finished=finished)
     assert await StatusClient(pool).ended_at("job") == datetime.fromtimestamp(finished / 1000, UTC)
 
 
-async def test_what_is_written_late_expires_on_time(pool: ArqRedis) -> None:
-    """The clock of a record starts when the job ended, also if Redis was away until now."""
+async def test_late_writes_expire_on_time(pool: ArqRedis) -> None:
+    """The expiry of a record starts at the end of the job, even if Redis was unreachable since."""
     for job_id, first in (("once", True), ("again", False)):
         await write_end(
             pool, job_id, ended=timestamp_ms() - 40_000, expires_after_ms=60_000, first=first
@@ -187,11 +187,11 @@ async def test_what_is_written_late_expires_on_time(pool: ArqRedis) -> None:
         assert 10_000 < await pool.pttl(f"arqstatus:1/{job_id}") <= 20_000
 
 
-# Generations: what `retry` tells apart
+# Generations, which distinguish the runs before and after `retry`
 
 
 def row(now: int, kind: Any = "later", **values: Any) -> Row:
-    """A row of the worker "host:1:x" as it might still be on its way."""
+    """Return a row of the worker "host:1:x" that may still be in flight."""
     record = StoredRecord(
         **{"enqueued_ms": now, "job_try": 1, "worker": "host:1:x", "updated": now, **values}
     )
@@ -200,7 +200,7 @@ def row(now: int, kind: Any = "later", **values: Any) -> Row:
 
 @pytest.fixture
 async def retried(pool: ArqRedis, client: StatusClient) -> int:
-    """When a job was enqueued that has failed and been put back into its queue by ``retry``."""
+    """Let a job fail and retry it; return when it was enqueued."""
     now = await put_job(pool, "job", enqueued=timestamp_ms() - 1000)
     await begin(pool, "job")
     await write_record(pool, "job", run=now, due=now, worker="host:1:x")
@@ -211,7 +211,7 @@ async def retried(pool: ArqRedis, client: StatusClient) -> int:
     return now
 
 
-async def test_rows_of_before_a_retry_count_for_nothing(
+async def test_rows_from_before_a_retry_are_ignored(
     pool: ArqRedis, client: StatusClient, retried: int
 ) -> None:
     """Neither while the job waits, nor when it runs again, nor when it has failed again."""
@@ -251,7 +251,7 @@ async def test_rows_of_before_a_retry_count_for_nothing(
 
 
 async def test_generations_count_on(pool: ArqRedis, client: StatusClient, retried: int) -> None:
-    """Each ``retry`` is one more, and a new enqueue of the id begins anew."""
+    """Each ``retry`` adds one, and enqueueing the id again starts over."""
     store = Store(pool)
     for generation in (2, 3):
         waiting = await store.stored_record("job")
@@ -280,7 +280,7 @@ async def test_generations_count_on(pool: ArqRedis, client: StatusClient, retrie
 
 
 async def test_rows_of_another_worker_do_not_overwrite(pool: ArqRedis) -> None:
-    """Only the worker that runs a try tells how it goes on."""
+    """Only the worker that runs a try may write its record."""
     now, store = timestamp_ms(), Store(pool)
     await store.write([row(now, "first", version=1, message="mine")])
     await store.write([row(now, version=5, worker="host:2:y", message="theirs")])
@@ -295,10 +295,10 @@ async def test_rows_of_another_worker_do_not_overwrite(pool: ArqRedis) -> None:
     assert found.message == "the end"
 
 
-async def test_when_the_next_try_is_due_is_foretold(
+async def test_the_due_time_of_the_next_try_is_corrected(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """The index of recorded jobs has it nearly as arq's queue has it, and then exactly."""
+    """The index of started jobs has a forecast first, and then the time in arq's queue."""
 
     async def work(ctx: dict[str, Any]) -> None:
         raise Retry(defer=60)

@@ -1,4 +1,4 @@
-"""When a job is forgotten: so long after its end, and never before."""
+"""Expiry: when a job is forgotten after its end, and never before."""
 
 import asyncio
 from datetime import timedelta
@@ -32,14 +32,14 @@ OWN = "arqstatus:1:"
 
 
 async def short(ctx: dict[str, Any]) -> None:
-    """A job that says a little."""
+    """A job that reports a little."""
     status: JobTracker = ctx["status"]
     await status.at(50, "Half")
     await status.store(vino="veritas")
 
 
 async def expires_in(client: StatusClient, job_id: str) -> timedelta:
-    """How long after its end the record of a job goes away."""
+    """Return how long after its end the record of a job expires."""
     record = await ended(client, job_id)
     assert record.ended_at is not None
     assert record.expires_at is not None
@@ -47,10 +47,10 @@ async def expires_in(client: StatusClient, job_id: str) -> timedelta:
 
 
 @pytest.mark.parametrize("expires", [90, 90.0, timedelta(minutes=1.5)], ids=repr)
-async def test_how_to_say_it(
+async def test_types_of_an_expiry(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker, expires: Expires
 ) -> None:
-    """Seconds as ``int`` or ``float`` or a ``timedelta``, for a worker and for one function."""
+    """Seconds as ``int`` or ``float``, or a ``timedelta``, for a worker and for one function."""
     own = status_options(expires=expires)(_copy())
     settings = {"functions": [func(short, name="short"), func(own, name="own")]}
     await start_worker(track_status(expires=expires)(settings))
@@ -72,8 +72,10 @@ def _copy() -> Any:
     return own
 
 
-async def test_a_moment(pool: ArqRedis, client: StatusClient, start_worker: StartWorker) -> None:
-    """A job is forgotten that soon after its end, though arq keeps the result for an hour."""
+async def test_a_short_expiry(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """A job is forgotten soon after its end, even if arq keeps the result for an hour."""
     await start_worker(track_status(expires=2)({"functions": [short]}))
     await pool.enqueue_job("short", _job_id="job")
     record = await ended(client, "job")
@@ -112,7 +114,7 @@ async def test_a_moment(pool: ArqRedis, client: StatusClient, start_worker: Star
         ({"expires_failed": 60}, {"expires_failed": 90}, timedelta(seconds=90)),
     ],
 )
-async def test_failures_are_shown_for_a_day_or_as_long_as_others(
+async def test_failures_are_shown_for_a_day_or_longer(
     pool: ArqRedis,
     client: StatusClient,
     run_burst: RunBurst,
@@ -120,7 +122,7 @@ async def test_failures_are_shown_for_a_day_or_as_long_as_others(
     function: dict[str, Any],
     expected: timedelta,
 ) -> None:
-    """By default so, else as ``expires_failed`` says, whatever kept the job from completing."""
+    """This is the default of ``expires_failed``, whatever kept the job from completing."""
 
     async def job(ctx: dict[str, Any], error: str | None) -> None:
         if error is not None:
@@ -138,10 +140,10 @@ async def test_failures_are_shown_for_a_day_or_as_long_as_others(
     assert await expires_in(client, "complete") == of_others
 
 
-async def test_the_clock_starts_when_the_job_has_ended(
+async def test_the_expiry_starts_when_the_job_has_ended(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """While a job waits, runs and waits again nothing of it expires, however short the expiry."""
+    """While a job waits, runs and waits again nothing expires, no matter how short the expiry."""
     gate, reached = asyncio.Event(), asyncio.Event()
 
     async def slow(ctx: dict[str, Any]) -> None:
@@ -186,8 +188,8 @@ async def test_the_clock_starts_when_the_job_has_ended(
     await until(forgotten)
 
 
-async def test_a_new_run_has_no_clock(pool: ArqRedis, client: StatusClient) -> None:
-    """A job that runs again does not expire with its earlier run."""
+async def test_a_new_run_does_not_expire(pool: ArqRedis, client: StatusClient) -> None:
+    """A job that runs again does not expire with its earlier run, nor does its data."""
     await write_end(pool, "job", fields={"old": 1}, expires_after_ms=60_000)
     run = await put_job(pool, "job", enqueued=timestamp_ms() + 5)
     await beat(pool, "host:1:x")
@@ -206,8 +208,8 @@ async def test_a_new_run_has_no_clock(pool: ArqRedis, client: StatusClient) -> N
     assert await pool.ttl(f"{OWN}data:again") == -1
 
 
-async def test_storing_from_outside_moves_nothing(pool: ArqRedis, client: StatusClient) -> None:
-    """It changes neither an ended job's place in the list nor when it expires."""
+async def test_storing_from_outside_after_the_end(pool: ArqRedis, client: StatusClient) -> None:
+    """It changes neither the job's place in the list nor its expiry."""
     now = timestamp_ms()
     for number, job_id in enumerate("abc"):
         await write_end(pool, job_id, ended=now - 1000 * number, expires_after_ms=60_000)
@@ -231,7 +233,7 @@ async def test_storing_from_outside_moves_nothing(pool: ArqRedis, client: Status
 
 
 async def test_results_without_a_record(pool: ArqRedis) -> None:
-    """They expire so long after their end as was announced, else as the client says."""
+    """They expire after the announced time, else after that of the client."""
     now = timestamp_ms()
     announced = {"quick": FunctionOptions(expires=60_000), "long": FunctionOptions(expires=HOUR)}
     await beat(pool, "host:1:x", announced)
@@ -252,7 +254,7 @@ async def test_results_without_a_record(pool: ArqRedis) -> None:
     assert record is not None
     assert record.ended_at is not None
     assert record.expires_at == record.ended_at + timedelta(minutes=1)
-    # failures a day
+    # failures: a day
     for hours in (23, 25):
         finished = now - hours * HOUR
         await put_result(pool, f"{hours} h", ValueError(), success=False, finished=finished)
@@ -260,7 +262,7 @@ async def test_results_without_a_record(pool: ArqRedis) -> None:
 
 
 async def test_announcements_may_change(pool: ArqRedis, client: StatusClient) -> None:
-    """A reader heeds what a newer worker announces, also when it has read an earlier one."""
+    """A reader uses a newer announcement even if it has read an earlier one."""
     await put_result(pool, "job", finished=timestamp_ms() - 120_000)
     assert await client.is_complete("job")
     for worker, expires, known in (("a", 60_000, False), ("b", 180_000, True)):
@@ -272,7 +274,7 @@ async def test_announcements_may_change(pool: ArqRedis, client: StatusClient) ->
 
 
 async def load_expired(pool: ArqRedis, number: int) -> None:
-    """Jobs in the indexes whose records have expired, and one whose has not."""
+    """Write expired jobs that are still in the indexes, and one that has not expired."""
     long_ago = timestamp_ms() - HOUR
     for i in range(number):
         await write_end(pool, f"old{i}", ENDED[i % 2], ended=long_ago, expires_after_ms=60_000)
@@ -285,7 +287,7 @@ ENDED = (State.COMPLETE, State.FAILED)
 
 @pytest.mark.parametrize("query", ["list_jobs", "counts"])
 async def test_clients_sweep(pool: ArqRedis, query: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that lists or counts takes expired jobs out of the indexes, now and then."""
+    """A client that lists or counts removes expired jobs from the indexes now and then."""
     client = StatusClient(pool)
     await load_expired(pool, 6)
     assert await pool.zcard(f"{OWN}ended:complete:60000") == 4
@@ -303,7 +305,7 @@ async def test_clients_sweep(pool: ArqRedis, query: str, monkeypatch: pytest.Mon
 async def test_expired_jobs_are_not_listed_before_they_are_swept(
     pool: ArqRedis, client: StatusClient
 ) -> None:
-    """They stand in no list, count or total, swept or not."""
+    """They are in no list, count or total, swept or not."""
     await client.counts()
     await load_expired(pool, 6)
     page = await client.list_jobs()
@@ -314,8 +316,8 @@ async def test_expired_jobs_are_not_listed_before_they_are_swept(
     assert await pool.zcard(f"{OWN}ended:complete:60000") == 4
 
 
-async def test_a_sweep_has_its_bounds(pool: ArqRedis) -> None:
-    """It takes out so many at most and says whether more are left."""
+async def test_a_sweep_is_bounded(pool: ArqRedis) -> None:
+    """It removes a limited number of jobs and returns whether there are more."""
     store = Store(pool)
     await load_expired(pool, 7)
     assert await store.sweep(3)
@@ -326,7 +328,7 @@ async def test_a_sweep_has_its_bounds(pool: ArqRedis) -> None:
 
 
 async def test_a_sweep_forgets_workers(pool: ArqRedis) -> None:
-    """Silent workers without jobs and without a description are forgotten, others are not."""
+    """Dead workers without jobs and without a description are forgotten, others are not."""
     await beat(pool, "host:1:alive")
     for name in ("gone", "dead", "lost"):
         await pool.zadd(f"{OWN}workers", {f"host:1:{name}": 5})
@@ -341,14 +343,14 @@ async def test_a_sweep_forgets_workers(pool: ArqRedis) -> None:
 async def quick_worker(
     pool: ArqRedis, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker that tidies up at once."""
+    """Make workers sweep at once."""
     monkeypatch.setattr("arq_status._tracking.heartbeat._SWEEP_INTERVAL", 0.1)
     await start_worker(track_status({"functions": [short]}))
 
 
 @pytest.mark.usefixtures("quick_worker")
 async def test_workers_sweep(pool: ArqRedis) -> None:
-    """A running worker takes expired jobs out of the indexes, without any client."""
+    """A running worker removes expired jobs from the indexes, without any client."""
     await load_expired(pool, 4)
 
     async def swept() -> bool:
@@ -358,8 +360,8 @@ async def test_workers_sweep(pool: ArqRedis) -> None:
 
 
 @pytest.mark.usefixtures("quick_worker")
-async def test_workers_end_what_dead_ones_left(pool: ArqRedis) -> None:
-    """A running worker ends the jobs that were lost with another, and their clock starts."""
+async def test_workers_end_lost_jobs(pool: ArqRedis) -> None:
+    """A running worker ends the jobs that were lost with another, and their expiry starts."""
     await write_record(pool, "job", worker="host:1:dead", expires_after_ms=60_000)
 
     async def interrupted() -> bool:
@@ -396,7 +398,7 @@ async def test_nothing_is_left_of_many_jobs(
 
     async def gone() -> bool:
         await Store(pool).sweep()
-        # a tombstone outlives what it stands for
+        # a tombstone outlives the record that it replaces
         return all(key.endswith("deleted") for key in await own_keys(pool))
 
     await until(gone)
@@ -421,10 +423,10 @@ async def test_a_job_in_progress_when_its_run_is_unknown(
     assert (record.status, record.error) == (Status.INTERRUPTED, "lost without a result")
 
 
-async def test_what_is_said_after_the_end(
+async def test_reports_after_the_end(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """It neither puts the clock of the record back, nor brings an expired one back."""
+    """They neither extend the lifetime of the record nor restore an expired one."""
     said: list[asyncio.Task[None]] = []
     late = asyncio.Event()
 
@@ -466,6 +468,6 @@ async def _has(client: StatusClient, name: str) -> bool:
 
 
 @pytest.mark.parametrize("expires", [1e308, 10**400, timedelta.max], ids=["float", "int", "max"])
-def test_longer_than_anybody_means(expires: Expires) -> None:
-    """A thousand years are the longest there is."""
+def test_the_longest_expiry(expires: Expires) -> None:
+    """It is a thousand years."""
     assert expires_ms(expires) == 1000 * 365 * 86_400_000

@@ -1,4 +1,4 @@
-"""A queue that a worker announced and that the Redis user of others may not read."""
+"""A queue that a worker announced, but that the Redis user of a client may not read."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -14,13 +14,13 @@ from arq_status._redis.recovery import recover_orphans
 from arq_status._redis.store import Store
 from tests.records import put_job
 
-#: More than one command asks for.
+#: More queues than are checked by one command.
 OTHERS = [f"arq:{number}" for number in range(600)]
 
 
 @pytest.fixture
 async def guest(pool: ArqRedis, redis_settings: RedisSettings) -> AsyncIterator[StatusClient]:
-    """The client of a user who may use the queues whose names begin with ``arq``."""
+    """A client whose user may only access queues with names that start with ``arq``."""
     admin: Any = pool
     rules = "on >x resetchannels ~arq* &arqstatus:* +@all -@dangerous".split()
     await admin.execute_command("ACL", "SETUSER", "guest", *rules)
@@ -34,7 +34,7 @@ async def guest(pool: ArqRedis, redis_settings: RedisSettings) -> AsyncIterator[
 async def test_its_jobs_are_left_out(
     pool: ArqRedis, guest: StatusClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """All that asks for many jobs answers from the other queues, and one warning names it."""
+    """Queries for many jobs cover the other queues, and one warning names the queue."""
     names = ["imports", "arq:queue", *OTHERS]
     await pool.zadd(keys.QUEUES, dict.fromkeys(names, timestamp_ms()))
     await put_job(pool, "seen")
@@ -52,15 +52,15 @@ async def test_its_jobs_are_left_out(
     )
 
 
-async def test_a_queue_that_is_asked_for(guest: StatusClient) -> None:
-    """Who names it is told that Redis refuses."""
+async def test_a_queue_that_was_given(guest: StatusClient) -> None:
+    """A client with this queue gets Redis' error."""
     redis = (await guest._connections.open()).redis
     with pytest.raises(ResponseError, match="key"):
         await StatusClient(redis, queues=["imports"]).counts()
 
 
-async def test_sweeping_goes_on(pool: ArqRedis, guest: StatusClient) -> None:
-    """What a worker does now and then for others is done, however long ago it was announced."""
+async def test_sweeping_continues(pool: ArqRedis, guest: StatusClient) -> None:
+    """The periodic work of workers is done, no matter how long ago the queue was announced."""
     await pool.zadd(keys.QUEUES, {"imports": 0, "arq:gone": 0})
     store = Store((await guest._connections.open()).redis)
     await recover_orphans(store)

@@ -1,4 +1,4 @@
-"""What is told about jobs from outside them: data stored, records deleted, lost jobs ended."""
+"""Writes from outside the job: data stored, records deleted, lost jobs ended."""
 
 import asyncio
 from pathlib import Path
@@ -33,7 +33,7 @@ ALIVE = "host:1:alive"
 
 
 async def listed(client: StatusClient) -> dict[str, Status]:
-    """The status of each job in the list, with which the counts agree."""
+    """Return the status of each job in the list, checking that the counts agree."""
     page = await client.list_jobs()
     counts = await client.counts()
     statuses = [record.status for record in page.items]
@@ -44,10 +44,10 @@ async def listed(client: StatusClient) -> dict[str, Status]:
 # store
 
 
-async def test_storing_in_a_job_that_waits(
+async def test_storing_in_a_waiting_job(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """What is stored before the job begins is there in the job and after it."""
+    """Data stored before the job starts is available in the job and after it."""
     seen: list[Any] = []
 
     async def work(ctx: dict[str, Any]) -> None:
@@ -73,10 +73,10 @@ async def test_storing_in_a_job_that_waits(
     assert (await listed(client))["later"] is Status.DEFERRED
 
 
-async def test_storing_in_a_job_that_runs_and_one_that_has_ended(
+async def test_storing_in_a_running_and_in_an_ended_job(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """The job sees what is stored while it runs, and its later writes leave it alone."""
+    """The job sees data stored while it runs, and its later writes do not change that."""
     reached, gate = asyncio.Event(), asyncio.Event()
     seen: list[Any] = []
 
@@ -100,8 +100,8 @@ async def test_storing_in_a_job_that_runs_and_one_that_has_ended(
     assert seen == [2]
 
 
-async def test_storing_where_there_is_nothing(pool: ArqRedis, client: StatusClient) -> None:
-    """It is refused for jobs without a record that are not live, and writes nothing."""
+async def test_storing_in_an_unknown_job(pool: ArqRedis, client: StatusClient) -> None:
+    """Nothing is written for jobs that are not live and have no record."""
     assert not await client.store("unknown", a=1)
     await put_result(pool, "result alone")
     assert not await client.store("result alone", a=1)
@@ -112,7 +112,7 @@ async def test_storing_where_there_is_nothing(pool: ArqRedis, client: StatusClie
 
 
 async def test_storing_nothing(pool: ArqRedis, client: StatusClient) -> None:
-    """A call without fields tells whether the job is known."""
+    """A call without fields returns whether the job is known."""
     await put_job(pool, "job")
     assert await client.store("job")
     assert not await client.store("unknown")
@@ -130,7 +130,7 @@ async def test_storing_from_many_places_at_once(pool: ArqRedis, client: StatusCl
 async def test_storing_in_a_job_that_is_enqueued_again(
     pool: ArqRedis, client: StatusClient
 ) -> None:
-    """A new run starts empty; the record of the one before it is given up."""
+    """A new run starts without data; the record of the previous run is dropped."""
     await write_end(pool, "job", ended=timestamp_ms() - 100, fields={"old": 1})
     await put_job(pool, "job")
     assert await client.get("job", "data") == {}
@@ -140,7 +140,7 @@ async def test_storing_in_a_job_that_is_enqueued_again(
 
 
 async def test_storing_in_a_job_without_a_payload(pool: ArqRedis, client: StatusClient) -> None:
-    """A job of which only the queue knows takes data, too."""
+    """Data can be stored in a job that is only in the queue."""
     await pool.zadd("other", {"job": timestamp_ms()})
     looking = StatusClient(pool, queues=["other"])
     assert not await client.store("job", a=1)
@@ -156,7 +156,7 @@ async def test_storing_in_a_job_without_a_payload(pool: ArqRedis, client: Status
 async def test_deleting_an_ended_job(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """It is unknown from then on, though arq keeps its result; another job is untouched."""
+    """It is unknown from then on, even if arq keeps its result; other jobs are untouched."""
 
     async def work(ctx: dict[str, Any]) -> int:
         await ctx["status"].store(vino="veritas")
@@ -181,8 +181,8 @@ async def test_deleting_an_ended_job(
     assert await listed(client) == {"job": Status.COMPLETE, "other": Status.COMPLETE}
 
 
-async def test_deleting_what_only_arq_knows(pool: ArqRedis, client: StatusClient) -> None:
-    """A job known from its result alone is unknown as well; results of later runs show."""
+async def test_deleting_a_job_that_only_arq_knows(pool: ArqRedis, client: StatusClient) -> None:
+    """Its result is hidden as well; results of later runs are shown."""
     enqueued = await put_result(pool, "job")
     await pool.set("arq:result:unreadable", b"?")
     for job_id in ("job", "unreadable"):
@@ -193,8 +193,10 @@ async def test_deleting_what_only_arq_knows(pool: ArqRedis, client: StatusClient
     assert await client.is_complete("job")
 
 
-async def test_a_late_write_does_not_bring_it_back(pool: ArqRedis, client: StatusClient) -> None:
-    """What the worker of a deleted job still writes of that run is refused; of a later one not."""
+async def test_a_late_write_does_not_restore_a_deleted_job(
+    pool: ArqRedis, client: StatusClient
+) -> None:
+    """Late writes of the deleted run are rejected; writes of a later run are not."""
     now = timestamp_ms()
     await write_end(pool, "job", run=now, ended=now + 9)
     assert await client.delete("job") == 1
@@ -211,7 +213,7 @@ async def test_a_late_write_does_not_bring_it_back(pool: ArqRedis, client: Statu
 async def test_deleting_lasts_as_long_as_the_record_would(
     pool: ArqRedis, client: StatusClient
 ) -> None:
-    """The mark of a deleted job goes away when its record would have, a minute at the least."""
+    """The tombstone expires when the record would have, after at least a minute."""
     await write_end(pool, "long", expires_after_ms=HOUR)
     await write_end(pool, "short", expires_after_ms=5)
     await put_result(pool, "result")
@@ -224,7 +226,7 @@ async def test_deleting_lasts_as_long_as_the_record_would(
 
 @pytest.mark.parametrize("state", ["queued", "deferred", "working", "retrying"])
 async def test_deleting_a_live_job(pool: ArqRedis, client: StatusClient, state: str) -> None:
-    """It stays live without its data, and the next write starts its record anew."""
+    """It remains live without its data, and the next write creates a new record."""
     now = timestamp_ms()
     later = state in {"deferred", "retrying"}
     run = await put_job(pool, "job", enqueued=now, due=now + HOUR if later else now)
@@ -245,7 +247,7 @@ async def test_deleting_a_live_job(pool: ArqRedis, client: StatusClient, state: 
     assert (record.data, record.message, record.at) == ({}, None, 0)
     assert record.function == "f"
     if state == "working":
-        # it has no record before its next write, and nothing else tells it from one that waits
+        # it has no record before its next write, and looks like a waiting job until then
         assert await own_keys(pool) == set()
     else:
         assert list(await listed(client)) == ["job"]
@@ -265,7 +267,7 @@ async def test_deleting_a_live_job(pool: ArqRedis, client: StatusClient, state: 
 async def test_deleting_a_running_job(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """A real job that is deleted while it runs is tracked again from its next report on."""
+    """A real job that is deleted while it runs is tracked again from its next report."""
     reached, gate = asyncio.Event(), asyncio.Event()
 
     async def work(ctx: dict[str, Any]) -> None:
@@ -293,7 +295,7 @@ async def test_deleting_a_running_job(
 
 
 async def test_older_writes_do_not_replace_newer_ones(pool: ArqRedis, client: StatusClient) -> None:
-    """By run, then try, then version; and nothing of a try comes after its end."""
+    """They are ordered by run, try and version, and the end of a try is its last write."""
     now = timestamp_ms()
     await write_record(pool, "job", run=now, job_try=2, version=5, message="newest")
     earlier: list[dict[str, Any]] = [
@@ -308,22 +310,24 @@ async def test_older_writes_do_not_replace_newer_ones(pool: ArqRedis, client: St
     await write_end(pool, "job", run=now, job_try=2, version=6, message="end")
     await write_record(pool, "job", run=now, job_try=2, version=9, message="late")
     assert await client.message("job") == "end"
-    # a run that began after that end, though it was enqueued where the clock is behind
+    # a run that started after that end, but was enqueued by a host whose clock is behind
     began = timestamp_ms() + 10
     await write_record(pool, "job", run=now - 1000, started=began, message="begun again")
     assert await client.message("job") == "begun again"
-    # arq knows no time of a run whose payload had expired
+    # arq does not know the enqueue time of a run whose payload has expired
     await write_record(pool, "other", message="unknown run")
     await pool.set("arqstatus:1/other", '{"s":"working","r":0,"n":1,"v":9,"m":"without_durations"}')
     await write_record(pool, "other", run=now, message="known run")
     assert await client.message("other") == "known run"
 
 
-# Jobs lost
+# Lost jobs
 
 
-async def test_a_lost_job_is_ended_by_whoever_looks(pool: ArqRedis, client: StatusClient) -> None:
-    """A single question changes nothing; the next list or count ends it, and its clock starts."""
+async def test_a_lost_job_is_ended_by_lists_and_counts(
+    pool: ArqRedis, client: StatusClient
+) -> None:
+    """A query for one job changes nothing; the next list or count ends it."""
     began = timestamp_ms() - HOUR
     for job_id, look in (("a", client.list_jobs), ("b", client.counts)):
         await write_record(
@@ -347,7 +351,7 @@ async def test_a_lost_job_is_ended_by_whoever_looks(pool: ArqRedis, client: Stat
 async def test_a_job_that_arq_will_run_again_is_not_ended(
     pool: ArqRedis, client: StatusClient
 ) -> None:
-    """Lost with its worker, but still in its queue: it is interrupted, and its record stays."""
+    """It lost its worker but is still in its queue: it is interrupted and keeps its record."""
     run = await put_job(pool, "job")
     await begin(pool, "job")
     await write_record(pool, "job", run=run, worker="host:1:dead")
@@ -362,8 +366,8 @@ async def test_a_job_that_arq_will_run_again_is_not_ended(
     assert await listed(client) == {"job": Status.WORKING}
 
 
-async def test_arqs_result_tells_how_a_lost_job_ended(pool: ArqRedis, client: StatusClient) -> None:
-    """A record that its worker could not end takes outcome and time from arq's result."""
+async def test_a_lost_job_ends_as_in_arqs_result(pool: ArqRedis, client: StatusClient) -> None:
+    """If its worker could not record the end, outcome and time are those of arq's result."""
     finished = timestamp_ms() - 60_000
     run = finished - 1000
     await beat(pool, ALIVE)
@@ -382,10 +386,10 @@ async def test_arqs_result_tells_how_a_lost_job_ended(pool: ArqRedis, client: St
         assert await pool.ttl(f"arqstatus:1/{job_id}") > 0
 
 
-async def test_a_living_worker_has_time_to_write_the_end(
+async def test_a_live_worker_has_time_to_write_the_end(
     pool: ArqRedis, client: StatusClient
 ) -> None:
-    """A job that arq has just booked is shown as ended, but its worker writes the record."""
+    """A job whose end arq has just stored is shown as ended, but its worker writes the record."""
     await beat(pool, ALIVE)
     run = timestamp_ms()
     await write_record(pool, "job", run=run, worker=ALIVE)
@@ -401,7 +405,7 @@ async def test_a_living_worker_has_time_to_write_the_end(
 async def test_a_lost_job_whose_id_an_untracked_worker_ran_again(
     pool: ArqRedis, client: StatusClient
 ) -> None:
-    """Arq's result is of the later run, and every query tells what it says."""
+    """Arq's result is of the later run, and every query uses it."""
     finished = timestamp_ms() - 1000
     await write_record(pool, "job", run=finished - 500, worker="host:1:dead", fields={"a": 1})
     await put_result(
@@ -424,7 +428,7 @@ async def test_a_lost_job_whose_id_an_untracked_worker_ran_again(
 async def test_a_lost_job_that_an_untracked_worker_ended_long_ago(
     pool: ArqRedis, client: StatusClient, later: int
 ) -> None:
-    """It has expired by then, and nothing brings it back."""
+    """It has expired, and is not restored."""
     run = timestamp_ms() - HOUR
     await write_record(pool, "job", run=run, worker="host:1:dead")
     await put_result(pool, "job", enqueued=run + later, finished=run + 1000)
@@ -434,7 +438,7 @@ async def test_a_lost_job_that_an_untracked_worker_ended_long_ago(
         assert await client.status("job") is None
 
 
-async def test_there_is_nothing_to_settle(pool: ArqRedis) -> None:
+async def test_there_is_nothing_to_end(pool: ArqRedis) -> None:
     """Jobs that are live, ended, deleted or unknown are left alone."""
     client, store = StatusClient(pool), Store(pool)
     await put_job(pool, "live")
@@ -446,8 +450,8 @@ async def test_there_is_nothing_to_settle(pool: ArqRedis) -> None:
     assert not await end_lost_jobs(store, [])
 
 
-async def test_a_worker_that_takes_its_leave(pool: ArqRedis, client: StatusClient) -> None:
-    """It is dead at once; the jobs that it leaves behind are found and ended."""
+async def test_a_worker_that_deregisters(pool: ArqRedis, client: StatusClient) -> None:
+    """It is dead immediately; the jobs that it leaves behind are found and ended."""
     store = Store(pool)
     await beat(pool, "host:1:idle")
     await beat(pool, "host:1:busy")
@@ -468,8 +472,8 @@ async def test_a_worker_that_takes_its_leave(pool: ArqRedis, client: StatusClien
     assert await pool.zcard(f"{OWN}workers") == 0
 
 
-async def test_a_redis_that_takes_no_writes(tmp_path: Path) -> None:
-    """On a replica all queries answer the same; what is to be put right is left to others."""
+async def test_a_read_only_redis(tmp_path: Path) -> None:
+    """On a replica all queries return the same, without recovering anything."""
     options = ("--repl-diskless-sync-delay", "0")
     first, second = Server(tmp_path, *options), Server(tmp_path)
     first.start()
@@ -496,7 +500,7 @@ async def test_a_redis_that_takes_no_writes(tmp_path: Path) -> None:
 
 
 async def test_a_script_that_redis_forgot(pool: ArqRedis) -> None:
-    """Many calls of it take one more round trip, the first time."""
+    """Many calls of it take one more round trip the first time."""
     await pool.zadd("queue", {"job": 5})
     calls = [("queue", 5), ("other", 5)]
     for script in (Script("front"), Script("front")):
@@ -507,7 +511,7 @@ async def test_a_script_that_redis_forgot(pool: ArqRedis) -> None:
 
 
 async def test_the_data_of_a_job_is_bounded(pool: ArqRedis, client: StatusClient) -> None:
-    """Several calls together store 1 MiB at most; what replaces a field makes room for it."""
+    """Several calls together store at most 1 MiB; replacing a field frees its space."""
     await pool.enqueue_job("add", 1, 2, _job_id="job")
     for number in range(17):
         assert await client.store("job", **{f"field{number}": "x" * 60_000})

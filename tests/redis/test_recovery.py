@@ -1,4 +1,4 @@
-"""What expires from the indexes, and what is put right there."""
+"""Expiry from the indexes, and recovery of what dead workers left behind."""
 
 import asyncio
 from datetime import timedelta
@@ -20,7 +20,7 @@ from tests.server import Server
 
 
 async def test_expired_jobs_leave_the_indexes(pool: ArqRedis, client: StatusClient) -> None:
-    """They are in no list at once, and a client or a worker sweeps them out."""
+    """They are in no list immediately, and a client or worker sweeps them out."""
     now = timestamp_ms()
     for number in range(30):
         await write_end(
@@ -47,7 +47,7 @@ async def _is_gone(pool: ArqRedis, job_id: str) -> bool:
 async def test_expiry(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker, expires: Any
 ) -> None:
-    """A second after its end a job is unknown, though arq keeps its result; no key is left."""
+    """A second after its end a job is unknown, even if arq keeps its result; no key is left."""
 
     async def work(ctx: dict[str, Any]) -> None:
         await ctx["status"].store(vino="veritas")
@@ -74,10 +74,8 @@ async def _is_unknown(client: StatusClient, job_id: str) -> bool:
     return await client.status(job_id) is None
 
 
-async def test_results_without_a_record_expire_as_well(
-    pool: ArqRedis, client: StatusClient
-) -> None:
-    """By what their function's workers announced, else by what the client was told."""
+async def test_results_without_a_record_expire(pool: ArqRedis, client: StatusClient) -> None:
+    """After the time that workers announced for the function, else that of the client."""
     await put_result(pool, "old", finished=timestamp_ms() - HOUR)
     await put_result(pool, "new")
     assert await client.status("old") is None
@@ -86,7 +84,7 @@ async def test_results_without_a_record_expire_as_well(
 
 
 async def test_jobs_of_a_dead_worker(pool: ArqRedis, client: StatusClient) -> None:
-    """Those that are gone are ended by the next list; one that arq will run again is not."""
+    """Lost jobs are ended by the next list; one that arq will run again is not."""
     await write_record(pool, "gone", worker="host:1:dead", message="half way")
     enqueued = await put_job(pool, "live")
     await begin(pool, "live")
@@ -104,7 +102,7 @@ async def test_jobs_of_a_dead_worker(pool: ArqRedis, client: StatusClient) -> No
 
 
 async def test_jobs_that_arq_dropped(pool: ArqRedis, client: StatusClient) -> None:
-    """A job that waited for a try and is in no queue any more failed, and is ended by a count."""
+    """A job that waited for a try and is no longer in any queue failed; a count ends it."""
     await write_record(pool, "retrying", State.RETRYING)
     await write_record(pool, "waiting", State.WAITING)
     await write_record(pool, "other run", State.RETRYING)
@@ -122,7 +120,7 @@ async def test_jobs_that_arq_dropped(pool: ArqRedis, client: StatusClient) -> No
 async def test_a_job_that_killed_its_worker_before_it_was_recorded(
     pool: ArqRedis, client: StatusClient
 ) -> None:
-    """It reads interrupted from the time arq began it, and lists learn of it."""
+    """It is interrupted once the worker is dead, and lists contain it."""
     await put_job(pool, "lost", 1, function="import_rows")
     await put_job(pool, "waits")
     await beat(pool, "host:1:dead")
@@ -130,7 +128,7 @@ async def test_a_job_that_killed_its_worker_before_it_was_recorded(
     assert await client.status("lost") is Status.WORKING
     dead_since = await pool.zscore("arqstatus:1:workers", "host:1:dead")
     assert dead_since is not None
-    # twelve seconds go by
+    # twelve seconds pass
     await pool.zincrby("arqstatus:1:workers", -12_000, "host:1:dead")
     await pool.pexpire("arq:in-progress:lost", HOUR - 12_000)
     record = await client.job("lost")
@@ -150,7 +148,7 @@ async def test_a_job_that_killed_its_worker_before_it_was_recorded(
 async def test_a_damaged_description_of_a_dead_worker(
     pool: ArqRedis, client: StatusClient, raw: bytes
 ) -> None:
-    """It tells nothing, and hurts nothing."""
+    """It is ignored and causes no errors."""
     await put_job(pool, "job")
     await begin(pool, "job")
     await pool.zadd("arqstatus:1:workers", {"host:1:dead": 5})
@@ -162,13 +160,13 @@ async def test_a_damaged_description_of_a_dead_worker(
 @pytest.mark.parametrize(
     "raw", [b"", b"{", b"[]", b"{}", b'{"s":"dancing"}', b'"x"', b"\xff", b"[" * 100_000]
 )
-def test_records_that_are_none(raw: bytes) -> None:
-    """What is no record reads as none."""
+def test_records_that_cannot_be_decoded(raw: bytes) -> None:
+    """Anything that is not a record decodes to ``None``."""
     assert StoredRecord.decode(raw) is None
 
 
-def test_a_record_with_nothing_right() -> None:
-    """Fields of wrong types read as if they were not there."""
+def test_a_record_with_only_damaged_fields() -> None:
+    """Fields of wrong types are ignored."""
     track = StoredRecord.decode(
         b'{"s":"working","r":-1,"n":"x","p":1e999,"t":"x","m":5,"e":"x","b":[]}'
     )
@@ -176,7 +174,7 @@ def test_a_record_with_nothing_right() -> None:
 
 
 async def test_the_try_after_a_retry_that_was_lost(pool: ArqRedis, client: StatusClient) -> None:
-    """A worker that died as it began a later try is named, and not one that died before."""
+    """The error names the worker that died as it started a later try, not an earlier one."""
     enqueued = await put_job(pool, "lost")
     await write_record(pool, "lost", State.RETRYING, run=enqueued)
     await begin(pool, "lost")
@@ -194,8 +192,8 @@ async def test_the_try_after_a_retry_that_was_lost(pool: ArqRedis, client: Statu
     assert await client.status("lost") is Status.WORKING
 
 
-async def test_a_set_of_no_status(pool: ArqRedis, client: StatusClient) -> None:
-    """What stands among the indexes and is none is in no count."""
+async def test_an_index_without_a_status(pool: ArqRedis, client: StatusClient) -> None:
+    """An invalid name among the indexes is not counted."""
     await pool.zadd("arqstatus:1:ended:dancing:60000", {"job": timestamp_ms()})
     await Store(pool).redis.sadd("arqstatus:1:ended", "dancing:60000")
     assert sum((await client.counts()).values()) == 0
@@ -203,8 +201,8 @@ async def test_a_set_of_no_status(pool: ArqRedis, client: StatusClient) -> None:
         await client.list_jobs(status="dancing")
 
 
-async def test_much_that_expired(pool: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is swept in bites, so many at a time, that neither Redis nor a heartbeat waits."""
+async def test_many_expired_jobs(pool: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are swept in batches, so that neither Redis nor a heartbeat is blocked."""
     await pool.zadd("arqstatus:1:ended:failed:1", {str(number): 5 for number in range(2_500)})
     await Store(pool).redis.sadd("arqstatus:1:ended", "failed:1")
     monkeypatch.setattr("arq_status._tracking.heartbeat._SWEEPS", 2)
@@ -214,10 +212,10 @@ async def test_much_that_expired(pool: ArqRedis, monkeypatch: pytest.MonkeyPatch
     assert await own_keys(pool) == set()
 
 
-async def test_damage_that_nothing_can_encode(
+async def test_a_lone_surrogate_in_a_record(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """A record with half a surrogate in it is listed, settled, and stops no heartbeat."""
+    """The job is listed and ended, and no heartbeat fails."""
     now = timestamp_ms()
     damaged = r'"f":"x","w":"h:1:a","s":"working","u":1,"m":"\ud800"}'
     await pool.set("arqstatus:1/evil", f'{{"r":{now},{damaged}')
@@ -229,13 +227,13 @@ async def test_damage_that_nothing_can_encode(
     assert (record.job_id, record.status, record.message) == ("evil", Status.INTERRUPTED, "?")
 
 
-async def test_a_heartbeat_outlives_what_goes_wrong_in_it(
+async def test_heartbeats_continue_after_an_error(
     pool: ArqRedis,
     start_worker: StartWorker,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Whatever that is: else all jobs of the worker would pass for lost."""
+    """Otherwise all jobs of the worker would be taken for lost."""
 
     async def fails(store: Store) -> None:
         raise RuntimeError("no vino")
@@ -254,16 +252,16 @@ async def test_a_heartbeat_outlives_what_goes_wrong_in_it(
     await until(beats_on)
 
 
-async def test_a_heartbeat_outlives_its_server(
+async def test_heartbeats_continue_after_an_outage(
     server: Server,
     start_worker: StartWorker,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """It tells once that Redis is away, however often it tries, and goes on when that is back."""
+    """One warning is logged, no matter how often it is tried, and they resume afterwards."""
     monkeypatch.setattr("arq_status._tracking.heartbeat._BEAT_INTERVAL", 0.1)
     monkeypatch.setattr("arq_status._tracking.heartbeat._RETRY_INTERVAL", 0.1)
-    # arq's worker itself would end if it asked Redis meanwhile
+    # arq's worker itself would end if it accessed Redis meanwhile
     await start_worker(
         track_status({"functions": [func(_nothing, name="f")]}),
         redis_settings=RedisSettings(port=server.port), poll_delay=60,
@@ -281,8 +279,8 @@ async def _nothing(ctx: dict[str, Any]) -> None:
     pass
 
 
-async def test_ids_used_again_in_a_long_queue(pool: ArqRedis, client: StatusClient) -> None:
-    """They are counted once, as long as queue or ended jobs are few."""
+async def test_reused_ids_in_a_long_queue(pool: ArqRedis, client: StatusClient) -> None:
+    """They are counted once, as long as the queue or the ended jobs are few."""
     await write_end(pool, "0", run=1, ended=timestamp_ms())
     await pool.zadd("arq:queue", {str(number): 1_000 for number in range(2_100)})
     await put_job(pool, "0")

@@ -1,4 +1,4 @@
-"""What the scripts do where little time, much data or a change in between is in the way."""
+"""Scripts under limits: large data, evicted keys, dead workers, and changes between two calls."""
 
 import pickle
 
@@ -19,11 +19,11 @@ from tests.records import HOUR, beat, begin, own_keys, put_job, put_result, writ
 ALIVE = "host:1:alive"
 
 
-# Much data
+# Large data
 
 
 async def test_a_lookup_of_large_payloads_takes_several_calls(pool: ArqRedis) -> None:
-    """It is cut by bytes, and every job is answered, in order."""
+    """They are split by bytes, and every job is returned, in order."""
     ids = [f"job{number}" for number in range(6)]
     for job_id in ids:
         await put_job(pool, job_id, "x" * 200_000)
@@ -38,7 +38,7 @@ async def test_a_lookup_of_large_payloads_takes_several_calls(pool: ArqRedis) ->
 
 
 async def test_a_lookup_of_much_data_takes_several_calls(pool: ArqRedis) -> None:
-    """Stored fields count as well, of ended jobs and of those that run."""
+    """Stored fields count, too, of ended and of running jobs."""
     large = {"text": "x" * 60_000, "more": "y" * 60_000}
     for number in range(20):
         await write_end(pool, f"ended{number}", fields=large)
@@ -71,7 +71,7 @@ async def test_a_batch_that_copies_large_payloads_takes_several_calls(pool: ArqR
 
 
 def test_batches_are_bounded_by_bytes() -> None:
-    """A large row is a batch of its own, and none is lost."""
+    """A large row gets its own batch, and none is lost."""
     small = Row("small", True, "x" * 100, {})
     large = Row("large", True, "x", {"text": "x" * 300_000})
     rows = [small, large, small, small]
@@ -81,7 +81,7 @@ def test_batches_are_bounded_by_bytes() -> None:
 
 
 async def test_queues_and_functions_that_nobody_announces_are_forgotten(pool: ArqRedis) -> None:
-    """After a day, unless the queue has jobs; readers learn of it."""
+    """After a day, unless the queue has jobs; readers notice."""
     store = Store(pool)
     options = {"f": FunctionOptions()}
     for queue in ("old", "old with jobs", "new"):
@@ -106,7 +106,7 @@ async def test_queues_and_functions_that_nobody_announces_are_forgotten(pool: Ar
 async def test_a_worker_announces_itself_again(
     pool: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where its queue is not known any more at once, else every hour."""
+    """Immediately if its queue is no longer known, else every hour."""
     store, options = Store(pool), {"f": FunctionOptions()}
     await store.beat(ALIVE, "queue", HOUR, options)
     for lost in (keys.QUEUES, keys.WORKER + ALIVE):
@@ -125,7 +125,7 @@ async def test_a_worker_announces_itself_again(
 
 
 async def test_an_evicted_in_progress_key(pool: ArqRedis, client: StatusClient) -> None:
-    """As long as its worker lives the job works on; then it is interrupted."""
+    """While its worker is alive the job is working; after that it is interrupted."""
     await beat(pool, ALIVE)
     run = await put_job(pool, "job")
     await begin(pool, "job")
@@ -140,7 +140,7 @@ async def test_an_evicted_in_progress_key(pool: ArqRedis, client: StatusClient) 
 
 
 async def test_evicted_records_leave_the_indexes(pool: ArqRedis, client: StatusClient) -> None:
-    """An index of jobs whose records are gone is mended by the next pass."""
+    """An index of jobs whose records are gone is repaired by the next pass."""
     await beat(pool, ALIVE)
     for job_id in ("one", "two"):
         run = await put_job(pool, job_id)
@@ -152,11 +152,11 @@ async def test_evicted_records_leave_the_indexes(pool: ArqRedis, client: StatusC
     assert (await client.counts())[Status.WORKING] == 1
 
 
-# Between a look and what follows from it
+# Changes between reading and writing
 
 
-async def test_a_job_that_begins_while_it_is_cancelled(pool: ArqRedis) -> None:
-    """A worker that sets the in-progress key between the look and the cancelling keeps the job."""
+async def test_a_job_that_starts_while_it_is_cancelled(pool: ArqRedis) -> None:
+    """A worker that sets the in-progress key between reading and cancelling keeps the job."""
     await put_job(pool, "job")
     store = Store(pool)
     [(facts, _)] = await store.facts(["job"])
@@ -171,8 +171,8 @@ async def test_a_job_that_begins_while_it_is_cancelled(pool: ArqRedis) -> None:
     assert not await pool.exists("arq:job:job", "arq:in-progress:job")
 
 
-async def test_a_guess_counts_as_long_as_nothing_was_written_since(pool: ArqRedis) -> None:
-    """Neither a newer row nor a record that is gone gives way to it."""
+async def test_an_inferred_end_counts_if_nothing_was_written_since(pool: ArqRedis) -> None:
+    """It replaces neither a newer row nor a record that is gone."""
     now, store = timestamp_ms(), Store(pool)
     guess = StoredRecord(
         enqueued_ms=now, job_try=1, state=State.INTERRUPTED, updated=now, ended=now
@@ -191,17 +191,17 @@ async def test_a_guess_counts_as_long_as_nothing_was_written_since(pool: ArqRedi
     assert found.state is State.INTERRUPTED
 
 
-# Workers that died
+# Dead workers
 
 
 async def test_the_second_of_several_dead_workers(pool: ArqRedis, client: StatusClient) -> None:
-    """Whichever of them had begun a job that has no record, it is interrupted."""
+    """Whichever of them had started an unrecorded job, the job is interrupted."""
     store = Store(pool)
     for number, worker in enumerate(("host:1:a", "host:2:b", "host:3:c")):
         await beat(pool, worker)
         await put_job(pool, worker)
         await begin(pool, worker)
-        # begun long before the worker's last sign of life: only its own word tells
+        # started long before the worker's last heartbeat: only its own note shows it
         await pool.pexpire(f"arq:in-progress:{worker}", HOUR // 2)
         await store.begun(worker, HOUR, [worker])
         await pool.zincrby(keys.WORKERS, -12_000 - number, worker)
@@ -213,7 +213,7 @@ async def test_the_second_of_several_dead_workers(pool: ArqRedis, client: Status
 
 
 async def test_the_try_of_an_adopted_job(pool: ArqRedis, client: StatusClient) -> None:
-    """A job that was lost without a record in its third try gets a record that tells so."""
+    """A job that was lost without a record in its third try gets a record of that try."""
     await beat(pool, "host:1:dead")
     await put_job(pool, "job")
     for _ in range(3):
@@ -226,10 +226,8 @@ async def test_the_try_of_an_adopted_job(pool: ArqRedis, client: StatusClient) -
     assert (record.status, record.job_try) == (Status.INTERRUPTED, 3)
 
 
-async def test_a_lost_job_whose_result_has_expired_leaves_nothing(
-    pool: ArqRedis, client: StatusClient
-) -> None:
-    """Its record goes with the next pass, with all that belongs to it."""
+async def test_a_lost_job_whose_result_has_expired(pool: ArqRedis, client: StatusClient) -> None:
+    """The next pass deletes its record and everything that belongs to it."""
     run = timestamp_ms() - 2 * HOUR
     await write_record(pool, "job", run=run, worker="host:1:dead", fields={"a": 1})
     await put_result(pool, "job", enqueued=run, finished=run + 5)
@@ -240,10 +238,10 @@ async def test_a_lost_job_whose_result_has_expired_leaves_nothing(
     assert await own_keys(pool) == {"job:job"}
 
 
-async def test_a_pass_goes_on_where_the_last_one_ended(
+async def test_a_pass_continues_where_the_last_one_stopped(
     pool: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many live jobs there are, all are looked at in the end, some at a time."""
+    """No matter how many live jobs there are, all of them are checked in the end."""
     monkeypatch.setattr("arq_status._redis.recovery._CHECKED", 6)
     monkeypatch.setattr("arq_status._redis.recovery._CHECKED_AT_ONCE", 3)
     for queue in ("arq:queue", "other"):

@@ -1,4 +1,4 @@
-"""Records: what is made of what stands in Redis, whatever that is."""
+"""Reading records and other keys, no matter how damaged."""
 
 import asyncio
 import json
@@ -76,7 +76,7 @@ REDIS_EXAMPLES = settings(
 def test_the_text_of_a_completed_job(
     args: str, due: int | None, queue: str, hides_args: bool
 ) -> None:
-    """It is the same whether a record was made of the job or not."""
+    """It is the same whether a record was created or not."""
     common: dict[str, Any] = {
         "function": "f",
         "queue": queue,
@@ -94,7 +94,7 @@ def test_the_text_of_a_completed_job(
 
 
 def check(record: JobRecord) -> None:
-    """Everything in a record is of its kind and within its bounds."""
+    """Check that all values of a record have their types and are within their bounds."""
     assert type(record.status) is Status
     for text in (record.function, record.queue, record.message, record.error, record.worker):
         assert text is None or isinstance(text, str)
@@ -130,7 +130,7 @@ QUERIES: list[dict[str, Any]] = [
 
 
 async def check_all(client: StatusClient, *job_ids: str) -> None:
-    """Every query answers about the jobs; none raises."""
+    """Run every query for the jobs; none may raise."""
     for job_id in job_ids:
         record = await client.job(job_id)
         if record is not None:
@@ -154,7 +154,7 @@ async def check_all(client: StatusClient, *job_ids: str) -> None:
 async def test_any_record(
     pool: Any, client: StatusClient, raw: bytes, live: bool, in_progress: bool, ended: bool
 ) -> None:
-    """Whatever stands in place of a record, all queries answer, and writes go on."""
+    """Whatever is stored as a record, all queries and writes work."""
     await pool.flushdb()
     await beat(pool, "host:1:alive")
     await pool.set("arqstatus:1/job", raw)
@@ -178,19 +178,19 @@ async def test_any_record(
 
 @given(raw=RECORDS.map(lambda record: json.dumps(record).encode()))
 @settings(deadline=None)
-def test_any_record_reads_as_far_as_it_can(raw: bytes) -> None:
-    """A record is read field by field, and what is read can be written again."""
+def test_any_record_is_decoded_as_far_as_possible(raw: bytes) -> None:
+    """It is decoded field by field, and the result can be encoded again."""
     track = StoredRecord.decode(raw)
     if track is not None:
         again = StoredRecord.decode(track.encode().encode())
         assert again is not None
-        # an end stands without a version
+        # an ended record has no version
         version = track.version if track.ended is None else 0
         assert replace(again, updated=0) == replace(track, updated=0, version=version)
 
 
-def test_what_a_damaged_record_still_tells() -> None:
-    """A field of the wrong kind is as if it were not there; fields not known are ignored."""
+def test_damaged_fields_are_ignored() -> None:
+    """So are unknown fields."""
     raw = json.dumps(
         {"s": "working", "r": 5, "n": "x", "f": 3, "p": -1, "t": [], "m": "hi", "?": 1}
     )
@@ -202,15 +202,15 @@ def test_what_a_damaged_record_still_tells() -> None:
 
 
 @given(at=NUMBERS, total=NUMBERS)
-def test_percent_is_within_its_bounds(at: float, total: float) -> None:
-    """Whatever was reported, it is a whole number from 0 to 100."""
+def test_percent_is_within_bounds(at: float, total: float) -> None:
+    """Whatever was reported, it is an integer from 0 to 100."""
     assume(0 <= at <= 1e300 and 0 <= total <= 1e300)
     assert percent(at, total) in range(101)
 
 
 @given(total=st.integers(1, 10_000), at=st.integers(0, 20_000))
 def test_percent_is_rounded_down(total: int, at: int) -> None:
-    """It is exact for whole numbers, and 100 only when the total is reached."""
+    """It is exact for integers, and 100 only when the total is reached."""
     assert percent(at, total) == min(100, at * 100 // total)
     assert percent(at * 0.5, total * 0.5) == percent(at, total)
 
@@ -219,13 +219,13 @@ def test_percent_is_rounded_down(total: int, at: int) -> None:
     ("at", "total", "shown"),
     [(0, 0, 0), (5, 0, 0), (29, 100, 29), (0, 5e-324, 0), (1e300, 1e-300, 100), (99.99, 100, 99)],
 )
-def test_percent_at_the_edges(at: float, total: float, shown: int) -> None:
-    """Nothing is 0 % of nothing, and no rounding loses a percent."""
+def test_edge_cases_of_percent(at: float, total: float, shown: int) -> None:
+    """It is 0 without a total, and rounding errors do not lose a percent."""
     assert percent(at, total) == shown
 
 
 def working(**values: Any) -> Facts:
-    """A job that works, with a record of these values."""
+    """Return the facts of a working job whose record has these values."""
     track = StoredRecord(
         **{"enqueued_ms": NOW - 9000, "job_try": 1, "started": NOW - 6000, **values}
     )
@@ -236,7 +236,7 @@ def working(**values: Any) -> Facts:
 
 
 def test_elapsed_and_the_time_left() -> None:
-    """What the worker foresaw counts down; without that nobody knows."""
+    """The worker's estimate counts down; without one the remaining time is unknown."""
     record = build_record(working(at=25, remaining=20_000, updated=NOW - 2_000))
     assert record is not None
     assert (record.elapsed, record.eta) == (timedelta(seconds=6), timedelta(seconds=18))
@@ -249,20 +249,20 @@ def test_elapsed_and_the_time_left() -> None:
 
 
 def test_a_worker_whose_name_has_no_random_part() -> None:
-    """It is shown as it is."""
+    """It is shown unchanged."""
     shown = [build_record(working(worker=name)) for name in ("host:1:abc", "strange", "", None)]
     assert [record and record.worker for record in shown] == ["host:1", "strange", None, None]
 
 
 def test_a_result_without_times() -> None:
-    """What arq's result does not tell is unknown."""
+    """Times that arq's result does not contain are unknown."""
     result = ResultPayload(None, "", None, None, ResultOutcome.UNREADABLE, None, None, None, None)
     record = build_record(Facts(job_id="job", now=NOW, result=result))
     assert record == JobRecord(job_id="job", status=Status.COMPLETE, pct_complete=100)
 
 
 def test_a_job_that_arq_dropped_between_two_tries() -> None:
-    """It failed when it was last heard of, for what its result says, or was taken out."""
+    """It failed at its last update, with the error of its result, if any."""
     waiting = StoredRecord(
         enqueued_ms=NOW - 9, job_try=1, state=State.RETRYING, updated=NOW - 5, started=NOW - 7
     )
@@ -288,16 +288,16 @@ def test_a_job_that_arq_dropped_between_two_tries() -> None:
     assert record.ended_at == datetime.fromtimestamp((NOW - 1) / 1000, UTC)
 
 
-def test_a_record_is_built_in_field_by_field() -> None:
-    """The names that a query answers itself are those of the record."""
+def test_every_field_of_a_record_is_built_in() -> None:
+    """The built-in names are those of the record."""
     from arq_status._model.snapshot import BUILT_IN
 
     assert {item.name for item in fields(JobRecord)} | {"ended"} == BUILT_IN
 
 
-# Keys of the wrong kind
+# Keys of the wrong type
 
-#: Redis-py's own types know no bytes and no single answer.
+#: ``Any``, because redis-py's types allow neither bytes nor single replies.
 MakeKey = Callable[[Any, str], Any]
 ODD_SCORES: dict[str, Any] = {
     "a": "-inf", "b": "inf", "job": -1e300, "c": 1e17, "d": -1e17, "e": -5, "f": 0.5,
@@ -328,10 +328,10 @@ KEYS = [
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize("state", ["working", "ended"])
-async def test_keys_of_the_wrong_kind(
+async def test_keys_of_the_wrong_type(
     pool: ArqRedis, client: StatusClient, state: str, key: str, kind: str
 ) -> None:
-    """Whatever type a key has, ours or arq's, all queries answer, and writes go on."""
+    """Whatever type a key has, ours or arq's, all queries and writes work."""
     if state == "working":
         await put_job(pool, "job")
         await client.store("job", vino="veritas")
@@ -363,12 +363,12 @@ async def test_keys_of_the_wrong_kind(
 )
 @REDIS_EXAMPLES
 async def test_any_payload(pool: ArqRedis, client: StatusClient, raw: bytes) -> None:
-    """Whatever arq's keys hold, the jobs are shown: one queued, one complete."""
+    """Whatever arq's keys contain, the jobs are shown: one queued, one complete."""
     await pool.flushdb()
     await pool.set("arq:job:a", raw)
     await pool.set("arq:result:b", raw)
     a, b = await client.jobs(["a", "b"])
-    # arq takes an empty payload for none
+    # arq treats an empty payload like a missing one
     assert (a and a.status) == ("queued" if raw else None)
     assert b is None or b.status in {"complete", "failed"}
     await check_all(client, "a", "b")
@@ -384,7 +384,7 @@ async def test_any_payload(pool: ArqRedis, client: StatusClient, raw: bytes) -> 
 async def test_any_pickled_dict(
     pool: ArqRedis, client: StatusClient, payload: dict[str, Any]
 ) -> None:
-    """Payloads of the right form with any values in them are shown as far as they can be."""
+    """Payloads of the right form with any values are shown as far as possible."""
     await pool.flushdb()
     await pool.set("arq:job:a", pickle.dumps(payload))
     await pool.zadd("arq:queue", {"a": NOW})
@@ -393,7 +393,7 @@ async def test_any_pickled_dict(
 
 
 async def test_damaged_data(pool: Any, client: StatusClient) -> None:
-    """Of a job's data what can be read is shown."""
+    """The readable part of a job's data is shown."""
     await write_end(pool, "job", fields={"good": 1})
     damaged: dict[Any, Any] = {
         "bad": "{",
@@ -422,8 +422,8 @@ async def test_damaged_announcements(pool: Any, client: StatusClient) -> None:
 
 
 @pytest.mark.parametrize("name", [item.name for item in fields(JobRecord) if item.name != "job_id"])
-async def test_names_that_store_refuses(pool: ArqRedis, client: StatusClient, name: str) -> None:
-    """A built-in field cannot be stored, and the error names it."""
+async def test_names_that_store_rejects(pool: ArqRedis, client: StatusClient, name: str) -> None:
+    """Built-in fields cannot be stored, and the error names the field."""
     await write_end(pool, "job")
     with pytest.raises(ValueError, match=repr(name)):
         await client.store("job", good=1, **{name: 1})
@@ -433,10 +433,10 @@ async def test_names_that_store_refuses(pool: ArqRedis, client: StatusClient, na
 
 
 @pytest.mark.parametrize("value", [object(), {1, 2}, b"bytes", math.nan, math.inf, {(1,): 2}])
-async def test_values_that_json_cannot_hold(
+async def test_values_that_are_not_json_serializable(
     pool: ArqRedis, client: StatusClient, value: Any
 ) -> None:
-    """They are refused with the field's name, and nothing is written."""
+    """The error names the field, and nothing is written."""
     endless: list[Any] = []
     endless.append(endless)
     await write_end(pool, "job")
@@ -448,8 +448,8 @@ async def test_values_that_json_cannot_hold(
     assert await client.get("job", "data") == {}
 
 
-async def test_values_of_the_longest_size(pool: ArqRedis, client: StatusClient) -> None:
-    """64 KiB of JSON can be stored, counted in bytes, and not one more."""
+async def test_values_of_the_maximum_size(pool: ArqRedis, client: StatusClient) -> None:
+    """64 KiB of JSON, counted in bytes, can be stored, but not one byte more."""
     await write_end(pool, "job")
     longest = "ü" * ((FIELD_LIMIT - 2) // 2)
     assert await client.store("job", vino=longest)
@@ -472,10 +472,10 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False)
     name=UTF_8,
 )
 @REDIS_EXAMPLES
-async def test_any_json_value_comes_back(
+async def test_any_json_value_round_trips(
     pool: ArqRedis, client: StatusClient, name: str, value: Any
 ) -> None:
-    """What JSON can hold is stored as it is, under any name that is not built in."""
+    """Every JSON value is stored unchanged, under any name that is not built in."""
     assume(name not in {item.name for item in fields(JobRecord)})
     await write_end(pool, "job")
     assert await client.store("job", **{name: value})
@@ -483,14 +483,14 @@ async def test_any_json_value_comes_back(
 
 
 async def test_lone_surrogates_in_data(pool: ArqRedis, client: StatusClient) -> None:
-    """What UTF-8 cannot hold is replaced, in names as well as in values."""
+    """They are replaced, in names as well as in values."""
     await write_end(pool, "job")
     assert await client.store("job", **{"na\ud800me": ["\ud800"]})
     assert await client.get("job", "na?me") == ["?"]
 
 
-def test_a_later_try_that_only_arq_has_booked_expires() -> None:
-    """Its record is on its way, and the clock runs from arq's end."""
+def test_a_later_try_that_only_arq_has_stored_expires() -> None:
+    """Its record is not written yet, and the expiry starts at arq's end."""
     track = StoredRecord(
         enqueued_ms=NOW - 9,
         job_try=1,

@@ -1,4 +1,4 @@
-"""Durations in buckets, and what is estimated from them."""
+"""Durations in buckets, and estimates from them."""
 
 import random
 from math import ceil
@@ -19,7 +19,7 @@ from arq_status._model.tally import Tally
 
 
 @given(st.floats(min_value=1e-5, max_value=8_000_000))
-def test_the_middle_of_a_bucket_is_near_to_what_is_in_it(seconds: float) -> None:
+def test_the_middle_of_a_bucket_is_close_to_its_durations(seconds: float) -> None:
     """Within 10 %, from 10 µs to three months, and below the power of two used by ``count.lua``."""
     bucket = bucket_of(seconds)
     assert 0 < bucket <= LAST_BUCKET
@@ -29,14 +29,14 @@ def test_the_middle_of_a_bucket_is_near_to_what_is_in_it(seconds: float) -> None
 
 
 def test_durations_beyond_the_buckets() -> None:
-    """What is shorter counts as nothing, what is longer as the longest."""
+    """Shorter ones count as 0, longer ones as the longest."""
     assert bucket_of(0) == bucket_of(-1) == bucket_of(1e-6) == 0
     assert middle_of(0) == 0
     assert bucket_of(1e12) == LAST_BUCKET
 
 
 def test_percentiles() -> None:
-    """The bucket in which so many of the durations have been counted; none without any."""
+    """They are the bucket that reaches the share; ``None`` if there are no durations."""
     assert percentile({}, 0.5) is None
     assert percentile({3: 0}, 0.5) is None
     weights = {bucket_of(1): 50, bucket_of(10): 45, bucket_of(100): 5}
@@ -46,7 +46,7 @@ def test_percentiles() -> None:
 
 
 def test_shares_add_up() -> None:
-    """A tally that was taken in parts tells the same as the whole."""
+    """A tally added in parts equals the whole."""
     generator, whole, parts = random.Random(1), Tally(), Tally()
     for _ in range(100):
         bucket = bucket_of(generator.lognormvariate(0, 1))

@@ -8,7 +8,7 @@ from arq_status._model.history import LEVELS, level_name, level_number
 
 
 def test_levels_by_name_and_number() -> None:
-    """Those of logging, whatever the case of the letters."""
+    """Names are those of ``logging``, in any case."""
     assert {level_number(name) for name in LEVELS} == {10, 20, 30, 40, 50}
     assert level_number("Warning") == level_number(30) == logging.WARNING
     assert [level_name(it) for it in (0, 10, 19, 20, 35, 45, 99)] == [
@@ -16,8 +16,8 @@ def test_levels_by_name_and_number() -> None:
     ]  # fmt: skip
 
 
-def test_levels_that_are_none() -> None:
-    """A sentence that names them."""
+def test_invalid_levels() -> None:
+    """The error names the level."""
     with pytest.raises(ValueError, match="one of debug, info"):
         level_number("loud")
     for level in (None, 1.5, True):

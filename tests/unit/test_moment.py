@@ -1,4 +1,4 @@
-"""Moments as people write them."""
+"""Parsing of moments."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -26,19 +26,19 @@ from arq_status._model.moment import parse_moment
     ],
 )
 def test_moments(text: str, moment: datetime | timedelta) -> None:
-    """A number with a unit is that long ago; a time without an offset is in UTC."""
+    """A number with a unit is that long ago; times without a UTC offset are in UTC."""
     assert parse_moment(text) == moment
 
 
 @pytest.mark.parametrize("text", ["", "h", "1", "-1h", "1.5h", "1y", "now", "\u0661h", "9" * 99])
-def test_what_is_no_moment(text: str) -> None:
-    """Anything else is an error that shows what can be written."""
+def test_invalid_moments(text: str) -> None:
+    """The error shows what is possible."""
     with pytest.raises(ValueError, match="is not a time: use 30m, 1h, 7d"):
         parse_moment(text)
 
 
 def test_the_longest_time_ago() -> None:
-    """As many digits as there may be are still a time."""
+    """The maximum number of digits is still valid."""
     with pytest.raises(ValueError, match="is not a time"):
         parse_moment("999999999w")
     assert parse_moment("999999999d") == timedelta(days=999_999_999)

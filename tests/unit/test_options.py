@@ -1,4 +1,4 @@
-"""Tracking options: how they are given, combined and announced."""
+"""Tracking options: how they are set, merged and announced."""
 
 import json
 from typing import Any
@@ -27,14 +27,14 @@ EXPIRIES = st.integers(1, 10**12)
         max_tries=st.none() | st.integers(1),
     )
 )
-def test_announced_options_are_read_as_they_were(options: FunctionOptions) -> None:
-    """What a worker announces is what readers get."""
+def test_announced_options_round_trip(options: FunctionOptions) -> None:
+    """Readers get what a worker announced."""
     assert FunctionOptions.decode(options.encode().encode()) == options
 
 
 @pytest.mark.parametrize("args", [True, False])
 def test_older_workers_announce_less(args: bool) -> None:
-    """Options that they do not know are as by default."""
+    """Options that they do not know have their defaults."""
     announced = {"expires": 2 * DAY, "track": True, "args": args}
     options = FunctionOptions.decode(json.dumps(announced).encode())
     assert options == FunctionOptions(
@@ -49,13 +49,13 @@ def test_older_workers_announce_less(args: bool) -> None:
      b'{"expires":1,"track":true,"args":80,"failed":[]}', b"[" * 100_000],
 )  # fmt: skip
 def test_damaged_announcements_hide_everything(raw: bytes) -> None:
-    """Nothing is shown that might be confidential."""
+    """Nothing that might be confidential is shown."""
     options = FunctionOptions.decode(raw)
     assert (options.record_args, options.record_result) == (0, False)
 
 
 def test_a_functions_options_win() -> None:
-    """Over those of its worker, and those over the defaults."""
+    """They override those of its worker, which override the defaults."""
     worker = check_options(expires=60, record_args=200, record_result=False)
     function = given_options(status_options(record_args=False)(lambda: None))
     assert FunctionOptions.merged(worker, function) == FunctionOptions(
@@ -64,8 +64,8 @@ def test_a_functions_options_win() -> None:
     assert FunctionOptions.merged() == FunctionOptions()
 
 
-def test_failures_expire_on_their_own() -> None:
-    """All ends but a complete one are failures in this sense."""
+def test_failures_have_their_own_expiry() -> None:
+    """This applies to every end except ``complete``."""
     options = FunctionOptions(expires=1, expires_failed=2)
     ends = (State.COMPLETE, State.FAILED, State.STOPPED, State.INTERRUPTED)
     assert [options.expires_after(it) for it in ends] == [1, 2, 2, 2]
@@ -85,22 +85,22 @@ def test_failures_expire_on_their_own() -> None:
         ({"expires": ()}, TypeError("expires must be seconds or a timedelta, not tuple")),
     ],
 )  # fmt: skip
-def test_what_cannot_be_meant(decorator: Any, given: dict[str, Any], error: Exception) -> None:
-    """It is refused where it is written."""
+def test_invalid_options(decorator: Any, given: dict[str, Any], error: Exception) -> None:
+    """They are rejected where they are given."""
     with pytest.raises(type(error)) as caught:
         decorator(**given)
     assert str(caught.value) == str(error)
 
 
 @pytest.mark.parametrize("decorated", [StatusClient, "jobs.import_rows"])
-def test_options_of_what_is_no_function(decorated: Any) -> None:
-    """A class of settings and an import string are refused."""
+def test_options_of_anything_but_a_function(decorated: Any) -> None:
+    """A settings class and an import string are rejected."""
     with pytest.raises(TypeError, match=r"^status_options decorates a job function or the result"):
         status_options(track=False)(decorated)
 
 
 @pytest.mark.parametrize("given", [len, 1800])
-def test_options_without_their_names(given: Any) -> None:
-    """The bare decorator is refused with a hint at how it is written."""
+def test_the_decorator_without_arguments(given: Any) -> None:
+    """A bare decorator is rejected, and the error shows its use."""
     with pytest.raises(TypeError, match=r"as in @status_options\(track=False\)"):
         status_options(given)  # type: ignore[call-arg]

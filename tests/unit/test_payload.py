@@ -1,4 +1,4 @@
-"""What arq stored is read without running anything, and as far as it can be read."""
+"""Reading what arq stored: nothing is run, and truncated data is read as far as possible."""
 
 import asyncio
 import concurrent.futures
@@ -86,7 +86,7 @@ JobStopped.__module__ = "arq_status._model.errors"
 
 
 def job(*args: Any, **kwargs: Any) -> bytes:
-    """A job as arq stores it."""
+    """Return a job's payload as stored by arq."""
     return serialize_job("add", args, kwargs, None, ENQUEUED)
 
 
@@ -98,7 +98,7 @@ def result(
     function: str = "add",
     job_id: str = "abc",
 ) -> bytes:
-    """A result as arq stores it."""
+    """Return a result as stored by arq."""
     stored = serialize_result(
         function,
         args,
@@ -118,12 +118,12 @@ def result(
 
 
 def with_args(program: bytes) -> bytes:
-    """A job whose arguments are what this piece of pickle makes."""
+    """Return a payload whose arguments are created by these opcodes."""
     return b"\x80\x04}(X\x01\x00\x00\x00fX\x01\x00\x00\x00gX\x01\x00\x00\x00a" + program + b"u."
 
 
 def text(value: str) -> bytes:
-    """A piece of pickle that makes this text."""
+    """Return opcodes that create this string."""
     raw = value.encode()
     return b"X" + struct.pack("<I", len(raw)) + raw
 
@@ -133,10 +133,10 @@ def text(value: str) -> bytes:
 
 @settings(deadline=None)
 @given(st.text(max_size=20), ARGS, KWARGS, st.none() | st.integers(0, 99), TIMES)
-def test_a_job_reads_as_arq_stored_it(
+def test_a_payload_round_trips(
     function: str, args: tuple[Any, ...], kwargs: dict[str, Any], job_try: int | None, ms: int
 ) -> None:
-    """Function, arguments, try and time come back; the arguments as arq logs them."""
+    """Function, arguments, try and time are returned; the arguments as arq logs them."""
     payload = read_payload(serialize_job(function, args, kwargs, job_try, ms))
     assert payload.function == clean(function)
     assert (payload.enqueued_ms, payload.job_try) == (ms, job_try)
@@ -147,7 +147,7 @@ def test_a_job_reads_as_arq_stored_it(
 
 @pytest.mark.parametrize("protocol", range(6))
 def test_every_protocol(protocol: int) -> None:
-    """Pickles of all protocols can be read, old ones as well."""
+    """Pickles of all protocols can be read, including old ones."""
     values: tuple[Any, ...] = (
         1,
         -1,
@@ -172,8 +172,8 @@ def test_every_protocol(protocol: int) -> None:
 
 
 @pytest.mark.parametrize("protocol", range(6))
-def test_every_protocol_tells_why_it_failed(protocol: int) -> None:
-    """Exceptions can be read in all protocols, Python 2's names for them included."""
+def test_exceptions_in_every_protocol(protocol: int) -> None:
+    """Exceptions can be read in all protocols, including their Python 2 names."""
     data = {"f": "add", "s": False, "r": ValueError("boom"), "st": STARTED, "ft": FINISHED}
     payload = read_result(pickle.dumps(data, protocol))
     assert (payload.outcome, payload.error) == (ResultOutcome.FAILURE, "ValueError: boom")
@@ -203,8 +203,8 @@ def test_every_protocol_tells_why_it_failed(protocol: int) -> None:
     ],
     ids=repr,
 )
-def test_standard_values_are_shown_as_they_are(value: Any) -> None:
-    """Common types of the standard library read like their repr."""
+def test_standard_types_are_shown_like_their_repr(value: Any) -> None:
+    """This covers the common types of the standard library."""
     assert read_pickle(pickle.dumps({"a": value}), "a").items["a"] is not value
     shown = read_pickle(pickle.dumps({"a": [value]}), "a").items["a"][0]
     assert repr(shown) == repr(value)
@@ -225,12 +225,12 @@ def test_standard_values_are_shown_as_they_are(value: Any) -> None:
     ],
 )
 def test_other_values_are_shown_by_name(value: Any, shown: str) -> None:
-    """Other types are a name and arguments; what was set on the object is never shown."""
+    """Other types are shown as name and arguments; the object's state is never shown."""
     assert read_payload(job(value)).args == shown
 
 
 def test_functions_and_arguments_are_bounded() -> None:
-    """A function's name is cut, and so are the arguments."""
+    """Function names and arguments are cut."""
     payload = read_payload(serialize_job("f" * 1000, ("x" * 1000,), {}, None, ENQUEUED))
     assert payload.function == "f" * 299 + "…"
     assert payload.args == "'" + "x" * 78 + "…"
@@ -238,7 +238,7 @@ def test_functions_and_arguments_are_bounded() -> None:
 
 @pytest.mark.parametrize("bad", [-1, 10**15, 1.5, True, "1", None, ("x",)])
 def test_numbers_out_of_range(bad: Any) -> None:
-    """Times and tries are whole numbers in a sensible range, or unknown."""
+    """Times and tries are integers in a sensible range, or unknown."""
     data = pickle.dumps({"t": bad, "f": bad, "a": bad, "k": bad, "et": bad})
     payload = read_payload(data)
     assert (payload.enqueued_ms, payload.job_try) == (None, None)
@@ -247,21 +247,21 @@ def test_numbers_out_of_range(bad: Any) -> None:
 
 
 def test_lone_surrogates() -> None:
-    """What UTF-8 cannot hold is replaced, so that all of it can be stored and shown."""
+    """They are replaced, so that everything can be stored and shown."""
     payload = read_payload(serialize_job("f\ud800", ("\ud800",), {"k\ud800": 1}, None, ENQUEUED))
     assert (payload.function, payload.args) == ("f?", "'\\ud800', k?=1")
 
 
-def test_text_that_is_no_text() -> None:
-    """Bytes that claim to be text are read as far as they are."""
+def test_invalid_utf8() -> None:
+    """Invalid bytes in a string are replaced."""
     assert read_payload(with_args(b"X\x02\x00\x00\x00a\xff\x85")).args == "'a�'"
 
 
-# Parts of jobs
+# Truncated payloads
 
 
-def test_every_place_where_a_job_can_be_cut() -> None:
-    """With the last bytes at hand, any beginning gives the time, and never a wrong name."""
+def test_a_payload_truncated_anywhere() -> None:
+    """With the last bytes available, any beginning gives the time, and never a wrong name."""
     whole = job(1, "two", [3, {"four": 5}], ValueError("x", (6,)), key={7}, other=(8, 9, 10, 11))
     full = read_payload(whole)
     for length in range(len(whole)):
@@ -270,7 +270,7 @@ def test_every_place_where_a_job_can_be_cut() -> None:
         assert payload.enqueued_ms == ENQUEUED
         assert payload.job_try is None
         assert payload.args == full.args or payload.args[-1:] in {"", "…"}
-        # What comes after these is an object, of which first its module and name stand there.
+        # These are followed by an object, which starts with its module and name.
         plain = len("1, 'two', [3, {'four': 5}], ")
         assert full.args.startswith(payload.args[:plain].rstrip("…)]}'"))
     assert full.args.startswith("1, 'two', [3, {'four': 5}], ValueError('x', (6,)), key={7}")
@@ -289,7 +289,7 @@ def test_every_place_where_a_job_can_be_cut() -> None:
     ],
 )
 def test_arguments_are_read_up_to_the_cut(args: tuple[Any, ...], shown: str) -> None:
-    """Of a large payload the first arguments are shown, an unfinished text as well."""
+    """The first arguments of a large payload are shown, including a truncated string."""
     whole = job(*args)
     start = whole.index(b"x" * 70)
     payload = read_payload(whole[: start + shown.count("x")], whole[-64:])
@@ -299,7 +299,7 @@ def test_arguments_are_read_up_to_the_cut(args: tuple[Any, ...], shown: str) -> 
 
 
 def test_keyword_arguments_are_read_up_to_the_cut() -> None:
-    """Of a large payload the first keyword arguments are shown, complete ones without ellipsis."""
+    """The first keyword arguments are shown, without an ellipsis if they are complete."""
     whole = job(1, a=2, b="x" * 70)
     cut = whole.index(b"x" * 70)
     one = job(1, b="x" * 70)
@@ -314,8 +314,8 @@ def test_keyword_arguments_are_read_up_to_the_cut() -> None:
 
 
 @pytest.mark.parametrize("protocol", [0, 1])
-def test_every_place_where_an_old_job_can_be_cut(protocol: int) -> None:
-    """Old protocols, which fill the dict as they go, can be cut anywhere as well."""
+def test_a_payload_of_an_old_protocol_truncated_anywhere(protocol: int) -> None:
+    """Old protocols add items to the dict one by one, and can be cut anywhere, too."""
     data = {"t": 1, "f": "add", "a": (1, (2, [3])), "k": {"key": 4}, "et": ENQUEUED}
     whole = pickle.dumps(data, protocol)
     for length in range(len(whole)):
@@ -327,7 +327,7 @@ def test_every_place_where_an_old_job_can_be_cut(protocol: int) -> None:
 
 
 def test_the_enqueue_time_in_a_jobs_last_bytes() -> None:
-    """The time is found at the end of a job, its key written in full or not."""
+    """The time is found at the end, whether its key is a string or a memo reference."""
     assert enqueued_ms_of_tail(job(1)[-64:]) == ENQUEUED
     assert enqueued_ms_of_tail(job("et")[-64:]) == ENQUEUED
     assert enqueued_ms_of_tail(pickle.dumps({"f": "\xe9" * 9, "et": 1 << 46})) == 1 << 46
@@ -336,8 +336,8 @@ def test_the_enqueue_time_in_a_jobs_last_bytes() -> None:
     assert enqueued_ms_of_tail(job(1)[:-1]) is None
 
 
-def test_a_frame_may_begin_before_the_enqueue_time() -> None:
-    """Pickle divides large payloads into frames, and one may begin at any value."""
+def test_a_frame_may_start_before_the_enqueue_time() -> None:
+    """Pickle divides large payloads into frames, and one may start at any value."""
     for size in range(65_536 - 60, 65_536):
         whole = job("x" * size)
         assert enqueued_ms_of_tail(whole[-64:]) == ENQUEUED
@@ -359,7 +359,7 @@ def test_the_bytes_of_an_enqueue_time(ms: int) -> None:
 
 @settings(deadline=None)
 @given(ARGS, KWARGS, st.booleans(), VALUES, TIMES, TIMES, st.text(max_size=9), st.text(max_size=9))
-def test_a_result_reads_as_arq_stored_it(
+def test_a_result_round_trips(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     success: bool,
@@ -369,7 +369,7 @@ def test_a_result_reads_as_arq_stored_it(
     queue: str,
     job_id: str,
 ) -> None:
-    """Everything arq stored about an ended job comes back."""
+    """Everything that arq stored about an ended job is returned."""
     stored = serialize_result(
         "add", args, kwargs, 3, ENQUEUED, success, answer, started, finished, "", queue, job_id
     )
@@ -455,7 +455,7 @@ def test_a_result_reads_as_arq_stored_it(
     ids=repr,
 )
 def test_why_a_job_failed(answer: Any, outcome: ResultOutcome, error: str) -> None:
-    """A failure reads the same from the stored bytes and from the exception itself."""
+    """The message is the same for the stored bytes and for the exception itself."""
     payload = read_result(result(answer, 1))
     assert (payload.outcome, payload.error) == (outcome, error)
     loaded = read_result(result(answer, 1), b"", pickle.loads)
@@ -471,14 +471,14 @@ def test_why_a_job_failed(answer: Any, outcome: ResultOutcome, error: str) -> No
         (None, None),
     ],
 )
-def test_failures_that_are_no_exceptions(answer: Any, error: str | None) -> None:
-    """What stands in place of an exception is shown."""
+def test_failures_without_an_exception(answer: Any, error: str | None) -> None:
+    """Whatever is stored instead of an exception is shown."""
     payload = read_result(result(answer))
     assert (payload.outcome, payload.error) == (ResultOutcome.FAILURE, error)
 
 
 def test_groups_in_groups_take_no_time() -> None:
-    """However many exceptions a pickle nests, few of them are looked at."""
+    """No matter how many exceptions a pickle nests, only a few are examined."""
     group: Any = ValueError("x" * 9_000)
     for _ in range(200):
         group = ExceptionGroup("g", [group] * 100)
@@ -490,28 +490,28 @@ def test_groups_in_groups_take_no_time() -> None:
 
 
 class OddGroup(ExceptionGroup[ValueError]):
-    """A group that does not say what is in it."""
+    """A group whose message cannot be read."""
 
     @property
     def message(self) -> str:
         raise RuntimeError
 
 
-def test_a_group_of_ones_own() -> None:
-    """Whatever it says of itself, it is named."""
+def test_a_custom_group() -> None:
+    """It is shown by name even if it misbehaves."""
     assert failure_text(OddGroup("odd", [ValueError()]), None).startswith("OddGroup")
 
 
 def test_a_failure_is_cut() -> None:
-    """A message without end is cut, however often it stands there."""
+    """A huge message is cut, no matter how often it is repeated."""
     payload = read_result(result(ValueError(*["x" * 9000] * 3000)))
     assert payload.error is not None
     assert len(payload.error) == 10_000
 
 
 @pytest.mark.parametrize("error", [JobStopped(), OwnCancelledError("x")])
-def test_a_stopped_job_through_a_serializer_of_ones_own(error: BaseException) -> None:
-    """Exceptions that mean a stop do so as objects too."""
+def test_a_stopped_job_with_a_custom_serializer(error: BaseException) -> None:
+    """Exceptions that mean a stop are recognized as objects, too."""
     data = {"s": False, "r": error}
     payload = read_result(b"x", b"", lambda _: data)
     assert payload.outcome == ResultOutcome.CANCELLED
@@ -520,13 +520,13 @@ def test_a_stopped_job_through_a_serializer_of_ones_own(error: BaseException) ->
 
 @pytest.mark.parametrize("success", [None, "yes", ValueError()])
 def test_an_outcome_that_cannot_be_read(success: Any) -> None:
-    """An outcome that is neither yes nor no is none."""
+    """An outcome that is neither true nor false is unreadable."""
     payload = read_result(pickle.dumps({"s": success, "r": "x"}))
     assert (payload.outcome, payload.error) == (ResultOutcome.UNREADABLE, None)
 
 
 def test_an_unknown_function() -> None:
-    """The name that arq gives to what it could not read is no name."""
+    """Arq's placeholder for an unreadable function is not a name."""
     assert read_result(result(1, function="<unknown>")).function is None
 
 
@@ -541,18 +541,18 @@ def test_an_unknown_function() -> None:
     ],
 )
 def test_a_timeout_says_how_long(seconds: float | None, words: str) -> None:
-    """A timeout tells the seconds where they are known."""
+    """The error contains the seconds if they are known."""
     assert failure_text(TimeoutError(), seconds) == words
     assert pickled_failure_text("TimeoutError", "asyncio.exceptions", (), seconds) == words
 
 
-# Parts of results
+# Truncated results
 
 
 @pytest.mark.parametrize("answer", [ValueError("boom"), asyncio.CancelledError(), "text", 5, [1]])
 @pytest.mark.parametrize("success", [True, False])
-def test_every_place_where_a_result_can_be_cut(answer: Any, success: bool) -> None:
-    """With the last bytes at hand, any beginning gives outcome, error, times and queue."""
+def test_a_result_truncated_anywhere(answer: Any, success: bool) -> None:
+    """With the last bytes available, any beginning gives outcome, error, times and queue."""
     whole = result(answer, 1, "two", ["x" * 200], success=success)
     full = read_result(whole)
     for length in range(len(whole)):
@@ -565,8 +565,8 @@ def test_every_place_where_a_result_can_be_cut(answer: Any, success: bool) -> No
         assert payload.queue == "arq:queue"
 
 
-def test_every_place_where_a_result_without_end_can_be_cut() -> None:
-    """Without the last bytes too, nothing wrong is read."""
+def test_a_result_without_its_end_truncated_anywhere() -> None:
+    """Even without the last bytes, nothing wrong is read."""
     whole = result(ValueError("boom", 2), 1)
     for length in range(len(whole)):
         payload = read_result(whole[:length])
@@ -577,7 +577,7 @@ def test_every_place_where_a_result_without_end_can_be_cut() -> None:
 
 
 def test_a_cut_error_says_so() -> None:
-    """An error of which not all is at hand ends in an ellipsis."""
+    """A truncated error ends with an ellipsis."""
     whole = result(ValueError("x" * 10_000))
     assert (
         read_result(whole[:300]).error
@@ -590,8 +590,8 @@ def test_a_cut_error_says_so() -> None:
     assert payload.finished_ms == FINISHED
 
 
-def test_an_end_with_names_that_were_written_before() -> None:
-    """Keys that the arguments had already are found by their place."""
+def test_an_end_with_repeated_keys() -> None:
+    """Keys that already occurred in the arguments are found by their position."""
     whole = result(1, "r", "x" * 2000, success=True, kwargs={"q": 1, "ft": 2})
     payload = read_result(whole[:1000], whole[-300:])
     assert payload.outcome == ResultOutcome.SUCCESS
@@ -599,31 +599,31 @@ def test_an_end_with_names_that_were_written_before() -> None:
 
 
 def test_an_end_that_does_not_reach_the_times() -> None:
-    """An id so long that the last bytes are all id leaves the times unknown."""
+    """If the id fills all of the last bytes, the times are unknown."""
     whole = result(1, "x" * 2000, success=True, job_id="i" * 1000)
     payload = read_result(whole[:1000], whole[-300:])
     assert payload.outcome == ResultOutcome.UNREADABLE
     assert (payload.function, payload.started_ms) == ("add", None)
 
 
-def test_an_answer_cannot_pass_for_the_end() -> None:
-    """Bytes in an answer that look like a successful end change nothing."""
+def test_a_return_value_cannot_be_mistaken_for_the_end() -> None:
+    """Bytes in a return value that look like a successful end change nothing."""
     forged = b"\x8c\x01s\x94\x88\x8c\x01r\x94N"
     whole = result(forged, "x" * 2000)
     assert read_result(whole[:1000], whole[-300:]).outcome == ResultOutcome.FAILURE
 
 
 def test_an_end_out_of_range() -> None:
-    """An end with impossible times is none."""
+    """An end with impossible times is ignored."""
     data = {"s": True, "r": 1, "st": -1, "ft": 2, "q": "q", "id": "x"}
     assert read_result(b"", pickle.dumps(data)[12:]) == NO_RESULT
 
 
-# Serializers of one's own
+# Custom serializers
 
 
-def test_a_deserializer_of_ones_own() -> None:
-    """With the user's deserializer, jobs and results of any format are read."""
+def test_a_custom_deserializer() -> None:
+    """With it, payloads and results of any format can be read."""
     fields = {"t": 1, "f": "add", "a": [1, "two"], "k": {"key": 3}, "et": ENQUEUED}
     stored = json.dumps(fields).encode()
     assert read_payload(stored, b"", json.loads) == JobPayload(
@@ -638,8 +638,8 @@ def test_a_deserializer_of_ones_own() -> None:
     )
 
 
-def test_a_deserializer_gets_no_part() -> None:
-    """A deserializer is not called with a part, of which it could make nothing."""
+def test_a_deserializer_is_not_called_with_truncated_data() -> None:
+    """It could not read that."""
 
     def never(_: bytes) -> Any:
         raise AssertionError
@@ -649,7 +649,7 @@ def test_a_deserializer_gets_no_part() -> None:
 
 @pytest.mark.parametrize("found", [None, [1], b"x", 5])
 def test_a_deserializer_that_fails(found: Any) -> None:
-    """What a deserializer cannot read, or reads as no dict, is unreadable."""
+    """Data is unreadable if it raises or does not return a dict."""
 
     def fail(_: bytes) -> Any:
         raise ValueError
@@ -664,7 +664,7 @@ def test_a_deserializer_that_fails(found: Any) -> None:
 
 @pytest.mark.parametrize("protocol", range(6))
 def test_nothing_runs(tmp_path: Path, protocol: int) -> None:
-    """A payload that runs a command when loaded does nothing when read, and is shown."""
+    """A payload that would run a command when unpickled is only shown."""
     proof = tmp_path / "proof"
 
     class Attack:
@@ -728,8 +728,8 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_payloads_are_read_in_no_time(name: str) -> None:
-    """Payloads made to take all time or memory take none, and the function is still read."""
+def test_hostile_payloads_are_read_quickly(name: str) -> None:
+    """Payloads designed to exhaust time or memory do not, and the function is still read."""
     data = HOSTILE[name]
     tracemalloc.start()
     before = time.thread_time()
@@ -760,18 +760,18 @@ def test_hostile_payloads_are_read_in_no_time(name: str) -> None:
     ],
 )
 def test_hostile_payloads_are_shown(name: str, shown: str) -> None:
-    """What is there to be shown of a hostile payload is shown."""
+    """Everything in a hostile payload that can be shown is shown."""
     assert read_payload(HOSTILE[name]).args == shown
 
 
 def test_an_unknown_value_keeps_no_state() -> None:
-    """What one payload does to values that are not there does not reach the next."""
+    """State set on missing values by one payload does not affect the next."""
     read_payload(with_args(b"h\x07K\x01b\x85"))
     assert read_payload(with_args(b"h\x07\x85")).args == "…"
 
 
 def test_large_payloads_take_little_memory() -> None:
-    """A full head of the most expensive operations stays within its bounds."""
+    """A head full of the most expensive opcodes stays within its bounds."""
     error = b"cm\nError\n(" + text("x" * 60_000) + b"q\x01" + b"h\x01" * 4900 + b"tR"
     data = b"}(" + text("s") + b"\x89" + text("r") + error + b"u."
     tracemalloc.start()
@@ -786,7 +786,7 @@ def test_large_payloads_take_little_memory() -> None:
 @settings(max_examples=examples(300), deadline=None)
 @given(st.binary(max_size=200), st.binary(max_size=100))
 def test_any_bytes(head: bytes, tail: bytes) -> None:
-    """No bytes raise, in whichever place."""
+    """No bytes raise an exception, as head or as tail."""
     for data in (head, b"\x80\x04}(" + head, with_args(head)):
         assert len(read_payload(data, tail).args) <= 80
         assert len(read_result(data, tail).args) <= 80
@@ -803,7 +803,7 @@ PROGRAMS = st.lists(CODES | st.integers(0, 4), max_size=120).map(bytes)
 @settings(max_examples=examples(500), deadline=None)
 @given(PROGRAMS)
 def test_any_program(program: bytes) -> None:
-    """No sequence of operations raises, nor does showing what it makes."""
+    """No sequence of opcodes raises, nor does rendering the resulting values."""
     for data in (program, b"}(" + program, with_args(program), b"}(" + text("r") + program):
         for value in read_pickle(data, "fakr").items.values():
             repr(value)
@@ -814,7 +814,7 @@ def test_any_program(program: bytes) -> None:
 @settings(max_examples=examples(40), deadline=None)
 @given(st.integers(1, 12).flatmap(lambda size: st.lists(CODES, min_size=size, max_size=size)))
 def test_any_program_repeated_to_the_limit(codes: list[int]) -> None:
-    """A head full of the same few operations takes a fraction of a second."""
+    """A head full of the same few opcodes takes a fraction of a second."""
     program = bytes(codes)
     data = b"}(" + text("s") + b"\x89" + text("r") + program * (65_000 // len(program))
 
@@ -823,14 +823,14 @@ def test_any_program_repeated_to_the_limit(codes: list[int]) -> None:
         read_result(data)
         return time.process_time() - before
 
-    # again where the garbage of all the other examples was collected in the middle of it
+    # measured again, in case garbage of other examples was collected in the middle
     assert seconds() < 1 or seconds() < 1, "most of it is coverage"
 
 
 @settings(deadline=None)
 @given(ARGS, st.data())
 def test_damaged_jobs(args: tuple[Any, ...], data: st.DataObject) -> None:
-    """A job in which some byte was changed raises nothing."""
+    """A payload in which a byte was changed does not raise."""
     stored = bytearray(job(*args))
     place = data.draw(st.integers(0, len(stored) - 1))
     stored[place] = data.draw(st.integers(0, 255))
@@ -838,7 +838,7 @@ def test_damaged_jobs(args: tuple[Any, ...], data: st.DataObject) -> None:
     read_result(bytes(stored))
 
 
-# Operations that arq's pickles do not have, but others may
+# Opcodes that do not occur in arq's pickles, but may in others
 
 
 @pytest.mark.parametrize(
@@ -882,8 +882,8 @@ def test_damaged_jobs(args: tuple[Any, ...], data: st.DataObject) -> None:
         (b"cpathlib\nPosixPath\nK\x01\x85R\x85", "PosixPath(1)"),
     ],
 )
-def test_rare_operations(program: bytes, shown: str) -> None:
-    """Every operation of the pickle machine has its inert counterpart."""
+def test_rare_opcodes(program: bytes, shown: str) -> None:
+    """Every opcode of the pickle machine has an inert counterpart."""
     assert read_payload(with_args(program)).args == shown
 
 
@@ -904,14 +904,14 @@ def test_rare_operations(program: bytes, shown: str) -> None:
     ],
 )
 def test_payloads_without_fields(data: bytes) -> None:
-    """What is no dict with names has nothing to show."""
+    """Anything but a dict with string keys has nothing to show."""
     assert read_payload(data) == NOTHING
     assert read_result(data, b"\x8c\x02st\x94N0.") == NO_RESULT
     assert read_result(data, b"\x8c\x02st\x9400.") == NO_RESULT
 
 
-def test_inert_values_show_themselves() -> None:
-    """Inert values have a bounded repr, sets and dicts look like sets and dicts."""
+def test_inert_values_have_a_repr() -> None:
+    """It is bounded; sets and dicts look like sets and dicts."""
     made = Opaque("m", "C", ("x" * 1000,))
     assert len(repr(made)) == 200
     shown = Opaque("m", "C", (Pairs([1, [2]]), Pairs([]), Members([1]), Members([], frozen=True)))

@@ -1,4 +1,4 @@
-"""Stored counts of functions, read whatever they hold."""
+"""Decoding of stored counts, no matter how damaged."""
 
 from math import isfinite
 
@@ -10,7 +10,7 @@ from arq_status._redis.tallies import decode_entry
 
 
 def entry(*numbers: int) -> bytes:
-    """Encode numbers as the script that counts does."""
+    """Encode numbers like ``count.lua``."""
     encoded = bytearray()
     for number in numbers:
         while number >= 128:
@@ -25,8 +25,8 @@ entries = st.binary() | st.lists(numbers, max_size=20).map(lambda it: entry(*it)
 
 
 @given(entries)
-def test_a_damaged_entry_gives_numbers(raw: bytes) -> None:
-    """All that is estimated of it is a finite number."""
+def test_a_damaged_entry_yields_numbers(raw: bytes) -> None:
+    """All estimates from it are finite."""
     moment, tally = decode_entry(raw)
     total = Tally()
     total.add(tally)
@@ -40,7 +40,7 @@ def test_a_damaged_entry_gives_numbers(raw: bytes) -> None:
 
 
 def test_buckets_beyond_the_last_one() -> None:
-    """They count as the last one, of which the middle is still a duration."""
+    """They count as the last one, the middle of which is a valid duration."""
     far = 2 * 10**6 + 1
     raw = entry(7, *[1] * len(COUNTED), 2**60, 4, 2, far, 2)
     moment, tally = decode_entry(raw)

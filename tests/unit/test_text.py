@@ -1,4 +1,4 @@
-"""Text is clean, short and made in bounded time, whatever it is made of."""
+"""Rendered text is clean, short and created in bounded time, whatever the values."""
 
 import time
 from collections import OrderedDict
@@ -50,19 +50,19 @@ class Chatty:
 
 @pytest.mark.parametrize("text", ["", "plain", "ünïcödé 🎉", "a\x00b"])
 def test_clean_leaves_good_text_alone(text: str) -> None:
-    """Text that UTF-8 can hold comes back as the same object."""
+    """Text that UTF-8 can encode is returned as the same object."""
     assert clean(text) is text
 
 
 def test_clean_replaces_lone_surrogates() -> None:
-    """What UTF-8 cannot hold becomes a question mark."""
+    """They become question marks."""
     assert clean("a\ud800b") == "a?b"
 
 
 @settings(deadline=None)
 @given(st.text(st.characters()), st.integers(1, 20))
 def test_shorten_keeps_to_the_limit(text: str, limit: int) -> None:
-    """Any text becomes one that can be stored and is no longer than asked for."""
+    """Any text can be stored and is no longer than the limit."""
     short = shorten(text, limit)
     short.encode()
     assert len(short) == min(len(text), limit)
@@ -72,7 +72,7 @@ def test_shorten_keeps_to_the_limit(text: str, limit: int) -> None:
 @settings(deadline=None)
 @given(st.lists(VALUES, max_size=4), st.dictionaries(NAMES, VALUES, max_size=3))
 def test_arguments_read_as_in_arqs_log(args: list[Any], kwargs: dict[str, Any]) -> None:
-    """Built-in values are written like arq writes them, quotes, order and all."""
+    """Built-in values are rendered as in arq's log, including quotes and order."""
     expected = args_to_string(args, kwargs)
     if not expected.endswith("…"):
         assert render_args(args, kwargs) == clean(expected)
@@ -81,24 +81,24 @@ def test_arguments_read_as_in_arqs_log(args: list[Any], kwargs: dict[str, Any]) 
 @settings(deadline=None)
 @given(st.lists(st.integers(), min_size=5, max_size=40), st.integers(1, 100))
 def test_long_arguments_are_cut_as_in_arqs_log(args: list[int], limit: int) -> None:
-    """Where arq cuts, so do we, and at the same character."""
+    """They are cut at the same character as by arq."""
     full = ", ".join(map(repr, args))
     assert render_args(args, {}, limit) == shorten(full, limit)
     assert render_args([args], {}, limit) == shorten(f"[{full}]", limit)
 
 
 def test_no_arguments() -> None:
-    """A call without arguments is an empty text."""
+    """Without arguments the text is empty."""
     assert render_args((), {}) == ""
 
 
 def test_keyword_arguments_are_sorted() -> None:
-    """Keyword arguments stand in the order of their names, after the others."""
+    """They follow the positional ones, sorted by name."""
     assert render_args((1, "two"), {"z": None, "key": 3}) == "1, 'two', key=3, z=None"
 
 
 def test_keyword_arguments_stop_at_the_limit() -> None:
-    """Neither a million of names nor a name without end is written in full."""
+    """Neither a million names nor a huge name is rendered in full."""
     many = {f"name{number:07}": number for number in range(100_000)}
     assert render_args((), many, 20) == "name0000000=0, name…"
     assert render_args((), {"x" * 10**6: 1}, 5) == "xxxx…"
@@ -106,35 +106,35 @@ def test_keyword_arguments_stop_at_the_limit() -> None:
 
 
 def test_keyword_names_that_do_not_compare() -> None:
-    """Names that are no text, as other serializers can give, are shown all the same."""
+    """Names that are not strings, which other serializers may return, are shown as well."""
     assert render_args((), {1: 2, "a": 3}) == "1=2, a=3"
 
 
-def test_other_types_write_themselves() -> None:
-    """Types that are not known use their own repr, subclasses of built-in ones as well."""
+def test_other_types_use_their_repr() -> None:
+    """This includes subclasses of built-in types."""
     assert (
         render_args((Colour.RED, OrderedDict(a=1)), {}) == f"{Colour.RED!r}, {OrderedDict(a=1)!r}"
     )
 
 
 def test_a_repr_that_raises() -> None:
-    """A value that cannot be written is named by its type, also inside of others."""
+    """The value is shown by its type, also inside other values."""
     assert render_args((Broken(), [Broken()]), {}) == "<Broken>, [<Broken>]"
 
 
-def test_a_repr_without_end_is_cut() -> None:
-    """A long repr of another type is cut."""
+def test_a_long_repr_is_cut() -> None:
+    """This applies to types with their own repr."""
     assert render_value(Chatty(), 10) == "chatchatc…"
 
 
 def test_surrogates_in_a_repr_are_replaced() -> None:
-    """What other types write is cleaned."""
+    """The repr of other types is cleaned."""
     named = type("Named", (), {"__repr__": lambda self: "\ud800"})()
     assert render_args((named,), {}) == "?"
 
 
 def test_cycles() -> None:
-    """Values that contain themselves are written as Python writes them."""
+    """Values that contain themselves are rendered like in Python."""
     items: list[Any] = [1]
     items.append(items)
     table: dict[str, Any] = {}
@@ -147,7 +147,7 @@ def test_cycles() -> None:
 
 
 def test_the_same_value_twice_is_no_cycle() -> None:
-    """A value that is merely used twice is written twice."""
+    """A value that is only used twice is rendered twice."""
     shared = [1]
     assert render_value([shared, shared], 80) == "[[1], [1]]"
 
@@ -179,7 +179,7 @@ def _laughs(depth: int) -> list[Any]:
     ],
 )
 def test_large_values_stop_at_the_limit(value: Any, beginning: str) -> None:
-    """However large a value is, only what is shown of it is written."""
+    """However large a value is, only the visible part is rendered."""
     before = time.thread_time()
     text = render_args((value,), {"key": value})
     assert time.thread_time() - before < 0.2
@@ -188,19 +188,19 @@ def test_large_values_stop_at_the_limit(value: Any, beginning: str) -> None:
 
 
 def test_a_gigantic_number() -> None:
-    """A number that would take long to write is described."""
+    """A number that would take long to render is described instead."""
     assert render_args((1 << 10**7,), {}) == "<int of 10000001 bits>"
     assert render_value(1 << 2047, 1000) == str(1 << 2047)
 
 
-def test_parts_are_asked_for_pieces() -> None:
-    """A value in parts has to say what they are."""
+def test_parts_without_pieces() -> None:
+    """Subclasses must define ``pieces``."""
     with pytest.raises(NotImplementedError):
         render_value(Parts(), 10)
 
 
 def test_a_message() -> None:
-    """Text stands in a message without quotes, other values as their repr, cut at the limit."""
+    """Strings have no quotes, other values are rendered like their repr, cut at the limit."""
     assert render_message(("boom", 1, ["x"])) == "boom, 1, ['x']"
     assert render_message(["x" * 10**6] * 1000, 5) == "xxxx…"
     assert render_message(()) == ""
@@ -217,10 +217,10 @@ def test_a_message() -> None:
     ],
 )
 def test_error_text(error: BaseException, text: str) -> None:
-    """An exception is its type's name and what it says, if it says something."""
+    """It is the name of the type, and the message if there is one."""
     assert error_text(error) == text
 
 
 def test_error_text_is_cut() -> None:
-    """A message without end is cut."""
+    """A huge message is cut."""
     assert len(error_text(ValueError("x" * 10**6))) == 10_000

@@ -1,4 +1,4 @@
-"""The truth table, row by row and over whatever facts there may be."""
+"""The truth table, row by row and for arbitrary facts."""
 
 from dataclasses import replace
 from functools import cache
@@ -23,7 +23,7 @@ EXPIRES = 1_800_000
 
 
 def lasting(ms: int) -> FunctionOptions:
-    """Options of a function whose jobs are shown for so long, however they ended."""
+    """Return options with which jobs are shown for ``ms``, or twice that if they failed."""
     return FunctionOptions(expires=ms, expires_failed=2 * ms)
 
 
@@ -60,7 +60,7 @@ def ended_long_ago() -> StoredRecord:
     return replace(track(State.COMPLETE), ended=NOW - 10_000)
 
 
-#: How arq holds a job.
+#: How arq has the job.
 LIVE: dict[str, dict[str, Any]] = {
     "queued": {"payload": payload(), "queue": "q", "due": NOW},
     "deferred": {"payload": payload(), "queue": "q", "due": NOW + 1},
@@ -69,7 +69,7 @@ LIVE: dict[str, dict[str, Any]] = {
     "payload unreadable": {"payload": payload(None), "queue": "q", "due": NOW},
     "not live": {},
 }
-#: Arq's in-progress key and its count of tries, where the record tells of try 2.
+#: Arq's in-progress key and its count of tries; the record is of try 2.
 PROGRESS: dict[str, dict[str, Any]] = {
     "none": {},
     "this try": {"in_progress": True, "tries_begun": TRY},
@@ -78,7 +78,7 @@ PROGRESS: dict[str, dict[str, Any]] = {
     "this try, worker lost": {"in_progress": True, "tries_begun": TRY, "lost_worker": "w"},
     "the next try, worker lost": {"in_progress": True, "tries_begun": TRY + 1, "lost_worker": "w"},
 }
-#: What the record says.
+#: The stored record.
 RECORDS: dict[str, dict[str, Any]] = {
     "nothing": {},
     "deleted": {"stored_record": track(State.DELETED)},
@@ -113,7 +113,7 @@ RESULTS: dict[str, dict[str, Any]] = {
 
 
 class Row(NamedTuple):
-    """A row of the table: the situations it is about, and the status in them."""
+    """A row of the table: the situations that it covers, and their status."""
 
     live: set[str]
     progress: set[str]
@@ -122,16 +122,16 @@ class Row(NamedTuple):
     status: Status | None
 
     def matches(self, situation: tuple[str, str, str, str]) -> bool:
-        """Whether it is about this situation."""
+        """Return True if it covers this situation."""
         cells = (self.live, self.progress, self.record, self.result)
         return all(name in cell for name, cell in zip(situation, cells, strict=True))
 
 
 WAITS = set(LIVE) - {"not live"}
-#: Situations in which arq knows no enqueue time: a record of another run passes for one of this.
+#: Without arq's enqueue time, a record of another run is taken for one of this run.
 TIMELESS = {"payload expired", "payload unreadable"}
 GONE = {"not live"}
-#: Where a dead worker is known to have begun a try of which no record tells.
+#: A dead worker is known to have started a try without a record.
 LOST = {"this try, worker lost", "the next try, worker lost"}
 COUNTED = {"this try", "the next try", *LOST}
 RUNS = {*COUNTED, "left over"}
@@ -140,7 +140,7 @@ ANY_RECORD = set(RECORDS)
 ANY_RESULT = set(RESULTS)
 OTHER_RUNS = {name for name in RECORDS if name.startswith("other run")}
 NO_RECORD = {"nothing", "deleted"}
-#: Their worker was alive a moment ago, and arq is about to book the end.
+#: Their worker was alive a moment ago, and arq is about to store the end.
 JUST_ENDED = {"complete", "failed", "stopped", "interrupted", "complete, worker alive"}
 AS_RECORDED = {
     "complete": Status.COMPLETE,
@@ -171,7 +171,7 @@ TABLE = [
     Row(TIMELESS, RUNS, {"other run, alive", "other run, complete"}, ANY_RESULT, Status.WORKING),
     Row(WAITS, RUNS, {"dead", "complete long ago"}, ANY_RESULT, Status.INTERRUPTED),
     Row(TIMELESS, RUNS, {"other run, dead"}, ANY_RESULT, Status.INTERRUPTED),
-    # live; what is left here of the in-progress keys outlived a recorded end
+    # live; the remaining in-progress keys are left over from a recorded end
     Row(WAITS, ANY_PROGRESS, {"retrying", "retrying, worker alive"}, ANY_RESULT, Status.RETRYING),
     Row(TIMELESS, ANY_PROGRESS, {"other run, retrying"}, ANY_RESULT, Status.RETRYING),
     # the key was evicted
@@ -188,7 +188,7 @@ TABLE = [
         if name not in OTHER_RUNS
     ),
     Row(GONE, ANY_PROGRESS, {"other run, complete"}, {"none", "unreadable"}, Status.COMPLETE),
-    # arq's result is of the run that was deleted
+    # arq's result belongs to the deleted run
     Row(GONE, ANY_PROGRESS, {"deleted"}, ANY_RESULT - {"none"}, None),
     *(Row(GONE, ANY_PROGRESS, ANY_RECORD, {name}, status) for name, status in BY_RESULT.items()),
     Row(GONE, ANY_PROGRESS, {"waiting"}, {"none"}, Status.FAILED),
@@ -212,14 +212,14 @@ TABLE = [
 
 
 def facts(live: str, progress: str, record: str, outcome: str) -> Facts:
-    """The facts of a situation."""
+    """Return the facts of a situation."""
     known = {**LIVE[live], **PROGRESS[progress], **RECORDS[record], **RESULTS[outcome]}
     return Facts(job_id="j", now=NOW, options=OPTIONS, **known)
 
 
 @cache
 def row_of(situation: tuple[str, str, str, str]) -> Row:
-    """The first row of the table that matches."""
+    """Return the first row of the table that matches."""
     return next(row for row in TABLE if row.matches(situation))
 
 
@@ -228,22 +228,22 @@ SITUATIONS = list(product(LIVE, PROGRESS, RECORDS, RESULTS))
 
 @pytest.mark.parametrize("row", TABLE, ids=range(len(TABLE)))
 def test_each_row_of_the_table(row: Row) -> None:
-    """Every situation of which this row is the first match has its status."""
+    """Every situation for which this row is the first match has its status."""
     own = [situation for situation in SITUATIONS if row_of(situation) is row]
     assert own, "no situation is left to this row"
     wrong = [it for it in own if decide(facts(*it)) is not row.status]
     assert wrong == []
 
 
-def test_a_key_left_from_a_repeated_try_counts_until_the_next_begins() -> None:
-    """A cron job keeps its in-progress key after Retry: it is retrying, then working."""
+def test_a_key_left_over_from_a_repeated_try() -> None:
+    """A cron job keeps its in-progress key after ``Retry``: it is retrying, then working."""
     waiting = facts("queued", "this try", "retrying", "none")
     assert decide(waiting) is Status.RETRYING
     assert decide(waiting._replace(tries_begun=TRY + 1)) is Status.WORKING
 
 
-def test_what_leaves_nothing_is_complete_once_it_is_gone() -> None:
-    """Untracked and without a result, as long as no failure tells otherwise."""
+def test_a_job_that_leaves_no_trace_is_complete_once_it_is_gone() -> None:
+    """If it is untracked and has no result, unless there is a failure."""
     options = FunctionOptions(track=False, keep_result=0)
     gone = facts("not live", "none", "waiting", "none")._replace(options=options)
     assert decide(gone) is Status.COMPLETE
@@ -253,8 +253,8 @@ def test_what_leaves_nothing_is_complete_once_it_is_gone() -> None:
     assert decide(failed) is Status.FAILED
 
 
-def test_a_key_left_from_an_earlier_run_is_ignored() -> None:
-    """An id used again within the 60 s for which cron keeps the key is queued until it starts."""
+def test_a_key_left_over_from_an_earlier_run_is_ignored() -> None:
+    """An id reused within the 60 s for which cron keeps the key is queued until it starts."""
     again = facts("queued", "left over", "other run, complete", "none")
     assert decide(again) is Status.QUEUED
     assert decide(again._replace(due=NOW + 1)) is Status.DEFERRED
@@ -270,13 +270,13 @@ def test_a_key_left_from_an_earlier_run_is_ignored() -> None:
         ({"in_progress_ttl_ms": 60_000, "lost_worker": "w"}, Status.INTERRUPTED),
     ],
 )
-def test_a_key_beside_which_there_is_no_record(known: dict[str, Any], status: Status) -> None:
-    """It is left over if arq has counted no try and it is as old as one that cron keeps."""
+def test_a_key_without_a_record(known: dict[str, Any], status: Status) -> None:
+    """It is left over if arq has counted no try and it has the TTL of one that cron keeps."""
     assert decide(facts("queued", "left over", "nothing", "none")._replace(**known)) is status
 
 
-def test_due_is_due_at_the_very_millisecond() -> None:
-    """A job is deferred up to the millisecond before it is due."""
+def test_a_job_is_due_at_the_exact_millisecond() -> None:
+    """It is deferred until the millisecond before that."""
     assert decide(facts("queued", "none", "nothing", "none")) is Status.QUEUED
     assert decide(facts("deferred", "none", "nothing", "none")) is Status.DEFERRED
 
@@ -291,10 +291,10 @@ def test_due_is_due_at_the_very_millisecond() -> None:
         (RUN, OTHER_RUN, Status.COMPLETE),
     ],
 )
-def test_a_delete_hides_the_results_up_to_its_run(
+def test_a_tombstone_hides_results_up_to_its_run(
     enqueued: int | None, deleted: int, status: Status | None
 ) -> None:
-    """Arq's result of the run that was deleted counts for nothing, that of a later one counts."""
+    """Arq's result of the deleted run does not count; that of a later run does."""
     found = result(ResultOutcome.SUCCESS, enqueued)
     gone = Facts(
         job_id="j",
@@ -319,14 +319,14 @@ def test_a_delete_hides_the_results_up_to_its_run(
 def test_a_result_alone_is_shown_until_it_expires(
     outcome: ResultOutcome, age: int, status: Status | None
 ) -> None:
-    """The clock of a job without a record starts with arq's finish; failures stay longer."""
+    """The expiry of a job without a record starts when arq finished it; failures last longer."""
     found = result(outcome, RUN, NOW - age)
     assert decide(Facts(job_id="j", now=NOW, result=found, options=OPTIONS)) is status
 
 
 @pytest.mark.parametrize("run", [0, RUN])
-def test_an_unknown_enqueue_time_is_that_of_any_run(run: int) -> None:
-    """A record of a payload that arq could not read counts for the result, and the reverse."""
+def test_an_unknown_enqueue_time_matches_any_run(run: int) -> None:
+    """A record without an enqueue time counts for any result, and vice versa."""
     ended = track(State.FAILED, run, ended=True)
     found = result(ResultOutcome.SUCCESS, RUN if run == 0 else None)
     assert decide(Facts(job_id="j", now=NOW, stored_record=ended, result=found)) is Status.FAILED
@@ -344,10 +344,10 @@ def test_an_unknown_enqueue_time_is_that_of_any_run(run: int) -> None:
         (None, 0, False),
     ],
 )
-def test_a_dead_worker_may_have_begun_what_began_when_it_died(
+def test_tries_that_a_dead_worker_may_have_started(
     queue: str | None, since_beat: int, may: bool
 ) -> None:
-    """A try that began in its queue about its last heartbeat, by the age of arq's key."""
+    """Those in its queue that started around its last heartbeat, by the age of arq's key."""
     in_progress_ms, age = 310_000, 30_000
     worker = DeadWorker("w", "q", NOW - age - since_beat, in_progress_ms)
     assert worker.may_have_begun(queue, NOW, in_progress_ms - age) is may
@@ -357,16 +357,14 @@ def test_a_dead_worker_may_have_begun_what_began_when_it_died(
     ("since_block", "may"),
     [(-1_001, False), (-1_000, True), (4_000, True), (4_001, False), (59_000, True)],
 )
-def test_a_blocked_worker_may_have_begun_what_began_when_it_blocked(
-    since_block: int, may: bool
-) -> None:
-    """A worker that was blocked for a minute when it died had begun nothing in between."""
+def test_tries_that_a_blocked_worker_may_have_started(since_block: int, may: bool) -> None:
+    """A worker that had been blocked for a minute when it died started nothing in between."""
     in_progress_ms, age, blocked = 310_000, 90_000, 60_000
     worker = DeadWorker("w", "q", NOW - age - since_block + blocked, in_progress_ms, blocked)
     assert worker.may_have_begun("q", NOW, in_progress_ms - age) is may
 
 
-# whatever there may be
+# arbitrary facts
 
 times = st.none() | st.integers(NOW - 10, NOW + 10)
 runs = st.sampled_from([0, OTHER_RUN, RUN])
@@ -404,8 +402,8 @@ ENDS = {
 
 
 @given(some_facts)
-def test_there_is_always_an_answer(found: Facts) -> None:
-    """No facts raise; a live job has a status, and one that has not ended unless interrupted."""
+def test_there_is_always_a_status(found: Facts) -> None:
+    """No facts raise; a live job has a status, which is not an end unless interrupted."""
     status = decide(found)
     assert status is None or type(status) is Status
     if found.live:
@@ -416,8 +414,8 @@ def test_there_is_always_an_answer(found: Facts) -> None:
 
 
 @given(some_facts, st.sampled_from(list(ENDS)), st.sampled_from([None, 0, RUN]))
-def test_what_ended_reads_as_recorded(found: Facts, state: State, run: int | None) -> None:
-    """An ended record of the same run decides, whatever arq's keys say beside."""
+def test_a_recorded_end_decides(found: Facts, state: State, run: int | None) -> None:
+    """If it is of the same run, arq's keys do not matter."""
     found = found._replace(
         payload=None,
         queue=None,
@@ -428,15 +426,15 @@ def test_what_ended_reads_as_recorded(found: Facts, state: State, run: int | Non
 
 
 @given(some_facts, runs)
-def test_a_record_of_another_run_counts_for_nothing(found: Facts, run: int) -> None:
-    """Facts with a record of another run decide as those without one; keys left over apart."""
+def test_a_record_of_another_run_is_ignored(found: Facts, run: int) -> None:
+    """The status is the same as without a record, apart from leftover keys."""
     other = StoredRecord(enqueued_ms=run + 1, job_try=1, state=State.WORKING)
     found = found._replace(payload=payload(RUN), tries_begun=1, stored_record=other)
     assert decide(found) is decide(found._replace(stored_record=None))
 
 
 @given(some_facts)
-def test_without_anything_of_arqs_or_ours_nothing_is_known(found: Facts) -> None:
-    """Neither a key left over nor a living worker makes a job of nothing."""
+def test_a_job_without_payload_result_and_record_is_unknown(found: Facts) -> None:
+    """Neither a leftover key nor a live worker changes that."""
     found = found._replace(payload=None, queue=None, stored_record=None, result=None)
     assert decide(found) is None

@@ -1,4 +1,4 @@
-"""What a job may report and store."""
+"""Validation of what a job reports and stores."""
 
 import json
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Colour(StrEnum):
 
 @dataclass
 class Scalar:
-    """What numpy's scalars look like."""
+    """Looks like a numpy scalar."""
 
     value: Any
     shape: tuple[int, ...] = ()
@@ -67,8 +67,8 @@ ID = "12345678-1234-5678-1234-567812345678"
     ],
     ids=repr,
 )
-def test_numbers_and_texts_that_json_does_not_know(value: Any, stored: Any) -> None:
-    """They are stored as the number or text that stands for them, inside of others as well."""
+def test_types_that_json_does_not_have(value: Any, stored: Any) -> None:
+    """They are stored as a number or string, also inside other values."""
     assert json.loads(encode_fields({"field": value})["field"]) == stored
 
 
@@ -80,21 +80,21 @@ def test_numbers_and_texts_that_json_does_not_know(value: Any, stored: Any) -> N
     ],
     ids=repr,
 )  # fmt: skip
-def test_what_json_cannot_hold(value: Any) -> None:
-    """It is refused by the name of its field."""
+def test_values_that_are_not_json_serializable(value: Any) -> None:
+    """They are rejected, and the error names the field."""
     with pytest.raises(TypeError, match="field 'wine' cannot be stored as JSON"):
         encode_fields({"cheese": 1, "wine": value})
 
 
-def test_how_much_may_be_stored() -> None:
-    """64 KiB a field, and 1 MiB in all."""
+def test_size_limits() -> None:
+    """A field may take 64 KiB, and all fields 1 MiB."""
     assert encode_fields({"a": "x" * (FIELD_LIMIT - 2)})
     with pytest.raises(ValueError, match="field 'a' takes 65537 bytes"):
         encode_fields({"a": "x" * (FIELD_LIMIT - 1)})
     fields = {str(number): "x" * 60_000 for number in range(17)}
     assert encode_fields(fields)
     size = sum(len(name) + 60_002 for name in fields)
-    # a name of two characters, and two quotation marks
+    # a name of two characters and two quotation marks
     exactly = {**fields, "yz": "x" * (DATA_LIMIT - size - 4)}
     assert encode_fields(exactly)
     with pytest.raises(ValueError, match=f"more than {DATA_LIMIT}"):
