@@ -1,4 +1,4 @@
-"""What is done to many jobs at once, and following many."""
+"""Actions on many jobs at once, and following many jobs."""
 
 import asyncio
 from contextlib import aclosing
@@ -26,17 +26,17 @@ Context = dict[str, Any]
 
 
 async def statuses(client: StatusClient, *job_ids: str) -> list[Status | None]:
-    """The status of each job."""
+    """Return the status of each job."""
     found = await client.jobs(job_ids)
     return [None if record is None else record.status for record in found]
 
 
-# Acting
+# Actions
 
 
 @pytest.mark.parametrize("name", ["stop_jobs", "cancel_jobs", "retry_jobs", "delete_jobs"])
 async def test_at_least_one_filter(client: StatusClient, name: str) -> None:
-    """Nobody does anything to all jobs by mistake; impossible filters are refused."""
+    """Nobody can act on all jobs by mistake; impossible filters are rejected."""
     act = getattr(client, name)
     nothing: list[dict[str, Any]] = [{}, {"search": ""}, {"status": []}]
     for filters in nothing:
@@ -44,7 +44,7 @@ async def test_at_least_one_filter(client: StatusClient, name: str) -> None:
             await act(**filters)
     with pytest.raises(ValueError, match="unknown status"):
         await act(status="nonsense")
-    # what was computed and came out empty chooses no more jobs than what was meant
+    # an empty value, computed by mistake, does not select more jobs than intended
     empty: list[dict[str, Any]] = [{"search": ""}, {"status": []}]
     for filters in empty:
         with pytest.raises(ValueError, match="is empty"):
@@ -53,7 +53,7 @@ async def test_at_least_one_filter(client: StatusClient, name: str) -> None:
 
 
 async def test_every_filter(pool: ArqRedis, client: StatusClient) -> None:
-    """Those of lists: each alone chooses the same jobs as there."""
+    """They are those of lists: each selects the same jobs as there."""
     old = timestamp_ms() - 2 * HOUR
     await write_end(pool, "one", State.FAILED, function="resize", tags=("t",), group="g")
     await write_end(
@@ -79,7 +79,7 @@ async def test_every_filter(pool: ArqRedis, client: StatusClient) -> None:
 
 
 async def test_retry_and_cancel(pool: ArqRedis, client: StatusClient, run_burst: RunBurst) -> None:
-    """Each job is treated as by the single call; those count to which it was done."""
+    """Each job is handled as by the single call; the count is that of successful actions."""
     for number in range(3):
         await pool.enqueue_job("fail", _job_id=f"failed-{number}")
     await pool.enqueue_job("add", 1, 2, _job_id="complete")
@@ -96,7 +96,7 @@ async def test_retry_and_cancel(pool: ArqRedis, client: StatusClient, run_burst:
 
 
 async def test_stop(pool: ArqRedis, client: StatusClient, start_worker: StartWorker) -> None:
-    """Running jobs are asked to, waiting ones are cancelled; by force as well."""
+    """Running jobs are asked to stop, waiting ones are cancelled, also with ``force``."""
 
     async def polite(ctx: Context) -> None:
         while True:
@@ -127,7 +127,7 @@ async def _has_status(client: StatusClient, job_id: str, status: Status) -> bool
 async def test_a_job_that_changed_meanwhile(
     pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is looked at again just before: what does not match any more is left alone."""
+    """It is checked again just before: jobs that no longer match are left alone."""
     await write_end(pool, "job", State.FAILED, tags=("t",))
     module = "arq_status._client.actions.candidates"
 
@@ -141,7 +141,7 @@ async def test_a_job_that_changed_meanwhile(
 
 
 async def test_jobs_that_are_not_tracked(pool: ArqRedis, client: StatusClient) -> None:
-    """A running job without a record cannot be stopped; it does not hold up the others."""
+    """A running job without a record cannot be stopped, but does not delay the others."""
     await put_job(pool, "untracked")
     await begin(pool, "untracked")
     await put_job(pool, "waits")
@@ -153,7 +153,7 @@ async def test_jobs_that_are_not_tracked(pool: ArqRedis, client: StatusClient) -
 
 @pytest.mark.long(5)
 async def test_a_thousand_jobs(pool: ArqRedis, client: StatusClient) -> None:
-    """In few round trips; none of their scripts holds Redis up."""
+    """Few round trips are made, and no script blocks Redis."""
     for number in range(1_000):
         await pool.enqueue_job("f", number, _job_id=str(number))
     assert await client.cancel_jobs(function="f") == 1_000
@@ -161,7 +161,7 @@ async def test_a_thousand_jobs(pool: ArqRedis, client: StatusClient) -> None:
     assert await client.retry_jobs(status="stopped") == 1_000
     await pool.config_resetstat()
     assert await client.delete_jobs(queue="arq:queue") == 1_000
-    # the jobs go on
+    # the jobs continue
     assert (await client.counts())[Status.QUEUED] == 1_000
     assert (await calls(pool))["evalsha"] < 1_200
 
@@ -170,7 +170,7 @@ async def test_a_thousand_jobs(pool: ArqRedis, client: StatusClient) -> None:
 
 
 async def test_watch_many(pool: ArqRedis, client: StatusClient, start_worker: StartWorker) -> None:
-    """Every job as it is, each change, and the end when all have ended."""
+    """Yields every job, then each change, and ends when all jobs have ended."""
     await write_end(pool, "over")
     for number in range(3):
         await pool.enqueue_job("add", 1, number, _job_id=str(number), _defer_by=0.1 * number)
@@ -192,7 +192,7 @@ async def test_watch_many(pool: ArqRedis, client: StatusClient, start_worker: St
 
 
 async def test_watch_many_of_which_one_is_deleted(pool: ArqRedis, client: StatusClient) -> None:
-    """It is followed no further."""
+    """It is no longer followed."""
     await write_record(pool, "job", worker="host:7:x")
     run = await put_job(pool, "other")
     await begin(pool, "other")
@@ -207,7 +207,7 @@ async def test_watch_many_of_which_one_is_deleted(pool: ArqRedis, client: Status
 
 
 async def test_changes(pool: ArqRedis, client: StatusClient, start_worker: StartWorker) -> None:
-    """What matches, from now on: of tracked jobs at once, of what arq alone does soon."""
+    """Yields matching changes from now on: of tracked jobs at once, of others soon."""
     await write_end(pool, "before", State.FAILED, tags=("t",))
     seen: list[JobRecord] = []
     everything: list[JobRecord] = []
@@ -223,7 +223,7 @@ async def test_changes(pool: ArqRedis, client: StatusClient, start_worker: Start
     try:
 
         async def is_told() -> bool:
-            # until it is subscribed
+            # until it has subscribed
             await write_end(pool, "other", State.FAILED, message=str(monotonic()))
             return "other" in {it.job_id for it in everything}
 
@@ -246,17 +246,17 @@ async def test_changes(pool: ArqRedis, client: StatusClient, start_worker: Start
 
 
 async def test_many_changes_at_once(pool: ArqRedis, client: StatusClient) -> None:
-    """Beyond what is named one by one, the newest are told all the same."""
+    """If there are too many to be named one by one, the newest are still yielded."""
     feed = await client._feed()
     async with feed.follow(others=True) as following:
         feed.notify([str(number) for number in range(10_001)])
         assert (len(following.mentioned), following.missed_some) == (0, True)
 
 
-async def test_what_a_log_of_changes_knows(
+async def test_a_log_of_changes(
     pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A job that is gone tells nothing, one whose end arq has not booked is looked at again."""
+    """A job that is gone yields nothing; one whose end arq has not stored is checked again."""
     monkeypatch.setattr("arq_status._client.changes._REMEMBERED", 1)
     store = Store(pool)
     log = _ChangeLog(store, Query())
@@ -276,8 +276,8 @@ async def test_what_a_log_of_changes_knows(
     assert log.ending == set()
 
 
-async def test_watch_many_tells_progress(pool: ArqRedis, client: StatusClient) -> None:
-    """Each change of each job, as long as one is live."""
+async def test_watch_many_yields_progress(pool: ArqRedis, client: StatusClient) -> None:
+    """It yields each change of each job, as long as one is live."""
     await write_running(pool, "one")
     async with aclosing(client.watch_many(["one"])) as records:
         first = await anext(records)

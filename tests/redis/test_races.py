@@ -1,7 +1,7 @@
-"""Whatever comes in whatever order: what is told is what the truth table allows.
+"""Races: in any order of events, queries return what the truth table allows.
 
-Arq's own commands and the rows of records are sent one by one, in random order: rows come late,
-twice, overtake each other, or come from tries that are long over.
+Arq's own commands and the rows of records are sent one by one, in random order: rows arrive late or
+twice, overtake each other, or come from tries that ended long ago.
 """
 
 import asyncio
@@ -49,9 +49,9 @@ RETRY = retry_key_prefix + JOB
 RESULT = result_key_prefix + JOB
 HOUR = 3_600_000
 
-#: How many steps in each run of the machine.
+#: Steps in each run of the state machine.
 STEPS = 40
-#: A failure is told when it has been made as short as can be in five minutes.
+#: A failure is reported once it has been shrunk as far as possible in five minutes.
 TIME_TO_SHRINK = pytest.mark.timeout(360)
 
 ENDED = {
@@ -60,7 +60,7 @@ ENDED = {
     State.STOPPED: Status.STOPPED,
     State.INTERRUPTED: Status.INTERRUPTED,
 }
-#: What arq's result says of each end; of one by a shutdown the same as of an abort.
+#: Arq's result for each end; a shutdown has the same as an abort.
 BOOKED = {**ENDED, State.INTERRUPTED: Status.STOPPED}
 RESULTS: dict[State, object] = {
     State.COMPLETE: None,
@@ -76,11 +76,11 @@ class Try:
     """A try of the job in a worker."""
 
     record: StoredRecord
-    #: one of its rows is known to be in Redis
+    #: True if one of its rows is known to be in Redis
     begun: bool = False
 
     def row(self, state: State = State.WORKING, *, ended: bool = False) -> Row:
-        """Its next row."""
+        """Return its next row."""
         self.record.version += 1
         self.record.at += 1
         self.record.state = state
@@ -91,7 +91,7 @@ class Try:
 
 @dataclass(frozen=True)
 class Letter:
-    """A row on its way, and of which try."""
+    """A row in flight, and its try."""
 
     row: Row
     of: Try
@@ -99,7 +99,7 @@ class Letter:
 
 
 class Races(RuleBasedStateMachine):
-    """Arq, workers and their rows, and what is expected of them."""
+    """Arq, workers and their rows, with the expected state."""
 
     runner: asyncio.Runner
     redis: ArqRedis
@@ -111,26 +111,26 @@ class Races(RuleBasedStateMachine):
         self.clock = timestamp_ms() - 10 * HOUR
         self.workers = 0
         self.letters: list[Letter] = []
-        # arq's books
+        # arq's state
         self.run = 0
-        #: when the run was due first; ``retry`` sets it anew
+        #: when the run was first due; ``retry`` sets it again
         self.due = 0
         self.live = False
         self.later = False
         self.tries = 0
-        #: the in-progress key: none, taken (no try has begun with it), held by a try, or left over
+        #: the in-progress key: none, taken (before a try starts), held by a try, or left over
         self.key = "none"
         self.result: State | None = None
         self.result_try = 0
-        # the try that holds the key, and whether its worker lives
+        # the try that holds the key, and whether its worker is alive
         self.current: Try | None = None
         self.alive = False
         self.living: set[str] = set()
-        #: the record that ought to stand in Redis
+        #: the record that should be in Redis
         self.record: StoredRecord | None = None
 
     def do(self, work: Awaitable[T]) -> T:
-        """Run it in the machine's event loop."""
+        """Run a coroutine in the event loop of the state machine."""
 
         async def wait() -> T:
             return await work
@@ -146,7 +146,7 @@ class Races(RuleBasedStateMachine):
     @precondition(lambda self: not self.live and self.result is None)
     @rule(later=st.booleans())
     def enqueue(self, later: bool) -> None:
-        """As ``enqueue_job``, which refuses an id that is live or has a result."""
+        """Like ``enqueue_job``, which rejects an id that is live or has a result."""
         self.clock += 1_000
         self.run, self.live, self.later = self.clock, True, later
         self.due = self.run
@@ -163,21 +163,21 @@ class Races(RuleBasedStateMachine):
     @precondition(lambda self: self.live and self.later)
     @rule()
     def fall_due(self) -> None:
-        """Its time comes."""
+        """The job becomes due."""
         self.later = False
         self.do(self.redis.zadd(default_queue_name, {JOB: self.due}))
 
     @precondition(lambda self: self.live and not self.later and self.key == "none")
     @rule()
     def take(self) -> None:
-        """As ``start_jobs``: the key first."""
+        """Like ``start_jobs``: the key first."""
         self.key = "taken"
         self.do(self.redis.psetex(IN_PROGRESS, 310_000, b"1"))
 
     @precondition(lambda self: self.key == "taken")
     @rule(new_worker=st.booleans())
     def begin(self, new_worker: bool) -> None:
-        """As ``run_job``: the try is counted, and its first row is on its way."""
+        """Like ``run_job``: the try is counted, and its first row is in flight."""
         self.count_try()
         if new_worker or not self.living:
             self.workers += 1
@@ -198,7 +198,7 @@ class Races(RuleBasedStateMachine):
     @precondition(lambda self: self.key == "taken")
     @rule(kept=st.booleans())
     def give_up(self, kept: bool) -> None:
-        """As ``run_job`` where no tries are left: without a hook, and with a late row."""
+        """Like ``run_job`` without tries left: no hook is called, and the row comes late."""
         self.count_try()
         record = self.record
         known = record is not None and record.enqueued_ms == self.run and record.ended is None
@@ -216,7 +216,7 @@ class Races(RuleBasedStateMachine):
     @precondition(lambda self: self.current is not None and self.alive)
     @rule(state=ends, kept=st.booleans(), keep_key=st.booleans(), prompt=st.booleans())
     def end(self, state: State, kept: bool, keep_key: bool, prompt: bool) -> None:
-        """The try ends, and arq does not run the job again."""
+        """End the try for good."""
         assert self.current
         self.post(self.current.row(state, ended=True))
         if prompt or not kept:
@@ -226,7 +226,7 @@ class Races(RuleBasedStateMachine):
     @precondition(lambda self: self.current is not None and self.alive)
     @rule(state=st.sampled_from([State.RETRYING, State.INTERRUPTED]), later=st.booleans())
     def end_for_now(self, state: State, later: bool) -> None:
-        """The try ends with Retry or by a shutdown, and arq runs the job again."""
+        """End the try with ``Retry`` or by a shutdown; arq will run the job again."""
         assert self.current
         self.post(self.current.row(state))
         self.deliver_last()
@@ -244,7 +244,7 @@ class Races(RuleBasedStateMachine):
     @precondition(lambda self: self.current is not None and self.alive)
     @rule()
     def retry_as_cron(self) -> None:
-        """The try of a cron job ends with Retry, and arq keeps the key."""
+        """End the try of a cron job with ``Retry``; arq keeps the key."""
         assert self.current
         self.post(self.current.row(State.RETRYING))
         self.deliver_last()
@@ -254,24 +254,24 @@ class Races(RuleBasedStateMachine):
     @precondition(lambda self: self.key == "left" or (self.key == "held" and not self.alive))
     @rule()
     def let_key_expire(self) -> None:
-        """The key was left over, or its worker is dead."""
+        """Expire a key that was left over, or whose worker is dead."""
         self.key, self.current = "none", None
         self.do(self.redis.delete(IN_PROGRESS))
 
     @precondition(lambda self: self.result is not None)
     @rule()
     def let_result_expire(self) -> None:
-        """So that the id can be used again."""
+        """Expire the result, so that the id can be reused."""
         self.result = None
         self.do(self.redis.delete(RESULT))
 
     def count_try(self) -> None:
-        """Arq's count of the tries."""
+        """Return arq's count of the tries."""
         self.tries += 1
         assert self.do(self.redis.incr(RETRY)) == self.tries
 
     def finish(self, state: State, *, kept: bool, keep_key: bool) -> None:
-        """As ``finish_job``."""
+        """Like ``finish_job``."""
         data = serialize_result(
             "f", (), {}, self.tries, self.run, state is State.COMPLETE, RESULTS[state],
             self.run, timestamp_ms(), "ref", default_queue_name, JOB,
@@ -300,14 +300,14 @@ class Races(RuleBasedStateMachine):
     @precondition(lambda self: self.current is not None and self.alive)
     @rule()
     def report(self) -> None:
-        """The job makes progress."""
+        """Report progress."""
         assert self.current
         self.post(self.current.row())
 
     @precondition(lambda self: self.current is not None and self.alive)
     @rule()
     def crash(self) -> None:
-        """The worker of the try dies."""
+        """Kill the worker of the try."""
         assert self.current
         assert self.current.record.worker
         self.alive = False
@@ -317,7 +317,7 @@ class Races(RuleBasedStateMachine):
     @precondition(lambda self: self.current is not None and self.alive)
     @rule(state=ends)
     def crash_before_arq_books_the_end(self, state: State) -> None:
-        """The end is recorded, and then the worker dies."""
+        """Record the end, then kill the worker."""
         assert self.current
         self.post(self.current.row(state, ended=True))
         self.deliver_last()
@@ -326,25 +326,25 @@ class Races(RuleBasedStateMachine):
     # rows
 
     def post(self, row: Row) -> None:
-        """Send a row of the current try on its way."""
+        """Send a row of the current try."""
         assert self.current
         self.letters.append(Letter(row, self.current, replace(self.current.record)))
 
     @precondition(lambda self: self.letters)
     @rule(which=st.integers(0, 99), again=st.booleans())
     def deliver(self, which: int, again: bool) -> None:
-        """A row arrives; it may arrive once more."""
+        """Let a row arrive; it may arrive again."""
         letter = self.letters[which % len(self.letters)]
         if not again:
             self.letters.remove(letter)
         self.put(letter)
 
     def deliver_last(self) -> None:
-        """The last row arrives before anything else happens."""
+        """Let the last row arrive before anything else happens."""
         self.put(self.letters.pop())
 
     def put(self, letter: Letter) -> None:
-        """Write a row; it counts if it is newer than what stands there."""
+        """Write a row; it counts if it is newer than the stored record."""
         stored = self.do(self.store.stored_record(JOB))
         self.do(self.store.write([letter.row]))
         letter.of.begun = True
@@ -357,7 +357,7 @@ class Races(RuleBasedStateMachine):
             self.record = letter.record
 
     def is_newer_run(self, new: StoredRecord, stored: StoredRecord) -> bool:
-        """Whether a row of another run counts: of the live one, else if it began later."""
+        """Return True if a row of another run counts: of the live run, or of a later one."""
         if self.live and self.run in (new.enqueued_ms, stored.enqueued_ms):
             return new.enqueued_ms == self.run
         began, before = new.started or new.ended or new.updated, stored.ended or stored.updated
@@ -368,7 +368,7 @@ class Races(RuleBasedStateMachine):
     @precondition(lambda self: self.letters)
     @rule(which=st.integers(0, 99))
     def lose(self, which: int) -> None:
-        """A row never arrives."""
+        """Lose a row."""
         del self.letters[which % len(self.letters)]
 
     # control
@@ -376,7 +376,7 @@ class Races(RuleBasedStateMachine):
     @precondition(lambda self: self.key != "taken")
     @rule()
     def cancel(self) -> None:
-        """A job that is not running is taken out of its queue for good."""
+        """Remove a job that is not running from its queue for good."""
         status = self.do(self.client.status(JOB))
         done = self.do(self.client.cancel(JOB))
         assert done is (self.live and status is not Status.WORKING)
@@ -393,7 +393,7 @@ class Races(RuleBasedStateMachine):
     @precondition(lambda self: self.own_record() is not None)
     @rule()
     def retry(self) -> None:
-        """An ended job that is not complete runs again, as long as its payload is kept."""
+        """Retry an ended job that is not complete, as long as its payload is kept."""
         own = self.own_record()
         assert own
         again = (Status.FAILED, Status.STOPPED, Status.INTERRUPTED)
@@ -411,18 +411,18 @@ class Races(RuleBasedStateMachine):
     @precondition(lambda self: self.current is not None and self.alive)
     @rule(force=st.booleans())
     def stop(self, force: bool) -> None:
-        """A running job is asked to stop, in its run, as soon as its record is there."""
+        """Ask a running job to stop, once its record exists."""
         record = self.record
         assert self.current
         if record and self.is_of_current_try(record) and record.state is State.WORKING:
             forced = force or self.do(self.store.stops()) == {JOB: f"{self.run}!"}
             assert self.do(self.client.stop(JOB, force=force))
             stops = self.do(self.store.stops())
-            # a stop that is to be forced stays so
+            # a forced stop remains forced
             assert stops == {JOB: f"{self.run}!" if forced else str(self.run)}
 
     def is_of_current_try(self, record: StoredRecord) -> bool:
-        """Whether the record tells of the try that holds the key."""
+        """Return True if the record is of the try that holds the key."""
         assert self.current
         track = self.current.record
         return (record.enqueued_ms, record.due, record.job_try) == (
@@ -435,7 +435,7 @@ class Races(RuleBasedStateMachine):
 
     @rule()
     def store_from_outside(self) -> None:
-        """Somebody stores data: a job that waits gets a record by it."""
+        """Store data from outside; this creates a record for a waiting job."""
         record, stored = self.record, self.do(self.client.store(JOB, vino="veritas"))
         assert stored is (self.live or record is not None)
         if self.live and (record is None or record.enqueued_ms != self.run):
@@ -443,7 +443,7 @@ class Races(RuleBasedStateMachine):
 
     @rule()
     def count(self) -> None:
-        """Counts tell the same, once records that no worker ends any more are ended."""
+        """Counts agree once lost jobs have been ended."""
         self.do(recover_orphans(Store(self.redis)))
         if self.is_end_awaited():
             return
@@ -458,18 +458,18 @@ class Races(RuleBasedStateMachine):
         self.settle(allowed)
 
     def is_end_awaited(self) -> bool:
-        """Whether a living worker has half a minute to record what arq has booked."""
+        """Return True if a live worker has half a minute to record the end that arq has stored."""
         record = self.record
         if record is None or record.ended is not None or self.live:
             return False
         return record.worker in self.living and self.result is not None
 
     def settle(self, allowed: set[Status | None]) -> None:
-        """What a list or count does to the record of a job that is over."""
+        """Do what a list or count does to the record of a lost job."""
         record = self.record
         if record is not None and record.ended is None and self.live:
             if record.state is not State.DELETED and record.enqueued_ms != self.run:
-                # it is of an earlier run
+                # it belongs to an earlier run
                 self.record = None
             return
         if record is None or self.live or record.ended is not None:
@@ -478,7 +478,7 @@ class Races(RuleBasedStateMachine):
         assert status
         state = State(status)
         if self.own_record() is None:
-            # the record of a later run, of which arq alone knows
+            # a later run that only arq knows
             self.record = StoredRecord(
                 enqueued_ms=self.run, job_try=self.result_try, state=state, ended=1
             )
@@ -492,7 +492,7 @@ class Races(RuleBasedStateMachine):
 
     @invariant()
     def what_is_told_is_allowed(self) -> None:
-        """The status is one that the truth table allows."""
+        """The truth table allows the status."""
         status = self.do(self.client.status(JOB))
         assert status in self.allowed()
         if not self.live:
@@ -500,7 +500,7 @@ class Races(RuleBasedStateMachine):
 
     @invariant()
     def what_is_kept_for_a_retry_is_of_the_same_run(self) -> None:
-        """No other run's payload, and none without a record or of a complete job."""
+        """The payload is of this run; none is kept without a record or for a complete job."""
         kept = self.do(self.redis.get(keys.PAYLOAD + JOB))
         if kept is not None:
             assert self.record
@@ -513,17 +513,17 @@ class Races(RuleBasedStateMachine):
         found = self.do(self.store.stored_record(JOB))
         assert identity(found) == identity(self.record)
 
-    # the table
+    # the truth table
 
     def own_record(self) -> StoredRecord | None:
-        """The record, if it is of the run that arq knows."""
+        """Return the record if it is of the run that arq knows."""
         record = self.record
         if record is None or not (self.live or self.result):
             return record
         return record if record.enqueued_ms == self.run else None
 
     def allowed(self) -> set[Status | None]:
-        """The statuses that are right at this moment."""
+        """Return the statuses that are right at this moment."""
         return self.allowed_live() if self.live else {self.expected_gone()}
 
     def allowed_live(self) -> set[Status | None]:
@@ -531,14 +531,14 @@ class Races(RuleBasedStateMachine):
         if self.key in {"none", "left"}:
             return {waiting}
         if self.key == "taken":
-            # between arq's key and its count of the try: it may pass for the key of the last try
+            # between arq's key and its count of the try it may be taken for the key of the last try
             own = self.own_record()
             last = own is not None and own.state is not State.WAITING
             return {waiting, Status.WORKING, *([Status.INTERRUPTED] if last else [])}
         own = self.own_record()
         assert self.current
         if own is None or own.job_try < self.tries or self.alive or own.ended is not None:
-            # for all that is known arq is about to book the end that stands there
+            # as far as is known, arq is about to store the recorded end
             return {Status.WORKING}
         return {Status.INTERRUPTED}
 
@@ -564,21 +564,21 @@ class Races(RuleBasedStateMachine):
 
 
 def payload_of(run: int) -> bytes:
-    """What arq keeps of a run; no two are the same."""
+    """Return the payload of a run; no two are the same."""
     return serialize_job("f", (run,), {}, None, run)
 
 
 def identity(track: StoredRecord | None) -> tuple[int, int, int, State] | None:
-    """Which row it is."""
+    """Return an identity of the row."""
     if track is None:
         return None
-    # an end stands without a version
+    # an end has no version
     version = track.version if track.ended is None else 0
     return (track.enqueued_ms, track.job_try, version, track.state)
 
 
 def is_newer(new: StoredRecord, old: StoredRecord) -> bool:
-    """Whether a row is to take the place of another one of its run: of a later try or moment."""
+    """Return True if a row replaces another one of its run: of a later try or time."""
 
     def order(track: StoredRecord) -> tuple[int, int]:
         return (track.due or track.enqueued_ms, track.job_try)
@@ -597,7 +597,7 @@ def is_newer(new: StoredRecord, old: StoredRecord) -> bool:
 async def test_a_run_enqueued_where_the_clock_is_behind(
     pool: ArqRedis, client: StatusClient, began: int, stands: State
 ) -> None:
-    """It takes the place of a run that had ended before it began, but is no late row of that."""
+    """It replaces a run that had ended before it started; it is not a late row of that."""
     store, now = Store(pool), timestamp_ms()
     last = StoredRecord(
         enqueued_ms=now, job_try=1, state=State.FAILED, started=now, updated=now, ended=now + 2_000
@@ -638,6 +638,6 @@ def run_machine(kind: type[Races], dsn: str) -> None:
 
 @pytest.mark.hypothesis
 @TIME_TO_SHRINK
-def test_whatever_comes_in_whatever_order(dsn: str) -> None:
-    """The status is always an allowed one, and no late row overwrites the next try."""
+def test_any_order_of_events(dsn: str) -> None:
+    """The status is always allowed, and no late row overwrites the next try."""
     run_machine(Races, dsn)

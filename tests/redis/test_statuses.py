@@ -1,4 +1,4 @@
-"""Jobs that really ran, what arq booked of them and what a query tells."""
+"""Real jobs: how arq stores their outcomes, and what queries return."""
 
 import asyncio
 import json
@@ -52,7 +52,7 @@ async def nightly_fail(ctx: dict[str, Any]) -> int:
 
 
 def at_startup(function: Any, **options: Any) -> list[CronJob]:
-    """A cron job that runs once, when the worker starts."""
+    """Return a cron job that runs once, when the worker starts."""
     return [cron(function, run_at_startup=True, job_id="job", **NOT_NOW, **options)]
 
 
@@ -73,7 +73,7 @@ async def abort_running(pool: ArqRedis, job_id: str) -> None:
 
 
 async def spoil_payload(pool: ArqRedis, job_id: str) -> None:
-    """Put what is no pickle into the job's place."""
+    """Replace the job's payload with something that is not a pickle."""
     await pool.set(job_key_prefix + job_id, b"no pickle")
 
 
@@ -88,25 +88,25 @@ async def lose_payload(pool: ArqRedis, job_id: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """A job, what arq says of it at last and what we say then."""
+    """A job, its final verdict by arq and its final status."""
 
     name: str
-    #: the job; "" where cron enqueues it
+    #: the job; "" if cron enqueues it
     function: str = ""
     args: tuple[Any, ...] = ()
     enqueue: Mapping[str, Any] = field(default_factory=dict)
     functions: list[Any] = field(default_factory=lambda: jobs.FUNCTIONS)
     cron_jobs: Callable[[], list[CronJob]] = list
     settings: Mapping[str, Any] = field(default_factory=dict)
-    #: what happens before the worker starts, and after it
+    #: what happens before and after the worker starts
     before: Step | None = None
     after: Step | None = None
     works: bool = True
     tracked: bool = True
-    #: whether lists know it: not those that no tracked worker saw end
+    #: True if lists contain it: not if no tracked worker saw its end
     listed: bool = True
-    #: arq forgets the job in the moment in which it gives it up: for the few ms until the record
-    #: is written nothing is known of it
+    #: arq forgets the job when it gives it up: nothing is known of it for the few ms until the
+    #: record is written
     lags: bool = False
     arq: str
     status: Status | None
@@ -114,7 +114,7 @@ class Scenario:
 
     @property
     def recorded(self) -> bool:
-        """Whether we know of it at every moment."""
+        """Return True if the job is known at every moment."""
         return self.tracked and self.listed and self.function != "untracked" and not self.lags
 
 
@@ -376,10 +376,10 @@ SCENARIOS = [
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-async def test_what_arq_booked_is_what_we_tell(
+async def test_statuses_agree_with_arqs_outcomes(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker, scenario: Scenario
 ) -> None:
-    """At the moment arq has booked the outcome every query tells the status that goes with it."""
+    """As soon as arq has stored the outcome, every query returns the corresponding status."""
     settings = {
         "functions": scenario.functions,
         "cron_jobs": scenario.cron_jobs(),
@@ -415,7 +415,7 @@ async def test_what_arq_booked_is_what_we_tell(
 
 
 async def booked_as(pool: ArqRedis, job_id: str, expected: str, **where: Any) -> None:
-    """Wait until arq says this of the job."""
+    """Wait for this verdict by arq."""
 
     async def booked() -> bool:
         return await verdict(pool, job_id, **where) == expected
@@ -424,7 +424,7 @@ async def booked_as(pool: ArqRedis, job_id: str, expected: str, **where: Any) ->
 
 
 async def let_key_expire(pool: ArqRedis, job_id: str) -> None:
-    """What happens when arq's in-progress key reaches its end, without the wait."""
+    """Expire arq's in-progress key without waiting for it."""
     assert await pool.delete(in_progress_key_prefix + job_id)
 
 
@@ -443,10 +443,10 @@ async def test_a_cron_job_with_retry_runs_again_when_its_key_is_gone(
     await assert_agreement(client, {"job": Status.COMPLETE})
 
 
-async def test_a_cron_job_with_an_id_of_arqs_own(
+async def test_a_cron_job_with_an_id_by_arq(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """Its id holds its time, and lists tell it."""
+    """Its id contains its time, and lists contain the job."""
     job = cron(nightly, run_at_startup=True, **NOT_NOW)
     await start_worker(track_status({"cron_jobs": [job]}))
     [record] = (await until(partial(some_jobs, client))).items
@@ -457,22 +457,22 @@ async def test_a_cron_job_with_an_id_of_arqs_own(
 
 
 async def some_jobs(client: StatusClient) -> Page | None:
-    """The list, when it is not empty."""
+    """Return the list once it is not empty."""
     page = await client.list_jobs()
     return page if page.items else None
 
 
-async def test_the_id_of_a_cron_job_used_again_while_its_key_is_kept(
+async def test_reusing_the_id_of_a_cron_job_while_its_key_is_kept(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """The next run is queued or deferred, not as the last one ended, and ends by itself."""
+    """The next run is queued or deferred, independent of the last one, and ends by itself."""
     worker = await start_worker(track_status({"cron_jobs": at_startup(nightly_fail)}))
     await booked_as(pool, "job", "in_progress, key kept")
     assert await client.status("job") is Status.FAILED
     first = await client.job("job")
     assert first
 
-    await asyncio.sleep(0.002)  # a run of its own has a time of its own
+    await asyncio.sleep(0.002)  # a separate run has a different enqueue time
     await pool.enqueue_job("cron:nightly_fail", _job_id="job")
     assert await client.status("job") is Status.QUEUED
     await let_key_expire(pool, "job")
@@ -487,10 +487,10 @@ async def test_the_id_of_a_cron_job_used_again_while_its_key_is_kept(
     assert await client.status("job") is Status.DEFERRED
 
 
-async def test_the_id_of_an_untracked_cron_job_used_again_while_its_key_is_kept(
+async def test_reusing_the_id_of_an_untracked_cron_job_while_its_key_is_kept(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """Without a record as well the key of the last run makes no running job of the next."""
+    """Even without a record, the key of the last run does not make the next one working."""
     worker = await start_worker({"cron_jobs": at_startup(nightly)})
     await booked_as(pool, "job", "in_progress, key kept")
     worker.allow_pick_jobs = False
@@ -507,10 +507,10 @@ async def report_then_fail(ctx: dict[str, Any], *, succeed: bool) -> None:
         raise ValueError("no vino")
 
 
-async def test_an_id_used_again_while_the_old_record_lives(
+async def test_an_id_reused_while_the_old_record_exists(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """The new run starts empty, and the old one's record counts for nothing."""
+    """The new run starts without data, and the old record is ignored."""
     await start_worker(track_status({"functions": [func(report_then_fail, keep_result=0)]}))
     await pool.enqueue_job("report_then_fail", succeed=False, _job_id="job")
     await booked_as(pool, "job", "not_found")
@@ -534,14 +534,14 @@ async def test_an_id_used_again_while_the_old_record_lives(
 @pytest.mark.parametrize(
     ("defer", "status"), [(None, Status.QUEUED), (60, Status.DEFERRED)], ids=["queued", "deferred"]
 )
-async def test_lists_have_an_id_used_again_once(
+async def test_lists_contain_a_reused_id_once(
     pool: ArqRedis,
     client: StatusClient,
     start_worker: StartWorker,
     defer: float | None,
     status: Status,
 ) -> None:
-    """While the old record lives and the new run waits, the job is in no list as it ended."""
+    """While the old record exists and the new run waits, lists do not contain the old run."""
     await start_worker(track_status({"functions": [func(jobs.fail, keep_result=0)], "max_jobs": 1}))
     await pool.enqueue_job("fail", _job_id="job")
     await booked_as(pool, "job", "not_found")
@@ -553,7 +553,7 @@ async def test_lists_have_an_id_used_again_once(
 async def test_a_kept_result_and_an_old_record_of_another_run(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """Where an untracked worker ran the id again, arq's result counts and not our old record."""
+    """If an untracked worker ran the id again, arq's result counts and not our old record."""
     await start_worker(track_status({"functions": [jobs.fail, jobs.add]}))
     await pool.enqueue_job("fail", _job_id="job")
     await booked_as(pool, "job", "failure: ValueError('no vino')")
@@ -573,7 +573,7 @@ async def test_a_shutdown_while_the_start_of_a_job_is_recorded(
     monkeypatch: pytest.MonkeyPatch,
     tries: int,
 ) -> None:
-    """The worker ends in peace, and arq and we say that the job runs again."""
+    """The worker ends cleanly, and the job will run again according to arq and to us."""
     worker = await start_worker(track_status({"functions": jobs.FUNCTIONS}))
     reached, write, track = asyncio.Event(), Store.write, Store.stored_record
 
@@ -606,7 +606,7 @@ async def test_a_shutdown_while_the_start_of_a_job_is_recorded(
 async def test_jobs_enqueued_by_jobs(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """A job's own jobs are queued at once, with function and arguments, and run."""
+    """Jobs enqueued by a job are queued immediately, with function and arguments, and run."""
     await start_worker(track_status({"functions": jobs.FUNCTIONS}))
     await pool.enqueue_job("enqueue", "child", "enqueue", "grandchild", "fail", _job_id="parent")
     await booked_as(pool, "grandchild", "failure: ValueError('no vino')")
@@ -626,7 +626,7 @@ async def test_jobs_enqueued_by_jobs(
 async def test_several_queues(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """A client without queues knows those of tracked workers; others show what they are given."""
+    """A client without queues knows those of tracked workers; others use the given ones."""
     for queue in ("red", "white"):
         settings = {"functions": jobs.FUNCTIONS, "queue_name": queue, "max_jobs": 1}
         await start_worker(track_status(settings))
@@ -646,14 +646,14 @@ async def test_several_queues(
 
 
 def to_json(data: Mapping[str, Any]) -> bytes:
-    """A serializer that knows no exceptions."""
+    """A serializer that does not support exceptions."""
     return json.dumps(data, default=repr).encode()
 
 
 async def test_a_custom_serializer(
     redis_settings: RedisSettings, pool: ArqRedis, start_worker: StartWorker
 ) -> None:
-    """With the deserializer a client reads arq's payloads; without it the statuses are the same."""
+    """With its deserializer a client reads arq's payloads; without it statuses are the same."""
     settings = {"job_serializer": to_json, "job_deserializer": json.loads, **SHORT, **ABORTS}
     await start_worker(track_status({"functions": jobs.FUNCTIONS, **settings}))
     own = await create_pool(redis_settings, job_serializer=to_json, job_deserializer=json.loads)
@@ -702,7 +702,7 @@ async def test_a_custom_serializer(
 
 
 async def test_all_at_once(pool: ArqRedis, client: StatusClient, start_worker: StartWorker) -> None:
-    """Many jobs of every kind in one worker: every query tells the same of each of them."""
+    """Many jobs of every kind in one worker: all queries agree about each of them."""
     kinds: dict[str, tuple[str, tuple[Any, ...], dict[str, Any], str, Status]] = {
         "complete": ("add", (1, 2), {}, "success", Status.COMPLETE),
         "failed": ("fail", (), {}, "failure: ValueError('no vino')", Status.FAILED),
@@ -726,7 +726,7 @@ async def test_all_at_once(pool: ArqRedis, client: StatusClient, start_worker: S
 
 
 class Unprintable:
-    """An argument as a detached row of a database is one."""
+    """An argument like a detached database row."""
 
     def __repr__(self) -> str:
         raise RuntimeError("no repr")
@@ -736,7 +736,7 @@ class Unprintable:
 async def test_jobs_that_arq_fails_before_their_first_line(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker, keep_result: int
 ) -> None:
-    """They have failed, as in arq's books, and not returned."""
+    """They have failed according to arq and to us."""
     functions = [
         func(jobs.add, name="add", keep_result=keep_result),
         func(jobs.add, name="hurried", timeout=0, keep_result=keep_result),
@@ -756,7 +756,7 @@ async def test_jobs_that_arq_fails_before_their_first_line(
 async def test_a_job_that_is_aborted_before_its_first_line(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """It is stopped, although it never came to say anything and arq keeps nothing of it."""
+    """It is stopped, although it never reported anything and arq keeps nothing of it."""
     worker: Any = None
 
     def abort() -> None:
@@ -764,7 +764,7 @@ async def test_a_job_that_is_aborted_before_its_first_line(
         worker.job_tasks["job"].cancel()
 
     async def on_job_start(ctx: dict[str, Any]) -> None:
-        # when arq has made the job's task, and before that begins
+        # after arq has created the job's task, and before that starts
         asyncio.get_running_loop().call_soon(abort)
 
     settings = {"functions": [func(jobs.add, name="add", keep_result=0)], **ABORTS}
@@ -775,10 +775,10 @@ async def test_a_job_that_is_aborted_before_its_first_line(
     await until(lambda: worker.jobs_failed)
 
 
-async def test_an_id_used_again_with_a_serializer_that_readers_do_not_know(
+async def test_an_id_reused_with_a_serializer_that_readers_do_not_know(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker, redis_settings: RedisSettings
 ) -> None:
-    """Where the payload does not tell its run, the ended record is of another all the same."""
+    """If the run of the payload is unknown, the ended record still belongs to another run."""
     settings: dict[str, Any] = {
         "functions": [func(report_then_fail, keep_result=0)],
         "job_serializer": lambda data: json.dumps(data, default=repr).encode(),
