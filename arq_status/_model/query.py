@@ -125,7 +125,7 @@ def as_statuses(given: StatusFilter) -> tuple[Status, ...]:
 
     Raises:
         ValueError: one of them is unknown.
-        TypeError: it is neither a name nor several.
+        TypeError: it is neither a name nor an iterable of names.
     """
     if given is None:
         return ()

@@ -31,13 +31,13 @@ def require_number(value: object, name: str) -> None:
 
 
 def require_flag(value: object, name: str) -> None:
-    """Raise a TypeError for anything but a bool: the string ``"false"`` would count as true."""
+    """Raise ``TypeError`` for anything but a bool, because the string ``"false"`` is true."""
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be a bool, not {value!r}")
 
 
 def require_string(value: object, name: str) -> None:
-    """Raise a TypeError if a value is neither a string nor ``None``."""
+    """Raise ``TypeError`` if a value is neither a string nor ``None``."""
     if value is not None and not isinstance(value, str):
         raise TypeError(f"{name} must be a str, not {type(value).__name__}")
 

@@ -14,7 +14,7 @@ from arq_status._redis.steering import Call
 
 
 class _Addition:
-    """A call of a script that joins arq's transaction, and what became of it."""
+    """A call of a script that joins arq's transaction, and its outcome."""
 
     def __init__(self, call: Callable[[str, str], Call]) -> None:
         self.call = call
@@ -61,13 +61,13 @@ def _enqueued_in(commands: Iterable[tuple[tuple[Any, ...], Mapping[str, Any]]]) 
 
 @cache
 def _class_for(pool: type[ArqRedis]) -> type[ArqRedis]:
-    """Return a class of pools whose pipelines are transactions with an addition."""
+    """Return a subclass of a pool's class whose pipelines are transactions with an addition."""
 
     def pipeline(self: Any, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         return _Transaction(self, self._addition)
 
     def leave_open(self: ArqRedis) -> None:
-        """Do not close a connection that belongs to the pool itself."""
+        """Do not close a connection, because it belongs to the original pool."""
 
     members = {"__slots__": ("_addition",), "pipeline": pipeline, "__del__": leave_open}
     return type(pool.__name__, (pool,), members)
@@ -80,22 +80,24 @@ async def enqueue_with(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> tuple[Job | None, bool]:
-    """Have arq enqueue a job and run a script in the same transaction.
+    """Enqueue a job with arq, and run a script in the same transaction.
 
     Args:
         call: returns the call of the script for the job's id and queue.
         redis: arq's pool.
-        function: as all that follows, what arq's ``enqueue_job`` is called with.
+        function: the first argument of arq's ``enqueue_job``.
+        args: its other positional arguments.
+        kwargs: its keyword arguments.
 
     Returns:
         What arq returns, and whether the script has run. It has not if Redis did not know it yet,
-        if Redis refused it, or if something stands in for the pool or its ``enqueue_job``.
+        if Redis rejected it, or if the pool or its ``enqueue_job`` has been replaced.
     """
     if not issubclass(type(redis), ArqRedis):
-        # a proxy around a pool, which may have a way of its own to enqueue
+        # a proxy around a pool, which may enqueue in its own way
         return await redis.enqueue_job(function, *args, **kwargs), False
     addition = _Addition(call)
-    # the same pool for whatever its class does in `enqueue_job`, but for the pipelines
+    # the same pool for anything that its class does in `enqueue_job`, except for pipelines
     pool = object.__new__(_class_for(type(redis)))
     pool.__dict__ = redis.__dict__
     pool._addition = addition  # type: ignore[attr-defined]
@@ -104,7 +106,7 @@ async def enqueue_with(
     except ResponseError:
         if not addition.is_refused:
             raise
-        # Redis has done nothing of the transaction: it refuses scripts, or what arq sends itself
+        # Redis has run nothing of the transaction, because it rejects scripts or arq's own commands
         return await redis.enqueue_job(function, *args, **kwargs), False
     if job is not None:
         job._redis = redis

@@ -378,9 +378,9 @@ async def test_a_lost_run_gives_way(pool: ArqRedis, client: StatusClient) -> Non
 
 
 async def test_a_lost_run_keeps_its_group(pool: ArqRedis, client: StatusClient) -> None:
-    """When its id is used again elsewhere the group stays as long as its record would have."""
+    """If its id is reused elsewhere, the group is kept as long as its record would have been."""
     await enqueue(pool, "job")
-    record = await Store(pool).record("job")
+    record = await Store(pool).stored_record("job")
     assert record is not None
     values: dict[str, Any] = {"worker": "host:7:x", "group": "g", "expires": 30 * 24 * HOUR}
     await write_record(pool, "job", run=record.enqueued_ms, **values)

@@ -1,4 +1,4 @@
-"""When a job has changed for those who watch it."""
+"""Which changes of a job are reported to those who watch it."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -24,11 +24,11 @@ RECORD = JobRecord(job_id="job", status=Status.WORKING, at=1, message="one")
     ],
 )
 def test_a_job_has_changed(new: JobRecord | None, changed: bool) -> None:
-    """In anything but the time that has passed since."""
+    """Everything counts except the time that has passed."""
     assert has_changed(RECORD, new) is changed
     assert has_changed(new, RECORD) is changed
 
 
 def test_an_unknown_job_has_not_changed() -> None:
-    """As long as it stays unknown."""
+    """It has not changed as long as it stays unknown."""
     assert has_changed(None, None) is False
