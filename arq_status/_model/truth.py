@@ -6,7 +6,7 @@ The first matching row wins.
 ==== =========== ============================================== =============== =============
 live in progress stored record                                  arq's result    status
 ==== =========== ============================================== =============== =============
-yes  yes         its worker is alive, or none yet                               working
+yes  yes         none yet, or its worker is alive                               working
 yes  yes         ended less than 10 s ago                                       working
 yes  yes         its worker is dead (*)                                         interrupted
 yes  no          this try ended with Retry                                      retrying
@@ -16,8 +16,8 @@ yes  no          anything else; due later                                       
 yes  no          anything else; due now, or in no known queue                   queued
 no   any         ended                                          none, same run  as recorded
 no   any         not ended, none, or of another run             success, unread complete
-no   any         the same                                       cancelled       stopped
-no   any         the same                                       other failure   failed
+no   any         as above                                       cancelled       stopped
+no   any         as above                                       other failure   failed
 no   any         waiting, and such jobs leave no trace          none            complete
 no   any         waiting or retrying                            none            failed
 no   any         working or interrupted                         none            interrupted

@@ -382,7 +382,11 @@ async def test_a_lost_run_keeps_its_group(pool: ArqRedis, client: StatusClient) 
     await enqueue(pool, "job")
     record = await Store(pool).stored_record("job")
     assert record is not None
-    values: dict[str, Any] = {"worker": "host:7:x", "group": "g", "expires": 30 * 24 * HOUR}
+    values: dict[str, Any] = {
+        "worker": "host:7:x",
+        "group": "g",
+        "expires_after_ms": 30 * 24 * HOUR,
+    }
     await write_record(pool, "job", run=record.enqueued_ms, **values)
     run = await put_job(pool, "job", enqueued=timestamp_ms() + 5)
     await begin(pool, "job")

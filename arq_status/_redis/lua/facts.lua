@@ -3,7 +3,7 @@
 -- then the queues, each after a byte 255; ids...
 -- Options: "fields": return the stored fields; "returned": return arq's result of complete jobs;
 -- "follow": use the announced queues instead of the given ones if they have changed; "short": read only
--- as much of a payload as a long list needs; "whole": read all of it; "status": the status of one job.
+-- as much of a payload as a long list needs; "whole": read up to 1 MiB of it; "status": one job's status.
 -- Returns: {"facts", time in ms, rows, dead workers, {version, queues, options} if the reader does not
 -- know them, else false}; the last two only if there is an "open" row. There may be fewer rows than ids,
 -- but at least one, so that no call takes long. A row:

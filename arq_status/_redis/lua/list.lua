@@ -161,7 +161,7 @@ local function status_until_stored(id, ended)
   local record = stored_record(id)
   local is_of_run = record and payload_is_of(id, number(record[F.enqueued_ms])) ~= false
   if not is_of_run and redis.call('EXISTS', K.arq_retry .. id) == 0 then return nil end
-  -- arq decides how it ended, unless its worker has died
+  -- working until arq decides how it ended, unless the worker has died
   lookups_left = lookups_left - 20
   local works = ended > alive_since or record and last_beat_of(record, alive_since)
   return works and S.working or S.interrupted

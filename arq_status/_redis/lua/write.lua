@@ -62,7 +62,7 @@ local function is_newer(id, old, new, kind)
     if ended and not is_recorded and began and new[F.enqueued_ms] + began < last_time(old) then
       return false
     end
-    -- nor does the same end of a try that was due earlier
+    -- the same end of a try that was due earlier does not count either
     if ended and old[F.state] == new[F.state] and number(new[F.due]) < number(old[F.due]) then return false end
     return not begun or begun >= try
   end
