@@ -20,7 +20,7 @@ from arq_status.web.links import Links
 from arq_status.web.negotiation import MediaType, preferred
 from arq_status.web.rendering import View, render_page
 from arq_status.web.security import is_same_site
-from arq_status.web.updates import Gone, Snapshot
+from arq_status.web.updates import Gone, StreamState
 
 #: Seconds to wait for Redis.
 TIMEOUT = 10.0
@@ -76,7 +76,7 @@ class Dashboard:
     async def stream(
         self,
         request: Request,
-        updates: AsyncGenerator[Snapshot | Gone | None],
+        updates: AsyncGenerator[StreamState | Gone | None],
         job_id: str | None = None,
         unknown: str = "",
     ) -> Response:
@@ -92,7 +92,7 @@ class Dashboard:
             raise HTTPException(404, unknown)
         view = await self.view(request, job_id) if "parts" in request.query_params else None
 
-        def write(update: Snapshot | Gone, seen: Any) -> bytes:
+        def write(update: StreamState | Gone, seen: Any) -> bytes:
             return update.since(seen) if view is None else update.parts_since(seen, view)
 
         is_allowed = partial(self.access.allows, request, "view", job_id)

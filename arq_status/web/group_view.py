@@ -21,7 +21,7 @@ from arq_status.web.broadcast import Broadcasts
 from arq_status.web.dashboard import TIMEOUT, Dashboard, json_response, media_type
 from arq_status.web.negotiation import MediaType
 from arq_status.web.rendering import View, render_part
-from arq_status.web.updates import PACE, Gone, Part, Snapshot, frame
+from arq_status.web.updates import PACE, Gone, Part, StreamState, frame
 
 _UNKNOWN = "There is no such group, or it has expired."
 _FAILED = (Status.FAILED, Status.INTERRUPTED)
@@ -29,7 +29,7 @@ _FAILED = (Status.FAILED, Status.INTERRUPTED)
 _SHOWN = 10
 
 
-class Group(Snapshot):
+class GroupState(StreamState):
     """A group at one moment, with its latest failed jobs."""
 
     def __init__(self, record: GroupRecord, failed: Sequence[JobRecord], version: int = 1) -> None:
@@ -69,7 +69,7 @@ class GroupView:
 
     def __init__(self, dashboard: Dashboard) -> None:
         self._dashboard = dashboard
-        self._broadcasts: Broadcasts[Group | Gone] = Broadcasts()
+        self._broadcasts: Broadcasts[GroupState | Gone] = Broadcasts()
 
     async def show(self, request: Request) -> Response:
         """Answer ``GET``: a page, JSON or a stream."""
@@ -85,7 +85,7 @@ class GroupView:
             record = await client.group_status(group_id)
             if record is None:
                 raise HTTPException(404, _UNKNOWN)
-            group = Group(record, await _failed_jobs(client, group_id))
+            group = GroupState(record, await _failed_jobs(client, group_id))
         if media_type(request) is MediaType.JSON:
             return json_response(group.object())
         html = group.render(await dashboard.view(request, None))
@@ -96,12 +96,12 @@ async def _failed_jobs(client: StatusClient, group_id: str) -> Sequence[JobRecor
     return (await client.list_jobs(status=_FAILED, group=group_id, per_page=_SHOWN)).items
 
 
-async def _group_updates(client: StatusClient, group_id: str) -> AsyncGenerator[Group | Gone]:
+async def _group_updates(client: StatusClient, group_id: str) -> AsyncGenerator[GroupState | Gone]:
     record, version = None, 0
     async with aclosing(client.watch_group(group_id)) as records:
         async for record in records:
             version += 1
-            yield Group(record, await _failed_jobs(client, group_id), version)
+            yield GroupState(record, await _failed_jobs(client, group_id), version)
             await asyncio.sleep(PACE)
     if record is None or record.ended_at is None:
         yield Gone()

@@ -18,7 +18,7 @@ from arq_status.web.negotiation import MediaType
 from arq_status.web.parameters import moment_text
 from arq_status.web.rendering import View, render_part
 from arq_status.web.tables import Row, Table, TableQuery
-from arq_status.web.updates import Part, Snapshot, frame
+from arq_status.web.updates import Part, StreamState, frame
 
 #: Seconds between readings of an open page; one that takes long to read is read less often.
 _PERIOD = 2.0
@@ -30,7 +30,7 @@ _SPANS: dict[Moment, str] = {
 }  # fmt: skip
 
 
-class Reading(Snapshot):
+class RecordsState(StreamState):
     """The rows of a table at one moment."""
 
     def __init__(
@@ -85,7 +85,7 @@ class InsightView:
     def __init__(self, dashboard: Dashboard, table: Table) -> None:
         self._dashboard = dashboard
         self._table = table
-        self._broadcasts: Broadcasts[Reading] = Broadcasts()
+        self._broadcasts: Broadcasts[RecordsState] = Broadcasts()
 
     async def show(self, request: Request) -> Response:
         """Answer ``GET``: a page, JSON or a stream."""
@@ -94,26 +94,26 @@ class InsightView:
         query = table.parse(request.query_params.multi_items())
         client = await dashboard.clients.client()
         if media_type(request) is MediaType.STREAM:
-            source = partial(_readings, table, query, client)
+            source = partial(_states, table, query, client)
             updates = self._broadcasts.follow((client, query), source)
             return await dashboard.stream(request, updates)
         async with asyncio.timeout(TIMEOUT):
-            reading = Reading(table, query, await table.read(client, query))
+            state = RecordsState(table, query, await table.read(client, query))
         if media_type(request) is MediaType.JSON:
-            return json_response({table.name: reading.objects()})
+            return json_response({table.name: state.objects()})
         view = await dashboard.view(request, None)
         return dashboard.page(
-            request, "insight.html", section=table.title, reading=reading, view=view
+            request, "insight.html", section=table.title, state=state, view=view
         )
 
 
-async def _readings(
+async def _states(
     table: Table, query: TableQuery, client: StatusClient
-) -> AsyncGenerator[Reading]:
+) -> AsyncGenerator[RecordsState]:
     loop, version = asyncio.get_running_loop(), 0
     while True:
         begun = loop.time()
         rows = await table.read(client, query)
         version += 1
-        yield Reading(table, query, rows, version)
+        yield RecordsState(table, query, rows, version)
         await asyncio.sleep(max(_PERIOD, _IDLE_FACTOR * (loop.time() - begun)))

@@ -13,7 +13,7 @@ from arq_status._model.serialization import job_object, line_object, try_object
 from arq_status._model.snapshot import JobRecord
 from arq_status.web.last_hour import unless_refused
 from arq_status.web.rendering import View, render_part
-from arq_status.web.updates import PACE, Gone, Part, Snapshot, frame
+from arq_status.web.updates import PACE, Gone, Part, StreamState, frame
 
 #: The parts of a job's page in their order, and the fields that each shows besides the status.
 JOB_PARTS: Mapping[str, tuple[str, ...]] = {
@@ -35,7 +35,7 @@ _PROPERTIES = {"properties": ("queue", "worker", "job_try", "updated_at", "expir
 Expected = tuple[ActivityPoint | None, int | None]
 
 
-class Job(Snapshot):
+class JobState(StreamState):
     """A job with its tries, its log and what is expected of jobs of its function."""
 
     def __init__(
@@ -104,7 +104,7 @@ class Job(Snapshot):
         """True if the tries have more information than the record: several, or a traceback."""
         return len(self._tries) > 1 or any(it.traceback for it in self._tries)
 
-    def _lines_since(self, seen: "Job | None") -> list[LogLine]:
+    def _lines_since(self, seen: "JobState | None") -> list[LogLine]:
         last = seen._lines[-1].number if seen is not None and seen._lines else 0
         return [line for line in self._lines if line.number > last]
 
@@ -124,7 +124,7 @@ async def expectations(client: StatusClient, record: JobRecord) -> Expected:
 
 async def job_updates(
     client: StatusClient, job_id: str, is_page: bool = False
-) -> AsyncGenerator[Job | Gone]:
+) -> AsyncGenerator[JobState | Gone]:
     """Yield the job now and at every change, up to its end.
 
     Args:
@@ -143,7 +143,7 @@ async def job_updates(
                     expected = await expectations(client, latest)
             record = latest
             version += 1
-            yield Job(record, version, tries, await client.logs(job_id), expected)
+            yield JobState(record, version, tries, await client.logs(job_id), expected)
             await asyncio.sleep(PACE)
     if record is None or record.ended_at is None:
         yield Gone()

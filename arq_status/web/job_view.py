@@ -13,7 +13,7 @@ from arq_status.web.actions import ACTIONS, act_on_jobs
 from arq_status.web.broadcast import Broadcasts
 from arq_status.web.dashboard import TIMEOUT, Dashboard, json_response, media_type
 from arq_status.web.forms import Form
-from arq_status.web.job_updates import JOB_PARTS, Job, expectations, job_updates
+from arq_status.web.job_updates import JOB_PARTS, JobState, expectations, job_updates
 from arq_status.web.links import Links
 from arq_status.web.negotiation import MediaType
 from arq_status.web.parameters import QueryError, read_query
@@ -28,7 +28,7 @@ class JobView:
     def __init__(self, dashboard: Dashboard) -> None:
         self._dashboard = dashboard
         self._access = dashboard.access
-        self._broadcasts: Broadcasts[Job | Gone] = Broadcasts()
+        self._broadcasts: Broadcasts[JobState | Gone] = Broadcasts()
 
     async def show(self, request: Request) -> Response:
         """Answer ``GET``: a page, JSON or a stream."""

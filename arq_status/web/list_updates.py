@@ -15,7 +15,7 @@ from arq_status._model.status import Status
 from arq_status._redis.announcements import AnnouncedOptions
 from arq_status.web.last_hour import LastHour, LastHourReader
 from arq_status.web.rendering import View, render_part
-from arq_status.web.updates import PACE, Part, Snapshot, frame
+from arq_status.web.updates import PACE, Part, StreamState, frame
 
 #: Seconds after which a list is read although no change was published: enqueueing publishes none.
 PERIOD = 1.0
@@ -23,7 +23,7 @@ PERIOD = 1.0
 _IDLE_FACTOR = 4
 
 
-class Listing(Snapshot):
+class ListState(StreamState):
     """A page of the list with the counts and, where a person looks, the last hour."""
 
     def __init__(
@@ -121,7 +121,7 @@ class Listing(Snapshot):
 
 async def list_updates(
     client: StatusClient, query: Query, hours: LastHourReader | None = None
-) -> AsyncGenerator[Listing]:
+) -> AsyncGenerator[ListState]:
     """Yield the list now and whenever something may have changed.
 
     Args:
@@ -137,7 +137,7 @@ async def list_updates(
             page, counts, announced = await client._overview(query)
             hour = await hours.read(client) if hours else None
             version += 1
-            yield Listing(query, page, counts, version, hour, announced)
+            yield ListState(query, page, counts, version, hour, announced)
             took = loop.time() - begun
             await asyncio.sleep(max(PACE, _IDLE_FACTOR * took))
             with suppress(TimeoutError):

@@ -14,7 +14,7 @@ from arq_status.web.actions import ACTIONS, act_on_jobs, act_on_matching
 from arq_status.web.broadcast import Broadcasts
 from arq_status.web.dashboard import TIMEOUT, Dashboard, json_response, media_type
 from arq_status.web.last_hour import LastHourReader
-from arq_status.web.list_updates import Listing, list_updates
+from arq_status.web.list_updates import ListState, list_updates
 from arq_status.web.negotiation import MediaType
 from arq_status.web.parameters import PARAMETERS, read_query
 
@@ -47,7 +47,7 @@ class ListView:
     def __init__(self, dashboard: Dashboard) -> None:
         self._dashboard = dashboard
         self._access = dashboard.access
-        self._broadcasts: Broadcasts[Listing] = Broadcasts()
+        self._broadcasts: Broadcasts[ListState] = Broadcasts()
         self._hours = LastHourReader()
 
     async def show(self, request: Request) -> Response:
@@ -66,10 +66,10 @@ class ListView:
             if media_type(request) is MediaType.JSON:
                 return json_response(list_object(page, counts))
             hour = await self._hours.read(client)
-        listing = Listing(query, page, counts, hour=hour, announced=announced)
+        listing = ListState(query, page, counts, hour=hour, announced=announced)
         return await self._page(request, listing)
 
-    async def _page(self, request: Request, listing: Listing) -> Response:
+    async def _page(self, request: Request, listing: ListState) -> Response:
         query, links = listing.query, self._dashboard.links(request)
         return self._dashboard.page(
             request,
@@ -106,7 +106,7 @@ class ListView:
         return RedirectResponse(links.list(query), 303)
 
 
-def _choices(listing: Listing, since: str | None) -> list[dict[str, Any]]:
+def _choices(listing: ListState, since: str | None) -> list[dict[str, Any]]:
     """Return the controls above the list with which one of several values is chosen."""
     query, items = listing.query, listing.page.items
     named = {query.function, *listing.announced.functions, *(record.function for record in items)}

@@ -33,7 +33,7 @@ class Part:
     render: Callable[[View], str]
 
 
-class Snapshot(ABC):
+class StreamState(ABC):
     """A state at one moment, with the events that lead to it from earlier ones."""
 
     def __init__(self, version: int) -> None:

@@ -11,9 +11,9 @@ from arq_status._model.history import LogLine, Try
 from arq_status._model.insight import ActivityPoint
 from arq_status._model.query import Query
 from arq_status._model.snapshot import Page
-from arq_status.web.job_updates import Job
+from arq_status.web.job_updates import JobState
 from arq_status.web.links import Links
-from arq_status.web.list_updates import Listing
+from arq_status.web.list_updates import ListState
 from arq_status.web.rendering import View, render_part
 from arq_status.web.tracebacks import Segment, segments
 from tests.web import HOSTILE
@@ -164,8 +164,8 @@ def test_a_log_is_shown_with_levels() -> None:
 def test_new_lines_are_sent_alone() -> None:
     """And the whole log only to those who have none of it."""
     running = record(Status.WORKING)
-    empty, some = Job(running, 1), Job(running, 2, (), [line(1, "One")])
-    more = Job(running, 3, (), [line(1, "One"), line(2, "Two")])
+    empty, some = JobState(running, 1), JobState(running, 2, (), [line(1, "One")])
+    more = JobState(running, 3, (), [line(1, "One"), line(2, "Two")])
     first = some.parts_since(empty, VIEW).decode()
     assert first.startswith("event: parts\n")
     assert "One" in first
@@ -195,10 +195,10 @@ def test_data_is_shown_name_by_name() -> None:
 # The list
 
 
-def listing(version: int, *records: JobRecord) -> Listing:
+def listing(version: int, *records: JobRecord) -> ListState:
     """A list of these jobs."""
     page = Page(items=[*records], total=len(records), page=1, per_page=25)
-    return Listing(Query(), page, dict.fromkeys(Status, 0), version)
+    return ListState(Query(), page, dict.fromkeys(Status, 0), version)
 
 
 def test_a_row_that_changed_is_sent_alone() -> None:

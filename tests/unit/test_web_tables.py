@@ -11,7 +11,7 @@ from arq_status._redis.tallies import Interval
 from arq_status.web.chart import Chart, Ends
 from arq_status.web.insight_rows import chart_of
 from arq_status.web.insight_tables import CRON, FUNCTIONS, QUEUES, TABLES, WORKERS
-from arq_status.web.insight_view import Reading
+from arq_status.web.insight_view import RecordsState
 from arq_status.web.links import Links
 from arq_status.web.parameters import QueryError
 from arq_status.web.rendering import View
@@ -154,21 +154,21 @@ def test_a_chart_has_about_thirty_steps(since: Any, steps: int, step: int) -> No
 # What is sent
 
 
-def readings(*lists: list[Row]) -> list[Reading]:
+def states(*lists: list[Row]) -> list[RecordsState]:
     """The table at several moments."""
     query = parse(FUNCTIONS)
-    return [Reading(FUNCTIONS, query, rows, version) for version, rows in enumerate(lists, 1)]
+    return [RecordsState(FUNCTIONS, query, rows, version) for version, rows in enumerate(lists, 1)]
 
 
 def test_what_did_not_change_is_not_sent_again() -> None:
     """Neither as JSON nor rendered."""
-    first, same = readings([row("a")], [row("a")])
+    first, same = states([row("a")], [row("a")])
     assert (same.since(first), same.parts_since(first, VIEW)) == (b"", b"")
 
 
 def test_a_row_that_changed_is_sent_alone() -> None:
     """With the order where that is another."""
-    first, changed, more = readings(
+    first, changed, more = states(
         [row("a"), row("c")],
         [row("a", failed=1), row("c")],
         [row("b"), row("a", failed=1), row("c")],
@@ -185,7 +185,7 @@ def test_a_row_that_changed_is_sent_alone() -> None:
 def test_an_empty_table_says_what_to_do() -> None:
     """And, of one queue, where the others are."""
     query = parse(FUNCTIONS, queue="media")
-    html = Reading(FUNCTIONS, query, [])._render("empty", VIEW)
+    html = RecordsState(FUNCTIONS, query, [])._render("empty", VIEW)
     assert "No worker has announced a function for the queue media." in html
     assert 'href="/functions"' in html
-    assert "href" not in readings([])[0]._render("empty", VIEW)
+    assert "href" not in states([])[0]._render("empty", VIEW)
