@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from arq_status._client.feed import Feed, is_ending, is_group
+from arq_status._client.feed import Feed, end_is_unconfirmed, is_group
 from arq_status._client.listing import newest
 from arq_status._model.builder import build_record, decode_data
 from arq_status._model.query import Query
@@ -82,7 +82,7 @@ class _ChangeLog:
             if record is not None:
                 self._known[record.job_id] = record
                 found.append((record, before))
-            if is_ending(facts):
+            if end_is_unconfirmed(facts):
                 self.ending.add(facts.job_id)
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)

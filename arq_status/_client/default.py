@@ -11,7 +11,7 @@ from arq_status._model.options import Expires
 from arq_status._redis.connection import RedisLike
 
 #: Asked by code in this context instead of the default client.
-in_context: ContextVar[StatusClient | None] = ContextVar("arq_status_client", default=None)
+client_var: ContextVar[StatusClient | None] = ContextVar("arq_status_client", default=None)
 
 _default = StatusClient()
 
@@ -45,7 +45,7 @@ def configure(
 
 def default_client() -> StatusClient:
     """Return the client of this context, else the one configured last."""
-    return in_context.get() or _default
+    return client_var.get() or _default
 
 
 def as_function(name: str) -> Callable[..., Any]:

@@ -89,7 +89,7 @@ class Feed:
         if tasks:
             await asyncio.wait(tasks)
 
-    def attend(
+    def update_followed(
         self, following: Following[Any], added: Collection[str], removed: Collection[str]
     ) -> None:
         """Register what a follower follows from now on."""
@@ -144,7 +144,7 @@ class Feed:
         read = await self._store.facts([*followed], with_data=True, with_returned=True)
         for (job_id, job), (facts, fields) in zip(followed.items(), read, strict=True):
             job.deliver(job_id, build_record(facts, decode_data(fields)), has_changed)
-            if is_ending(facts):
+            if end_is_unconfirmed(facts):
                 self._mark_stale([job_id])
 
     async def _deliver_groups(self, subjects: list[str]) -> None:
@@ -169,7 +169,7 @@ def is_group(subject: str) -> bool:
     return subject.startswith(GROUP_SUBJECT)
 
 
-def is_ending(facts: Facts) -> bool:
+def end_is_unconfirmed(facts: Facts) -> bool:
     """Return whether the end of the job is recorded, but not arq's own yet."""
     ended = facts.stored_record.ended if facts.stored_record is not None else None
     return facts.live and ended is not None and abs(facts.now - ended) < _ENDING_MS

@@ -11,7 +11,7 @@ _MOST_MENTIONED = 10_000
 
 
 class _Feed(Protocol):
-    def attend(
+    def update_followed(
         self, following: "Following[Any]", added: Collection[str], removed: Collection[str]
     ) -> None: ...
 
@@ -43,7 +43,7 @@ class Following(Generic[Record]):
         before, self._subjects = self._subjects, frozenset(subjects)
         self._unseen = (self._unseen | (self._subjects - before)) & self._subjects
         self._records = {it: known for it, known in self._records.items() if it in self._subjects}
-        self._feed.attend(self, self._subjects - before, before - self._subjects)
+        self._feed.update_followed(self, self._subjects - before, before - self._subjects)
 
     async def changed(self) -> dict[str, Record | None]:
         """Wait for a change and return the records of what changed since the last call.

@@ -139,12 +139,12 @@ class WatchQueries(JobQueries):
                 yield record
 
 
-class _Ending(Protocol):
+class _HasEnd(Protocol):
     @property
     def ended_at(self) -> datetime | None: ...
 
 
-Record = TypeVar("Record", bound=_Ending)
+Record = TypeVar("Record", bound=_HasEnd)
 
 #: Seconds that are allowed for the first record, however short a timeout.
 SHORTEST_LOOK = 0.2

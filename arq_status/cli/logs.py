@@ -8,7 +8,7 @@ from arq_status.cli.context import Context, Exit
 from arq_status.cli.history_view import line_view
 
 #: Seconds between reads of the log while the job reports nothing.
-_HEARTBEAT = 2.0
+_POLL_INTERVAL = 2.0
 
 
 async def logs(context: Context) -> Exit:
@@ -20,7 +20,7 @@ async def logs(context: Context) -> Exit:
         _print(context, await context.client.logs(job_id))
         return Exit.OK
     last = 0
-    async with aclosing(context.client.watch(job_id, heartbeat=_HEARTBEAT)) as records:
+    async with aclosing(context.client.watch(job_id, heartbeat=_POLL_INTERVAL)) as records:
         async for _ in records:
             lines = await context.client._logs_after(job_id, last)
             _print(context, lines)

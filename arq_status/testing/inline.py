@@ -8,7 +8,7 @@ from arq.constants import default_queue_name, expires_extra_ms
 from redis.asyncio import ConnectionPool
 
 from arq_status._client.client import StatusClient
-from arq_status._client.default import in_context
+from arq_status._client.default import client_var
 from arq_status.testing.fake_redis import connections
 from arq_status.testing.pool import InlinePool
 from arq_status.testing.runner import Runner
@@ -64,8 +64,8 @@ async def inline(
     for worker in workers:
         runner.add(worker)
     pool = pools[0]
-    before = in_context.get()
-    in_context.set(StatusClient(pool, job_deserializer=pool.job_deserializer))
+    before = client_var.get()
+    client_var.set(StatusClient(pool, job_deserializer=pool.job_deserializer))
     try:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(redis.disconnect)
@@ -77,7 +77,7 @@ async def inline(
             yield pool
     finally:
         # not `reset`: a fixture may be torn down in another context than it was set up in
-        in_context.set(before)
+        client_var.set(before)
 
 
 def _pool(settings: Settings, redis: ConnectionPool, runner: Runner) -> InlinePool:

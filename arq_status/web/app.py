@@ -148,9 +148,9 @@ class _IdRoute(Route):
     def __init__(
         self, prefix: str, endpoint: Callable[[Request], Awaitable[Response]], method: str
     ) -> None:
-        super().__init__(f"/{prefix}/{{job_id:path}}", endpoint, methods=[method])
+        super().__init__(f"/{prefix}/{{subject_id:path}}", endpoint, methods=[method])
         # Starlette's own pattern would cut the id at its newline and match another job
-        self.path_regex = re.compile(rf"/{prefix}/(?P<job_id>.*)\Z", re.DOTALL)
+        self.path_regex = re.compile(rf"/{prefix}/(?P<subject_id>.*)\Z", re.DOTALL)
 
 
 class _Static(StaticFiles):

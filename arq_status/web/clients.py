@@ -7,6 +7,8 @@ from weakref import WeakKeyDictionary
 from arq_status._client.client import StatusClient
 from arq_status._redis.connection import RedisLike
 
+#: Seconds to wait for Redis while a request is answered.
+TIMEOUT = 10.0
 #: What ``create_app`` accepts.
 RedisOption = RedisLike | StatusClient | None
 

@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, Response
 from arq_status._model.serialization import encode
 from arq_status.web.actions import ACTIONS, PERMISSIONS
 from arq_status.web.authorization import Access
-from arq_status.web.clients import ClientProvider
+from arq_status.web.clients import TIMEOUT, ClientProvider
 from arq_status.web.event_stream import event_stream, first_of
 from arq_status.web.forms import Form, read_form
 from arq_status.web.links import Links
@@ -22,8 +22,6 @@ from arq_status.web.rendering import View, render_page
 from arq_status.web.security import is_same_site
 from arq_status.web.updates import Gone, StreamState
 
-#: Seconds to wait for Redis.
-TIMEOUT = 10.0
 _FOREIGN = (
     "This request came from another site. If it did not: a proxy in front of this dashboard must"
     " pass on the browser's Host header (nginx: proxy_set_header Host $http_host), or the site must"

@@ -18,7 +18,8 @@ from arq_status._model.serialization import record_object
 from arq_status._model.snapshot import JobRecord
 from arq_status._model.status import Status
 from arq_status.web.broadcast import Broadcasts
-from arq_status.web.dashboard import TIMEOUT, Dashboard, json_response, media_type
+from arq_status.web.clients import TIMEOUT
+from arq_status.web.dashboard import Dashboard, json_response, media_type
 from arq_status.web.negotiation import MediaType
 from arq_status.web.rendering import View, render_part
 from arq_status.web.updates import PACE, Gone, Part, StreamState, frame
@@ -75,7 +76,7 @@ class GroupView:
         """Answer ``GET``: a page, JSON or a stream."""
         dashboard = self._dashboard
         await dashboard.access.require(request, "view", None)
-        group_id = request.path_params["job_id"]
+        group_id = request.path_params["subject_id"]
         client = await dashboard.clients.client()
         if media_type(request) is MediaType.STREAM:
             source = partial(_group_updates, client, group_id)

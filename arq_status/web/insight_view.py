@@ -13,7 +13,8 @@ from arq_status._client.client import StatusClient
 from arq_status._model.query import Moment
 from arq_status._model.serialization import record_object
 from arq_status.web.broadcast import Broadcasts
-from arq_status.web.dashboard import TIMEOUT, Dashboard, json_response, media_type
+from arq_status.web.clients import TIMEOUT
+from arq_status.web.dashboard import Dashboard, json_response, media_type
 from arq_status.web.negotiation import MediaType
 from arq_status.web.parameters import moment_text
 from arq_status.web.rendering import View, render_part
@@ -102,9 +103,7 @@ class InsightView:
         if media_type(request) is MediaType.JSON:
             return json_response({table.name: state.objects()})
         view = await dashboard.view(request, None)
-        return dashboard.page(
-            request, "insight.html", section=table.title, state=state, view=view
-        )
+        return dashboard.page(request, "insight.html", section=table.title, state=state, view=view)
 
 
 async def _states(

@@ -11,7 +11,7 @@ from arq_status._model.history import LogLine, Try
 from arq_status._model.insight import ActivityPoint
 from arq_status._model.serialization import job_object, line_object, try_object
 from arq_status._model.snapshot import JobRecord
-from arq_status.web.last_hour import unless_refused
+from arq_status.web.last_hour import none_if_refused
 from arq_status.web.rendering import View, render_part
 from arq_status.web.updates import PACE, Gone, Part, StreamState, frame
 
@@ -116,7 +116,7 @@ class JobState(StreamState):
 async def expectations(client: StatusClient, record: JobRecord) -> Expected:
     """Return how long jobs of the same function in the same queue ran lately, and their tries."""
     day = timedelta(days=1)
-    found = await unless_refused(
+    found = await none_if_refused(
         client._activity(_USUAL_DAYS * day, day, record.function or "", record.queue)
     )
     return found and found[1], await client._max_tries(record)

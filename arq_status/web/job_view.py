@@ -11,7 +11,8 @@ from starlette.responses import RedirectResponse, Response
 from arq_status._model.serialization import job_with_history
 from arq_status.web.actions import ACTIONS, act_on_jobs
 from arq_status.web.broadcast import Broadcasts
-from arq_status.web.dashboard import TIMEOUT, Dashboard, json_response, media_type
+from arq_status.web.clients import TIMEOUT
+from arq_status.web.dashboard import Dashboard, json_response, media_type
 from arq_status.web.forms import Form
 from arq_status.web.job_updates import JOB_PARTS, JobState, expectations, job_updates
 from arq_status.web.links import Links
@@ -87,7 +88,7 @@ class JobView:
 
 def _job_id(request: Request) -> str:
     """Return the id from the path, or from the parameter for ids that a path cannot contain."""
-    return request.path_params["job_id"] or request.query_params.get("id", "")
+    return request.path_params["subject_id"] or request.query_params.get("id", "")
 
 
 def _list_url(links: Links, parameters: str, per_page: int) -> str:

@@ -58,7 +58,7 @@ async def read_last_hour(client: StatusClient) -> LastHour:
     )
 
 
-async def unless_refused(reading: Awaitable[T]) -> T | None:
+async def none_if_refused(reading: Awaitable[T]) -> T | None:
     """Return what is read, or ``None`` if Redis refuses it, as where a permission is missing.
 
     Jobs are shown all the same; the pages of functions, queues and workers tell the error.
@@ -83,5 +83,5 @@ class LastHourReader:
         if self._latest is None or not is_fresh:
             # whoever asks meanwhile gets the former ones
             self._client, self._read_at = client, monotonic()
-            self._latest = await unless_refused(read_last_hour(client))
+            self._latest = await none_if_refused(read_last_hour(client))
         return self._latest

@@ -6,6 +6,7 @@ from urllib.parse import quote, urlencode
 
 from arq_status._model.query import Query
 from arq_status._model.status import Status
+from arq_status.web.insight_tables import TABLES
 from arq_status.web.parameters import moment_text
 
 _DEFAULT = Query()
@@ -41,8 +42,7 @@ class Links:
 
     def sections(self) -> Pairs:
         """Return the names and URLs of the sections of the app."""
-        pages = ("Functions", "Queues", "Workers", "Cron")
-        return [("Jobs", self.list()), *((it, self.section(it.lower())) for it in pages)]
+        return [("Jobs", self.list()), *((it.title, self.section(it.name)) for it in TABLES)]
 
     def section(self, name: str, pairs: Pairs = ()) -> str:
         """Return the URL of a section with some parameters."""
@@ -89,7 +89,7 @@ class Links:
         is_turned = "page" in changes
         return self.section("statuses", [it for it in pairs if it[0] != "page" or is_turned])
 
-    def also(self, query: Query, status: Status) -> str:
+    def with_status(self, query: Query, status: Status) -> str:
         """Return the URL of the list with jobs of one more status."""
         return self.list(replace(query, statuses=(*query.statuses, status), page=1))
 

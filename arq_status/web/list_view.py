@@ -12,14 +12,15 @@ from starlette.responses import RedirectResponse, Response
 from arq_status._model.serialization import list_object
 from arq_status.web.actions import ACTIONS, act_on_jobs, act_on_matching
 from arq_status.web.broadcast import Broadcasts
-from arq_status.web.dashboard import TIMEOUT, Dashboard, json_response, media_type
+from arq_status.web.clients import TIMEOUT
+from arq_status.web.dashboard import Dashboard, json_response, media_type
 from arq_status.web.last_hour import LastHourReader
 from arq_status.web.list_updates import ListState, list_updates
 from arq_status.web.negotiation import MediaType
 from arq_status.web.parameters import PARAMETERS, read_query
 
 #: The orders of the list, and the headings of their columns.
-SORTS: Mapping[str, str] = {
+SORT_LABELS: Mapping[str, str] = {
     "status": "Status",
     "function": "Function",
     "queue": "Queue",
@@ -80,8 +81,10 @@ class ListView:
             query=query,
             choices=_choices(listing, dict(links.pairs(query)).get("since")),
             per_page_options=sorted({*self._dashboard.per_page_options, query.per_page}),
-            sorts=SORTS,
-            sort_values=[(sort, name) for sort, name in SORTS.items() if sort != "updated_at"],
+            sorts=SORT_LABELS,
+            sort_values=[
+                (sort, label) for sort, label in SORT_LABELS.items() if sort != "updated_at"
+            ],
         )
 
     async def act(self, request: Request) -> Response:

@@ -7,7 +7,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from arq_status._client.metrics import MEDIA_TYPE
-from arq_status.web.dashboard import TIMEOUT, Dashboard
+from arq_status.web.clients import TIMEOUT
+from arq_status.web.dashboard import Dashboard
 
 
 async def show_metrics(dashboard: Dashboard, request: Request) -> Response:

@@ -119,7 +119,7 @@ def test_job_links_hold_any_id() -> None:
 
 def test_every_sort_has_a_heading() -> None:
     """The page offers exactly the orders that there are."""
-    assert set(list_view.SORTS) == set(SORTS)
+    assert set(list_view.SORT_LABELS) == set(SORTS)
 
 
 # Which form

@@ -17,6 +17,7 @@ from arq_status._model.group import GroupRecord
 from arq_status._model.serialization import encode, standard
 from arq_status._model.snapshot import JobRecord
 from arq_status.web.broadcast import Broadcasts
+from arq_status.web.clients import TIMEOUT
 from arq_status.web.event_stream import IsAllowed, event_stream, first_of
 from arq_status.web.forms import read_form
 from arq_status.web.negotiation import MediaType, preferred
@@ -24,8 +25,6 @@ from arq_status.web.progress.token import ACTIONS
 from arq_status.web.security import is_same_site
 from arq_status.web.updates import PACE, Gone, frame
 
-#: Seconds to wait for Redis.
-_TIMEOUT = 10.0
 _UNKNOWN = "There is no such {}, or it has expired."
 
 HEADERS: Mapping[str, str] = {
@@ -36,7 +35,7 @@ HEADERS: Mapping[str, str] = {
 }
 
 
-class Update:
+class ProgressUpdate:
     """The progress of a job at one moment, for a stream."""
 
     def __init__(self, progress: Mapping[str, Any]) -> None:
@@ -51,7 +50,9 @@ class Update:
 
 
 #: Shared per client: a job or group that several customers watch is read once for all of them.
-_broadcasts: WeakKeyDictionary[StatusClient, Broadcasts[Update | Gone]] = WeakKeyDictionary()
+_broadcasts: WeakKeyDictionary[StatusClient, Broadcasts[ProgressUpdate | Gone]] = (
+    WeakKeyDictionary()
+)
 
 
 async def progress_response(
@@ -106,7 +107,7 @@ async def progress_response(
     if request.method == "GET" and preferred(request.headers.get("accept", "")) is MediaType.STREAM:
         response = await _stream(client, subject, is_allowed or _always)
     else:
-        async with asyncio.timeout(_TIMEOUT):
+        async with asyncio.timeout(TIMEOUT):
             progress = await subject.progress(client)
         response = None if progress is None else json_response(progress)
     if response is None:
@@ -176,7 +177,7 @@ class Subject:
 
     async def stop(self, client: StatusClient) -> bool:
         """Stop the job, or the group's jobs; return whether there was one to stop."""
-        async with asyncio.timeout(_TIMEOUT):
+        async with asyncio.timeout(TIMEOUT):
             if self.group is not None:
                 return await client.stop_jobs(group=self.group) > 0
             return await client.stop(self.job_id or "")
@@ -198,7 +199,7 @@ async def read_action(request: Request) -> str:
 async def _stream(client: StatusClient, subject: Subject, is_allowed: IsAllowed) -> Response | None:
     broadcasts = _broadcasts.setdefault(client, Broadcasts())
     updates = broadcasts.follow(subject, partial(_updates, client, subject))
-    async with asyncio.timeout(_TIMEOUT):
+    async with asyncio.timeout(TIMEOUT):
         first = await first_of(updates)
     if isinstance(first, Gone):
         await updates.aclose()
@@ -206,13 +207,13 @@ async def _stream(client: StatusClient, subject: Subject, is_allowed: IsAllowed)
     return event_stream(first, updates, is_allowed)
 
 
-async def _updates(client: StatusClient, subject: Subject) -> AsyncGenerator[Update | Gone]:
+async def _updates(client: StatusClient, subject: Subject) -> AsyncGenerator[ProgressUpdate | Gone]:
     """Yield the progress now and at every change, at most five times a second."""
     known = False
     async with aclosing(subject.watch(client)) as found:
         async for progress in found:
             known = True
-            yield Update(progress)
+            yield ProgressUpdate(progress)
             await asyncio.sleep(PACE)
     if not known:
         yield Gone()
