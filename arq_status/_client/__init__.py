@@ -1,1 +1,1 @@
-"""Outside the worker: asks, lists, follows and controls."""
+"""The client side: queries, lists, follows and controls jobs."""

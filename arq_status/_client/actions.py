@@ -1,4 +1,4 @@
-"""Actions on jobs: on one, and on all that match."""
+"""Actions on single jobs, and on all jobs that match."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,16 +20,16 @@ class JobActions:
     _connections: Connections
 
     async def stop(self, job_id: str, *, force: bool = False) -> bool:
-        """Ask the job to stop. Returns whether there was a job to ask.
+        """Ask the job to stop. Returns True if there was a job to ask.
 
         A running job raises ``JobStopped`` at its next progress call or ``checkpoint``. It ends as
-        ``stopped`` whatever it raises then, and arq does not try it again; one that returns all
-        the same is ``complete``. A job that is not running is cancelled, as by ``cancel``. A
-        running job that is not tracked cannot be stopped.
+        ``stopped`` whatever it raises then, and arq does not try it again; if it returns instead,
+        it is ``complete``. A job that is not running is cancelled, as by ``cancel``. A running job
+        that is not tracked cannot be stopped.
 
         Args:
             job_id: arq's id of the job.
-            force: also cancel the job at its next ``await``, whatever it waits for.
+            force: also cancel the job at its next ``await``, whatever it is waiting for.
 
         Raises:
             TypeError: ``force`` is not a bool.
@@ -37,22 +37,22 @@ class JobActions:
         return await self._act(_stop(force), job_id)
 
     async def cancel(self, job_id: str) -> bool:
-        """Remove a job that is not running from its queue for good. Returns whether it did.
+        """Remove a job that is not running from its queue for good. Returns True if it did.
 
         Its status is then ``stopped``. Returns False for a job that is running, ended or unknown.
         """
         return await self._act(control.cancel, job_id)
 
     async def unschedule(self, job_id: str) -> bool:
-        """Cancel the job; another name of ``cancel``."""
+        """Cancel the job; an alias of ``cancel``."""
         return await self.cancel(job_id)
 
     async def retry(self, job_id: str) -> bool:
-        """Run an ended job again with the same id, function and arguments. Returns whether it will.
+        """Run an ended job again with the same id, function and arguments. Returns True if it will.
 
         Works for jobs that failed, were stopped or were interrupted for good: their payload is kept
         as long as their record, up to 1 MiB. Arq's earlier result is removed; the new run starts
-        without message and progress. Returns False for a job that is live, complete or unknown, or
+        without a message or progress. Returns False for a job that is live, complete or unknown, or
         whose payload was not kept, as with ``record_args=False``.
         """
         return await self._act(control.retry, job_id)
@@ -65,20 +65,20 @@ class JobActions:
         return int(await self._act(control.delete, job_id))
 
     async def store(self, job_id: str, /, **fields: Any) -> bool:
-        """Set fields of the job's data from outside it. Returns False for an unknown job.
+        """Set fields of the job's data from outside the job. Returns False for an unknown job.
 
             await client.store(job_id, reviewed_by="ann", rows=[1, 2])
 
-        Other fields stay. An ended job keeps its place in the lists and its expiry.
+        Other fields are kept. An ended job keeps its place in the lists and its expiry.
 
         Args:
             job_id: arq's id of the job.
             fields: JSON values of up to 64 KiB each, 1 MiB in all. Decimals, datetimes, UUIDs,
-                enum members and numpy scalars are stored as the number or text that they stand
-                for.
+                enum members and numpy scalars are stored as the number or string that they
+                represent.
 
         Raises:
-            TypeError: JSON cannot hold a value.
+            TypeError: a value cannot be represented in JSON.
             ValueError: a name is that of a ``JobRecord`` field or longer than 1,000 characters, or
                 the data is too large.
         """
@@ -88,18 +88,18 @@ class JobActions:
         )
 
     async def tag(self, job_id: str, tag: str) -> bool:
-        """Give the job a tag from outside it. Returns False for an unknown job.
+        """Add a tag to the job from outside it. Returns False for an unknown job.
 
-        The job is then found with ``list_jobs(tag=...)``. The tag stays through tries and
+        The job is then found with ``list_jobs(tag=...)``. It keeps the tag in later tries and after
         ``retry``.
 
         Args:
             job_id: arq's id of the job.
-            tag: a text of 1 to 100 characters; a job has up to 20.
+            tag: a string of 1 to 100 characters; a job can have up to 20 tags.
 
         Raises:
-            TypeError: the tag is not a text.
-            ValueError: it is empty or too long, or the job has 20 others.
+            TypeError: the tag is not a string.
+            ValueError: it is empty or too long, or the job has 20 other tags.
         """
         checked = checked_tag(tag)
         return is_id(job_id) and await control.tag(
@@ -124,7 +124,7 @@ class JobActions:
             await client.stop_jobs(group="import-7")
 
         The filters ``status function queue tag group search since until`` are those of
-        ``list_jobs``; at least one is needed. Acts on the newest 10,000 jobs at most, and on each
+        ``list_jobs``; at least one is required. Acts on the newest 10,000 jobs at most, and on each
         only if it still matches.
 
         Args:
@@ -150,8 +150,8 @@ class JobActions:
     ) -> int:
         """Cancel the matching jobs, as ``cancel`` does. Returns how many were cancelled.
 
-        The filters ``status function queue tag group search since until``, of which at least one is
-        needed, and the errors are those of ``stop_jobs``.
+        The filters ``status function queue tag group search since until``, at least one of which
+        is required, and the errors are those of ``stop_jobs``.
         """
         query = _query(status, function, queue, tag, group, search, since, until)
         return await self._act_on_matching(control.cancel, query)
@@ -171,8 +171,8 @@ class JobActions:
 
             await client.retry_jobs(status="failed", function="transcode")
 
-        The filters ``status function queue tag group search since until``, of which at least one is
-        needed, and the errors are those of ``stop_jobs``.
+        The filters ``status function queue tag group search since until``, at least one of which
+        is required, and the errors are those of ``stop_jobs``.
         """
         query = _query(status, function, queue, tag, group, search, since, until)
         return await self._act_on_matching(control.retry, query)
@@ -190,8 +190,8 @@ class JobActions:
     ) -> int:
         """Delete the data of the matching jobs, as ``delete`` does. Returns how many were deleted.
 
-        The filters ``status function queue tag group search since until``, of which at least one is
-        needed, and the errors are those of ``stop_jobs``.
+        The filters ``status function queue tag group search since until``, at least one of which
+        is required, and the errors are those of ``stop_jobs``.
         """
         query = _query(status, function, queue, tag, group, search, since, until)
         return await self._act_on_matching(control.delete, query)
@@ -231,8 +231,8 @@ def _query(
     """Return the query for these filters.
 
     Raises:
-        TypeError: there is none.
-        ValueError: one of them is empty: it would widen what the others choose.
+        TypeError: there is no filter.
+        ValueError: a filter is empty; ignoring it would act on more jobs than intended.
     """
     query = Query(
         statuses=as_statuses(status),
@@ -246,11 +246,11 @@ def _query(
     )
     if not query.statuses and not query.is_filtered:
         raise TypeError(
-            "say which jobs: at least one of status, function, queue, tag, group, search, since"
-            " and until"
+            "at least one filter is required: status, function, queue, tag, group, search, since"
+            " or until"
         )
     if status is not None and not query.statuses:
-        raise ValueError("status is empty: leave it out to choose jobs of every status")
+        raise ValueError("status is empty: omit it to select jobs of every status")
     if search == "":
-        raise ValueError("search is empty: leave it out to choose jobs whatever they contain")
+        raise ValueError("search is empty: omit it to select jobs without searching")
     return query

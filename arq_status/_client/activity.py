@@ -1,4 +1,4 @@
-"""Queries for how jobs ended over time, from what workers count."""
+"""Queries for how jobs ended over time, answered from the counts that workers keep."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -32,20 +32,19 @@ class ActivityQueries:
     async def functions(
         self, since: Moment = timedelta(hours=1), queue: str | None = None
     ) -> list[FunctionStats]:
-        """Return how the jobs of each function ended lately, and how long they ran and waited.
+        """Return how each function's jobs ended recently, and how long they ran and waited.
 
             for it in await client.functions(since=timedelta(days=1)):
                 print(it.function, it.complete, it.failed, it.run_p95)
 
-        Covers the tracked functions that workers announced, sorted by queue and name, and as
-        ``(other)`` the jobs of all others. Workers count in memory and send sums every 2 s; the
-        last 2 s of a worker that is killed are lost. Percentiles are estimates within
-        10 %.
+        Covers the tracked functions that workers announced, sorted by queue and name, and all other
+        jobs as ``(other)``. Workers count in memory and send their sums every 2 s; a worker that is
+        killed loses its last 2 s. Percentiles are estimates within 10 %.
 
         Args:
             since: the start: a ``datetime`` with a timezone, or a ``timedelta`` that is subtracted
-                from now. The minute that it falls in is counted whole; beyond the last two to three
-                hours, the hour. Counts are kept for 30 days.
+                from now. The whole minute that contains it is counted, or the whole hour if it is
+                more than two to three hours ago. Counts are kept for 30 days.
             queue: only functions of the queue with this name.
 
         Raises:
@@ -59,7 +58,7 @@ class ActivityQueries:
     async def _counted(
         self, since: Moment, queue: str | None = None
     ) -> tuple[int, list[tuple[str, str, list[Interval]]]]:
-        """Return Redis' time in ms and, for each queue and function, what was counted since."""
+        """Return Redis' time in ms and what was counted for each queue and function since then."""
         check_moment("since", since)
         require_string(queue, "queue")
         store = await self._connections.open()
@@ -77,13 +76,13 @@ class ActivityQueries:
         function: str | None = None,
         queue: str | None = None,
     ) -> list[ActivityPoint]:
-        """Return how jobs ended over time, in steps from the oldest to the present one.
+        """Return how jobs ended over time, in steps from the oldest to the current one.
 
             for point in await client.activity(timedelta(hours=1), timedelta(minutes=1)):
                 print(point.time, point.complete, point.failed)
 
-        Every step has a point, also if no job ended in it. Counts are kept by the minute for three
-        hours, then by the hour for 30 days: shorter steps share the numbers of their hour evenly.
+        Every step has a point, even if no job ended in it. Counts are kept by the minute for three
+        hours, then by the hour for 30 days; shorter steps get equal shares of their hour's counts.
 
         Args:
             since: the start: a ``datetime`` with a timezone, or a ``timedelta`` that is subtracted
@@ -108,7 +107,7 @@ class ActivityQueries:
         function: str | None = None,
         queue: str | None = None,
     ) -> tuple[list[ActivityPoint], ActivityPoint]:
-        """Return the points of ``activity``, and one for all of them together."""
+        """Return the points of ``activity``, and one point for the whole time."""
         check_moment("since", since)
         require_string(function, "function")
         require_string(queue, "queue")
@@ -118,7 +117,9 @@ class ActivityQueries:
         first = _ms_of(since, now) // step_ms
         number = now // step_ms + 1 - first
         if number > MOST_POINTS:
-            raise ValueError(f"{number:,} steps: choose a longer one, for {MOST_POINTS:,} at most")
+            raise ValueError(
+                f"step is too short: {number:,} steps, but at most {MOST_POINTS:,} allowed"
+            )
         points = [Tally() for _ in range(number)]
         total = Tally()
         for intervals in await read_intervals(store.redis, names, first * step_ms, now):
@@ -136,8 +137,11 @@ class ActivityQueries:
 async def counted_names(
     store: Store, queue: str | None = None, function: str | None = None
 ) -> tuple[int, list[str]]:
-    """Return Redis' time in ms, and the functions that are counted or announced, sorted."""
-    # a replica takes no writes
+    """Count the ends that no worker counted; return Redis' time in ms and the functions' keys.
+
+    The functions are those that are counted or announced, sorted.
+    """
+    # a replica accepts no writes
     with suppress(ResponseError):
         await store.count_uncounted()
     now, counted = await counted_functions(store.redis)
@@ -149,7 +153,7 @@ async def counted_names(
 
 
 def stats_of(queue: str, function: str, intervals: Iterable[Interval]) -> FunctionStats:
-    """Return the figures of all intervals together."""
+    """Return the combined figures of all intervals."""
     tally = Tally()
     for it in intervals:
         tally.add(it.tally)
@@ -157,10 +161,10 @@ def stats_of(queue: str, function: str, intervals: Iterable[Interval]) -> Functi
 
 
 def _spread(it: Interval, points: Sequence[Tally], first: int, step_ms: int) -> None:
-    """Add a minute or hour to the steps that it is a part of, to each its share."""
+    """Add a minute or hour to the steps that it overlaps, in proportion."""
     begins, ends = it.begins_ms, it.begins_ms + it.length_ms
     if it.length_ms == _MINUTE_MS:
-        # whole, so that short intervals have whole numbers
+        # goes to one step whole, so that counts of recent minutes are integers
         ends = begins + 1
     for number in range(begins // step_ms, (ends - 1) // step_ms + 1):
         if 0 <= number - first < len(points):
@@ -169,7 +173,7 @@ def _spread(it: Interval, points: Sequence[Tally], first: int, step_ms: int) -> 
 
 
 def _round_counts(points: Sequence[Tally]) -> None:
-    """Round the counts of steps so that their sums stay."""
+    """Round the counts of the steps, carrying the remainders so that the sums are kept."""
     for name in COUNTED:
         rest = 0.0
         for tally in points:

@@ -1,4 +1,4 @@
-"""The stream of all changes of matching jobs."""
+"""The stream of changes of all matching jobs."""
 
 import asyncio
 from collections import OrderedDict
@@ -13,7 +13,7 @@ from arq_status._model.query import Query
 from arq_status._model.snapshot import JobRecord, has_changed
 from arq_status._redis.store import Store
 
-#: How many records are remembered, to tell what has changed.
+#: How many records are remembered, to detect changes.
 _REMEMBERED = 20_000
 #: Seconds for which changes are collected before they are read.
 _COLLECTING = 0.04
@@ -36,18 +36,18 @@ async def changes(store: Store, feed: Feed, query: Query) -> AsyncGenerator[JobR
 
 
 class _ChangeLog:
-    """The last known records of the jobs that changed."""
+    """The last known records of jobs, to detect which have changed."""
 
     def __init__(self, store: Store, query: Query) -> None:
         self._store = store
         self._query = query
         self._known: OrderedDict[str, JobRecord] = OrderedDict()
         self._began = datetime.now(UTC)
-        #: jobs whose end is recorded, but not arq's own yet
+        #: jobs whose end was recorded, but which arq has not stored yet
         self.ending: set[str] = set()
 
     async def begin(self) -> None:
-        """Remember how the newest jobs are now, to tell later which have changed."""
+        """Remember the current records of the newest jobs, to detect later changes."""
         found, now = await newest(self._store, self._query)
         self._began = now
         await self._records(found)
@@ -57,7 +57,7 @@ class _ChangeLog:
 
         Args:
             mentioned: the jobs and groups that were reported to have changed.
-            missed_some: others may have changed as well.
+            missed_some: True if others may have changed as well.
         """
         changed = {it for it in mentioned if not is_group(it)} | self.ending
         looked_at: list[str] = []
@@ -73,7 +73,7 @@ class _ChangeLog:
         ]
 
     async def _records(self, job_ids: list[str]) -> list[tuple[JobRecord, JobRecord | None]]:
-        """Return the records of jobs, each with the one known before."""
+        """Return the records of jobs, each with its previously known one."""
         found = []
         self.ending = set()
         for facts, fields in await self._store.facts(job_ids, with_data=True):

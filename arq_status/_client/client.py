@@ -38,8 +38,8 @@ class StatusClient(
         queues: the queues to look for live jobs in; by default arq's default queue and all queues
             that a tracked worker has announced.
         expires: how long a job that completed without a record is shown: seconds or a
-            ``timedelta``; 1800, half an hour, by default. Failed ones are shown for a day, or as
-            long if that is longer.
+            ``timedelta``; 1800, half an hour, by default. Failed ones are shown for a day, or for
+            ``expires`` if that is longer.
         job_deserializer: the workers' deserializer, if it is not arq's default. It is called with
             payloads and results from Redis; without it nothing is unpickled or called.
 
@@ -63,7 +63,7 @@ class StatusClient(
                 f" not {type(redis).__module__}.{type(redis).__qualname__}"
             )
         if isinstance(queues, str):
-            raise TypeError(f"queues must be a list of names, not one: [{queues!r}]")
+            raise TypeError(f"queues must be a list of names, not a single name: [{queues!r}]")
         if queues is not None and not all(isinstance(name, str) for name in queues):
             raise TypeError(f"queues must be a list of names, not {queues!r}")
         if isinstance(redis, str):

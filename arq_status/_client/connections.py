@@ -1,4 +1,4 @@
-"""The connections of a client: one for each event loop that it is used in."""
+"""The connections of a client: one for each event loop in which it is used."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -29,10 +29,10 @@ class Connection(Store):
         self._swept = 0.0
 
     async def sweep_if_due(self) -> None:
-        """End lost jobs and drop expired index entries, unless that was done recently."""
+        """End lost jobs and drop expired index entries, unless this was done recently."""
         if monotonic() - self._swept > SWEEP_INTERVAL:
             self._swept = monotonic()
-            # a replica takes no writes, and queries leave out what has expired anyway
+            # a replica accepts no writes, and queries skip expired entries anyway
             with suppress(ResponseError):
                 await recover_orphans(self)
                 await self.sweep()
@@ -45,7 +45,7 @@ class Connection(Store):
 
 
 class Connections:
-    """The connections of a client, opened when they are first needed."""
+    """The connections of a client, opened on first use."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Connections:
 
     async def _connect(self, loop: asyncio.AbstractEventLoop) -> Connection:
         for closed in [it for it in self._open if it.is_closed()]:
-            # its connections cannot be closed properly any more
+            # its connections can no longer be closed properly
             del self._open[closed]
         redis = await self._client_for(loop)
         fresh = Connection(redis, owned=redis is not self._redis, **self._options)

@@ -16,33 +16,33 @@ from arq_status._model.truth import decide
 from arq_status._redis.steering import Call
 from arq_status._redis.store import Store
 
-#: Attempts at a job that changes while it is acted on.
+#: Attempts to act on a job that keeps changing.
 _MOST_ATTEMPTS = 20
-#: Seconds between attempts at jobs that have just begun: their records follow soon.
+#: Seconds between attempts for jobs that have just begun: their records follow soon.
 _DELAY = 0.05
-#: Jobs that are read, and acted on, in one round trip.
+#: Jobs that are read, or acted on, in one round trip.
 _AT_ONCE = 100
 
 _CAN_RUN_AGAIN = (Status.FAILED, Status.STOPPED, Status.INTERRUPTED)
 
-#: Decides how to act on a job: returns the script to run, which answers False if the job has
-#: changed meanwhile; ``False`` if its state forbids the action; ``None`` to look again later.
+#: Decides how to act on a job: returns the script to run, which replies with False if the job has
+#: changed in the meantime; ``False`` if its state forbids the action; ``None`` to try again later.
 Plan = Callable[[Store, Facts], Call | bool | None]
 
 
 def stop(store: Store, facts: Facts) -> Call | bool | None:
-    """Ask a running job to stop, or cancel one that waits."""
+    """Ask a running job to stop, or cancel a waiting one."""
     if decide(facts) is not Status.WORKING:
         return _cancel(store, facts)
     stored = facts.current_record
     if stored is None or stored.state is not State.WORKING:
-        # its record is still to come, unless it is not tracked
+        # it has no record yet, or is not tracked
         return None
     return store.stop(facts.job_id, stored.enqueued_ms, force=False)
 
 
 def force_stop(store: Store, facts: Facts) -> Call | bool | None:
-    """As ``stop``, and also cancel a running job at its next ``await``."""
+    """Do the same as ``stop``, and also cancel a running job at its next ``await``."""
     planned = stop(store, facts)
     stored = facts.current_record
     if decide(facts) is Status.WORKING and planned is not None and stored is not None:
@@ -74,17 +74,16 @@ async def act(
     job_ids: Sequence[str],
     matches: Callable[[Facts], bool] | None = None,
 ) -> int:
-    """Act on each job as planned. Returns on how many it succeeded.
+    """Act on each job as planned. Returns the number of jobs for which it succeeded.
 
     Args:
         store: where the jobs are.
         plan: decides how to act on a job.
         job_ids: the ids of the jobs.
-        matches: tells whether a job, as it is when it is read, is to be acted on; by default all
-            are.
+        matches: returns True for the facts of jobs to act on; by default all are acted on.
     """
     done, pending = 0, list(job_ids)
-    #: what was known of the jobs whose script found that they had changed
+    #: the stored records of jobs whose script found that they had changed
     changed: dict[str, bytes] = {}
     for attempt in range(_MOST_ATTEMPTS):
         if attempt:
@@ -109,13 +108,13 @@ async def act(
 async def _act_once(
     store: Store, plan: Plan, found: Sequence[Facts], changed: dict[str, bytes]
 ) -> tuple[int, list[str]]:
-    """Act on each of a few jobs. Returns on how many it succeeded, and which to look at again."""
+    """Act on each of a few jobs. Returns for how many it succeeded, and which to try again."""
     planned: list[tuple[Facts, Call]] = []
     remaining: list[str] = []
     for facts in found:
         step = plan(store, facts)
         if isinstance(step, Call):
-            # a retry that failed although nothing had changed: the payload was not kept
+            # if a retry failed although nothing had changed, the payload was not kept
             if plan is not retry or changed.get(facts.job_id) != facts.stored_text:
                 planned.append((facts, step))
         elif step is None:
@@ -132,15 +131,15 @@ async def _act_once(
 
 
 async def store_fields(store: Store, job_id: str, fields: Mapping[str, str]) -> bool:
-    """Add encoded fields to the job's data. Returns whether the job is known."""
+    """Add encoded fields to the job's data. Returns True if the job is known."""
     return await store.store(job_id, waiting_record(await _read(store, job_id)), fields)
 
 
 async def tag(store: Store, job_id: str, tags: tuple[str, ...]) -> bool:
-    """Give the job tags. Returns whether the job is known.
+    """Add tags to the job. Returns True if the job is known.
 
     Raises:
-        ValueError: it would have too many.
+        ValueError: the job would have too many tags.
     """
     return await store.tag(job_id, waiting_record(await _read(store, job_id), tags))
 

@@ -10,7 +10,7 @@ from arq_status._client.client import StatusClient
 from arq_status._model.options import Expires
 from arq_status._redis.connection import RedisLike
 
-#: Asked by code in this context instead of the default client.
+#: If set, the functions of the package use this client instead of the default one.
 client_var: ContextVar[StatusClient | None] = ContextVar("arq_status_client", default=None)
 
 _default = StatusClient()
@@ -26,7 +26,7 @@ def configure(
     expires: Expires = 1800,
     job_deserializer: Callable[[bytes], Any] | None = None,
 ) -> StatusClient:
-    """Set which Redis the functions of this package ask; by default one on localhost.
+    """Set the Redis that the functions of this package use; by default one on localhost.
 
         arq_status.configure("redis://localhost/1", expires=timedelta(days=1))
 
@@ -44,12 +44,12 @@ def configure(
 
 
 def default_client() -> StatusClient:
-    """Return the client of this context, else the one configured last."""
+    """Return the client of this context, or else the one configured last."""
     return client_var.get() or _default
 
 
 def as_function(name: str) -> Callable[..., Any]:
-    """Return a method of whichever client is the default one when it is called."""
+    """Return a function that calls this method of the default client at the time of the call."""
     method = getattr(StatusClient, name)
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -64,6 +64,6 @@ def as_function(name: str) -> Callable[..., Any]:
     _, *parameters = its_signature.parameters.values()
     function.__signature__ = its_signature.replace(parameters=parameters)
     function.__module__, function.__qualname__ = "arq_status", name
-    # python -OO leaves docstrings out
+    # python -OO removes docstrings
     function.__doc__ = (method.__doc__ or "").replace(" client.", " arq_status.")
     return function  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Enqueues jobs with tags, and in groups."""
+"""Enqueues jobs with tags and in groups."""
 
 import logging
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ from arq_status._redis.store import Store
 
 logger = logging.getLogger("arq_status")
 
-#: Characters of a group's title that are kept.
+#: The most characters of a group's title that are kept.
 _LONGEST_TITLE = 300
 
 _stores: WeakKeyDictionary[Redis, Store] = WeakKeyDictionary()
@@ -32,7 +32,7 @@ _stores: WeakKeyDictionary[Redis, Store] = WeakKeyDictionary()
 async def enqueue_job(
     redis: ArqRedis, function: str, *args: Any, _tags: Iterable[str] = (), **kwargs: Any
 ) -> Job | None:
-    """Enqueue a job with arq, with tags from the start.
+    """Enqueue a job with arq that has tags from the start.
 
         job = await arq_status.enqueue_job(redis, "import_rows", "a.csv", _tags=["tenant:42"])
 
@@ -40,15 +40,15 @@ async def enqueue_job(
         redis: arq's pool.
         function: the name of the function.
         args: the job's arguments.
-        _tags: its tags: up to 20 texts of 1 to 100 characters.
+        _tags: its tags: up to 20 strings of 1 to 100 characters.
         kwargs: the job's keyword arguments, and those of arq's ``enqueue_job`` such as ``_job_id``
             and ``_defer_by``.
 
     Returns:
-        As arq: the job, or ``None`` if there is a job with this id.
+        As in arq: the job, or ``None`` if a job with this id exists.
 
     Raises:
-        TypeError: ``redis`` is not arq's pool, or a tag is not a text.
+        TypeError: ``redis`` is not arq's pool, or a tag is not a string.
         ValueError: a tag is empty or too long, or there are more than 20. Nothing is enqueued then.
     """
     _require_pool(redis)
@@ -72,14 +72,14 @@ class JobGroup:
         require_string(title, "title")
         self.title: str | None = None if title is None else shorten(clean(title), _LONGEST_TITLE)
         self._connections = connections
-        #: where the group is open
+        #: the stores in which the group is open
         self._stores: list[Store] = []
         self._is_open = False
 
     async def __aenter__(self) -> Self:
         self._is_open = True
         if self._connections.is_configured:
-            # else it opens in the Redis of its first job: a worker need not call `configure`
+            # otherwise it opens in the Redis of its first job, so workers need not call `configure`
             await self._open(await self._connections.open())
         return self
 
@@ -100,7 +100,7 @@ class JobGroup:
             raise errors[0]
         if errors:
             # the block's own exception says more, and may have the same cause
-            logger.warning("group %s is not closed: %r", self.group_id, errors[0])
+            logger.warning("could not close group %s: %r", self.group_id, errors[0])
 
     async def enqueue_job(
         self,
@@ -110,7 +110,7 @@ class JobGroup:
         _tags: Iterable[str] = (),
         **kwargs: Any,
     ) -> Job | None:
-        """Enqueue a job of this group, as ``arq_status.enqueue_job``.
+        """Enqueue a job in this group, as ``arq_status.enqueue_job`` does.
 
         Takes the same arguments: ``redis``, ``function``, ``args``, ``_tags`` and ``kwargs``.
 
@@ -152,13 +152,13 @@ async def _enqueue(
     try:
         await store.run([tagging(job.job_id, job._queue_name)])
     except CONNECTION_ERRORS as error:
-        # the job is enqueued: an exception would make the caller enqueue it twice
-        logger.warning("job %s is enqueued without its tags and group: %r", job.job_id, error)
+        # the job is enqueued: an exception would make the caller enqueue it again
+        logger.warning("job %s was enqueued without its tags and group: %r", job.job_id, error)
     return job
 
 
 def _require_pool(redis: object) -> None:
-    # easily forgotten, since arq's own `enqueue_job` is a method of the pool
+    # easily forgotten, because arq's own `enqueue_job` is a method of the pool
     if not isinstance(redis, ArqRedis):
         kind = type(redis).__name__
         raise TypeError(f"the first argument must be arq's pool, an ArqRedis, not {kind}")

@@ -1,4 +1,4 @@
-"""Changes of jobs, pushed: one pub/sub connection and one reader for any number of followers."""
+"""Pushed changes of jobs: one pub/sub connection and one reader for any number of followers."""
 
 import asyncio
 import logging
@@ -20,21 +20,21 @@ from arq_status._redis.store import Store
 
 logger = logging.getLogger("arq_status")
 
-#: Seconds between reads of all that is followed: the death of a worker publishes nothing.
+#: Seconds between reads of everything followed: the death of a worker is not published.
 POLL_INTERVAL = 2.0
 #: Seconds for which changes are collected before they are read.
 _COLLECTING = 0.04
-#: Seconds before what could not be read is read again.
+#: Seconds before a failed read is retried.
 _RETRY_DELAY = 0.5
 #: Arq may store the end of a job up to this many ms after it was recorded.
 _ENDING_MS = 1_000
-#: Minimum seconds between two reads of a group, and the same as a multiple of the time that one
-#: read takes.
+#: Minimum time between two reads of a group: in seconds, and as a multiple of the time that a read
+#: takes.
 _GROUP_INTERVAL, _GROUP_SHARE = 0.1, 10
 
 
 class Feed:
-    """Reads each job that changed once for all its followers. Pub/sub tells which have changed."""
+    """Reads each changed job once for all its followers. Pub/sub announces which have changed."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -49,14 +49,17 @@ class Feed:
     async def follow(
         self, job_ids: Iterable[str] = (), *, others: bool = False
     ) -> AsyncGenerator[Following[JobRecord]]:
-        """Follow jobs, first as they are now; with ``others`` be notified of every other job."""
+        """Follow jobs, starting with their current records.
+
+        With ``others``, also notify the follower of changes of all other jobs.
+        """
         following = Following[JobRecord](self, others=others)
         async with self._following(following, job_ids):
             yield following
 
     @asynccontextmanager
     async def follow_group(self, group_id: str) -> AsyncGenerator[Following[GroupRecord]]:
-        """Follow a group, first as it is now."""
+        """Follow a group, starting with its current record."""
         following = Following[GroupRecord](self, others=False)
         async with self._following(following, [f"{GROUP_SUBJECT}{clean(group_id)}"]):
             yield following
@@ -92,7 +95,7 @@ class Feed:
     def update_followed(
         self, following: Following[Any], added: Collection[str], removed: Collection[str]
     ) -> None:
-        """Register what a follower follows from now on."""
+        """Add and remove jobs and groups that a follower follows; added ones are read at once."""
         for subject in added:
             self._followed.setdefault(subject, Followed()).followers[following] = None
         for subject in removed:
@@ -103,7 +106,7 @@ class Feed:
         self._mark_stale(added)
 
     def notify(self, subjects: Collection[str] | None) -> None:
-        """Have these jobs and groups, which changed, read again; ``None``: all of them."""
+        """Have these changed jobs and groups read again; ``None``: all that are followed."""
         self._mark_stale(self._followed if subjects is None else subjects)
         for following in self._followings:
             following.notify(subjects)
@@ -127,19 +130,19 @@ class Feed:
             self._wake.clear()
             stale, self._stale = self._stale, set()
             try:
-                # whoever waits for a dead connection is to get another one
+                # a read that waits for a dead connection is retried on another one
                 async with asyncio.timeout(subscription.SILENCE):
                     await self._deliver_jobs([it for it in stale if not is_group(it)])
                     await self._deliver_groups([it for it in stale if is_group(it)])
             except Exception as error:
                 if not isinstance(error, CONNECTION_ERRORS):
-                    # a bug, which must not cost the followers the next change
+                    # a bug; followers must still get the next change
                     logger.exception("could not deliver updates of jobs")
                 self._mark_stale(stale)
                 await asyncio.sleep(_RETRY_DELAY)
 
     async def _deliver_jobs(self, job_ids: list[str]) -> None:
-        # whoever leaves while they are read has nothing delivered
+        # followers that leave during the read get nothing delivered
         followed = self._followed_of(job_ids)
         read = await self._store.facts([*followed], with_data=True, with_returned=True)
         for (job_id, job), (facts, fields) in zip(followed.items(), read, strict=True):
@@ -152,7 +155,7 @@ class Feed:
         for subject, followed in self._followed_of(subjects).items():
             began = clock()
             if began < followed.due:
-                # the next round of this loop has it again
+                # the reader comes back to it in its next round
                 self._mark_stale([subject])
                 continue
             record = await read_group(self._store, subject.removeprefix(GROUP_SUBJECT))
@@ -165,11 +168,11 @@ class Feed:
 
 
 def is_group(subject: str) -> bool:
-    """Return whether a group is followed under this, and not a job."""
+    """Return True if the subject is a group, not a job."""
     return subject.startswith(GROUP_SUBJECT)
 
 
 def end_is_unconfirmed(facts: Facts) -> bool:
-    """Return whether the end of the job is recorded, but not arq's own yet."""
+    """Return True if the end was recorded less than 1 s ago and arq has not stored it yet."""
     ended = facts.stored_record.ended if facts.stored_record is not None else None
     return facts.live and ended is not None and abs(facts.now - ended) < _ENDING_MS

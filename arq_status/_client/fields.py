@@ -14,35 +14,35 @@ class FieldQueries(JobQueries):
     """The queries of ``StatusClient`` that return a part of what ``status`` or ``job`` does."""
 
     async def is_deferred(self, job_id: str) -> bool:
-        """Return whether the job is in the queue and due later."""
+        """Return True if the job is in the queue and due later."""
         return await self.status(job_id) is Status.DEFERRED
 
     async def is_queued(self, job_id: str) -> bool:
-        """Return whether the job is in the queue and due."""
+        """Return True if the job is in the queue and due."""
         return await self.status(job_id) is Status.QUEUED
 
     async def is_working(self, job_id: str) -> bool:
-        """Return whether a worker is running the job."""
+        """Return True if a worker is running the job."""
         return await self.status(job_id) is Status.WORKING
 
     async def is_retrying(self, job_id: str) -> bool:
-        """Return whether the job ended with ``Retry`` and is in the queue for its next try."""
+        """Return True if the job ended with ``Retry`` and is in the queue for its next try."""
         return await self.status(job_id) is Status.RETRYING
 
     async def is_complete(self, job_id: str) -> bool:
-        """Return whether the job has returned."""
+        """Return True if the job has returned."""
         return await self.status(job_id) is Status.COMPLETE
 
     async def is_failed(self, job_id: str) -> bool:
-        """Return whether the job raised, timed out or could not be run."""
+        """Return True if the job raised, timed out or could not be run."""
         return await self.status(job_id) is Status.FAILED
 
     async def is_stopped(self, job_id: str) -> bool:
-        """Return whether the job was stopped, cancelled or aborted."""
+        """Return True if the job was stopped, cancelled or aborted."""
         return await self.status(job_id) is Status.STOPPED
 
     async def is_interrupted(self, job_id: str) -> bool:
-        """Return whether the job was cut off when its worker died or shut down."""
+        """Return True if the job was cut off when its worker died or shut down."""
         return await self.status(job_id) is Status.INTERRUPTED
 
     async def get_all(self, job_id: str) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class FieldQueries(JobQueries):
         return {name: getattr(record, name) for name in _PLAIN} | dict(record.data)
 
     async def get(self, job_id: str, name: str) -> Any:
-        """Return one field, built in or of the job's own data; ``None`` if there is none.
+        """Return a field of the record or of the job's own data; ``None`` if there is none.
 
         Args:
             job_id: arq's id of the job.
@@ -76,7 +76,7 @@ class FieldQueries(JobQueries):
         return None if record is None else record.at
 
     async def total(self, job_id: str) -> float | None:
-        """Return what the job's progress counts up to; ``None`` if it is unknown.
+        """Return the total of the job's progress; ``None`` for an unknown job.
 
         100 until the job sets another total; 0 if the job does not know it.
         """
@@ -84,7 +84,7 @@ class FieldQueries(JobQueries):
         return None if record is None else record.total
 
     async def message(self, job_id: str) -> str | None:
-        """Return the job's last message; ``None`` if it gave none or is unknown."""
+        """Return the job's last message; ``None`` if it set none or is unknown."""
         record = await self.job(job_id)
         return None if record is None else record.message
 
@@ -122,7 +122,7 @@ class FieldQueries(JobQueries):
         return None if record is None else record.elapsed
 
     async def eta(self, job_id: str) -> timedelta | None:
-        """Return how much longer the job will run at its present pace; ``None`` if that is unknown.
+        """Return how much longer the job will run at its current pace; ``None`` if that is unknown.
 
         Only a running job that has a total and has made progress has an ETA.
         """

@@ -1,4 +1,4 @@
-"""A follower's subscription to jobs or groups, and the changes that it has not seen yet."""
+"""A follower's subscription to jobs or groups, with the changes it has not seen yet."""
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable
@@ -6,7 +6,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 Record = TypeVar("Record")
 
-#: Changed jobs that are named to a follower of all jobs, before it is told that there were more.
+#: The most changed jobs that are listed for a follower of all jobs; beyond that it has missed some.
 _MOST_MENTIONED = 10_000
 
 
@@ -17,25 +17,24 @@ class _Feed(Protocol):
 
 
 class Following(Generic[Record]):
-    """The jobs or groups that one follower of a feed follows, and their changes that it has not
-    seen yet."""
+    """The jobs or groups that a follower of a feed follows, and the changes it has not seen."""
 
     def __init__(self, feed: _Feed, *, others: bool) -> None:
         self._feed = feed
         self._others = others
         self._subjects: frozenset[str] = frozenset()
-        #: those whose first record is still to come
+        #: those whose first record has not been delivered yet
         self._unseen: set[str] = set()
         self._records: dict[str, Record | None] = {}
-        #: only with ``others``: the jobs that changed; True if more changed than are listed, or it
-        #: is unknown which
+        #: only with ``others``: the jobs that changed
         self.mentioned: set[str] = set()
+        #: only with ``others``: True if others may have changed that are not listed
         self.missed_some: bool = False
         self._has_news = asyncio.Event()
 
     @property
     def subjects(self) -> frozenset[str]:
-        """The jobs or groups to follow. One that is added delivers its present record first."""
+        """The jobs or groups to follow. The current record of an added one is delivered first."""
         return self._subjects
 
     @subjects.setter
@@ -46,10 +45,10 @@ class Following(Generic[Record]):
         self._feed.update_followed(self, self._subjects - before, before - self._subjects)
 
     async def changed(self) -> dict[str, Record | None]:
-        """Wait for a change and return the records of what changed since the last call.
+        """Wait for a change, and return the records that changed since the last call.
 
-        ``None`` stands for a job or group that is not known any more. With ``others`` the dict may
-        be empty: some other job changed.
+        ``None`` stands for a job or group that is no longer known. With ``others`` the dict is
+        empty if only other jobs changed.
         """
         await self._has_news.wait()
         self._has_news.clear()
@@ -57,14 +56,14 @@ class Following(Generic[Record]):
         return records
 
     def deliver(self, subject: str, record: Record | None, *, changed: bool) -> None:
-        """Take in a record as it was just read."""
+        """Receive a record that was just read."""
         if changed or subject in self._unseen:
             self._unseen.discard(subject)
             self._records[subject] = record
             self._has_news.set()
 
     def notify(self, subjects: Collection[str] | None) -> None:
-        """Take in which jobs and groups changed; ``None``: any of them may have."""
+        """Receive which jobs and groups changed; ``None``: any of them may have."""
         if self._others:
             if subjects is None or len(self.mentioned) + len(subjects) > _MOST_MENTIONED:
                 self.missed_some = True
@@ -74,18 +73,18 @@ class Following(Generic[Record]):
 
 
 class Followed:
-    """A job or a group that is followed: by whom, and how they know it."""
+    """A followed job or group: its followers, and the last record delivered to them."""
 
     def __init__(self) -> None:
-        #: in the order in which they came
+        #: in the order in which they were added
         self.followers: dict[Following[Any], None] = {}
         self._was_read = False
         self._known: Any = None
-        #: when it may be read again, by the clock of the event loop
+        #: when it may be read again, by the event loop's clock
         self.due = 0.0
 
     def deliver(self, subject: str, record: Any, has_changed: Callable[[Any, Any], bool]) -> None:
-        """Give all followers the record as it was just read."""
+        """Deliver a record that was just read to all followers."""
         changed = not self._was_read or has_changed(self._known, record)
         self._was_read, self._known = True, record
         for following in self.followers:

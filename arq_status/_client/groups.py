@@ -15,14 +15,14 @@ class GroupQueries:
     _connections: Connections
 
     def group(self, group_id: str | None = None, *, title: str | None = None) -> JobGroup:
-        """Return a group, in which jobs are enqueued to share one progress.
+        """Return a group; the jobs that are enqueued in it share one progress.
 
             async with client.group("import-7", title="accounts.csv") as group:
                 for row in rows:
                     await group.enqueue_job(redis, "import_row", row)
 
-        The group is closed at the end of the block; opened again with the same id, it grows. An
-        empty group is kept for a day.
+        The group is closed at the end of the block; opening it again with the same id adds to it.
+        An empty group is kept for a day.
 
         Args:
             group_id: the id of the group, 1 to 200 characters; by default a new one.
@@ -37,9 +37,9 @@ class GroupQueries:
     async def group_status(self, group_id: str) -> GroupRecord | None:
         """Return the combined progress of a group's jobs.
 
-        ``None`` if the group is unknown or expired. Ends the records of jobs in it that were lost.
+        ``None`` if the group is unknown or expired. Also ends the records of its lost jobs.
 
-        Takes as long with 100,000 ended jobs as with 100.
+        Takes no longer with 100,000 ended jobs than with 100.
 
         Args:
             group_id: the id of the group.
@@ -51,7 +51,7 @@ class GroupQueries:
     def watch_group(
         self, group_id: str, heartbeat: float | None = None
     ) -> AsyncGenerator[GroupRecord]:
-        """Yield the record of the group now, at every change, and at last as it ended.
+        """Yield the group's record now, at every change, and finally when it has ended.
 
             async for record in client.watch_group("import-7"):
                 print(record.done, record.total, record.pct_complete)

@@ -21,14 +21,14 @@ _NO_TRY = (Status.DEFERRED, Status.QUEUED)
 
 
 async def tries(store: Store, job_id: str) -> list[Try]:
-    """Return the tries of a job, oldest first; none for an unknown one."""
+    """Return the tries of a job, oldest first; an empty list if it is unknown."""
     [(facts, _)] = await store.facts([job_id])
     record = build_record(facts)
     return [] if record is None else build_tries(facts, record, await store.tries(job_id))
 
 
 async def logs(store: Store, job_id: str, after: int = 0) -> list[LogLine]:
-    """Return the log of a job after a line, oldest line first; empty for an unknown job."""
+    """Return the lines of a job's log after this number, oldest first; none if it is unknown."""
     [(facts, _)] = await store.facts([job_id])
     return [] if build_record(facts) is None else await store.logs(job_id, after)
 
@@ -40,15 +40,15 @@ def build_tries(facts: Facts, record: JobRecord, kept: Sequence[KeptTry]) -> lis
     if last is None:
         return found
     if found and (found[-1].run, found[-1].job_try) == (last.run, last.job_try):
-        # the record knows its end, and what was kept knows the traceback
+        # the record has its end, and the kept try its traceback
         return [*found[:-1], replace(last, traceback=found[-1].traceback)]
-    # the last one comes on top of those that are kept
+    # the first try and the newest ones, of which this is the last
     return [*found[:1], *[*found[1:], last][-LAST_TRIES:]]
 
 
 def _kept_try(kept: KeptTry) -> Try:
     record = kept.record
-    # a try that its worker never ended is over, because another one followed
+    # another try followed, so this one is over although its worker never ended it
     lost = record.state is State.WORKING
     worker = record.worker or ""
     ended = None if lost else record.ended or record.updated

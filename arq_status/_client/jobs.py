@@ -34,7 +34,7 @@ class JobQueries:
     async def jobs(self, job_ids: Iterable[str]) -> list[JobRecord | None]:
         """Return snapshots of several jobs, in the order of their ids; ``None`` for unknown ones.
 
-        Takes as many round trips as one job does, for up to 250 ids.
+        Takes no more round trips than a single job, for up to 250 ids.
 
         Args:
             job_ids: arq's ids of the jobs.
@@ -99,9 +99,8 @@ class JobQueries:
             for record in page.items:
                 print(record.job_id, record.error)
 
-        The records have no ``data``. If no index answers the question, as for a ``search``, the
-        list covers the newest 10,000 jobs of the status; ``Page.truncated`` is true if there
-        are more.
+        The records have no ``data``. If no index covers the query, as for a ``search``, the list
+        covers the newest 10,000 jobs of the status; ``Page.truncated`` is true if there are more.
 
         Args:
             status: only jobs of this status or of one of these, as ``Status`` or by name.
@@ -109,8 +108,8 @@ class JobQueries:
             queue: only jobs of the queue with this name.
             tag: only jobs with this tag.
             group: only jobs of the group with this id.
-            search: only jobs whose id begins with this text, or whose function, arguments, message,
-                error or tags contain it, ignoring case.
+            search: only jobs whose id starts with this string, or whose function, arguments,
+                message, error or tags contain it, ignoring case.
             since: only jobs updated at or after this moment: a ``datetime`` with a timezone, or a
                 ``timedelta`` that is subtracted from now.
             until: only jobs updated at or before this moment, likewise.
@@ -145,18 +144,18 @@ class JobQueries:
         return await page_of(store, query)
 
     async def counts(self) -> dict[Status, int]:
-        """Return how many jobs there are of each status, 0 included.
+        """Return the number of jobs of each status, including zeros.
 
             print((await client.counts())[Status.WORKING])
 
-        May lag by 0.2 s.
+        May lag by up to 0.2 s.
         """
         store = await self._connections.open()
         await store.sweep_if_due()
         return await count(store)
 
     async def _overview(self, query: Query) -> tuple[Page, dict[Status, int], AnnouncedOptions]:
-        """Return a page, the counts and what workers announced of functions."""
+        """Return a page, the counts and the options that workers announced for functions."""
         store = await self._connections.open()
         await store.sweep_if_due()
         page, counts = await overview(store, query)
@@ -185,18 +184,18 @@ def is_id(job_id: object) -> bool:
 
 
 def possible_ids(job_ids: Iterable[str]) -> list[str]:
-    """Return those that a job can have as its id, each once.
+    """Return the ids that a job can have, without duplicates.
 
     Raises:
-        TypeError: it is a single id, or no list.
+        TypeError: ``job_ids`` is a single id, or not iterable.
     """
     return list(dict.fromkeys(it for it in _listed(job_ids) if is_id(it)))
 
 
 def _listed(job_ids: Iterable[str]) -> list[str]:
-    # a text is a sequence of texts, too
+    # a string is an iterable of strings, too
     if isinstance(job_ids, str):
-        raise TypeError(f"job_ids must be a list of ids, not one: [{job_ids!r}]")
+        raise TypeError(f"job_ids must be a list of ids, not a single id: [{job_ids!r}]")
     if not isinstance(job_ids, Iterable):
         raise TypeError(f"job_ids must be a list of ids, not {type(job_ids).__name__}")
     return list(job_ids)

@@ -1,4 +1,4 @@
-"""Metrics in the text format of Prometheus."""
+"""Metrics in Prometheus' text format."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
@@ -19,7 +19,7 @@ MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 #: Histograms have buckets from 1 ms to 70 minutes, each twice as wide as the one before.
 _DOUBLINGS = range(23)
 
-#: A queue and a function, and its numbers that never fall.
+#: A queue and a function, and its counters.
 Totals = tuple[list[str], Mapping[str, int]]
 
 
@@ -46,7 +46,7 @@ async def metrics(store: Store) -> bytes:
 
 
 class _Collected:
-    """A collector of given metrics."""
+    """A collector that returns given metrics."""
 
     def __init__(self, found: Sequence["Metric"]) -> None:
         self._found = found
@@ -89,16 +89,19 @@ def _of_functions(totals: Sequence[Totals]) -> Iterator["Metric"]:
         tries.add_metric(of, ran + numbers.get(RETRIED, 0))
     yield ended
     yield tries
-    yield _histogram("arq_job_run_seconds", "How long jobs ran in their last try.", totals, "run")
+    yield _histogram("arq_job_run_seconds", "Run time of the last try of each job.", totals, "run")
     yield _histogram(
-        "arq_job_wait_seconds", "How long jobs had been due when that began.", totals, "wait"
+        "arq_job_wait_seconds",
+        "Time from being due to the start of the last try of each job.",
+        totals,
+        "wait",
     )
 
 
-def _histogram(name: str, words: str, totals: Sequence[Totals], kind: str) -> "Metric":
+def _histogram(name: str, description: str, totals: Sequence[Totals], kind: str) -> "Metric":
     from prometheus_client.core import HistogramMetricFamily  # noqa: PLC0415 - comes with an extra
 
-    family = HistogramMetricFamily(name, words, labels=["queue", "function"])
+    family = HistogramMetricFamily(name, description, labels=["queue", "function"])
     for of, numbers in totals:
         weights = _weights(numbers, kind)
         below = sum(number for doubling, number in weights.items() if doubling < 0)
@@ -111,7 +114,7 @@ def _histogram(name: str, words: str, totals: Sequence[Totals], kind: str) -> "M
 
 
 def _weights(numbers: Mapping[str, int], kind: str) -> dict[int, int]:
-    """Return how many durations are below 2**n ms and not below half of that, by n."""
+    """Return, by n, the number of durations that are below 2**n ms and at least half of that."""
     found = {}
     for name, number in numbers.items():
         doubling = name.removeprefix(kind)

@@ -1,4 +1,4 @@
-"""The pub/sub connection on which workers and clients tell what has changed."""
+"""The pub/sub connection on which workers and clients publish changes."""
 
 import asyncio
 import json
@@ -20,12 +20,12 @@ SILENCE = 10.0
 
 
 async def listen(redis: Redis, channel: str, notify: Callable[[list[str] | None], None]) -> None:
-    """Listen for ever, on a connection of its own, which is opened again when it is lost.
+    """Listen forever, on a separate connection that is reopened when it is lost.
 
     Args:
         redis: a client for the server to listen to.
         channel: the channel on which changes are published.
-        notify: is called with the jobs and groups that changed; with ``None`` if any may have.
+        notify: called with the jobs and groups that changed, or with ``None`` if any may have.
     """
     delay = _FIRST_DELAY
     while True:
@@ -47,14 +47,14 @@ async def listen(redis: Redis, channel: str, notify: Callable[[list[str] | None]
 
 def _receive(message: Mapping[str, Any], notify: Callable[[list[str] | None], None]) -> None:
     if message["type"] == "subscribe":
-        # perhaps again, and what was published before is lost
+        # perhaps after a reconnect: what was published in between is lost
         notify(None)
     elif message["type"] == "message":
         notify(_subjects_in(message["data"]))
 
 
 def _subjects_in(data: bytes) -> list[str] | None:
-    """Return which jobs and groups changed; ``None`` if the message is none of ours."""
+    """Return which jobs and groups changed; ``None`` if the message is not one of ours."""
     try:
         subjects = json.loads(data)
     except (ValueError, RecursionError):
@@ -67,8 +67,8 @@ async def _next_message(pubsub: PubSub) -> Mapping[str, Any]:
     """Wait for the next message.
 
     Raises:
-        ConnectionError: nothing arrived for 10 s, and then no answer to a ping for 10 s. TCP alone
-            does not notice that a host has gone away.
+        ConnectionError: nothing arrived for 10 s, and then a ping was not answered for 10 s. TCP
+            alone does not notice that a host is gone.
     """
     return _heard(await pubsub.get_message(timeout=SILENCE) or await _answer_to_ping(pubsub))
 

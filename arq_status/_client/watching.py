@@ -18,18 +18,18 @@ from arq_status._model.validation import require_number
 
 
 class WatchQueries(JobQueries):
-    """The queries of ``StatusClient`` that follow jobs."""
+    """The methods of ``StatusClient`` that follow jobs."""
 
     def watch(self, job_id: str, heartbeat: float | None = None) -> AsyncGenerator[JobRecord]:
-        """Yield the record of the job now, at every change, and at last as it ended.
+        """Yield the job's record now, at every change, and finally when it has ended.
 
             async for record in client.watch(job_id):
                 print(record.status, record.pct_complete, record.message)
 
-        Changes that follow each other faster than about twenty a second are merged. An interrupted
-        job that arq will run again has not ended. The iteration ends without an end state if the
-        job is deleted, and at once if it is unknown. A client opens one connection for all jobs
-        that it watches; if it is lost, the iteration waits for it to come back.
+        If there are more than about twenty changes a second, some are merged. An interrupted job
+        that arq will run again has not ended. The iteration ends without an end state if the job is
+        deleted, and at once if it is unknown. A client opens one connection for all the jobs that
+        it watches; if that is lost, the iteration waits until it is restored.
 
         Args:
             job_id: arq's id of the job.
@@ -60,8 +60,8 @@ class WatchQueries(JobQueries):
 
         Args:
             job_id: arq's id of the job.
-            timeout: seconds to wait at most, also for a Redis that does not answer; ``None`` waits
-                forever, 0 checks once.
+            timeout: seconds to wait at most, even if Redis does not answer; ``None`` waits forever,
+                0 checks once.
 
         Raises:
             TimeoutError: the job has not ended by then.
@@ -111,19 +111,20 @@ class WatchQueries(JobQueries):
         group: str | None = None,
         search: str | None = None,
     ) -> AsyncGenerator[JobRecord]:
-        """Yield, from now on, the record of every matching job that changes. Never ends.
+        """Yield the record of every matching job that changes from now on. Never ends.
 
             async for record in client.changes(status="failed", tag="tenant:42"):
                 await notify(record)
 
-        Changes of a job that follow each other faster than about twenty a second are merged. A job
-        that plain arq enqueues, or that becomes due, is noticed within 2 s.
+        If a job changes more than about twenty times a second, some changes are merged. A job that
+        is enqueued by arq alone, or that becomes due, is noticed within 2 s.
 
         The filters ``status function queue tag group search`` are those of ``list_jobs``; without
         one, every change of every job is reported.
 
         Raises:
             ValueError: the status is unknown.
+            TypeError: a filter is not a string.
         """
         query = Query(
             statuses=as_statuses(status),
@@ -146,7 +147,7 @@ class _HasEnd(Protocol):
 
 Record = TypeVar("Record", bound=_HasEnd)
 
-#: Seconds that are allowed for the first record, however short a timeout.
+#: Seconds allowed for reading the first record, however short the timeout.
 SHORTEST_LOOK = 0.2
 
 
@@ -157,7 +158,7 @@ async def watch(
     has_changed: Callable[[Record, Record], bool],
     heartbeat: float | None,
 ) -> AsyncGenerator[Record]:
-    """Yield a record now, at every change, and at last as it ended."""
+    """Yield a record now, at every change, and finally when it has ended."""
     if heartbeat is not None:
         require_number(heartbeat, "heartbeat")
         if not heartbeat > 0:

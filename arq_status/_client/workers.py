@@ -50,7 +50,7 @@ class WorkerQueries:
         ]
 
     async def workers(self) -> list[WorkerRecord]:
-        """Return the tracked workers, those heard from last first.
+        """Return the tracked workers, the most recently heard from first.
 
             for worker in await client.workers():
                 print(worker.name, worker.alive, len(worker.running), worker.max_jobs)
@@ -62,12 +62,12 @@ class WorkerQueries:
         return [_worker_record(it, now) for it in found]
 
     async def crons(self) -> list[CronRecord]:
-        """Return the cron jobs that living workers announce, those that run next first.
+        """Return the cron jobs that live workers have announced, the next to run first.
 
             for cron in await client.crons():
                 print(cron.name, cron.schedule, cron.next_run_at, cron.status)
 
-        The end of the last job is remembered for longer than its record.
+        The end of the last job is remembered for longer than its record is kept.
         """
         store = await self._connections.open()
         now, workers = await read_workers(store.redis)
@@ -106,7 +106,7 @@ def _worker_record(worker: AnnouncedWorker, now: int) -> WorkerRecord:
 
 
 def _next_crons(workers: Sequence[AnnouncedWorker]) -> dict[tuple[str, str], AnnouncedCron]:
-    """Return each cron job by queue and name, as the worker announces it that enqueues it next."""
+    """Return cron jobs by queue and name, as announced by the worker that enqueues each next."""
     found: dict[tuple[str, str], AnnouncedCron] = {}
     announced = [
         (it.queue, cron) for it in workers if it.queue is not None for cron in it.cron_jobs
@@ -126,7 +126,7 @@ async def records_of(store: Store, job_ids: Sequence[str]) -> dict[str, JobRecor
 def _cron_record(
     queue: str, cron: AnnouncedCron, last: LastJob | None, record: JobRecord | None
 ) -> CronRecord:
-    """Return a cron job with its last job, as its record tells or, once expired, its worker noted.
+    """Return a cron job with its last job: from its record or, once expired, its worker's note.
 
     Args:
         queue: the queue of its jobs.
@@ -138,7 +138,7 @@ def _cron_record(
     if record is not None:
         status, ended_at, elapsed = record.status, record.ended_at, record.elapsed
     elif last is not None:
-        # a worker that lives notes the end
+        # a live worker would have noted the end
         ended = last.ended_ms is not None and last.state in ENDED
         status = Status(last.state) if ended else Status.INTERRUPTED
         ended_at, elapsed = utc_datetime(last.ended_ms), milliseconds(last.elapsed_ms)

@@ -43,7 +43,7 @@ class Output:
             raise OutputError(error.strerror or error) from error
 
     def isatty(self) -> bool:
-        """Return whether it is a terminal."""
+        """Return True if it is a terminal."""
         return self._stream is not None and self._stream.isatty()
 
     def discard(self) -> None:

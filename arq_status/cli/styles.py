@@ -39,5 +39,5 @@ def progress_bar(record: JobRecord, width: int) -> ProgressBar:
 
 
 def has_percentage(record: JobRecord) -> bool:
-    """Return whether ``pct_complete`` means anything: not while a job has no total."""
+    """Return True if ``pct_complete`` means anything: not while a job has no total."""
     return bool(record.total) or record.status is Status.COMPLETE

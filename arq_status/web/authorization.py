@@ -37,7 +37,7 @@ class Access:
             raise HTTPException(403, _REFUSED)
 
     async def allows(self, request: Request, action: str, job_id: str | None) -> bool:
-        """Return whether ``require`` would let the request pass."""
+        """Return True if ``require`` would let the request pass."""
         try:
             return await self._is_allowed(request, action, job_id)
         except HTTPException:

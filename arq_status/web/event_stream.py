@@ -93,7 +93,7 @@ async def _events(
 
 
 def _is_shutting_down() -> bool | None:
-    """Return whether the server was told to exit; ``None`` where that cannot be detected.
+    """Return True if the server was told to exit; ``None`` where that cannot be detected.
 
     Uvicorn waits for open responses before it exits, and tells nobody, not even the lifespan.
     """

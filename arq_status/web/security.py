@@ -28,7 +28,7 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 def is_same_site(headers: Mapping[str, str], trusted: Collection[str]) -> bool:
-    """Return whether a changing request comes from this site or from a trusted origin.
+    """Return True if a changing request comes from this site or from a trusted origin.
 
     Browsers omit ``Sec-Fetch-Site`` over plain HTTP; there ``Origin`` decides.
     """
@@ -82,7 +82,7 @@ def parse_hosts(hosts: Iterable[str] | None) -> frozenset[str] | None:
 
 
 def is_allowed_host(host: str, allowed: Collection[str]) -> bool:
-    """Return whether a ``Host`` header names one of these hosts, at any port."""
+    """Return True if a ``Host`` header names one of these hosts, at any port."""
     host = host.lower()
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     return any(
@@ -91,7 +91,7 @@ def is_allowed_host(host: str, allowed: Collection[str]) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches a server that listens on this host."""
+    """Return True if only this machine reaches a server that listens on this host."""
     return host == "localhost" or (_is_ip(host) and ip_address(host).is_loopback)
 
 

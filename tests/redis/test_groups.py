@@ -158,7 +158,7 @@ async def test_a_group_that_cannot_be_closed(
     try:
         with pytest.raises(ZeroDivisionError):
             await fill(ZeroDivisionError())
-        assert "group g is not closed: " in caplog.text
+        assert "could not close group g: " in caplog.text
         await pool.config_set("maxmemory", "0")
         with pytest.raises(ResponseError, match="OOM"):
             await fill(None)

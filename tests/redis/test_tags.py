@@ -400,7 +400,7 @@ async def test_redis_fails_after_the_enqueueing(
         await redis.execute_command("ACL", "DELUSER", "enqueuer")
     assert job is not None
     assert await pool.exists("arq:job:job")
-    assert "job is enqueued without its tags and group" in caplog.text
+    assert "job was enqueued without its tags and group" in caplog.text
 
 
 # What they survive

@@ -33,7 +33,7 @@ class Grant:
 
     @property
     def expired(self) -> bool:
-        """Return whether the token is no longer valid."""
+        """Return True if the token is no longer valid."""
         return time.time() >= self.expires_at
 
 
