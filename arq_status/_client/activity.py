@@ -118,7 +118,7 @@ class ActivityQueries:
         number = now // step_ms + 1 - first
         if number > MOST_POINTS:
             raise ValueError(
-                f"step is too short: {number:,} steps, but at most {MOST_POINTS:,} allowed"
+                f"step is too short: {number:,} steps, at most {MOST_POINTS:,} possible"
             )
         points = [Tally() for _ in range(number)]
         total = Tally()

@@ -278,7 +278,7 @@ async def test_many_jobs_at_once(pool: ArqRedis, client: StatusClient) -> None:
 
 async def test_one_id_for_several(client: StatusClient) -> None:
     """It is refused: as a sequence of its characters it would read as many unknown jobs."""
-    with pytest.raises(TypeError, match=r"job_ids must be a list of ids, not a single id: \['job'\]"):
+    with pytest.raises(TypeError, match=r"a list of ids, not a single id: \['job'\]"):
         await client.jobs("job")
     with pytest.raises(TypeError, match="job_ids must be a list of ids"):
         await anext(client.watch_many("job"))

@@ -40,7 +40,7 @@ async def test_at_least_one_filter(client: StatusClient, name: str) -> None:
     act = getattr(client, name)
     nothing: list[dict[str, Any]] = [{}, {"search": ""}, {"status": []}]
     for filters in nothing:
-        with pytest.raises(TypeError, match="which jobs"):
+        with pytest.raises(TypeError, match="at least one filter"):
             await act(**filters)
     with pytest.raises(ValueError, match="unknown status"):
         await act(status="nonsense")
