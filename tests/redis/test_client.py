@@ -372,7 +372,7 @@ async def test_the_queues_of_tracked_workers(
 
 def test_queues_are_a_list() -> None:
     """A single name is refused, for it would be taken for a list of letters."""
-    with pytest.raises(TypeError, match=r"not one: \['arq:queue'\]"):
+    with pytest.raises(TypeError, match=r"not a single name: \['arq:queue'\]"):
         StatusClient(queues="arq:queue")
     with pytest.raises(TypeError, match=r"queues must be a list of names, not \[5\]"):
         StatusClient(queues=[5])  # type: ignore[list-item]
