@@ -13,7 +13,7 @@ from arq_status.cli.escaping import escaped
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """The texts of an action: its help and its outcomes."""
+    """What the command prints for an action: its help and its outcomes."""
 
     help: str
     done: str
@@ -39,9 +39,9 @@ ACTIONS: Mapping[str, Action] = {
     ),
     "retry": Action(
         "run failed, stopped or interrupted jobs again",
-        "is queued again",
-        "queued again",
-        "has not failed, or its payload is gone",
+        "was enqueued again",
+        "enqueued again",
+        "cannot be run again: it is live, complete or unknown, or its payload was not kept",
     ),
     "delete": Action(
         "delete the tracking data of jobs, without stopping live ones",
@@ -57,10 +57,10 @@ async def act(context: Context) -> Exit:
     given = context.arguments
     filters = {name: getattr(given, name) for name in FILTERS if getattr(given, name) is not None}
     if given.job_ids:
-        # beside ids it only says where to look for them
+        # with ids it only says where to look for them
         filters.pop("queue", None)
     if bool(given.job_ids) == bool(filters):
-        return context.fail("Give either ids or filters such as --status.", Exit.USAGE)
+        return context.fail("Give either ids, or filters such as --status.", Exit.USAGE)
     name: str = given.command
     options: dict[str, Any] = {"force": given.force} if name == "stop" else {}
     if filters:

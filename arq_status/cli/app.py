@@ -1,4 +1,4 @@
-"""Runs a command and turns errors into a sentence and an exit code."""
+"""Runs a command and turns errors into a message and an exit code."""
 
 import argparse
 import asyncio
@@ -48,7 +48,7 @@ def run(argv: Sequence[str] | None) -> int:
     except OutputError as error:
         output.discard()
         if isinstance(error.__cause__, BrokenPipeError):
-            # the reader stopped early, as `head` does
+            # the reader closed the pipe early, as `head` does
             return Exit.OK
         report_error(f"cannot write to standard output: {error}")
         return Exit.FAILED
@@ -72,14 +72,15 @@ async def _run_async(context: Context) -> Exit:
     except ValueError as error:
         return context.fail(str(error), Exit.USAGE)
     except (ResponseError, AuthenticationError) as error:
-        sentence = f"{dsn} refuses: {error}"
+        sentence = f"{dsn} refused a command: {error}"
         if missing_permission(error) is not None:
-            sentence += ". 'arq-status doctor' says which permissions the Redis user lacks."
+            sentence += ". Run 'arq-status doctor' to see which permissions the Redis user lacks."
         return context.fail(sentence, Exit.UNREACHABLE)
     except (RedisError, OSError) as error:
         sentence = f"{dsn} cannot be reached: {error}".rstrip(".")
         return context.fail(
-            f"{sentence}. Start it, or name another with --redis or REDIS_URL.", Exit.UNREACHABLE
+            f"{sentence}. Start it, or choose another one with --redis or REDIS_URL.",
+            Exit.UNREACHABLE,
         )
     finally:
         await context.aclose()

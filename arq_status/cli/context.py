@@ -1,4 +1,4 @@
-"""What all commands share: arguments, client, console and ways to print results."""
+"""What all commands share: arguments, client, console and output functions."""
 
 import argparse
 import os
@@ -15,7 +15,7 @@ from arq_status._model.serialization import encode
 from arq_status._redis.connection import from_dsn
 from arq_status.cli.output import Output, report_error
 
-#: Does not quote the error, which may contain a part of the password.
+#: Does not quote the error, which may contain part of the password.
 NOT_A_DSN = "--redis or REDIS_URL is not a Redis DSN such as redis://localhost:6379/0"
 #: The width of output that goes to a file or another program.
 _WIDE = 160
@@ -34,7 +34,7 @@ class Exit(IntEnum):
 
 
 class Context:
-    """A run of the command.
+    """One run of the command.
 
     Raises:
         ValueError: the DSN is malformed.
@@ -44,7 +44,7 @@ class Context:
         self.arguments = arguments
         self.json: bool = arguments.json
         self.redis: Redis = from_dsn(arguments.redis, socket_connect_timeout=_CONNECT_TIMEOUT)
-        # a queue that list filters by need not be announced
+        # list may filter by a queue that no worker has announced
         queue = getattr(arguments, "queue", None)
         queues = arguments.queues or ([queue] if queue else None)
         self.client: StatusClient = StatusClient(self.redis, queues=queues)
@@ -72,7 +72,7 @@ class Context:
         else:
             with self.console.capture() as captured:
                 self.console.print(view)
-            # without the spaces that pad the columns
+            # without the trailing spaces that pad the columns
             for line in captured.get().splitlines():
                 self.print_line(line.rstrip())
 
@@ -81,7 +81,7 @@ class Context:
         self.print_line(encode(value).decode(), flush=True)
 
     def print_line(self, line: str, *, flush: bool = False) -> None:
-        """Print a line as it is."""
+        """Print a line unchanged."""
         print(line, file=self._output, flush=flush)
 
     def fail(self, sentence: str, code: Exit) -> Exit:

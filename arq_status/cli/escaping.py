@@ -1,4 +1,4 @@
-"""Text from jobs, made safe for the terminal."""
+"""Escaping of text from jobs for the terminal."""
 
 from unicodedata import category
 
@@ -9,11 +9,11 @@ _UNSAFE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def escape(text: str, *, multiline: bool = False) -> str:
-    """Escape every character of the text that the terminal would act on.
+    """Escape every character that the terminal would interpret.
 
     Args:
         text: any text.
-        multiline: keep newlines and tabs; else they become spaces.
+        multiline: keep newlines and tabs instead of replacing them with spaces.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -21,7 +21,7 @@ def escape(text: str, *, multiline: bool = False) -> str:
 
 
 def escaped(text: str, style: str = "", *, multiline: bool = False) -> Text:
-    """Return the escaped text for rich, without markup."""
+    """Return the escaped text as a rich ``Text``, without markup."""
     return Text(escape(text, multiline=multiline), style)
 
 

@@ -18,7 +18,7 @@ _LEVEL_STYLES = {
 
 
 def tries_view(tries: Sequence[Try]) -> RenderableType:
-    """Return the tries of a job, a line each, and the last traceback."""
+    """Return the tries of a job, one per line, and the last traceback."""
     table = Table.grid(padding=(0, 2))
     for _ in range(4):
         table.add_column(no_wrap=True)

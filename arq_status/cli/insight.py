@@ -41,7 +41,7 @@ async def workers(context: Context) -> Exit:
 async def crons(context: Context) -> Exit:
     """Print the cron jobs."""
     found = _chosen(context, await context.client.crons())
-    return _print(context, found, CRONS, "no living worker has cron jobs")
+    return _print(context, found, CRONS, "no live worker has announced a cron job")
 
 
 async def metrics(context: Context) -> Exit:
@@ -55,7 +55,7 @@ async def metrics(context: Context) -> Exit:
 
 
 def _chosen(context: Context, records: Sequence[Of]) -> list[Of]:
-    """Return those of the queues that ``--queue`` names, else all."""
+    """Return the records of the queues given with ``--queue``, or all."""
     queues = context.arguments.queues
     return [it for it in records if not queues or it.queue in queues]
 

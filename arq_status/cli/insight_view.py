@@ -1,4 +1,4 @@
-"""The columns of functions, queues, workers and cron jobs."""
+"""The columns of the tables of functions, queues, workers and cron jobs."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ from arq_status.cli.escaping import escaped
 from arq_status.cli.styles import DIM, STYLES, status_text
 from arq_status.cli.tables import Column
 
-#: How many ids of running jobs are shown for a worker.
+#: How many ids of running jobs are shown per worker.
 _MOST_IDS = 1
 
 

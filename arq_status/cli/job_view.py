@@ -1,4 +1,4 @@
-"""A job in the terminal: in full, or while it is being followed."""
+"""A job in the terminal: in full, or live while it is followed."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -71,7 +71,7 @@ def _facts(record: JobRecord, now: datetime) -> dict[str, RenderableType | None]
 
 
 def _progress_line(record: JobRecord) -> RenderableType:
-    """Return a bar and the figures behind it."""
+    """Return a progress bar with its figures."""
     grid = Table.grid(padding=(0, 1))
     figures = f"{record.pct_complete} %"
     if record.total:
@@ -83,7 +83,7 @@ def _progress_line(record: JobRecord) -> RenderableType:
 
 
 def live_view(record: JobRecord, width: int) -> RenderableType:
-    """Return a job that is being followed."""
+    """Return the live view of a job that is being followed."""
     now = datetime.now(UTC)
     head = Text.assemble(
         status_text(record.status), "  ", escaped(record.function or "?"), "  ",
@@ -95,7 +95,7 @@ def live_view(record: JobRecord, width: int) -> RenderableType:
         lines.append(_live_bar(record, now - record.started_at, width))
     elif record.ended_at is None:
         due = record.due_at
-        waits = f"due {format_relative(due, now)}" if due and due > now else "waits for a worker"
+        waits = f"due {format_relative(due, now)}" if due and due > now else "waiting for a worker"
         lines.append(Text(f"  {waits}", DIM))
     words = record.error if record.error is not None else record.message
     if words:

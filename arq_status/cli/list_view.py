@@ -25,10 +25,10 @@ _GAP, _LEAST_MESSAGE = 2, 16
 class _Column:
     header: str
     cell: Callable[[JobRecord, datetime], RenderableType]
-    #: the widths of a terminal that shows it
+    #: the terminal widths at which it is shown: ``at_least <= width < below``
     at_least: int = 0
     below: int = 10_000
-    #: its greatest width; what is longer is wrapped, or cut
+    #: its maximum width; longer text is wrapped, or cut if ``is_cut``
     widest: int | None = None
     is_cut: bool = False
 
@@ -113,7 +113,7 @@ def _summary(page: Page) -> Text:
 
 
 def counts_line(counts: Mapping[Status, int], width: int) -> Text:
-    """Return the counts that are not 0, on as few lines as possible."""
+    """Return the nonzero counts on as few lines as possible."""
     lines = [Text()]
     for status, number in counts.items():
         if number:
@@ -125,7 +125,7 @@ def counts_line(counts: Mapping[Status, int], width: int) -> Text:
 
 
 def counts_view(counts: Mapping[Status, int]) -> RenderableType:
-    """Return all counts."""
+    """Return the counts of all statuses."""
     table = Table.grid(padding=(0, 2))
     table.add_column()
     table.add_column(justify="right")

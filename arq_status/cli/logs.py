@@ -1,4 +1,4 @@
-"""``logs``: the log of a job, so far or as it grows."""
+"""``logs``: the log of a job, so far or live."""
 
 from contextlib import aclosing
 
@@ -12,7 +12,7 @@ _POLL_INTERVAL = 2.0
 
 
 async def logs(context: Context) -> Exit:
-    """Print the log of a job; with ``--follow`` until it has ended."""
+    """Print the log of a job; with ``--follow``, go on until the job has ended."""
     job_id: str = context.arguments.job_id
     if await context.client.job(job_id) is None:
         return context.fail_unknown(job_id)

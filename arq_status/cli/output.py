@@ -1,4 +1,4 @@
-"""Standard output, whose errors are distinct from those of the Redis connection."""
+"""Standard output, with errors that are distinct from those of the Redis connection."""
 
 import os
 import sys
@@ -10,11 +10,11 @@ from arq_status.cli.escaping import escape
 
 
 class OutputError(Exception):
-    """Standard output cannot be written."""
+    """Writing to standard output failed."""
 
 
 class Output:
-    """Standard output as a file, for ``print`` and rich.
+    """Standard output as a file object, for ``print`` and rich.
 
     Raises ``OutputError``, because an ``OSError`` may also come from the connection to Redis.
     """
@@ -22,11 +22,11 @@ class Output:
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
         if stream is not None and hasattr(stream, "reconfigure"):
-            # a terminal that cannot show a character gets it escaped
+            # escape characters that the terminal cannot encode
             stream.reconfigure(errors="backslashreplace")
 
     def write(self, text: str) -> int:
-        """Write a text."""
+        """Write a string."""
         if self._stream is None:
             raise OutputError("it is closed")
         try:
@@ -43,7 +43,7 @@ class Output:
             raise OutputError(error.strerror or error) from error
 
     def isatty(self) -> bool:
-        """Return True if it is a terminal."""
+        """Return True if standard output is a terminal."""
         return self._stream is not None and self._stream.isatty()
 
     def discard(self) -> None:
@@ -66,6 +66,6 @@ def report_error(sentence: str) -> None:
 
 
 def _discard(stream: TextIO) -> None:
-    # at exit Python would try to write it again; a stream without a file raises here, too
+    # Python would try to flush it again at exit; a stream without a file descriptor raises here
     with suppress(OSError), Path(os.devnull).open("w") as null:
         os.dup2(null.fileno(), stream.fileno())

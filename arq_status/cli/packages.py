@@ -4,10 +4,10 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, ver
 
 
 def distribution(package: str) -> tuple[str, str]:
-    """Return the name and version of the distribution that an import package belongs to.
+    """Return the name and version of the distribution that provides an import package.
 
     The two names may differ: the fork ``arq2`` installs ``arq``. The version is ``unknown`` if
-    there is no distribution, as for a copied folder.
+    there is no distribution, for example for a copied folder.
     """
     name = package.replace("_", "-")
     try:

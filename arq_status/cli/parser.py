@@ -13,7 +13,7 @@ from arq_status._model.status import Status
 from arq_status.cli.actions import ACTIONS
 from arq_status.cli.packages import distribution
 
-#: argparse gives it no public name.
+#: argparse has no public name for it.
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 _EPILOG = """\
@@ -27,8 +27,8 @@ exit codes:
   0    done; watch: every job is complete; doctor: no problem
   1    not done, or no such job; watch: a job is not complete; doctor: a problem;
        or the output cannot be written
-  2    the arguments are wrong, or a package is missing
-  3    Redis cannot be reached, or refuses
+  2    invalid arguments, or a missing package
+  3    Redis cannot be reached, or refused a command
   130  interrupted with Ctrl-C
 """
 
@@ -42,7 +42,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the arguments.
 
     Raises:
-        SystemExit: they are wrong (2), or ask for help or the version (0).
+        SystemExit: they are invalid (2), or ask for help or the version (0).
     """
     return _parser().parse_args(argv)
 
@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_command(
     commands: Commands,
     name: str,
-    words: str,
+    summary: str,
     *,
     more: str = "",
     queues: str | None = _LIVE_IN,
@@ -84,15 +84,15 @@ def _add_command(
     Args:
         commands: where to add it.
         name: its name.
-        words: what it does, in the list of commands.
-        more: how that goes on in its own help.
-        queues: what ``--queue`` does; ``None``: it does not take that, or adds its own.
-        json: what ``--json`` does; ``None``: it does not take that.
+        summary: what it does, for the list of commands.
+        more: appended to the summary in the help of the command itself.
+        queues: the help of ``--queue``; ``None`` if it has no such option, or adds its own.
+        json: the help of ``--json``; ``None`` if it has no such option.
     """
     command: argparse.ArgumentParser = commands.add_parser(
         name,
-        help=words,
-        description=f"{words[0].upper()}{words[1:]}{more}.",
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}{more}.",
         allow_abbrev=False,
     )
     _add_common(command, queues, json)
@@ -100,12 +100,12 @@ def _add_command(
 
 
 def _add_common(parser: argparse.ArgumentParser, queues: str | None, json: str | None) -> None:
-    """Add the arguments that may be given before the command or after it."""
+    """Add the options that may be given before or after the command."""
     parser.add_argument(
         "--redis",
         metavar="DSN",
         default=argparse.SUPPRESS,
-        help="the Redis to use (default: REDIS_URL, else redis://localhost)",
+        help="the Redis to use (default: REDIS_URL, or redis://localhost)",
     )
     if queues is not None:
         parser.add_argument(
@@ -171,7 +171,7 @@ def _add_filters(command: argparse.ArgumentParser) -> None:
     add(
         "--search",
         metavar="TEXT",
-        help="only jobs whose id begins with this text, or whose function, arguments, message,"
+        help="only jobs whose id starts with TEXT, or whose function, arguments, message,"
         " error or tags contain it",
     )
 
@@ -191,10 +191,10 @@ def _add_queries(commands: Commands) -> None:
         commands, "logs", "show the log of a job", json="print each line of the log as JSON"
     )
     logs.add_argument("job_id", metavar="ID", help="arq's id of the job")
-    logs.add_argument("--follow", action="store_true", help="go on until the job has ended")
+    logs.add_argument("--follow", action="store_true", help="keep printing until the job has ended")
 
     watch = _add_command(
-        commands, "watch", "follow jobs until they end", json="print JSON, a line for each change"
+        commands, "watch", "follow jobs until they end", json="print JSON, one line per change"
     )
     _add_job_ids(watch)
     watch.add_argument(
@@ -221,7 +221,7 @@ def _add_insight(commands: Commands) -> None:
         metavar="TIME",
         type=_moment,
         default=timedelta(hours=1),
-        help="from this time on: a time ago such as 30m or 7d, or a date (default: 1h)",
+        help="count from this time on: a time ago such as 30m or 7d, or a date (default: 1h)",
     )
     add = partial(_add_command, commands, queues=_ONLY_OF)
     add("queues", "show what is in each queue, and how long jobs wait there")
@@ -260,10 +260,10 @@ def _add_serve(commands: Commands) -> None:
         metavar="NAME",
         dest="allowed_hosts",
         action="append",
-        help="a host name to answer to, repeatable (default: loopback names on a loopback address,"
-        " else any)",
+        help="a host name to accept, repeatable (default: loopback names on a loopback address,"
+        " otherwise any)",
     )
-    add("--user", metavar="NAME", help="ask for this user and the password in ARQ_STATUS_PASSWORD")
+    add("--user", metavar="NAME", help="require this user and the password in ARQ_STATUS_PASSWORD")
     add("--root-path", default="", metavar="PATH", help="the path prefix that a proxy strips")
     add("--title", default="Jobs", help="the title of the pages (default: %(default)s)")
     add("--read-only", action="store_true", help="show jobs, but offer no actions")

@@ -10,7 +10,7 @@ from arq_status.cli.history_view import line_view, tries_view
 from arq_status.cli.job_view import job_view
 from arq_status.cli.list_view import counts_view, list_view
 
-#: How many of the last lines of the log `show` prints; `logs` prints all.
+#: How many of the last log lines `show` prints; `logs` prints all of them.
 _SHOWN_LINES = 10
 
 

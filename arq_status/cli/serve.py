@@ -6,12 +6,12 @@ import os
 from arq_status.cli.context import NOT_A_DSN, Exit
 from arq_status.cli.output import report_error
 
-#: The environment variable with the password of ``--user``: the process list shows arguments.
+#: The environment variable with the password of ``--user``: arguments show in the process list.
 PASSWORD = "ARQ_STATUS_PASSWORD"  # noqa: S105
 
 
 def serve(arguments: argparse.Namespace) -> Exit:
-    """Serve the dashboard until a signal ends it."""
+    """Serve the dashboard until a signal stops it."""
     password = os.environ.get(PASSWORD)
     if arguments.user is not None and not password:
         report_error(f"--user needs the password in the environment variable {PASSWORD}")
@@ -22,8 +22,8 @@ def serve(arguments: argparse.Namespace) -> Exit:
         report_error(str(error))
         return Exit.USAGE
     except SystemExit:
-        # uvicorn could not start and has told why, as of a port in use; its code would say that
-        # Redis cannot be reached
+        # uvicorn could not start, for example because the port is in use, and has logged why; its
+        # own exit code would mean that Redis cannot be reached
         return Exit.FAILED
     return Exit.OK
 

@@ -25,7 +25,7 @@ def status_text(status: Status) -> Text:
 
 
 def progress_bar(record: JobRecord, width: int) -> ProgressBar:
-    """Return a job's bar; it pulses while a running job has no total."""
+    """Return the progress bar of a job; it pulses while a running job has no total."""
     style = STYLES[record.status]
     return ProgressBar(
         total=100,
@@ -39,5 +39,5 @@ def progress_bar(record: JobRecord, width: int) -> ProgressBar:
 
 
 def has_percentage(record: JobRecord) -> bool:
-    """Return True if ``pct_complete`` means anything: not while a job has no total."""
+    """Return True if ``pct_complete`` is meaningful: while a job has no total it is not."""
     return bool(record.total) or record.status is Status.COMPLETE

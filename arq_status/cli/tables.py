@@ -15,17 +15,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Column(Generic[T]):
-    """A column of a table: its heading, and what it shows of a record."""
+    """A column of a table: its heading, and how it shows a record."""
 
     header: str
     cell: Callable[[T], Text]
-    #: the narrowest terminal that shows it
+    #: the minimum terminal width at which it is shown
     at_least: int = 0
     is_number: bool = False
 
 
 def table_of(records: Sequence[T], columns: Sequence[Column[T]], width: int) -> Table:
-    """Return a table of records with as many columns as the terminal's width has room for."""
+    """Return a table of records with as many columns as fit into the terminal."""
     table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     table.header_style = table.border_style = DIM
     shown = [column for column in columns if column.at_least <= width]

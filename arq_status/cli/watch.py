@@ -17,7 +17,7 @@ from arq_status.cli.context import Context, Exit
 from arq_status.cli.escaping import escape
 from arq_status.cli.job_view import live_view
 
-#: Seconds between two frames; times count on while nothing changes.
+#: Seconds between two frames; times keep counting while nothing changes.
 _FRAME = 0.1
 
 Records = dict[str, JobRecord]
@@ -84,7 +84,7 @@ async def _draw(context: Context, job_ids: list[str], records: Records) -> None:
 async def _changes(
     context: Context, job_ids: list[str], records: Records
 ) -> AsyncGenerator[JobRecord | None]:
-    """Yield the records as they change, each stored in ``records`` first; ``None`` in between."""
+    """Yield the records as they change, after storing them in ``records``; ``None`` in between."""
     changes: asyncio.Queue[JobRecord | Exception | None] = asyncio.Queue()
 
     async def follow(job_id: str) -> None:

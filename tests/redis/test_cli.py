@@ -381,7 +381,7 @@ async def test_watching_in_a_terminal(
     watched = ("job", "bad", "again", "endless", "waits", "elsewhere")
     with redirect_stdout(StringIO()) as out:
         watching = asyncio.create_task(command("watch", *watched, "--timeout", "50", width=100))
-        for words in ("step 0", "due in 59 min", "waits for a worker"):
+        for words in ("step 0", "due in 59 min", "waiting for a worker"):
             await until(partial(is_in, words, out))
         slow_jobs.set()
         await until(partial(is_in, "step 1", out))
@@ -499,7 +499,7 @@ async def test_redis_is_away(command: Command) -> None:
         assert answer.code == 3
         [line] = answer.err.splitlines()
         assert "cannot be reached: Error 111 connecting to localhost" in line
-        assert line.endswith(" Start it, or name another with --redis or REDIS_URL.")
+        assert line.endswith(" Start it, or choose another one with --redis or REDIS_URL.")
         assert ".." not in line
         assert "me@localhost" in line
         assert "secret" not in answer.err + answer.out
@@ -511,7 +511,7 @@ async def test_redis_refuses(command: Command, dsn: str) -> None:
     answer = await command("list", "--redis", dsn.replace("//", "//nobody:secret@"))
     assert answer.code == 3
     assert "redis://nobody@127.0.0.1" in answer.err
-    assert "refuses: invalid username-password pair" in answer.err
+    assert "refused a command: invalid username-password pair" in answer.err
     assert "secret" not in answer.err
 
 
@@ -524,9 +524,11 @@ async def test_redis_refuses_a_command(command: Command, pool: ArqRedis, dsn: st
         await acl(pool, "DELUSER guest")
     assert answer.code == 3
     assert "redis://guest@127.0.0.1" in answer.err
-    assert "refuses: " in answer.err
+    assert "refused a command: " in answer.err
     assert "evalsha" in answer.err
-    assert answer.err.endswith("'arq-status doctor' says which permissions the Redis user lacks.\n")
+    assert answer.err.endswith(
+        "Run 'arq-status doctor' to see which permissions the Redis user lacks.\n"
+    )
 
 
 async def acl(redis: Any, words: str) -> None:
@@ -787,7 +789,7 @@ async def test_an_action_on_no_jobs(command: Command) -> None:
     for argv in (["stop"], ["delete", "job", "--status", "failed"]):
         answer = await command(*argv)
         assert (answer.code, answer.out) == (2, "")
-        assert "Give either ids or filters" in answer.err
+        assert "Give either ids, or filters" in answer.err
 
 
 async def _has_runs(client: StatusClient) -> bool:
@@ -887,7 +889,7 @@ async def test_insight(command: Command, insight: None) -> None:
     assert (await command("functions", "--queue", "none")).lines == [
         "no tracked worker has announced a function"
     ]
-    for name, none in (("workers", "there is no tracked"), ("crons", "no living worker has")):
+    for name, none in (("workers", "there is no tracked"), ("crons", "no live worker has")):
         assert "arq:queue" in (await command(name, "--queue", "arq:queue", width=160)).out
         assert none in (await command(name, "--queue", "none")).out
     workers = (await command("workers", width=160)).out
@@ -916,7 +918,7 @@ async def test_insight_in_json(command: Command, client: StatusClient, insight: 
 async def test_insight_into_nothing(command: Command, pool: ArqRedis) -> None:
     """An empty Redis has a queue and nobody who works."""
     assert (await command("workers")).lines == ["there is no tracked worker"]
-    assert (await command("crons")).lines == ["no living worker has cron jobs"]
+    assert (await command("crons")).lines == ["no live worker has announced a cron job"]
     await put_job(pool, "job", enqueued=timestamp_ms() - HOUR)
     [_, _, row] = (await command("queues")).lines
     assert row.split() == ["arq:queue", "1", "0", "0", "0", "1", "h", "0"]

@@ -577,7 +577,7 @@ async def test_acting_on_all_jobs_by_mistake(pool: ArqRedis, client: StatusClien
     """Without any filter nothing is done."""
     await write_end(pool, "job")
     for act in (client.retry_jobs, client.stop_jobs, client.cancel_jobs, client.delete_jobs):
-        with pytest.raises(TypeError, match="at least one of status, function"):
+        with pytest.raises(TypeError, match="at least one filter is required: status"):
             await act()
     assert await client.status("job") is Status.COMPLETE
 

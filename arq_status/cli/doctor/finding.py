@@ -5,12 +5,12 @@ from enum import StrEnum
 
 
 class Level(StrEnum):
-    """How bad a finding is."""
+    """The severity of a finding."""
 
     OK = "ok"
     #: worth knowing
     NOTE = "note"
-    #: some jobs are not shown as they should be, or wait
+    #: some jobs are not shown correctly, or are waiting
     WARNING = "warning"
     #: tracking does not work, or jobs do not run
     PROBLEM = "problem"
@@ -18,7 +18,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that was found, and what to do about it."""
+    """A result of a check, and what to do about it."""
 
     level: Level
     about: str
@@ -26,7 +26,7 @@ class Finding:
     advice: str | None = None
 
     def as_json(self) -> dict[str, str | None]:
-        """Return its fields."""
+        """Return its fields as an object for JSON."""
         return asdict(self)
 
 

@@ -1,4 +1,4 @@
-"""One job: why it has its status, or none."""
+"""One job: why it has its status, or has none."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ def check_job(
         facts: what is known about the job.
         workers: the tracked workers.
         announced: the queues and names of the functions that workers announced.
-        other_queue: the queue that holds it, if that is none of the known ones.
+        other_queue: the queue that holds it, if it is not one of the known ones.
     """
     status = decide(facts)
     yield _finding(Level.OK, f"{facts.job_id!r} is {status}")
@@ -44,7 +44,7 @@ def check_job(
         yield _finding(Level.NOTE, f"its error: {record.error}", advice)
     if facts.current_record is None:
         text = "it is known from arq's result alone: no progress, message or data"
-        advice = f"{_TRACK}, and its function not with status_options(track=False)"
+        advice = f"{_TRACK}, and remove status_options(track=False) from its function"
         yield _finding(Level.NOTE, text, advice)
 
 
@@ -53,7 +53,7 @@ def _after_failure(record: JobRecord, announced: Collection[tuple[str, str]]) ->
     if record.error is None or not is_unknown_function(record.error):
         return f"arq-status show {quote(record.job_id)} prints its tries, last traceback and log"
     if (record.queue, record.function) in announced:
-        return "a worker of its queue has that function by now: enqueue the job again"
+        return "a worker of its queue now has that function: enqueue the job again"
     if queues := sorted(queue for queue, function in announced if function == record.function):
         return f"workers have it in {', '.join(queues)}: enqueue the job with _queue_name"
     return "no tracked worker has announced it: add it to a worker's functions, under this name"
@@ -76,8 +76,8 @@ def _check_live(
         advice = "arq runs it again when its in-progress key expires"
         yield _finding(Level.WARNING, "its worker died or was shut down while it ran", advice)
     if status is Status.WORKING and facts.current_record is None:
-        advice = "if that lasts, the worker or the function is not tracked"
-        yield _finding(Level.NOTE, "it runs and has no record yet", advice)
+        advice = "if this persists, the worker or the function is not tracked"
+        yield _finding(Level.NOTE, "it is running but has no record yet", advice)
 
 
 def check_missing(

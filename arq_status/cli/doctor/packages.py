@@ -15,5 +15,7 @@ def check_packages() -> Iterator[Finding]:
     if not is_untested(arq):
         yield Finding(Level.OK, "packages", text)
     else:
-        advice = "look for a newer arq-status"
-        yield Finding(Level.NOTE, "packages", f"{text}: this arq has not been tested", advice)
+        advice = "look for a newer version of arq-status"
+        yield Finding(
+            Level.NOTE, "packages", f"{text}: not tested with this version of arq", advice
+        )

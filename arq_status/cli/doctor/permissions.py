@@ -13,12 +13,12 @@ from arq_status._redis import keys
 from arq_status._redis.commands import command
 from arq_status.cli.doctor.finding import Finding, Level
 
-#: Commands that are sent without a script; those of the scripts are read from them.
+#: Commands that are sent without a script; those in scripts are read from their sources.
 _COMMANDS = {"EVAL", "EVALSHA", "GET", "HGET", "HGETALL", "INFO", "PUBLISH", "SUBSCRIBE", "TIME"}
 _IN_SCRIPTS = re.compile(r"\('([A-Z]{3,})'")
-#: The rule that suffices where the names of all queues begin with "arq".
+#: The ACL rule that suffices if the names of all queues start with "arq".
 _RULE = "~arq* &arqstatus:* +@all -@dangerous +info"
-#: Tried on a key of each kind: a command that reads and one that writes.
+#: Tried on a key of each kind: a command that reads, and one that writes.
 _READ, _WRITE = "GET", "SET"
 
 
@@ -39,7 +39,7 @@ async def check_permissions(redis: Redis, queues: Sequence[str]) -> list[Finding
     try:
         refused = await _refusals(redis, tries)
     except NoPermissionError:
-        return [_finding(user, rule, "run MULTI, without which arq runs no job")]
+        return [_finding(user, rule, "run MULTI, without which arq cannot run jobs")]
     findings = []
     if denied := sorted({parts[0] for parts, words in refused if "command" in words}):
         findings.append(_finding(user, rule, f"run {', '.join(denied)}"))
@@ -47,7 +47,7 @@ async def check_permissions(redis: Redis, queues: Sequence[str]) -> list[Finding
         if any("key" in words and parts in of_key[key] for parts, words in refused):
             findings.append(_finding(user, rule, f"read and write the keys {pattern}"))
     if any("channel" in words and parts in of_channel for parts, words in refused):
-        text = f"use the channel {channel}: changes are noticed late"
+        text = f"use the channel {channel}: changes are noticed with a delay"
         findings.append(_finding(user, rule, text, Level.WARNING))
     ok = Finding(Level.OK, "permissions", f"user {user!r} may do all that arq-status needs")
     return findings or [ok]
@@ -84,6 +84,6 @@ async def _refusals(
             except ResponseError:
                 # the wrong number of arguments
                 continue
-        # which discards the transaction
+        # disconnecting discards the transaction
         await connection.disconnect()
         return refusals

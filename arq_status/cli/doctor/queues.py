@@ -17,11 +17,11 @@ from arq_status._redis.replies import scored, text
 from arq_status.cli.doctor.finding import Finding, Level, counted
 from arq_status.cli.doctor.workers import Worker, alive_on, redis_time
 
-#: How many jobs at the front of a queue are looked at.
+#: How many jobs at the front of a queue are checked.
 _FRONT = 100
-#: Seconds that a job may wait in spite of live workers before that is worth a warning.
+#: Seconds that a job may wait although workers are alive before that is worth a warning.
 _UNUSUAL = 60
-#: Nor is a wait shorter than so many times the 95th percentile of this stretch of time.
+#: There is no warning either below this multiple of the 95th percentile of this period.
 _TIMES_THE_USUAL, _USUALLY = 3, timedelta(hours=24)
 
 
@@ -34,11 +34,11 @@ class Queue:
     due: int
     #: how many jobs at its front are running
     running: int
-    #: for how many seconds the first job that does not run has been due; ``None``: none waits
+    #: for how many seconds the first job that is not running has been due; ``None``: none waits
     waiting: float | None
-    #: how many seconds 95 of 100 jobs waited at most in the last 24 h; 0 if that is not known
+    #: the 95th percentile of the waits in the last 24 h, in seconds; 0 if it is not known
     usual: float
-    #: arq's health check key exists, up to an hour after a killed worker, tracked or not
+    #: arq's health check key exists, of any worker; it outlives a killed one by up to an hour
     served: bool
     #: a tracked worker has announced it
     announced: bool
@@ -50,7 +50,7 @@ async def announced_queues(redis: Redis) -> list[str]:
 
 
 async def read_queues(redis: Redis, client: StatusClient) -> list[Queue]:
-    """Read the queues that the client looks into."""
+    """Read the queues that the client covers."""
     announced = await announced_queues(redis)
     usual: dict[str, float] = {}
     for it in await client.functions(_USUALLY):
@@ -86,7 +86,7 @@ async def _read_queue(redis: Redis, record: QueueRecord, announced: bool, usual:
 
 
 def check_queues(queues: Sequence[Queue], workers: Sequence[Worker]) -> Iterator[Finding]:
-    """Check that workers take the jobs of each queue, and in time."""
+    """Check that workers take the jobs of each queue in time."""
     for queue in queues:
         words = f"{queue.name}: {counted(queue.jobs, 'job')}, {queue.due} due"
         level, more, advice = _judge(queue, workers)
@@ -100,7 +100,7 @@ def _judge(queue: Queue, workers: Sequence[Worker]) -> tuple[Level, str, str | N
     if queue.waiting is None or queue.waiting < max(_UNUSUAL, _TIMES_THE_USUAL * queue.usual):
         return Level.OK, "", None
     usually = (
-        f"; 95 of 100 waited {format_duration(queue.usual)} at most in the last 24 h"
+        f"; the 95th percentile of the last 24 h is {format_duration(queue.usual)}"
         if queue.usual
         else ""
     )
@@ -108,7 +108,7 @@ def _judge(queue: Queue, workers: Sequence[Worker]) -> tuple[Level, str, str | N
         Level.WARNING,
         f", the first has waited for {_seconds(queue.waiting)} with"
         f" {counted(len(alive), 'worker')} alive{usually}",
-        "its jobs take long or hang (arq-status list --status working): start more workers, or"
+        "its jobs take long or hang (see arq-status list --status working): start more workers, or"
         " raise max_jobs",
     )
 
@@ -143,7 +143,7 @@ def _seconds(seconds: float) -> str:
 
 
 async def queue_of(redis: Redis, job_id: str) -> str | None:
-    """Return the queue that holds a job, looked for among a bounded number of keys."""
+    """Return the queue that holds a job, searching a limited number of keys."""
     async with aclosing(scan(redis, "TYPE", "zset")) as batches:
         async for found, _ in batches:
             names = [key for key in found if not key.startswith(keys.PREFIX)]

@@ -11,22 +11,22 @@ from arq_status._redis import keys
 from arq_status._redis.commands import pipeline, scan
 from arq_status.cli.doctor.finding import Finding, Level, counted
 
-#: Keys of each kind that are looked at closely.
+#: Keys of each kind that are checked closely.
 _MOST = 200
 
 
 @dataclass(slots=True)
 class Sample:
-    """The job ids behind the first keys of each kind, and those that stand out."""
+    """The job ids of the first keys of each kind, and those with irregularities."""
 
     jobs: list[str] = field(default_factory=list)
     results: list[str] = field(default_factory=list)
     records: list[str] = field(default_factory=list)
-    #: there are no other keys
+    #: True if there are no other keys
     complete: bool = False
     #: in none of the known queues
     unqueued: list[str] = field(default_factory=list)
-    #: a result of arq's without a record
+    #: an arq result without a record
     unrecorded: list[str] = field(default_factory=list)
     #: a record without an end, of a job that is not live
     unended: list[str] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Sample:
 
 
 async def take_sample(redis: Redis, queues: Sequence[str]) -> Sample:
-    """Look at the first keys of each kind."""
+    """Collect the first keys of each kind, and check them."""
     sample = Sample()
     kinds = {
         job_key_prefix: sample.jobs,
@@ -63,7 +63,7 @@ async def take_sample(redis: Redis, queues: Sequence[str]) -> Sample:
 
 
 async def compare_records(redis: Redis, sample: Sample, queues: Sequence[str]) -> None:
-    """Find the records of a sample that stand out."""
+    """Find the records of a sample that are irregular."""
     ids = sample.records
     texts = await pipeline(redis, [("GET", keys.RECORD + it) for it in ids])
     ttls = await pipeline(redis, [("PTTL", keys.RECORD + it) for it in ids])
@@ -73,7 +73,7 @@ async def compare_records(redis: Redis, sample: Sample, queues: Sequence[str]) -
     for job_id, raw, ttl, payload in zip(ids, texts, ttls, payloads, strict=True):
         stored = StoredRecord.decode(raw) if raw else None
         if ttl == -2:
-            continue  # it has expired meanwhile
+            continue  # it has expired in the meantime
         if stored is None:
             sample.unreadable.append(job_id)
             continue
@@ -89,7 +89,7 @@ async def compare_records(redis: Redis, sample: Sample, queues: Sequence[str]) -
 
 
 def _indexes_of(stored: StoredRecord) -> list[str]:
-    """Return the indexes that have a record, as ``records.lua`` keeps them."""
+    """Return the indexes that contain a record, as maintained by ``records.lua``."""
     started_by_due = keys.STARTED_BY_DUE + stored.queue
     match stored.state:
         case State.DELETED:
@@ -112,12 +112,12 @@ async def _are_queued(redis: Redis, job_ids: Sequence[str], queues: Sequence[str
 
 
 def check_sample(sample: Sample) -> Iterator[Finding]:
-    """Report what stands out in a sample."""
+    """Report the irregularities in a sample."""
     text = (
         f"checked {counted(len(sample.jobs), 'job')}, {counted(len(sample.results), 'arq result')}"
         f" and {counted(len(sample.records), 'record')}"
     )
-    yield Finding(Level.OK, "keys", text if sample.complete else f"{text}, a sample of all")
+    yield Finding(Level.OK, "keys", text if sample.complete else f"{text}, a sample")
     for ids, level, words, advice in _kinds(sample):
         if ids:
             text = f"{counted(len(ids), 'job')} {words}, such as {ids[0]!r}"
@@ -126,17 +126,17 @@ def check_sample(sample: Sample) -> Iterator[Finding]:
 
 def _kinds(sample: Sample) -> Iterator[tuple[list[str], Level, str, str]]:
     warning, note = Level.WARNING, Level.NOTE
-    track = "track its worker, or name it: --queue, StatusClient(queues=...)"
-    yield sample.unqueued, warning, "in a queue that no tracked worker has announced", track
+    track = "track its worker, or name its queue: --queue, StatusClient(queues=...)"
+    yield sample.unqueued, warning, "in none of the known queues", track
     untracked = "they were not tracked, or keep_result is longer than expires"
     yield sample.unrecorded, note, "with an arq result and no record", untracked
     lost = "with a record that has not ended, although arq is done"
-    yield sample.unended, note, lost, "the next list or count ends it"
+    yield sample.unended, note, lost, "the next list or count will end it"
     evicted = "Redis evicted an index, or it was deleted: set maxmemory-policy to noeviction"
     unlisted = "with a record that is missing from the lists; status finds it by its id"
     yield sample.unindexed, warning, unlisted, evicted
     kept = "its expiry was removed (PERSIST, a restore): arq-status delete"
     yield sample.permanent, warning, "ended, with a record that never expires", kept
-    given = "it was given an expiry (EXPIRE, a restore); the job's next report corrects it"
+    given = "an expiry was set (EXPIRE, a restore); the job's next report corrects it"
     yield sample.expiring, warning, "not ended, with a record that expires", given
     yield sample.unreadable, warning, "with a record that cannot be read", "arq-status delete"

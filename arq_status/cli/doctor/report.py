@@ -40,12 +40,12 @@ _WIDEST = max(len(label) for label, _ in _LABELS.values())
 
 
 async def doctor(context: Context) -> Exit:
-    """Examine everything and print what was found, with what to do about it."""
+    """Check everything, and print the findings with advice."""
     findings: list[Finding] = []
     try:
         await _examine(context, findings)
     except NoPermissionError as error:
-        findings.append(Finding(Level.PROBLEM, "permissions", f"doctor cannot go on: {error}"))
+        findings.append(Finding(Level.PROBLEM, "permissions", f"doctor cannot continue: {error}"))
     ok = not any(finding.level is Level.PROBLEM for finding in findings)
     answer = {"ok": ok, "findings": [finding.as_json() for finding in findings]}
     context.print_result(_view(findings), answer)
@@ -56,7 +56,7 @@ async def _queues_to_check(redis: Redis) -> list[str]:
     try:
         return await announced_queues(redis)
     except NoPermissionError:
-        # said by the check of permissions, for every queue
+        # the check of permissions reports it, for every queue
         return []
 
 
@@ -80,7 +80,7 @@ async def _examine(context: Context, findings: list[Finding]) -> None:
         return
     facts = await context.client._facts(given.job_id)
     if facts is None:
-        findings.append(Finding(Level.PROBLEM, "job", f"no job can have the id {given.job_id!r}"))
+        findings.append(Finding(Level.PROBLEM, "job", f"{given.job_id!r} is not a valid job id"))
     elif decide(facts) is None:
         findings += check_missing(facts, announced.functions, server.databases)
     else:

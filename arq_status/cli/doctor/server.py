@@ -8,13 +8,13 @@ from redis.asyncio import Redis
 
 from arq_status.cli.doctor.finding import Finding, Level, counted
 
-#: The first versions with all commands that we use.
+#: The first versions that have all commands that we use.
 _OLDEST = {"Redis": (6, 2), "Valkey": (7, 2)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """A server, as INFO describes it."""
+    """A server as described by INFO."""
 
     name: str
     version: str
@@ -22,7 +22,7 @@ class Server:
     replica: bool
     maxmemory: int
     policy: str
-    #: keys that it evicted since it started, because its memory was full
+    #: keys evicted since it started because its memory was full
     evicted: int
     #: the other databases that have keys
     databases: list[str]
@@ -35,7 +35,7 @@ class Server:
 
 
 async def read_server(redis: Redis) -> Server:
-    """Ask a server about itself."""
+    """Read the facts about a server from INFO."""
     info: dict[str, Any] = await redis.info()
     valkey = info.get("valkey_version")
     database = redis.connection_pool.connection_kwargs.get("db") or 0
@@ -67,11 +67,11 @@ def check_server(server: Server, dsn: str) -> Iterator[Finding]:
         advice = "use a Redis that is not a cluster"
         yield Finding(Level.PROBLEM, "server", "arq does not run on Redis Cluster", advice)
     if server.replica:
-        text = "it is a replica, which takes no writes"
-        yield Finding(Level.PROBLEM, "server", text, "give the address of the primary")
+        text = "it is a replica, which accepts no writes"
+        yield Finding(Level.PROBLEM, "server", text, "use the address of the primary")
     if server.maxmemory and server.policy != "noeviction":
         text = f"it evicts keys when its memory is full ({server.policy}): jobs, results, records"
-        text += " and the indexes of lists may vanish"
+        text += " and the indexes of lists may disappear"
         if server.evicted:
             text += f"; it has evicted {counted(server.evicted, 'key')}"
         advice = "set maxmemory-policy to noeviction"

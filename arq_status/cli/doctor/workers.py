@@ -18,7 +18,7 @@ from arq_status.cli.doctor.finding import Finding, Level, counted
 #: A heartbeat is due every 2 s: a worker that has missed one may be dead.
 _OVERDUE_MS = 3_000
 _POLL = 0.2
-#: A smaller difference between two clocks may be the time of the round trip.
+#: A smaller difference between two clocks may be due to the round trip.
 _CLOCK_TOLERANCE_MS = 2_000
 
 
@@ -51,9 +51,9 @@ class Worker:
 
 
 async def read_workers(redis: Redis) -> list[Worker]:
-    """Read the tracked workers, after waiting for heartbeats that are overdue.
+    """Read the tracked workers, after waiting for overdue heartbeats.
 
-    Without the wait a worker that was killed seconds ago would pass for alive.
+    Without the wait, a worker that was killed seconds ago would be reported as alive.
     """
     while True:
         workers = await _read_workers(redis)
@@ -83,10 +83,10 @@ async def redis_time(redis: Redis) -> int:
 
 
 def check_workers(workers: Sequence[Worker]) -> Iterator[Finding]:
-    """Check that workers are alive, and what dead ones left behind."""
+    """Check that workers are alive, and report what dead ones left behind."""
     for worker in workers:
         if worker.alive:
-            text = f"{worker.shown} on {worker.queue}, runs {counted(worker.running, 'job')}"
+            text = f"{worker.shown} on {worker.queue}, running {counted(worker.running, 'job')}"
             yield Finding(Level.OK, "workers", text)
     for worker in workers:
         if not worker.alive:
@@ -106,7 +106,7 @@ def _check_dead(worker: Worker, workers: Sequence[Worker]) -> Finding:
     if alive_on(worker.queue, workers):
         advice = "arq runs them again when their in-progress keys expire"
     else:
-        advice = f"start a worker for {worker.queue}, and arq runs them again"
+        advice = f"start a worker for {worker.queue}, then arq runs them again"
     text += f" and left {counted(worker.running, 'job')} behind, now interrupted"
     return Finding(Level.WARNING, "workers", text, advice)
 
@@ -136,7 +136,7 @@ def check_clocks(here_ms: int, workers: Sequence[Worker]) -> Iterator[Finding]:
         side = "ahead of" if ms > 0 else "behind"
         difference = format_duration(round(abs(ms) / 1000))
         text = f"the clock of {host} is {difference} {side} the clock of Redis"
-        advice = "synchronize it: arq starts deferred and cron jobs by the clock of its worker"
+        advice = "synchronize it: arq starts deferred jobs and cron jobs by its worker's clock"
         yield Finding(Level.WARNING, "clocks", text, advice)
     if not wrong:
         text = f"{counted(len(ahead), 'host')} and Redis agree"
@@ -144,5 +144,5 @@ def check_clocks(here_ms: int, workers: Sequence[Worker]) -> Iterator[Finding]:
 
 
 def alive_on(queue: str | None, workers: Sequence[Worker]) -> list[Worker]:
-    """Return the living workers of a queue."""
+    """Return the live workers of a queue."""
     return [it for it in workers if it.alive and it.queue == queue]
