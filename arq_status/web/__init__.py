@@ -1,4 +1,4 @@
-"""Starlette apps to mount: the dashboard for those who run jobs, progress for their customers."""
+"""Starlette apps to mount: the dashboard for operators, and progress for an app's customers."""
 
 from arq_status.web.extra import requires_extra
 

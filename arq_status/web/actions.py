@@ -21,8 +21,8 @@ class Action:
         label: the text of its button.
         consequence: what it does, shown in the confirmation dialog; if empty, a single job is acted
             on without confirmation.
-        done: what to say when it was done to one job.
-        done_to_many: what to say after the number of jobs it was done to.
+        done: the message after it was done to one job.
+        done_to_many: the message after it was done to many, without their number.
         plan: the plan that is carried out for each job.
     """
 
@@ -46,8 +46,8 @@ ACTIONS: Mapping[str, Action] = {
     "force-stop": Action(
         permission="stop",
         label="Force stop",
-        consequence="A running job is cancelled at its next await, whatever it waits for, and is"
-        " not tried again.",
+        consequence="A running job is cancelled at its next await, whatever it is waiting for, and"
+        " is not tried again.",
         done="The job was asked to stop at once.",
         done_to_many="asked to stop at once",
         plan=control.force_stop,
@@ -55,23 +55,23 @@ ACTIONS: Mapping[str, Action] = {
     "cancel": Action(
         permission="cancel",
         label="Cancel",
-        consequence="A job that waits is taken out of its queue for good.",
-        done="The job is cancelled.",
+        consequence="A waiting job is removed from its queue for good.",
+        done="The job was cancelled.",
         done_to_many="cancelled",
         plan=control.cancel,
     ),
     "retry": Action(
         permission="retry",
         label="Retry",
-        done="The job runs again.",
+        done="The job was enqueued again.",
         done_to_many="enqueued again",
         plan=control.retry,
     ),
     "delete": Action(
         permission="delete",
         label="Delete",
-        consequence="Status, progress and data are forgotten. A job that runs goes on.",
-        done="The job is deleted.",
+        consequence="Its status, progress and data are deleted. A running job keeps running.",
+        done="The job was deleted.",
         done_to_many="deleted",
         plan=control.delete,
     ),
@@ -80,14 +80,14 @@ PERMISSIONS = tuple(dict.fromkeys(action.permission for action in ACTIONS.values
 
 
 def applicable(record: JobRecord) -> tuple[str, ...]:
-    """Return the names of the actions that the state of a job permits."""
+    """Return the names of the actions that the state of a job allows."""
     if record.ended_at is None:
         return ("stop", "force-stop") if record.status is Status.WORKING else ("cancel",)
     return ("delete",) if record.status is Status.COMPLETE else ("retry", "delete")
 
 
 def texts() -> dict[str, dict[str, str]]:
-    """Return what the dialogs of the pages say about each action."""
+    """Return the texts of each action for the dialogs of the pages."""
     return {
         name: {
             "label": action.label,
@@ -100,11 +100,11 @@ def texts() -> dict[str, dict[str, str]]:
 
 
 async def act_on_jobs(client: StatusClient, action: Action, job_ids: Sequence[str]) -> int:
-    """Do something to jobs; return to how many it was done."""
+    """Act on jobs; return for how many it succeeded."""
     return await client._act_on_jobs(action.plan, job_ids)
 
 
 async def act_on_matching(client: StatusClient, action: Action, query: Query) -> int:
-    """Do something to all jobs that match, the newest where a list does not cover all."""
+    """Act on all jobs that match, or on the newest if the list does not cover all."""
     jobs = replace(query, sort=_DEFAULT.sort, descending=_DEFAULT.descending, page=_DEFAULT.page)
     return await client._act_on_matching(action.plan, jobs)

@@ -61,21 +61,21 @@ def create_app(
 
         app.mount("/admin", create_app(RedisSettings(), authorize=authorize))
 
-    Mount it in a Starlette or FastAPI app, or serve it alone. Without ``authorize`` everybody who
-    reaches it sees all jobs and may act on them; the dependencies of a FastAPI app do not protect
+    Mount it in a Starlette or FastAPI app, or serve it alone. Without ``authorize`` everyone who
+    can reach it sees all jobs and may act on them; the dependencies of a FastAPI app do not protect
     what is mounted in it.
 
     Args:
         redis: what ``arq_status.configure`` takes, a ``StatusClient``, or a callable without
-            arguments that returns one of these, for pools that are made in a lifespan; by default
-            a Redis on localhost. The app closes what it opens itself.
-        read_only: show jobs, and leave out everything that changes them.
+            arguments that returns one of these, for pools created in a lifespan; by default a Redis
+            on localhost. The app closes what it opens itself.
+        read_only: show jobs, but offer nothing that changes them.
         authorize: called with the request, an action and a job id before anything is shown or
-            done, and again every 10 s while a stream is open; only ``True`` lets the request in.
+            done, and again every 10 s while a stream is open; only ``True`` allows the request.
             Sync or async. Actions are ``view stop cancel retry delete metrics``; the job id is
-            ``None`` for all but single jobs: for the list, an action on many jobs, ``/metrics``. It
-            may raise Starlette's ``HTTPException``, for example to ask for a password, as
-            ``basic_auth`` does.
+            ``None`` unless it is about a single job: for the list, an action on many jobs and
+            ``/metrics``. It may raise Starlette's ``HTTPException``, for example to ask for a
+            password, as ``basic_auth`` does.
         trusted_origins: other sites that may act on jobs, such as ``https://example.org``.
         allowed_hosts: host names that the app answers to, such as ``jobs.example.org`` or
             ``*.example.org``, against DNS rebinding; by default every name.
@@ -143,13 +143,13 @@ def _build(dashboard: Dashboard) -> Starlette:
 
 
 class _IdRoute(Route):
-    """The path of a job or a group; an id may contain any character."""
+    """The route of a job or a group; an id may contain any character."""
 
     def __init__(
         self, prefix: str, endpoint: Callable[[Request], Awaitable[Response]], method: str
     ) -> None:
         super().__init__(f"/{prefix}/{{subject_id:path}}", endpoint, methods=[method])
-        # Starlette's own pattern would cut the id at its newline and match another job
+        # Starlette's own pattern would cut the id at a newline and match another job
         self.path_regex = re.compile(rf"/{prefix}/(?P<subject_id>.*)\Z", re.DOTALL)
 
 
@@ -170,13 +170,13 @@ class _HostCheck:
         self._dashboard = dashboard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the app, or answer 400."""
+        """Call the app, or respond with 400."""
         allowed = self._dashboard.allowed_hosts
         if scope["type"] == "http" and allowed is not None:
             request = Request(scope)
             if not is_allowed_host(request.headers.get("host", ""), allowed):
                 sentence = (
-                    "This page does not answer to that host name. Its operator can add the name to"
+                    "This page is not served under that host name. Its operator can add the name to"
                     " allowed_hosts (arq-status serve --allowed-host)."
                 )
                 response = self._dashboard.error(request, 400, "Unknown host", sentence)

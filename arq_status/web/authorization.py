@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-#: Decides whether a request may do something: request, action, job id (``None``: no single job).
+#: Decides if a request may do something: request, action, job id (``None``: not a single job).
 Authorize = Callable[[Request, str, str | None], bool | Awaitable[bool]]
 
 _log = logging.getLogger("arq_status.web")
@@ -46,7 +46,7 @@ class Access:
     async def allowed(
         self, request: Request, actions: Iterable[str], job_id: str | None
     ) -> frozenset[str]:
-        """Return those of the actions that the request may do; none in a read-only app."""
+        """Return the actions that the request may do; none in a read-only app."""
         if self.read_only:
             return frozenset()
         return frozenset([it for it in actions if await self.allows(request, it, job_id)])
@@ -55,18 +55,18 @@ class Access:
         if self.authorize is None:
             return True
         answer = self.authorize(request, action, job_id)
-        # whatever its annotation says
+        # it may be anything, whatever the annotation says
         decision: object = await answer if inspect.isawaitable(answer) else answer
         if decision and decision is not True:
             self._report(type(decision))
         return decision is True
 
     def _report(self, kind: type) -> None:
-        """Log once that ``authorize`` seems to let in what it does not."""
+        """Log once per type that a truthy value other than True does not allow a request."""
         if kind not in self._reported:
             self._reported.add(kind)
             _log.warning(
-                "authorize returned a value of type %s, which refuses: only True lets in",
+                "authorize returned a value of type %s, which denies access: only True allows it",
                 kind.__name__,
             )
 
@@ -98,19 +98,19 @@ def basic_auth(user: str, password: str) -> Authorize:
 
         create_app(redis, authorize=basic_auth("ann", os.environ["JOBS_PASSWORD"]))
 
-    Whoever knows both may do everything. Use it behind HTTPS: the password travels as it is.
+    Anyone who knows both may do everything. Use it behind HTTPS: the password is not encrypted.
 
     Args:
-        user: without a colon.
-        password: not empty.
+        user: the user name, without a colon.
+        password: the password; not empty.
 
     Raises:
-        ValueError: one of them is empty, or the user name has a colon.
+        ValueError: one of them is empty, or the user name contains a colon.
     """
     if not user or not password:
         raise ValueError("basic_auth needs a user name and a password, and neither may be empty")
     if ":" in user:
-        raise ValueError(f"a user name for basic_auth has no colon: {user!r}")
+        raise ValueError(f"a user name for basic_auth must not contain a colon: {user!r}")
     expected = f"{user}:{password}".encode()
 
     def authorize(request: Request, action: str, job_id: str | None) -> bool:

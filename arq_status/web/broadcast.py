@@ -1,4 +1,4 @@
-"""Live values that many viewers share: each is worked out once for all of them."""
+"""Live values that many viewers share: each is computed once for all of them."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Hashable
@@ -7,14 +7,14 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-#: Seconds after which a viewer is told that there is nothing new.
+#: Seconds without a new value after which a viewer gets ``None``.
 IDLE = 1.0
 
 Source = Callable[[], AsyncGenerator[T]]
 
 
 class Broadcast(Generic[T]):
-    """The latest value of a source, which a task reads as long as somebody follows it."""
+    """The latest value of a source, which a task reads as long as anyone follows it."""
 
     def __init__(self, source: Source[T]) -> None:
         self.followers: int = 0
@@ -61,15 +61,15 @@ class Broadcast(Generic[T]):
 
 
 class Broadcasts(Generic[T]):
-    """Broadcasts by what they are about."""
+    """Broadcasts by their keys."""
 
     def __init__(self) -> None:
         self._broadcasts: dict[Hashable, Broadcast[T]] = {}
 
     async def follow(self, key: Hashable, source: Source[T]) -> AsyncGenerator[T | None]:
-        """Yield the latest value and every newer one; ``None`` where there is nothing new.
+        """Yield the latest value and every newer one; ``None`` after ``IDLE`` seconds without one.
 
-        A slow viewer skips values. What the source raises is raised here.
+        A slow viewer skips values. Exceptions of the source are raised here.
         """
         # tasks and events belong to their event loop
         key = (asyncio.get_running_loop(), key)
@@ -80,7 +80,7 @@ class Broadcasts(Generic[T]):
         seen = 0
         try:
             while True:
-                # read before the version: the last value is taken before the end
+                # read before the version, so that the last value is not missed
                 is_over = broadcast.is_over
                 if broadcast.version == seen and not is_over:
                     await broadcast.wait()
@@ -97,6 +97,6 @@ class Broadcasts(Generic[T]):
         broadcast.followers -= 1
         if not broadcast.followers:
             broadcast.close()
-            # another may have replaced one that was over
+            # a new one may have replaced a broadcast that was over
             if self._broadcasts[key] is broadcast:
                 del self._broadcasts[key]

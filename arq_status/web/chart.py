@@ -1,17 +1,17 @@
-"""Small charts of how many jobs ended over time, by outcome, as paths of an SVG."""
+"""Small charts of how many jobs ended over time, by outcome, as SVG paths."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from arq_status._model.status import Status
 
-#: The height of a chart in its own units; how wide a step is, and its bar.
+#: The height of a chart, the width of a step and that of its bar, in SVG units.
 HEIGHT = 32
 _STEP, _BAR = 4, 3
 
 
 class Ends(NamedTuple):
-    """How many jobs ended in a step of time, by outcome from the bottom of a chart up."""
+    """The number of jobs that ended in a step, by outcome from the bottom of a chart up."""
 
     failed: int = 0
     stopped: int = 0
@@ -23,38 +23,38 @@ _OUTCOMES = (Status.FAILED, Status.STOPPED, Status.COMPLETE)
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """How many jobs ended in each of several steps of time, the present one last."""
+    """The number of jobs that ended in each of several time steps, the current one last."""
 
     steps: tuple[Ends, ...]
 
     @property
     def ended(self) -> int:
-        """Return how many jobs ended."""
+        """The number of jobs that ended."""
         return sum(map(sum, self.steps))
 
     @property
     def failed(self) -> int:
-        """Return how many of them failed or were interrupted."""
+        """The number of jobs that failed or were interrupted."""
         return sum(it.failed for it in self.steps)
 
     @property
     def peak(self) -> int:
-        """Return how many ended in the busiest step."""
+        """The number of jobs that ended in the busiest step."""
         return max(map(sum, self.steps), default=0)
 
     @property
     def size(self) -> tuple[int, int]:
-        """Return the width and the height of the chart in its own units."""
+        """The width and height of the chart in SVG units."""
         return _STEP * len(self.steps), HEIGHT
 
     @property
     def bars(self) -> list[tuple[Status, str]]:
-        """Return the bars of each outcome as the path of an SVG."""
+        """The bars of each outcome as an SVG path."""
         paths, peak = dict.fromkeys(_OUTCOMES, ""), self.peak
         for place, step in enumerate(self.steps):
             bottom = HEIGHT
             for status, number in zip(_OUTCOMES, step, strict=True):
-                # one of many is still seen
+                # even one of many stays visible
                 height = max(1, round(number * HEIGHT / peak)) if number else 0
                 height = min(height, bottom)
                 if height:
@@ -70,5 +70,5 @@ def failure_rate(failed: float, ended: float) -> str:
     percent = 100 * failed / ended
     if 0 < percent < 0.1:
         return "< 0.1 %"
-    # 100 % is said only of all
+    # rounded down: 100 % means all
     return f"{percent:.1f} %" if 0 < percent < 10 else f"{int(percent)} %"

@@ -14,7 +14,7 @@ RedisOption = RedisLike | StatusClient | None
 
 
 class OwnClient(StatusClient):
-    """A client that was made for the app, so that the app closes it."""
+    """A client that was created for the app, which therefore closes it."""
 
 
 class ClientProvider:
@@ -63,7 +63,7 @@ class ClientProvider:
 
 
 async def _close_with_the_loop(client: StatusClient) -> AsyncGenerator[None]:
-    """Wait to be closed: event loops close all asynchronous generators at their end."""
+    """Close the client with the event loop, which closes all async generators at its end."""
     try:
         yield
     finally:

@@ -23,9 +23,9 @@ from arq_status.web.security import is_same_site
 from arq_status.web.updates import Gone, StreamState
 
 _FOREIGN = (
-    "This request came from another site. If it did not: a proxy in front of this dashboard must"
+    "This request came from another site. If it did not, a proxy in front of this dashboard must"
     " pass on the browser's Host header (nginx: proxy_set_header Host $http_host), or the site must"
-    " be listed in trusted_origins; scripts send the header X-Arq-Status: 1."
+    " be listed in trusted_origins. Scripts must send the header X-Arq-Status: 1."
 )
 
 
@@ -41,7 +41,7 @@ class Dashboard:
     per_page_options: tuple[int, ...]
 
     def links(self, request: Request) -> Links:
-        """Return the URLs of the app as the request reaches it."""
+        """Return the URLs of the app as seen by this request."""
         return Links(request.scope.get("root_path", ""), self.per_page_options[0])
 
     async def read_action(self, request: Request, job_id: str | None) -> tuple[Form, Request]:
@@ -78,10 +78,10 @@ class Dashboard:
         job_id: str | None = None,
         unknown: str = "",
     ) -> Response:
-        """Answer with the updates as they come: in JSON, or as rendered parts for our pages.
+        """Respond with a stream of updates: in JSON, or as rendered parts for our pages.
 
         Raises:
-            HTTPException: the first update is ``Gone``; the text is ``unknown``.
+            HTTPException: the first update is ``Gone``; the detail is ``unknown``.
         """
         async with asyncio.timeout(TIMEOUT):
             first = await first_of(updates)
@@ -116,7 +116,7 @@ class Dashboard:
 def media_type(request: Request) -> MediaType:
     """Return the media type that the request prefers."""
     found = preferred(request.headers.get("accept", ""))
-    # the headers of a stream would only come with the stream, which does not end
+    # the headers of a stream are only sent with the stream, which does not end
     return MediaType.HTML if request.method == "HEAD" and found is MediaType.STREAM else found
 
 

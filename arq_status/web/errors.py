@@ -1,4 +1,4 @@
-"""Error responses. They say nothing about the server."""
+"""Error responses. They reveal nothing about the server."""
 
 import errno
 import logging
@@ -52,19 +52,22 @@ class ErrorPages:
     async def _no_redis(self, request: Request, error: Exception) -> Response:
         permission = missing_permission(error)
         if permission is not None:
-            heading, cause = "Redis refuses", f"The Redis user lacks a permission: {permission}"
+            heading, cause = (
+                "Redis refused a command",
+                f"The Redis user lacks a permission: {permission}",
+            )
         elif any(getattr(it, "errno", None) in _OUT_OF_FILES for it in _chain(error)):
             heading, cause = "Too many open files", "This server has no file descriptors left"
         else:
             heading, cause = "No connection to Redis", "Redis does not answer"
         _log.warning("%r: %s: %r", request.url.path, cause, error)
-        sentence = f"{cause}. This page tries again by itself."
+        sentence = f"{cause}. This page retries automatically."
         response = self._dashboard.error(request, 503, heading, sentence)
         response.headers["Retry-After"] = "5"
         return response
 
     async def _failure(self, request: Request, error: Exception) -> Response:
-        sentence = "Something went wrong here; the server's log has the details."
+        sentence = "An unexpected error occurred. See the server's log for details."
         response = self._dashboard.error(request, 500, "Something went wrong", sentence)
         # this handler runs outside the middleware that adds them
         add_headers(response.headers)
@@ -72,7 +75,7 @@ class ErrorPages:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield the error and what it was raised from."""
+    """Yield the error and the errors that caused it."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

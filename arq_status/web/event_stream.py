@@ -14,15 +14,15 @@ from arq_status.web.negotiation import MediaType
 #: Milliseconds until a client reconnects.
 _RETRY = b"retry: 2000\n\n"
 _PING = b":\n\n"
-#: Seconds of silence after which proxies are shown that the stream is alive.
+#: Seconds of silence after which a comment shows proxies that the stream is alive.
 _PING_INTERVAL = 15.0
 #: Seconds after which ``authorize`` is asked again.
 _CHECK_INTERVAL = 10.0
 #: Seconds after which a stream ends and the client reconnects.
 _MAX_DURATION = 900.0
-#: The same for servers whose shutdown cannot be detected, because they wait for open streams.
+#: The same for servers whose shutdown cannot be detected: they wait for open streams.
 _MAX_DURATION_UNDETECTED = 60.0
-#: Proxies must neither gather events nor compress them: a compressor holds each one back.
+#: Proxies must neither buffer nor compress events: a compressor holds each one back.
 _HEADERS = {"X-Accel-Buffering": "no", "Cache-Control": "no-store, no-transform"}
 
 IsAllowed = Callable[[], Awaitable[bool]]
@@ -32,18 +32,18 @@ class Update(Protocol):
     """The state of something at one moment."""
 
     def since(self, seen: Any) -> bytes:
-        """Return the events for those who saw an earlier update, ``None`` for the first."""
+        """Return the events for viewers who last saw the update ``seen``, or none if ``None``."""
         ...
 
 
 U = TypeVar("U", bound=Update)
 
-#: Writes an update as events for those who saw an earlier one, ``None`` for the first.
+#: Returns the events of an update for viewers who last saw another one, or none if ``None``.
 Write = Callable[[Any, Any], bytes]
 
 
 async def first_of(updates: AsyncGenerator[U | None]) -> U:
-    """Return the first update; errors are raised before the response has begun."""
+    """Return the first update, so that errors are raised before the response starts."""
     while (update := await anext(updates)) is None:
         pass
     return update
@@ -55,7 +55,7 @@ def event_stream(
     is_allowed: IsAllowed,
     write: Write | None = None,
 ) -> Response:
-    """Return a response that sends updates as they come; by default they write themselves."""
+    """Return a response that sends updates as they come, by default the events of ``since``."""
     return StreamingResponse(
         _events(first, updates, is_allowed, write or _write),
         media_type=MediaType.STREAM,
@@ -93,9 +93,9 @@ async def _events(
 
 
 def _is_shutting_down() -> bool | None:
-    """Return True if the server was told to exit; ``None`` where that cannot be detected.
+    """Return True if the server is about to exit; ``None`` if that cannot be detected.
 
-    Uvicorn waits for open responses before it exits, and tells nobody, not even the lifespan.
+    Uvicorn waits for open responses before it exits, and notifies nobody, not even the lifespan.
     """
     server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
     exiting: bool | None = getattr(server, "should_exit", None)

@@ -1,4 +1,4 @@
-"""The hint about a missing package of the extra ``web``."""
+"""The error for a missing package of the extra ``web``."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def requires_extra() -> Iterator[None]:
-    """Let a failing import name the command that installs what is missing."""
+    """Make a failing import name the command that installs the missing package."""
     try:
         yield
     except ModuleNotFoundError as error:

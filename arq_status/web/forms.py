@@ -1,4 +1,4 @@
-"""Forms that a browser or a script sends."""
+"""Forms sent by browsers and scripts."""
 
 import asyncio
 from urllib.parse import parse_qs
@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Message
 
-#: Seconds in which a form has to arrive.
+#: Seconds within which a form must arrive.
 _TIMEOUT = 10.0
 #: Enough for the ids of a page of jobs.
 _LARGEST = 65_536
@@ -17,7 +17,7 @@ Form = dict[str, list[str]]
 
 
 async def read_form(request: Request) -> tuple[Form, Request]:
-    """Return the fields of a form, and the request for those who want to read the body again.
+    """Return the fields of a form, and a request whose body can be read again.
 
     Raises:
         HTTPException: 413 if it is too large, 408 if it does not arrive in time.

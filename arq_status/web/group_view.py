@@ -1,4 +1,4 @@
-"""``/groups/<group id>``: how far the jobs of a group are, and which of them failed."""
+"""``/groups/<group id>``: the progress of a group and its failed jobs."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
@@ -26,12 +26,12 @@ from arq_status.web.updates import PACE, Gone, Part, StreamState, frame
 
 _UNKNOWN = "There is no such group, or it has expired."
 _FAILED = (Status.FAILED, Status.INTERRUPTED)
-#: Failed jobs that the page names.
+#: How many failed jobs the page lists.
 _SHOWN = 10
 
 
 class GroupState(StreamState):
-    """A group at one moment, with its latest failed jobs."""
+    """The state of a group, with its latest failed jobs."""
 
     def __init__(self, record: GroupRecord, failed: Sequence[JobRecord], version: int = 1) -> None:
         super().__init__(version)

@@ -14,13 +14,14 @@ from arq_status._redis.tallies import Interval
 from arq_status.web.chart import Chart, Ends
 from arq_status.web.tables import Row, TableQuery
 
-#: Steps of a chart, about; it covers the time for which counts are kept at most.
+#: The approximate number of steps of a chart.
 _STEPS = 30
+#: The longest time that a chart covers: counts are not kept for longer.
 _MOST = timedelta(days=30)
 _MINUTE, _HOUR = 60_000, 3_600_000
-#: Minutes are kept for three hours: a chart of more than this many has steps of hours.
+#: Counts by the minute are kept for three hours: a chart of more minutes has steps of hours.
 _MINUTES = 120
-#: How many jobs of a worker its row names.
+#: How many jobs a worker's row lists.
 _SHOWN = 5
 
 
@@ -45,7 +46,7 @@ async def read_queues(client: StatusClient, query: TableQuery) -> list[Row]:
         of_queue = [intervals for queue, _, intervals in found if queue == it.name]
         counted = [interval for intervals in of_queue for interval in intervals]
         stats, chart = stats_of(it.name, "", counted), chart_of(counted, query.since, now)
-        # how long the oldest has been due changes with time alone
+        # the latency changes with time alone
         key = (replace(it, latency=timedelta()), stats, chart)
         rows.append(Row(id=it.name, record=it, stats=stats, chart=chart, key=key))
     return rows
@@ -60,7 +61,7 @@ async def read_workers(client: StatusClient, query: TableQuery) -> list[Row]:
     for it in sorted(found, key=_place):
         running = [jobs[job_id] for job_id in it.running[:_SHOWN] if job_id in jobs]
         names = [(job.job_id, job.function, job.started_at) for job in running]
-        # one that is alive is seen all the time
+        # a live worker is seen all the time
         key = (replace(it, seen_at=None) if it.alive else it, names)
         rows.append(Row(id=it.name, record=it, jobs=running, key=key))
     return rows
@@ -80,7 +81,7 @@ async def read_crons(client: StatusClient, query: TableQuery) -> list[Row]:
 
 
 def chart_of(intervals: Sequence[Interval], since: Moment, now_ms: int) -> Chart:
-    """Return how jobs ended in about ``_STEPS`` equal steps up to now."""
+    """Return a chart of how jobs ended, in about ``_STEPS`` equal steps up to now."""
     now = datetime.fromtimestamp(now_ms / 1000, UTC)
     begin = min(now, max(now - _MOST, resolve(since, now)))
     first_ms = int(begin.timestamp() * 1000)

@@ -18,7 +18,7 @@ def _number(name: str, heading: str, cell: str = "number", of: str = "record") -
 
 
 def _ends(*more: Column) -> tuple[Column, ...]:
-    """Return the columns that tell how jobs ended, and others after them."""
+    """Return the columns that show how jobs ended, followed by ``more``."""
     return (
         _number("ended", "Ended", "ended", "stats"),
         Column("failed", "Failed", _failed, "failed"),
@@ -42,7 +42,7 @@ def _runs() -> tuple[Column, ...]:
 
 
 def _state(row: Row) -> int:
-    """Return the place of a worker's state: those that stopped responding come first."""
+    """Return the sort key of a worker's state: those that stopped responding come first."""
     return 2 if row.record.alive else 0 if row.record.seen_at else 1
 
 
@@ -109,6 +109,6 @@ CRON = Table(
     sort="next_run_at",
     filters=("queue",),
     read=read_crons,
-    nothing="No running worker announces a cron job",
+    nothing="No running worker has announced a cron job",
 )
 TABLES = (FUNCTIONS, QUEUES, WORKERS, CRON)

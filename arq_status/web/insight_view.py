@@ -21,7 +21,7 @@ from arq_status.web.rendering import View, render_part
 from arq_status.web.tables import Row, Table, TableQuery
 from arq_status.web.updates import Part, StreamState, frame
 
-#: Seconds between readings of an open page; one that takes long to read is read less often.
+#: Seconds between reads for an open page; a table that takes long to read is read less often.
 _PERIOD = 2.0
 _IDLE_FACTOR = 4
 #: Spans of time to choose from.
@@ -32,7 +32,7 @@ _SPANS: dict[Moment, str] = {
 
 
 class RecordsState(StreamState):
-    """The rows of a table at one moment."""
+    """The state of the rows of a table."""
 
     def __init__(
         self, table: Table, query: TableQuery, rows: Sequence[Row], version: int = 1
@@ -44,7 +44,7 @@ class RecordsState(StreamState):
 
     @property
     def spans(self) -> list[tuple[str, Moment]]:
-        """Return the spans of time to choose from, with the present one; none if it takes none."""
+        """The spans of time to choose from, including the current one; none if it has no filter."""
         if "since" not in self.table.filters:
             return []
         since = self.query.since

@@ -1,4 +1,4 @@
-"""A job at one moment, for its page and stream, and its changes."""
+"""The state of a job, for its page and stream, and its changes."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from arq_status.web.last_hour import none_if_refused
 from arq_status.web.rendering import View, render_part
 from arq_status.web.updates import PACE, Gone, Part, StreamState, frame
 
-#: The parts of a job's page in their order, and the fields that each shows besides the status.
+#: The parts of a job's page in order, and the fields that each shows besides the status.
 JOB_PARTS: Mapping[str, tuple[str, ...]] = {
     "error": ("error",),
     "progress": ("at", "total", "message", "pct_complete"),
@@ -25,18 +25,18 @@ JOB_PARTS: Mapping[str, tuple[str, ...]] = {
     "data": ("data",),
     "arguments": ("args",),
 }
-#: The number of days over which the usual run time of a function is computed.
+#: The number of days from which the usual run time of a function is computed.
 _USUAL_DAYS = 7
 _HEAD = {"head": ("function", "job_try", "due_at", "started_at", "ended_at", "expires_at")}
 _PROPERTIES = {"properties": ("queue", "worker", "job_try", "updated_at", "expires_at")}
 
 
-#: How jobs of a function usually run, and how many tries arq gives them, as far as that is known.
+#: How jobs of a function usually run, and how many tries arq gives them, as far as known.
 Expected = tuple[ActivityPoint | None, int | None]
 
 
 class JobState(StreamState):
-    """A job with its tries, its log and what is expected of jobs of its function."""
+    """The state of a job, its tries and its log, with what is usual for its function."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class JobState(StreamState):
 
     def _key(self, name: str, fields: tuple[str, ...]) -> object:
         if name == "log":
-            # further lines are sent alone
+            # later lines are sent separately
             return bool(self._lines)
         history = self._tries if name in ("error", "timeline") else None
         expected = self._expected if name in _HEAD else None
@@ -86,7 +86,7 @@ class JobState(StreamState):
 
     def _html(self, seen: Any, view: View) -> Iterator[bytes]:
         yield from super()._html(seen, view)
-        # those who saw none get the whole log as a part
+        # viewers who saw no lines get the whole log as a part
         if seen is not None and seen._lines and (new := self._lines_since(seen)):
             yield frame("lines", render_part("job_parts.html", "log_lines", new))
         yield from self._end()
@@ -101,7 +101,7 @@ class JobState(StreamState):
 
     @property
     def _has_history(self) -> bool:
-        """True if the tries have more information than the record: several, or a traceback."""
+        """True if the tries say more than the record: there are several, or a traceback."""
         return len(self._tries) > 1 or any(it.traceback for it in self._tries)
 
     def _lines_since(self, seen: "JobState | None") -> list[LogLine]:
@@ -114,7 +114,7 @@ class JobState(StreamState):
 
 
 async def expectations(client: StatusClient, record: JobRecord) -> Expected:
-    """Return how long jobs of the same function in the same queue ran lately, and their tries."""
+    """Return how jobs of the same function and queue ran recently, and the job's maximum tries."""
     day = timedelta(days=1)
     found = await none_if_refused(
         client._activity(_USUAL_DAYS * day, day, record.function or "", record.queue)
@@ -130,7 +130,7 @@ async def job_updates(
     Args:
         client: where the job is.
         job_id: arq's id of the job.
-        is_page: also tell how such jobs usually run.
+        is_page: also read how such jobs usually run.
     """
     record, version = None, 0
     expected: Expected = (None, None)

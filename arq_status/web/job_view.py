@@ -66,7 +66,7 @@ class JobView:
         )
 
     async def act(self, request: Request) -> Response:
-        """Answer ``POST``: do what the form asks for."""
+        """Answer ``POST``: act on the job as the form asks."""
         job_id = _job_id(request)
         form, request = await self._dashboard.read_action(request, job_id)
         action = ACTIONS[form["action"][-1]]
@@ -92,7 +92,7 @@ def _job_id(request: Request) -> str:
 
 
 def _list_url(links: Links, parameters: str, per_page: int) -> str:
-    """Return the URL of a list by its parameters, which a form may have made up."""
+    """Return the URL of the list with these parameters, which come from a form."""
     try:
         return links.list(read_query(parse_qsl(parameters), per_page))
     except QueryError:

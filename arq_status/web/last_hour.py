@@ -1,4 +1,4 @@
-"""The strip over the list: how jobs ended in the last hour, what waits and who works on it."""
+"""The strip above the list: how jobs ended in the last hour, what is due, and the workers."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -14,7 +14,7 @@ from arq_status.web.chart import Chart, Ends
 
 T = TypeVar("T")
 
-#: Seconds between readings, however many look.
+#: Seconds between reads, however many viewers there are.
 _PERIOD = 5.0
 _MINUTES = 60
 
@@ -25,8 +25,8 @@ class LastHour:
 
     Attributes:
         chart: how jobs ended, minute by minute.
-        run_p95: how long 95 of 100 of them ran at most.
-        oldest_due_at: when the job became due that has been due longest and does not run.
+        run_p95: the 95th percentile of their run times.
+        oldest_due_at: when the job that has waited longest became due.
         alive: how many tracked workers are up.
         lost: how many workers stopped responding and left jobs behind.
     """
@@ -53,15 +53,15 @@ async def read_last_hour(client: StatusClient) -> LastHour:
         run_p95=total.run_p95,
         oldest_due_at=min(due, default=None),
         alive=sum(it.alive for it in workers),
-        # one that has shut down said so
+        # a worker that shut down has no time at which it was seen
         lost=sum(not it.alive and it.seen_at is not None for it in workers),
     )
 
 
 async def none_if_refused(reading: Awaitable[T]) -> T | None:
-    """Return what is read, or ``None`` if Redis refuses it, as where a permission is missing.
+    """Return what is read; ``None`` if Redis refuses it, for example for a missing permission.
 
-    Jobs are shown all the same; the pages of functions, queues and workers tell the error.
+    The list is then shown without it; the pages of functions, queues and workers show the error.
     """
     try:
         return await reading
@@ -70,7 +70,7 @@ async def none_if_refused(reading: Awaitable[T]) -> T | None:
 
 
 class LastHourReader:
-    """Reads the figures once for all who look at a list, whichever they look at."""
+    """Reads the figures once for all viewers of lists, whichever list they look at."""
 
     def __init__(self) -> None:
         self._client: StatusClient | None = None
@@ -81,7 +81,7 @@ class LastHourReader:
         """Return the figures, at most a few seconds old; ``None`` if Redis refuses them."""
         is_fresh = self._client is client and monotonic() - self._read_at < _PERIOD
         if self._latest is None or not is_fresh:
-            # whoever asks meanwhile gets the former ones
+            # requests in the meantime get the previous ones
             self._client, self._read_at = client, monotonic()
             self._latest = await none_if_refused(read_last_hour(client))
         return self._latest

@@ -11,7 +11,7 @@ from arq_status.web.parameters import moment_text
 
 _DEFAULT = Query()
 
-#: Sorts whose first click orders from A to Z; the others begin with the newest or highest.
+#: Sorts whose first click orders from A to Z; the others start with the newest or highest.
 _ALPHABETICAL = frozenset({"function", "status", "message", "args", "queue"})
 #: Parameters that change the order or the page, not which jobs match.
 _DISPLAY = ("sort", "direction", "page", "per_page")
@@ -27,7 +27,7 @@ class Links:
     """The URLs of an app below the path at which it is mounted.
 
     Attributes:
-        root_path: where the app is mounted, as ASGI tells it.
+        root_path: where the app is mounted, as given by ASGI.
         per_page: how many jobs a page of the list has by default.
     """
 
@@ -36,8 +36,8 @@ class Links:
 
     @property
     def root(self) -> str:
-        """Return the path at which the app is mounted, without a slash at its end."""
-        # one slash at the beginning: two would begin the name of a host
+        """The path at which the app is mounted, without a trailing slash."""
+        # a single leading slash: two would start a host name
         return quote("/" + self.root_path.strip("/")) if self.root_path.strip("/") else ""
 
     def sections(self) -> Pairs:
@@ -54,7 +54,7 @@ class Links:
 
     def job(self, job_id: str) -> str:
         """Return the URL of a job."""
-        # browsers resolve a segment of dots, and no route of Starlette matches a newline
+        # browsers resolve dot segments, and no Starlette route matches a newline
         if job_id in {".", ".."} or "\n" in job_id:
             return f"{self.root}/statuses/?{urlencode({'id': job_id})}"
         return f"{self.root}/statuses/{quote(job_id, safe='')}"
@@ -64,11 +64,11 @@ class Links:
         return f"{self.root}/groups/{quote(group_id, safe='')}"
 
     def list(self, query: Query | None = None) -> str:
-        """Return the URL of the list; without a query of the first page of all jobs."""
+        """Return the URL of the list; without a query, of the first page of all jobs."""
         return self.section("statuses", [] if query is None else self.pairs(query))
 
     def list_of(self, **filters: str | Sequence[str] | None) -> str:
-        """Return the URL of the list with these parameters alone, without those that are empty."""
+        """Return the URL of the list with only these parameters, leaving out empty ones."""
         return self.section(
             "statuses",
             [
@@ -80,17 +80,17 @@ class Links:
         )
 
     def change(self, query: Query, **changes: object) -> str:
-        """Return the URL of the list with some parameters changed, at its first page.
+        """Return the URL of the list's first page with some parameters changed.
 
         ``None`` removes a parameter.
         """
         pairs = [(name, value) for name, value in self.pairs(query) if name not in changes]
         pairs += [(name, str(value)) for name, value in changes.items() if value is not None]
-        is_turned = "page" in changes
-        return self.section("statuses", [it for it in pairs if it[0] != "page" or is_turned])
+        keeps_page = "page" in changes
+        return self.section("statuses", [it for it in pairs if it[0] != "page" or keeps_page])
 
     def with_status(self, query: Query, status: Status) -> str:
-        """Return the URL of the list with jobs of one more status."""
+        """Return the URL of the list that also shows jobs of this status."""
         return self.list(replace(query, statuses=(*query.statuses, status), page=1))
 
     def without(self, query: Query, name: str, value: str) -> str:
@@ -99,7 +99,7 @@ class Links:
         return self.section("statuses", [it for it in self.pairs(query) if it not in removed])
 
     def sorted_by(self, query: Query, sort: str) -> str:
-        """Return the URL of the list in another order; in the present one, reversed."""
+        """Return the URL of the list in this order; if it is the current one, reversed."""
         same = query.sort == sort
         descending = not query.descending if same else sort not in _ALPHABETICAL
         return self.change(
@@ -131,5 +131,5 @@ class Links:
         return [it for it in self.pairs(query) if it[0] not in _DISPLAY]
 
     def kept(self, query: Query) -> Pairs:
-        """Return the parameters that the form above the list keeps without a control."""
+        """Return the parameters for which the form above the list has no control."""
         return [it for it in self.pairs(query) if it[0] not in _CONTROLS]

@@ -1,4 +1,4 @@
-"""A page of the list at one moment, and its changes."""
+"""The state of a page of the list, and its changes."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
@@ -17,14 +17,14 @@ from arq_status.web.last_hour import LastHour, LastHourReader
 from arq_status.web.rendering import View, render_part
 from arq_status.web.updates import PACE, Part, StreamState, frame
 
-#: Seconds after which a list is read although no change was published: enqueueing publishes none.
+#: Seconds after which a list is read even if nothing was published: enqueueing publishes nothing.
 PERIOD = 1.0
-#: A list that takes long to read is read less often: at most a fifth of the time.
+#: A list that takes long to read is read less often, for at most a fifth of the time.
 _IDLE_FACTOR = 4
 
 
 class ListState(StreamState):
-    """A page of the list with the counts and, where a person looks, the last hour."""
+    """The state of a page of the list, with the counts and, for browsers, the last hour."""
 
     def __init__(
         self,
@@ -36,29 +36,29 @@ class ListState(StreamState):
         announced: AnnouncedOptions | None = None,
     ) -> None:
         super().__init__(version)
-        # nothing has happened yet on a first start
+        # there is nothing to show yet after the first start
         is_shown = hour is not None and (hour.chart.ended or any(counts.values()))
         self.hour: LastHour | None = hour if is_shown else None
         self.query = query
         self.page = page
         self.counts = counts
         self.announced: AnnouncedOptions = announced or AnnouncedOptions()
-        # browsers count on by themselves what changes with time alone
+        # browsers update what changes with time alone by themselves
         self._rows = {record.job_id: without_durations(record) for record in page.items}
 
     @property
     def statuses(self) -> tuple[Status, ...]:
-        """Return the statuses that are listed; empty: all."""
+        """The statuses that are listed; empty: all."""
         return self.query.statuses
 
     @property
     def tags(self) -> list[str]:
-        """Return the tags of the jobs on the page, sorted."""
+        """The tags of the jobs on the page, sorted."""
         return sorted({tag for record in self.page.items for tag in record.tags})
 
     @property
     def range(self) -> str:
-        """Return which of the matching jobs are on the page, as in ``26 to 50 of 1,234``."""
+        """Which of the matching jobs are on the page, as in ``26 to 50 of 1,234``."""
         page = self.page
         if not page.items:
             return f"0 of {page.total:,}" if page.total else "No jobs"
@@ -127,7 +127,7 @@ async def list_updates(
     Args:
         client: where the jobs are.
         query: which of them.
-        hours: reads the last hour, for pages.
+        hours: reads the last hour; only for pages.
     """
     loop = asyncio.get_running_loop()
     version = 0

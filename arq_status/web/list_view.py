@@ -19,7 +19,7 @@ from arq_status.web.list_updates import ListState, list_updates
 from arq_status.web.negotiation import MediaType
 from arq_status.web.parameters import PARAMETERS, read_query
 
-#: The orders of the list, and the headings of their columns.
+#: The sort keys of the list, with the headings of their columns.
 SORT_LABELS: Mapping[str, str] = {
     "status": "Status",
     "function": "Function",
@@ -36,9 +36,9 @@ SORT_LABELS: Mapping[str, str] = {
     "ended_at": "Ended",
 }
 
-#: A mistyped filter would let an action reach more jobs than it was meant for.
+#: The known fields: a mistyped filter would make an action reach more jobs than intended.
 _FIELDS = {"action", "all", "job_id", *PARAMETERS}
-#: What the control for the time offers.
+#: The choices of the control for the time.
 _TIMES = {"15m": "Last 15 min", "1h": "Last hour", "1d": "Last 24 h", "7d": "Last 7 days"}
 
 
@@ -57,7 +57,7 @@ class ListView:
         query = read_query(request.query_params.multi_items(), self._dashboard.per_page_options[0])
         client = await self._dashboard.clients.client()
         if media_type(request) is MediaType.STREAM:
-            # scripts are not sent the last hour, and do not have it read
+            # scripts do not get the last hour, so it is not read for them
             hours = self._hours if "parts" in request.query_params else None
             source = partial(list_updates, client, query, hours)
             updates = self._broadcasts.follow((client, query, hours), source)
@@ -88,7 +88,7 @@ class ListView:
         )
 
     async def act(self, request: Request) -> Response:
-        """Answer ``POST``: do to many jobs what the form asks for."""
+        """Answer ``POST``: act on many jobs as the form asks."""
         form, request = await self._dashboard.read_action(request, None)
         action = ACTIONS[form["action"][-1]]
         if unknown := form.keys() - _FIELDS:
@@ -110,7 +110,7 @@ class ListView:
 
 
 def _choices(listing: ListState, since: str | None) -> list[dict[str, Any]]:
-    """Return the controls above the list with which one of several values is chosen."""
+    """Return the controls above the list that choose one of several values."""
     query, items = listing.query, listing.page.items
     named = {query.function, *listing.announced.functions, *(record.function for record in items)}
     queues = {query.queue, *(record.queue for record in items)}

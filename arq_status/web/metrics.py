@@ -12,7 +12,7 @@ from arq_status.web.dashboard import Dashboard
 
 
 async def show_metrics(dashboard: Dashboard, request: Request) -> Response:
-    """Answer with the metrics of all queues and functions.
+    """Respond with the metrics of all queues and functions.
 
     Raises:
         HTTPException: the request may not see them, or prometheus-client is not installed.

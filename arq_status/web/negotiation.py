@@ -15,7 +15,7 @@ class MediaType(StrEnum):
 
 
 def preferred(accept: str) -> MediaType:
-    """Return the media type that an ``Accept`` header prefers, HTML where it has no preference."""
+    """Return the media type that an ``Accept`` header prefers; HTML if it has no preference."""
     best, chosen = (0.0, 0), MediaType.HTML
     for part in accept[:_ACCEPT_LIMIT].lower().split(","):
         media_range, *parameters = (item.strip() for item in part.split(";"))
@@ -28,7 +28,7 @@ def preferred(accept: str) -> MediaType:
 
 
 def _specificity(media_range: str, media_type: MediaType) -> int:
-    """Return how specifically a range names the type; 0: it does not match."""
+    """Return how specifically a range matches the type; 0: not at all."""
     if media_range == media_type:
         return 3
     return 2 if media_range == f"{media_type.partition('/')[0]}/*" else media_range == "*/*"

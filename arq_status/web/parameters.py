@@ -1,4 +1,4 @@
-"""The parameters in which a URL says what is shown."""
+"""The URL parameters that select what is shown."""
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
@@ -22,14 +22,14 @@ DIRECTIONS = {"asc": False, "desc": True}
 
 
 class QueryError(ValueError):
-    """A parameter of the URL that cannot be used; the text is a sentence for its author."""
+    """An invalid URL parameter; the message is a sentence for the author of the URL."""
 
 
 def read_query(params: Iterable[tuple[str, str]], per_page: int) -> Query:
     """Return the query that the parameters of a URL ask for.
 
     Raises:
-        QueryError: one of them cannot be used.
+        QueryError: a parameter is invalid.
     """
     pairs = [(name, value.strip()) for name, value in params if value.strip()]
     values = dict(pairs)
@@ -67,7 +67,7 @@ def _number(name: str, text: str, most: int | None) -> int:
 
 
 def read_moment(name: str, text: str | None) -> Moment | None:
-    """Return the moment, or how long ago, that a parameter says."""
+    """Return the moment, or the time ago, that a parameter gives."""
     if text is None:
         return None
     try:
@@ -77,7 +77,7 @@ def read_moment(name: str, text: str | None) -> Moment | None:
 
 
 def moment_text(moment: Moment | None) -> str:
-    """Return the parameter that says a moment; empty for none."""
+    """Return the parameter for a moment; empty for ``None``."""
     if moment is None:
         return ""
     if not isinstance(moment, timedelta):

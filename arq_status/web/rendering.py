@@ -21,12 +21,12 @@ from arq_status.web.links import Links
 from arq_status.web.parameters import moment_text
 from arq_status.web.tracebacks import segments
 
-#: The statuses as the list offers them: what goes on, what went wrong, what is done.
+#: The statuses in the order of the list: live ones, then what went wrong, then what is done.
 STATUSES = (
     Status.WORKING, Status.QUEUED, Status.DEFERRED, Status.RETRYING, Status.FAILED,
     Status.INTERRUPTED, Status.STOPPED, Status.COMPLETE,
 )  # fmt: skip
-#: The statuses behind figures of jobs that ended, failed or are due.
+#: The statuses to which the figures of jobs that failed, ended or are due link.
 _FAILED = (Status.FAILED, Status.INTERRUPTED)
 _ENDED = (Status.COMPLETE, *_FAILED, Status.STOPPED)
 _DUE = (Status.QUEUED, Status.RETRYING)
@@ -39,12 +39,12 @@ _LONGEST_VALUE = 300
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """For whom a page is rendered; equal views see equal pages.
+    """The viewer for whom a page is rendered; equal views get equal pages.
 
     Attributes:
         links: the URLs of the app as this viewer reaches it.
-        permissions: what the viewer may do besides looking.
-        is_open: everybody may do everything.
+        permissions: what the viewer may do besides viewing.
+        is_open: True if everyone may do everything.
     """
 
     links: Links
@@ -79,7 +79,7 @@ def _shortened(job_id: str) -> str:
 
 
 def _compact(value: Any) -> str:
-    """Return a stored value on one line: a text as it is, anything else as JSON."""
+    """Return a stored value on one line: a string as it is, anything else as JSON."""
     try:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     except RecursionError:

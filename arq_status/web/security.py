@@ -1,4 +1,4 @@
-"""Defences of an app: the host it answers to, requests of other sites, and response headers."""
+"""Protection of an app: allowed hosts, requests from other sites, and response headers."""
 
 from collections.abc import Collection, Iterable, Mapping
 from ipaddress import ip_address
@@ -28,7 +28,7 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 def is_same_site(headers: Mapping[str, str], trusted: Collection[str]) -> bool:
-    """Return True if a changing request comes from this site or from a trusted origin.
+    """Return True if a state-changing request comes from this site or a trusted origin.
 
     Browsers omit ``Sec-Fetch-Site`` over plain HTTP; there ``Origin`` decides.
     """
@@ -49,11 +49,11 @@ def parse_origins(origins: Iterable[str], option: str = "trusted_origins") -> fr
     """Return origins in the form in which browsers send them; ``option`` names them in errors.
 
     Raises:
-        TypeError: a single string.
+        TypeError: ``origins`` is a single string.
         ValueError: one of them is not an origin.
     """
     found = set()
-    for origin in _texts(option, origins):
+    for origin in _strings(option, origins):
         parts = urlsplit(origin.lower())
         if parts.scheme not in _DEFAULT_PORTS or not parts.netloc or parts.path.strip("/"):
             raise ValueError(f"{option}: {origin!r} is not an origin such as https://example.org")
@@ -66,12 +66,12 @@ def parse_hosts(hosts: Iterable[str] | None) -> frozenset[str] | None:
     """Return the host names in lower case; ``None``: every host is allowed.
 
     Raises:
-        TypeError: a single string.
+        TypeError: ``hosts`` is a single string.
         ValueError: one of them is not a host name without a port.
     """
     if hosts is None:
         return None
-    found = {host.lower().strip("[]") for host in _texts("allowed_hosts", hosts)}
+    found = {host.lower().strip("[]") for host in _strings("allowed_hosts", hosts)}
     for host in found:
         if not host or "/" in host or (":" in host and not _is_ip(host)):
             raise ValueError(
@@ -91,7 +91,7 @@ def is_allowed_host(host: str, allowed: Collection[str]) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Return True if only this machine reaches a server that listens on this host."""
+    """Return True if a server that listens on this host is reachable from this machine only."""
     return host == "localhost" or (_is_ip(host) and ip_address(host).is_loopback)
 
 
@@ -103,7 +103,7 @@ def _is_ip(host: str) -> bool:
     return True
 
 
-def _texts(option: str, values: Iterable[str]) -> Iterable[str]:
+def _strings(option: str, values: Iterable[str]) -> Iterable[str]:
     if isinstance(values, str):
         raise TypeError(f"{option} must be a collection, such as [{values!r}], not a string")
     return values
@@ -123,7 +123,7 @@ class SecurityHeaders:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the app and add the headers."""
+        """Call the app and add the headers."""
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

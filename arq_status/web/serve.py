@@ -1,4 +1,4 @@
-"""``serve``: the dashboard alone, on a port of its own."""
+"""``serve``: the dashboard alone, on its own port."""
 
 from collections.abc import Callable
 from typing import Unpack
@@ -8,7 +8,7 @@ from arq_status.web.clients import RedisOption
 from arq_status.web.extra import requires_extra
 from arq_status.web.security import LOOPBACK, is_loopback
 
-#: Seconds that open connections have to end after a signal.
+#: Seconds that open connections get to finish after a signal.
 _SHUTDOWN_TIMEOUT = 2
 
 
@@ -21,18 +21,18 @@ def serve(
     log_level: str = "info",
     **options: Unpack[AppOptions],
 ) -> None:
-    """Serve the dashboard with uvicorn until a signal ends it.
+    """Serve the dashboard with uvicorn until a signal stops it.
 
         serve("redis://localhost", port=8080, read_only=True)
 
-    On a loopback address it answers to loopback names, such as ``localhost``, and to those in
-    ``allowed_hosts`` only: a web page elsewhere could otherwise reach it by a name of its own
-    that resolves to this machine.
+    On a loopback address it only answers to loopback names, such as ``localhost``, and to those in
+    ``allowed_hosts``: otherwise a web page elsewhere could reach it by a name of its own that
+    resolves to this machine.
 
     Args:
         redis: as in ``create_app``.
-        host: where to listen; beyond localhost pass ``authorize`` or ``read_only`` as well.
-        port: 8000 by default, 0 for any free one.
+        host: the address to listen on; beyond localhost pass ``authorize`` or ``read_only`` too.
+        port: the port to listen on; 8000 by default, 0 for any free one.
         root_path: the prefix that a proxy in front of it strips.
         log_level: the log level of uvicorn; ``"info"`` by default.
         options: the other options of ``create_app``.
@@ -42,7 +42,7 @@ def serve(
         SystemExit: the port is in use.
     """
     with requires_extra():
-        # a mounted app does without it
+        # a mounted app does not need it
         import uvicorn  # noqa: PLC0415
     if is_loopback(host):
         options["allowed_hosts"] = [*LOOPBACK, *(options.get("allowed_hosts") or ())]

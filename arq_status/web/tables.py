@@ -1,4 +1,4 @@
-"""Tables of records that are sorted by their headings, and the parameters of their URLs."""
+"""Tables of records, sortable by their headings, and the parameters of their URLs."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -21,12 +21,12 @@ class Row:
     """A row of a table.
 
     Attributes:
-        id: tells it from the others.
-        record: what it is about.
-        key: what it shows; it has changed when this differs.
-        stats: how jobs of the function or in the queue ended lately.
+        id: identifies it in its table.
+        record: the record that it shows.
+        key: what it shows; the row has changed if this differs.
+        stats: how jobs of the function or queue ended recently.
         chart: the same over time.
-        jobs: the first of the jobs that a worker runs.
+        jobs: the first of the jobs that a worker is running.
     """
 
     id: str
@@ -44,10 +44,10 @@ class Column:
     Attributes:
         name: its name in URLs.
         heading: its heading.
-        key: returns by what rows are sorted; those with ``None`` come last.
+        key: returns the value by which rows are sorted; those with ``None`` come last.
         cell: the macro that renders its cells.
-        is_number: its cells are aligned at their ends.
-        descending: the first click on its heading begins with the highest.
+        is_number: True if its cells are right-aligned.
+        descending: True if the first click on its heading sorts the highest first.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableQuery:
-    """Which rows a table shows, and in which order."""
+    """The choice and order of the rows of a table."""
 
     sort: str
     descending: bool
@@ -76,10 +76,10 @@ class Table:
         name: its name in URLs, events and JSON.
         title: its heading.
         columns: its columns.
-        sort: the column by which it is sorted at first.
-        filters: the filters that it takes, of ``since`` and ``queue``.
-        read: reads its rows, in the order of rows that are alike.
-        nothing: what an empty one says.
+        sort: the column by which it is sorted by default.
+        filters: which of the filters ``since`` and ``queue`` it has.
+        read: reads its rows; rows that sort equally keep this order.
+        nothing: what it says when it is empty.
     """
 
     name: str
@@ -94,7 +94,7 @@ class Table:
         """Return the query that the parameters of a URL ask for.
 
         Raises:
-            QueryError: one of them cannot be used.
+            QueryError: a parameter is invalid.
         """
         values = {name: value.strip() for name, value in params if value.strip()}
         columns = {it.name: it for it in self.columns}
@@ -122,7 +122,7 @@ class Table:
         return [(name, value) for name, value in pairs if value]
 
     def sorted_by(self, query: TableQuery, column: Column) -> list[tuple[str, str]]:
-        """Return the parameters for the order of a column; for the present one, reversed."""
+        """Return the parameters that sort by a column; if it is the current one, reversed."""
         descending = not query.descending if query.sort == column.name else column.descending
         return self.pairs(query, sort=column.name, descending=descending)
 

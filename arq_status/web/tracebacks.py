@@ -1,19 +1,19 @@
-"""Tracebacks for people to read: the frames in the middle are folded."""
+"""Tracebacks that are easy to read: the frames in the middle are folded."""
 
 from dataclasses import dataclass
 
-#: Frames of a block that are shown: where it began, and where it was raised.
+#: How many frames of a block are shown at its start, and at its end, where it was raised.
 _FIRST, _LAST = 1, 3
 _FRAME = '  File "'
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Some lines of a traceback.
+    """A few lines of a traceback.
 
     Attributes:
         text: the lines.
-        frames: how many frames they are, if they are to be folded; else 0.
+        frames: how many frames they are if they are folded; else 0.
     """
 
     text: str
@@ -21,7 +21,7 @@ class Segment:
 
 
 def segments(traceback: str) -> list[Segment]:
-    """Cut a traceback into what is shown and what is folded."""
+    """Split a traceback into segments that are shown and segments that are folded."""
     found: list[Segment] = []
     frames: list[str] = []
     for line in traceback.splitlines():
@@ -48,7 +48,7 @@ def _fold(frames: list[str]) -> list[Segment]:
 
 
 def _joined(found: list[Segment]) -> list[Segment]:
-    """Join what is shown one after the other."""
+    """Join adjacent segments that are shown."""
     joined: list[Segment] = []
     for segment in found:
         if joined and not segment.frames and not joined[-1].frames:

@@ -1,6 +1,6 @@
-"""What streams send: the state of something at one moment, and how it differs from another.
+"""What streams send: the state of something, and how it differs from an earlier state.
 
-Scripts get JSON. The pages get the parts of themselves that changed, rendered by their templates.
+Scripts get JSON. The pages get those of their parts that changed, rendered by their templates.
 """
 
 from abc import ABC, abstractmethod
@@ -25,7 +25,7 @@ class Part:
     """A part of a page.
 
     Attributes:
-        key: what it shows; it has changed when this differs.
+        key: what it shows; the part has changed if this differs.
         render: renders it for a view.
     """
 
@@ -34,7 +34,7 @@ class Part:
 
 
 class StreamState(ABC):
-    """A state at one moment, with the events that lead to it from earlier ones."""
+    """A state at one moment, with the events that lead to it from earlier states."""
 
     def __init__(self, version: int) -> None:
         self._version = version
@@ -49,7 +49,7 @@ class StreamState(ABC):
     def _json(self, seen: Any) -> Iterator[bytes]: ...
 
     def since(self, seen: Any) -> bytes:
-        """Return the events in JSON for those who saw an earlier snapshot."""
+        """Return the events in JSON for those who last saw this earlier state, or none."""
         return self._since(seen, None)
 
     def parts_since(self, seen: Any, view: View) -> bytes:
@@ -57,7 +57,7 @@ class StreamState(ABC):
         return self._since(seen, view)
 
     def _since(self, seen: Any, view: View | None) -> bytes:
-        # worked out once for all viewers
+        # computed once for all viewers
         key = (0 if seen is None else seen._version, view)
         if key not in self._events:
             found = self._json(seen) if view is None else self._html(seen, view)
@@ -79,7 +79,7 @@ class Gone:
     """The last update of a job or group that was deleted or has expired."""
 
     def since(self, _: object) -> bytes:
-        """Return the event that tells it."""
+        """Return the event for it."""
         return frame("gone", {})
 
     def parts_since(self, _: object, view: View) -> bytes:

@@ -136,7 +136,9 @@ async def test_an_answer_of_authorize_that_is_not_true(
         for _ in range(4):
             assert (await page.get("/statuses")).status_code == 403
     [line] = [it.getMessage() for it in caplog.records if it.name == "arq_status.web"]
-    assert line == "authorize returned a value of type str, which refuses: only True lets in"
+    assert (
+        line == "authorize returned a value of type str, which denies access: only True allows it"
+    )
 
 
 async def test_authorize_may_read_the_body(pool: ArqRedis, client: StatusClient) -> None:

@@ -1,1 +1,1 @@
-"""Progress for the customers of an app: tokens, a sub-app that answers them, and an element."""
+"""Progress for the customers of an app: tokens, a sub-app that accepts them, and an element."""

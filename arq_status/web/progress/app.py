@@ -1,4 +1,4 @@
-"""``create_progress_app``: answers the holders of tokens."""
+"""``create_progress_app``: progress for the holders of tokens."""
 
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterable
@@ -42,19 +42,19 @@ def create_progress_app(
 
     ``GET /progress/TOKEN`` answers with JSON, or with ``Accept: text/event-stream`` with events
     ``progress`` and, last, ``end``; ``POST`` with ``action=stop`` stops the job, or the group's
-    jobs, where the token says so. ``/progress/element.js`` is the script of ``<job-progress>``.
-    Nothing else of a job is ever told: no error, arguments, function, worker, queue, tags or ids.
+    jobs, if the token allows it. ``/progress/element.js`` is the script of ``<job-progress>``.
+    Nothing else about a job is shown: no error, arguments, function, worker, queue, tags or ids.
 
     Args:
         redis: as in ``create_app``.
-        secret: signs the tokens; the same as in ``progress_token``: a text or bytes of at least 16
-            bytes, or a list of them, of which the first signs and all are accepted.
-        data: the names of the fields of the job's data that may be seen; none by default.
+        secret: signs the tokens; the same as in ``progress_token``: a string or bytes of at least
+            16 bytes, or a list of them, of which the first signs and all are accepted.
+        data: the names of the fields of the job's data that are shown; none by default.
         allow_origins: other sites whose scripts may read the answers, such as
             ``https://app.example.org``.
 
     Raises:
-        TypeError: an argument is of a wrong type, or ``data`` or ``allow_origins`` is a string.
+        TypeError: an argument has the wrong type, or ``data`` or ``allow_origins`` is a string.
         ValueError: the secret is shorter than 16 bytes, an origin is malformed, or the DSN cannot
             be read.
     """
@@ -90,7 +90,7 @@ def create_progress_app(
 
 
 class _ProgressView:
-    """The progress of the job or the group that a token names."""
+    """The endpoints for the job or group that a token names."""
 
     def __init__(self, clients: ClientProvider, tokens: TokenReader, data: tuple[str, ...]) -> None:
         self._clients = clients
@@ -141,7 +141,7 @@ async def _refused(_: Request, error: Exception) -> Response:
 
 
 async def _unreachable(_: Request, error: Exception) -> Response:
-    # without the address: it holds the token
+    # without the URL, which contains the token
     _log.warning("progress is not available: %r", error)
     response = json_response({"error": "The progress is not available right now."}, 503)
     response.headers["Retry-After"] = "5"

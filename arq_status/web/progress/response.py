@@ -1,4 +1,4 @@
-"""The progress of one job or group, as JSON or as a stream, and nothing beside it."""
+"""The progress of one job or group, as JSON or as a stream, and nothing else about it."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -45,7 +45,7 @@ class ProgressUpdate:
             self._frames += frame("end", progress)
 
     def since(self, _: object) -> bytes:
-        """Return the frames that tell it."""
+        """Return its events."""
         return self._frames
 
 
@@ -65,29 +65,29 @@ async def progress_response(
     may_stop: bool = False,
     is_allowed: IsAllowed | None = None,
 ) -> Response:
-    """Answer a request for the progress of a job or a group: what ``<job-progress>`` asks for.
+    """Answer a request for the progress of a job or a group, as ``<job-progress>`` sends it.
 
         @app.api_route("/imports/{job_id}/progress", methods=["GET", "POST"])
         async def progress(request: Request, job_id: str):
             await check_owner(request, job_id)
             return await progress_response(request, client, job_id, data=("rows",), may_stop=True)
 
-    JSON, or with ``Accept: text/event-stream`` a stream of events ``progress`` and ``end``. It
-    tells status, progress, message and times, and of the job's data the named fields. ``POST`` with
-    ``action=stop`` stops the job, or the group's jobs, with ``may_stop`` alone, and never for
-    another site: browsers send an app's cookies with its requests as well.
+    The response is JSON, or with ``Accept: text/event-stream`` a stream of events ``progress`` and
+    ``end``. It has the status, progress, message and times, and the named fields of the job's data.
+    ``POST`` with ``action=stop`` stops the job, or the group's jobs, but only with ``may_stop``,
+    and never for another site: browsers send an app's cookies with the requests of others, too.
 
     Args:
-        request: the request. Of a ``POST`` it reads the form.
-        client: the client to ask.
+        request: the request; the form of a ``POST`` is read from it.
+        client: the client to use.
         job_id: arq's id of the job.
         group: the id of a group, instead of a job. ``at`` is how many of its jobs have ended, and
             the message its title.
-        data: the names of the fields of the job's data that may be seen; none by default.
-        may_stop: whoever asks may stop it: the element shows its button.
-        is_allowed: a coroutine function that tells whether whoever asks may see the progress. It is
-            called before anything else, and by a stream every 10 s, which ends with the first
-            ``False``. Without it everybody may.
+        data: the names of the fields of the job's data that are shown; none by default.
+        may_stop: the user may stop it, and the element shows its button.
+        is_allowed: a coroutine function that returns True if the user may see the progress. It is
+            called before anything else, and every 10 s by a stream, which ends at the first
+            ``False``. Without it everyone may.
 
     Raises:
         HTTPException: 403 if ``is_allowed`` returns ``False``; a ``POST`` that is refused: 403 from
@@ -150,7 +150,7 @@ def group_progress_of(record: GroupRecord) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The job or the group whose progress is shown, and which fields of a job's data."""
+    """The job or group whose progress is shown, and the fields of a job's data to show."""
 
     job_id: str | None
     group: str | None
@@ -176,7 +176,7 @@ class Subject:
                     yield progress_of(job, self.fields)
 
     async def stop(self, client: StatusClient) -> bool:
-        """Stop the job, or the group's jobs; return whether there was one to stop."""
+        """Stop the job, or the group's jobs; return True if there was one to stop."""
         async with asyncio.timeout(TIMEOUT):
             if self.group is not None:
                 return await client.stop_jobs(group=self.group) > 0
@@ -224,5 +224,5 @@ async def _always() -> bool:
 
 
 def json_response(value: Any, code: int = 200) -> Response:
-    """Return a JSON response that is not cached and whose URL is sent to no other site."""
+    """Return a JSON response that is not cached and whose URL is not sent to other sites."""
     return Response(encode(value), code, HEADERS, "application/json")

@@ -9,21 +9,21 @@ from itsdangerous import BadData, URLSafeSerializer, base64_decode, base64_encod
 
 from arq_status._model.options import Expires, expires_ms
 
-#: What signs tokens: a text or bytes, or several of which the first signs and all are accepted.
+#: Signs tokens: a string or bytes, or several, of which the first signs and all are accepted.
 Secret = str | bytes | Sequence[str | bytes]
 
-#: What a token may allow its holder besides looking.
+#: What a token may allow its holder besides viewing.
 ACTIONS = frozenset({"stop"})
 _SHORTEST_SECRET = 16
-#: Characters of a token that are looked at: more than a token of the longest sensible id takes.
+#: How many characters of a token are read: more than the longest sensible id needs.
 _LONGEST_TOKEN = 16_384
-#: Keeps what others sign with the same secret from being taken for a token.
+#: Prevents that something else signed with the same secret is accepted as a token.
 _PURPOSE = "arq_status.progress"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """What a token allows: looking at one job or one group, until it expires."""
+    """What a token allows: viewing one job or one group until it expires."""
 
     job_id: str | None = None
     group: str | None = None
@@ -33,7 +33,7 @@ class Grant:
 
     @property
     def expired(self) -> bool:
-        """Return True if the token is no longer valid."""
+        """True if the token is no longer valid."""
         return time.time() >= self.expires_at
 
 
@@ -49,18 +49,18 @@ def progress_token(
 
         token = progress_token(SECRET, job.job_id, expires=timedelta(minutes=30))
 
-    Whoever has the token sees the progress of this job, and nothing else, until it expires. It is
-    signed, not encrypted: the id can be read from it.
+    Anyone who has the token sees the progress of this job, and nothing else, until it expires. It
+    is signed, not encrypted: the id can be read from it.
 
     Args:
         secret: the secret of ``create_progress_app``.
         job_id: arq's id of the job.
         group: the id of a group, instead of a job.
-        expires: for how long the token is valid: seconds or a ``timedelta``; an hour by default.
+        expires: how long the token is valid: seconds or a ``timedelta``; an hour by default.
         may: ``("stop",)`` lets its holder stop the job or the group's jobs as well.
 
     Raises:
-        TypeError: neither a job nor a group is given, or both; an argument is of a wrong type.
+        TypeError: neither a job nor a group is given, or both; an argument has the wrong type.
         ValueError: the secret is shorter than 16 bytes, ``expires`` is not positive, or ``may``
             names anything but ``stop``.
     """
@@ -68,12 +68,12 @@ def progress_token(
         raise TypeError("progress_token takes a job_id or a group")
     name = group if job_id is None else job_id
     if not isinstance(name, str) or not name:
-        raise TypeError(f"an id must be a text that is not empty, not {name!r}")
+        raise TypeError(f"an id must be a non-empty string, not {name!r}")
     if isinstance(may, str):
         raise TypeError(f"may must be a collection, such as ({may!r},), not a string")
     actions = sorted(set(may))
     if not ACTIONS.issuperset(actions):
-        raise ValueError(f"may can hold {', '.join(sorted(ACTIONS))}, not {actions}")
+        raise ValueError(f"may can contain {', '.join(sorted(ACTIONS))}, not {actions}")
     content: dict[str, object] = {"g" if job_id is None else "j": name}
     content["x"] = round(time.time() + expires_ms(expires) / 1000, 3)
     if actions:
@@ -83,24 +83,24 @@ def progress_token(
 
 
 class TokenReader:
-    """Reads tokens that one of its secrets has signed.
+    """Reads tokens that were signed with one of its secrets.
 
     Raises:
-        TypeError, ValueError: the secret is none; as in ``progress_token``.
+        TypeError, ValueError: the secret is not valid, as in ``progress_token``.
     """
 
     def __init__(self, secret: Secret) -> None:
         self._serializer = _serializer(secret)
 
     def read(self, token: str) -> Grant | None:
-        """Return what a token allows; ``None`` for a bad or an expired one alike."""
+        """Return what a token allows; ``None`` if it is invalid or expired."""
         try:
             content = self._serializer.loads(token[: _LONGEST_TOKEN + 1])
         except (BadData, RecursionError):
             return None
         signature = token.rpartition(".")[2]
         if base64_encode(base64_decode(signature)).decode() != signature:
-            # the same bytes spelled otherwise: padded, or with other bits after the last byte
+            # another encoding of the same bytes: padded, or with other trailing bits
             return None
         grant = Grant(
             job_id=content.get("j"),
