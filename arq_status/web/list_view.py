@@ -116,8 +116,8 @@ def _choices(listing: ListState, since: str | None) -> list[dict[str, Any]]:
     queues = {query.queue, *(record.queue for record in items)}
     times = _TIMES if since is None else {**_TIMES, since: _TIMES.get(since, f"Since {since}")}
     return [
-        _choice("function", "Function", "Every function", _same(named), query.function),
-        _choice("queue", "Queue", "Every queue", _same(queues), query.queue),
+        _choice("function", "Function", "All functions", _same(named), query.function),
+        _choice("queue", "Queue", "All queues", _same(queues), query.queue),
         _choice("since", "Updated", "Any time", times, since),
     ]
 

@@ -256,7 +256,7 @@ async def test_a_job_is_stopped_from_the_list_and_everybody_sees_it(
     mine = await open_page(f"{url}/statuses")
     other = await open_page(f"{url}/statuses/a")
     stop = row(mine, "a").get_by_role("button", name="Stop")
-    await press(mine, stop, "Leave it")
+    await press(mine, stop, "Go back")
     await expect(mine.locator("#confirm")).to_be_hidden()
     assert await client.is_working("a")
     await press(mine, stop, "Stop it")
@@ -361,7 +361,7 @@ async def test_many_jobs_are_cancelled_at_once(
     await expect(dialog.locator(".which")).to_contain_text(
         "2 \N{MULTIPLICATION SIGN} send_mail queued"
     )
-    await dialog.get_by_role("button", name="Leave it").click()
+    await dialog.get_by_role("button", name="Go back").click()
     await expect(page.locator("#selected")).to_have_text("3")
     await bulk.get_by_role("button", name="Cancel").click()
     await dialog.get_by_role("button", name="Cancel 3 jobs").click()

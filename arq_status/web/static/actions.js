@@ -1,4 +1,4 @@
-// Actions: the dialog that asks, the request, and what is said afterwards.
+// Actions: the confirmation dialog, the request, and the message afterwards.
 
 import { $, $$, say, setText } from "./page.js";
 
@@ -31,7 +31,7 @@ const send = async (form, fields) => {
     });
     return await response.json();
   } catch {
-    return { error: "The server does not answer." };
+    return { error: "The server is not responding." };
   }
 };
 
@@ -46,7 +46,7 @@ const outcome = (action, answer) => {
   return answer.ok ? done : "The state of the job does not allow that.";
 };
 
-// The forms on the page are sent from here; `ask` says what their dialog is about.
+// Sends the forms of the page; `ask` returns what their dialog is about.
 export const act = (done, ask = () => ({})) => {
   document.addEventListener("submit", async (event) => {
     const { target: form, submitter } = event;

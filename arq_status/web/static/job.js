@@ -1,16 +1,16 @@
-// The page of a job, live: its stream while it goes on, and afterwards a look now and then whether
-// it runs again or is gone.
+// The live page of a job: a stream until the job ends, then an occasional check whether it runs
+// again or is gone.
 
 import { act } from "./actions.js";
 import { $, $$, everySecond, now, parse, patchParts, say, tick } from "./page.js";
 import { follow, show } from "./stream.js";
 
-const LOOK = 10_000;
+const CHECK_INTERVAL = 10_000;
 const LINES = 1000;
 
 const article = $("#job");
 const gone = $("#gone");
-let looked = now();
+let checked = now();
 
 const state = () => {
   const { status, ended, expires } = $(".job-top", article).dataset;
@@ -37,7 +37,7 @@ const stream = follow({
   },
   end() {
     stream.close();
-    looked = now();
+    checked = now();
     show("ended", "Ended");
   },
   gone() {
@@ -51,12 +51,13 @@ const stream = follow({
   },
 });
 
-const look = () => {
-  looked = now();
-  return stream.look();
+const check = () => {
+  checked = now();
+  return stream.poll();
 };
 
 everySecond(() => {
-  if (seen.ended && (now() - looked > LOOK || (now() > seen.expires && looked <= seen.expires))) look();
+  const isDue = now() - checked > CHECK_INTERVAL || (now() > seen.expires && checked <= seen.expires);
+  if (seen.ended && isDue) check();
 });
-act(look);
+act(check);

@@ -1,4 +1,4 @@
-// The list, live; folding, selecting, keys and the form above it.
+// The live list: folding, selection, keyboard shortcuts and the form above it.
 
 import { act } from "./actions.js";
 import { $, $$, everySecond, now, patchParts, setText } from "./page.js";
@@ -12,8 +12,8 @@ const body = $("#jobs");
 const asked = new URLSearchParams(location.search);
 const byUpdate = !asked.get("sort") && asked.get("direction") !== "asc";
 
-// Jobs that report all the time would overtake each other all the time: as long as they do, they
-// keep the places that they have.
+// Jobs that report all the time would constantly overtake each other: as long as they do, they keep
+// their places.
 const calmed = (ids) => {
   if (!byUpdate) return ids;
   const places = new Map(rows().map((row, place) => [row.dataset.id, place]));
@@ -25,7 +25,7 @@ const calmed = (ids) => {
 const table = liveRows(body, { calmed, arranged: () => fold() });
 const { rows } = table;
 
-// Folding: of many ended jobs in a row that are alike, the first stands for all.
+// Folding: the first of many similar ended jobs in a row stands for all of them.
 
 const opened = new Set();
 
@@ -38,7 +38,7 @@ const foldButton = (like, number) => {
   const button = document.createElement("button");
   button.type = "button";
   button.className = "fold";
-  button.title = `Show ${number - 1} more that are alike`;
+  button.title = `Show ${number - 1} more like this`;
   setText(button, `× ${number}`);
   button.addEventListener("click", () => {
     opened.add(like);
@@ -69,7 +69,7 @@ follow({
 });
 everySecond(table.arrangeWhenCalm);
 
-// Selecting
+// Selection
 
 const bulk = $("#bulk");
 const all = $("#select-all");
@@ -130,7 +130,7 @@ act((action, form) => {
   return { number, which: which(), must: true };
 });
 
-// Keys
+// Keyboard shortcuts
 
 const step = (by) => {
   const links = $$(".function", body).filter((it) => it.checkVisibility());

@@ -1,4 +1,4 @@
-// What all pages share: the clock, parts that the server renders anew, menus, copying, the theme.
+// Shared by all pages: the clock, parts that the server renders again, menus, copying, the theme.
 
 export const SECOND = 1000;
 
@@ -18,12 +18,12 @@ export const setText = (element, text) => {
 
 const toast = $("#toast");
 let toastTimer = 0;
-// Read out, and shown for a moment.
+// Announces a text to screen readers, and shows it for a moment.
 export const say = (text) => {
   clearTimeout(toastTimer);
   toast.textContent = "";
   toast.classList.add("shown");
-  // a text that does not change is not read out again
+  // screen readers do not announce an unchanged text again
   requestAnimationFrame(() => setText(toast, text));
   toastTimer = setTimeout(() => toast.classList.remove("shown"), 5 * SECOND);
 };
@@ -74,18 +74,18 @@ export const tick = (of = document) => {
   }
 };
 
-export const everySecond = (also = () => {}) => {
-  const beat = () => {
+export const everySecond = (callback = () => {}) => {
+  const run = () => {
     if (document.hidden) return;
     tick();
-    also();
+    callback();
   };
-  beat();
-  setInterval(beat, SECOND);
+  run();
+  setInterval(run, SECOND);
 };
 
-// Parts: what the server rendered takes the place of what is there, element by element, so that
-// focus, selection and transitions live on.
+// Parts: what the server rendered is patched into the page element by element, so that focus,
+// selection and transitions survive.
 
 export const parse = (html) => {
   const template = document.createElement("template");
@@ -118,7 +118,7 @@ export const patch = (parent, fresh) => {
   for (const old of before.slice(fresh.childNodes.length)) old.remove();
 };
 
-// Take the parts by their names: as HTML, or as elements of a page.
+// Patches parts by name; each is HTML or an element of a page.
 export const patchParts = (parts) => {
   for (const [name, html] of Object.entries(parts)) {
     const element = $(`[data-part="${CSS.escape(name)}"]`);
@@ -145,7 +145,7 @@ document.addEventListener("keydown", (event) => {
 
 const copy = async (text) => {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);
-  // plain HTTP: the clipboard is out of reach but for a selected text
+  // over plain HTTP only a selected text can be copied
   const area = document.createElement("textarea");
   area.value = text;
   document.body.append(area);
@@ -161,7 +161,7 @@ document.addEventListener("click", async (event) => {
   say("Copied.");
 });
 
-// What is chosen is in sight, also in a row that is too long for a narrow screen.
+// Scroll the current choice into view, for rows that are too long for a narrow screen.
 for (const chosen of $$(":is(.sections, .counts) [aria-current], .records .sorted")) {
   chosen.scrollIntoView({ block: "nearest", inline: "center" });
 }
@@ -186,7 +186,7 @@ button.addEventListener("click", () => {
     if (theme === "system") localStorage.removeItem("arq-status theme");
     else localStorage.setItem("arq-status theme", theme);
   } catch {
-    // it holds for this page alone
+    // it applies to this page only
   }
   showTheme();
 });

@@ -1,4 +1,4 @@
-// The pages of functions, queues, workers, cron jobs and groups, live.
+// The live pages of functions, queues, workers, cron jobs and groups.
 
 import { $, everySecond, patchParts, say } from "./page.js";
 import { liveRows } from "./rows.js";
@@ -19,7 +19,7 @@ const stream = follow({
   gone() {
     stream.close();
     show("ended", "Gone");
-    say("It is gone.");
+    say("The group is gone.");
   },
 });
 everySecond(() => table?.arrangeWhenCalm());

@@ -1,12 +1,12 @@
-// The rows of a table, live: they change where they are. Their order changes at most once a second,
-// and not while somebody points at them, has the focus there or has selected some.
+// The live rows of a table: they are updated in place. Their order changes at most once a second,
+// and not while someone hovers over them, has the focus there or has selected some.
 
 import { $, $$, parse, patch, tick } from "./page.js";
 import { show } from "./stream.js";
 
 const CALM = 1000;
 
-// A finger that has tapped still counts as hovering where nothing else can.
+// On touch screens a tapped element counts as hovered until the next tap.
 const points = matchMedia("(hover: hover)");
 
 export const liveRows = (body, { calmed = (ids) => ids, arranged = () => {} } = {}) => {
@@ -55,7 +55,7 @@ export const liveRows = (body, { calmed = (ids) => ids, arranged = () => {} } = 
     if (!wanted || performance.now() - last < CALM) return;
     if (isHeld() && rows().length) {
       for (const row of rows()) row.classList.toggle("left", !wanted.includes(row.dataset.id));
-      show("held", "Live, rows hold still meanwhile");
+      show("held", "Live, rows hold still");
       return;
     }
     for (const row of rows()) row.classList.remove("left");
@@ -68,7 +68,7 @@ export const liveRows = (body, { calmed = (ids) => ids, arranged = () => {} } = 
     arrangeWhenCalm();
   };
 
-  // Take the parts that are rows, or all rows of a page; the others are returned.
+  // Takes the parts that are rows, or all rows of a page; returns the other parts.
   const takeParts = (parts, page) => {
     const others = {};
     for (const [name, html] of Object.entries(parts)) {

@@ -1,5 +1,4 @@
-// The stream of a page. Browsers open six connections to a host: pages beyond the fourth look now
-// and then.
+// The stream of a page. Browsers open six connections to a host, so pages beyond the fourth poll.
 
 import { $, $$, SECOND, say, setText } from "./page.js";
 
@@ -36,7 +35,7 @@ const isFree = () => new Promise((resolve) => {
   }, 50);
 });
 
-// Look at the page again, and give its parts to the handlers of the stream.
+// Fetches the page again, and passes its parts to the handlers of the stream.
 const poll = async (handlers) => {
   const response = await fetch(location.href);
   if (response.status === 401 || response.status === 403) location.reload();
@@ -64,11 +63,11 @@ export const follow = (handlers) => {
   };
   const fail = () => {
     close();
-    // servers end streams now and then; only a second failure in a row means something
+    // servers end streams now and then; only a second failure in a row matters
     failures += 1;
     if (failures === 2) {
-      show("lost", "Connection lost, trying again");
-      say("The connection is lost. The page tries again.");
+      show("lost", "Connection lost, reconnecting");
+      say("The connection was lost. Trying to reconnect.");
     }
     timer = setTimeout(open, delay * (0.75 + Math.random() / 2));
     delay = Math.min(2 * delay, LONGEST_DELAY);
@@ -81,14 +80,14 @@ export const follow = (handlers) => {
     source.onopen = () => succeed("Live");
     source.onerror = () => {
       fail();
-      // a refusal is not to be told from a lost connection; the page itself tells
+      // an error does not say if the request was refused or the connection lost; the page does
       if (failures > 1) poll(handlers).catch(() => {});
     };
     for (const [name, handler] of Object.entries(handlers)) {
       source.addEventListener(name, (event) => handler(JSON.parse(event.data)));
     }
   };
-  const look = async () => {
+  const pollRepeatedly = async () => {
     try {
       await poll(handlers);
       succeed("Every 3 s");
@@ -103,11 +102,11 @@ export const follow = (handlers) => {
     const free = await isFree();
     if (source || document.hidden) return;
     if (free) stream();
-    else look();
+    else pollRepeatedly();
   };
   document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
   addEventListener("pagehide", close);
   addEventListener("pageshow", (event) => event.persisted && open());
   open();
-  return { open, close, look: () => poll(handlers).catch(() => {}) };
+  return { open, close, poll: () => poll(handlers).catch(() => {}) };
 };

@@ -5,7 +5,7 @@ const STATES = {
 	lost: ["Reconnecting", "↻"], gone: ["Not available", "✕"], stop: ["Stop"],
 };
 const SAME = { deferred: "queued", retrying: "working", interrupted: "working" };
-// Browsers open six connections to a host, so that only three elements stream.
+// Browsers open six connections to a host, so only three elements stream.
 let streams = 0;
 
 const sheet = new CSSStyleSheet();
@@ -51,7 +51,7 @@ class JobProgress extends HTMLElement {
 		);
 		const { bar, mark, state, stop } = this.#p;
 		Object.assign(bar, { role: "progressbar", ariaValueMin: 0, ariaValueMax: 100 });
-		// Screen readers tell changes of state, not each step.
+		// Screen readers announce changes of state, not every step.
 		state.role = "status";
 		mark.ariaHidden = true;
 		Object.assign(stop, { type: "button", hidden: true, onclick: () => this.stop() });
