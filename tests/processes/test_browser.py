@@ -872,7 +872,7 @@ async def test_the_last_hour(
     await expect(strip).to_have_count(0)
     await pool.enqueue_job("fail", _job_id="bad")
     await expect(strip.get_by_role("link", name="Failure rate 100 %")).to_be_visible()
-    await expect(strip.get_by_role("img", name="1 in all, 1 of them failed")).to_be_visible()
+    await expect(strip.get_by_role("img", name="1 in total, 1 of them failed")).to_be_visible()
     await expect(strip.get_by_role("link", name="Workers up 1")).to_be_visible()
     await page.set_viewport_size({"width": NARROW[0], "height": NARROW[1]})
     await expect(strip.get_by_role("img")).to_be_hidden()
