@@ -1,4 +1,4 @@
-"""Following every job that matches, and several by their ids."""
+"""Following all matching jobs, and several jobs by their ids."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,13 +22,13 @@ Seen = list[tuple[str, str]]
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What publishes nothing is looked for every 0.1 s."""
+    """Poll for unpublished changes every 0.1 s."""
     monkeypatch.setattr(feed, "POLL_INTERVAL", 0.1)
 
 
 @asynccontextmanager
 async def following(pool: ArqRedis, **filters: Any) -> AsyncIterator[Seen]:
-    """Follow changes; what is told from when that is under way."""
+    """Follow changes; collect them once following is under way."""
     seen: Seen = []
 
     async def follow() -> None:
@@ -51,12 +51,12 @@ async def following(pool: ArqRedis, **filters: Any) -> AsyncIterator[Seen]:
 
 
 async def told(seen: Seen, job_id: str, status: str) -> None:
-    """Wait until a job was told with this status."""
+    """Wait until a change of the job to this status was reported."""
     await until(lambda: (job_id, status) in seen)
 
 
 async def test_what_nobody_told_is_found(pool: ArqRedis, client: StatusClient) -> None:
-    """A job enqueued by plain arq, and one that it begins; not those that are as they were."""
+    """A job of plain arq is reported when enqueued and started, unchanged ones are not."""
     await put_job(pool, "old")
     async with following(pool) as seen:
         await put_job(pool, "new")
@@ -70,7 +70,7 @@ async def test_what_nobody_told_is_found(pool: ArqRedis, client: StatusClient) -
 
 
 async def test_only_those_that_match(pool: ArqRedis, client: StatusClient) -> None:
-    """Other statuses, groups and jobs that are deleted are not told."""
+    """Other statuses, other groups and deleted jobs are not reported."""
     async with following(pool, status="failed") as seen:
         await write_end(pool, "good")
         await write_end(pool, "deleted")
@@ -84,7 +84,7 @@ async def test_only_those_that_match(pool: ArqRedis, client: StatusClient) -> No
 
 
 async def test_an_end_that_arq_has_yet_to_book(pool: ArqRedis, client: StatusClient) -> None:
-    """The end is told when arq's own keys are gone, though nobody says so."""
+    """The end is reported when arq's keys are gone, although nothing is published."""
     run = await put_job(pool, "job")
     await begin(pool, "job")
     async with following(pool) as seen:
@@ -98,7 +98,7 @@ async def test_an_end_that_arq_has_yet_to_book(pool: ArqRedis, client: StatusCli
 async def test_what_is_remembered_is_bounded(
     pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of jobs beyond that each change is told all the same."""
+    """Jobs beyond the limit are still reported at every change."""
     monkeypatch.setattr(changes, "_REMEMBERED", 1)
     monkeypatch.setattr(feed, "POLL_INTERVAL", 3600)
     async with following(pool) as seen:
@@ -111,7 +111,7 @@ async def test_what_is_remembered_is_bounded(
 async def test_a_tag_of_a_job_that_is_not_remembered(
     pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is told as well, though the job's last change was before anybody followed it."""
+    """It is reported although the job's last change was before following began."""
     monkeypatch.setattr(changes, "_REMEMBERED", 0)
     await write_end(pool, "old", State.FAILED, ended=timestamp_ms() - 60_000)
     async with following(pool) as seen:
@@ -122,7 +122,7 @@ async def test_a_tag_of_a_job_that_is_not_remembered(
 async def test_more_changes_than_are_named(
     pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever falls behind looks at the newest jobs."""
+    """A follower that falls behind reads the newest jobs."""
     monkeypatch.setattr("arq_status._client.following._MOST_MENTIONED", 0)
     async with following(pool) as seen:
         await write_end(pool, "job")
@@ -130,7 +130,7 @@ async def test_more_changes_than_are_named(
 
 
 async def test_unreadable_messages(pool: ArqRedis, client: StatusClient) -> None:
-    """Whatever is published, changes go on being told."""
+    """Changes are still reported after any published garbage."""
     async with following(pool) as seen:
         deep = b"[" * 100_000
         for message in (b"\xff", b"", b"null", b'{"job": [{}]}', b"[[], {}, 1]", b"[1]", deep):
@@ -140,7 +140,7 @@ async def test_unreadable_messages(pool: ArqRedis, client: StatusClient) -> None
 
 
 async def test_several_jobs(pool: ArqRedis, client: StatusClient) -> None:
-    """Each is told now, at its changes and at its end; unknown ones are left out."""
+    """Each is reported now, at every change and at its end; unknown ones are left out."""
     await write_end(pool, "ended")
     for job_id in ("a", "b", "deleted"):
         await put_job(pool, job_id)
@@ -166,7 +166,7 @@ async def test_several_jobs(pool: ArqRedis, client: StatusClient) -> None:
 
 
 async def test_several_that_have_ended(pool: ArqRedis, client: StatusClient) -> None:
-    """They are told, and that is all; of none nothing is."""
+    """They are reported once, and no jobs are reported for an empty list."""
     await write_end(pool, "job")
     assert [it.job_id async for it in arq_status.watch_many(["job", "job"])] == ["job"]
     assert [it async for it in arq_status.watch_many(["unknown"])] == []

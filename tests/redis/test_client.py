@@ -1,4 +1,4 @@
-"""What a program learns when it asks about a job."""
+"""What queries for jobs return."""
 
 import asyncio
 import json
@@ -43,12 +43,12 @@ from tests.records import HOUR, beat, begin, calls, put_job, put_result, write_e
 from tests.server import Server, free_port
 
 PREDICATES = {status: f"is_{status.value}" for status in Status}
-#: What no job can have as its id.
+#: Ids that no job can have.
 NO_IDS: list[Any] = ["", None, 5, b"bytes", "\ud800", ["list"], "unknown"]
 
 
 class Gate:
-    """A job that reports and then waits until it is let go."""
+    """A job that reports and then waits until the gate is opened."""
 
     def __init__(self) -> None:
         self.reached = asyncio.Event()
@@ -66,21 +66,21 @@ class Gate:
 
 @pytest.fixture
 async def gate() -> AsyncIterator[Gate]:
-    """A gate that is open when the test is over, so that its worker can end."""
+    """A gate that is opened when the test is over, so that its worker can end."""
     gate = Gate()
     yield gate
     gate.open.set()
 
 
 def tracked(*functions: Any, **settings: Any) -> dict[str, Any]:
-    """The settings of a worker that tracks these functions."""
+    """Tracked settings of a worker with these functions."""
     return track_status({"functions": [func(it, name=it.__name__) for it in functions], **settings})
 
 
 async def start_gate(
     gate: Gate, pool: ArqRedis, start_worker: StartWorker, job_id: str = "job"
 ) -> None:
-    """Have a job wait at the gate."""
+    """Start a job that waits at the gate."""
 
     async def work(ctx: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         await gate(ctx, *args, **kwargs)
@@ -96,7 +96,7 @@ async def start_gate(
 async def test_each_field_of_a_running_job(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker, gate: Gate
 ) -> None:
-    """Each query gives its field of the record, and all of them are of the right kind."""
+    """Each query returns its field of the record, with the right type."""
     before = datetime.now(UTC) - timedelta(seconds=1)
     await start_gate(gate, pool, start_worker)
     record = await client.job("job")
@@ -123,14 +123,14 @@ async def test_each_field_of_a_running_job(
     elapsed = await client.elapsed("job")
     assert elapsed is not None
     assert elapsed >= timedelta(0)
-    # of one report alone nobody can tell the pace
+    # the pace cannot be computed from a single report
     assert await client.eta("job") is None
 
 
 async def test_all_fields_in_one_dict(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker, gate: Gate
 ) -> None:
-    """``get_all`` has the built-in fields and the job's own; ``get`` gives one of either."""
+    """``get_all`` returns built-in fields and the job's own, ``get`` one of either."""
     await start_gate(gate, pool, start_worker)
     everything = await client.get_all("job")
     names = {item.name for item in fields(JobRecord)} - {"data"} | {"ended"}
@@ -151,7 +151,7 @@ async def test_all_fields_in_one_dict(
 async def test_a_complete_job(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker, gate: Gate
 ) -> None:
-    """A complete job is at 100 %, whatever it reported last, and has its times."""
+    """A complete job is at 100 %, whatever it reported last, and has all times."""
     await start_gate(gate, pool, start_worker)
     gate.open.set()
     record = await ended(client, "job")
@@ -170,7 +170,7 @@ async def test_a_complete_job(
 async def all_statuses(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker, gate: Gate
 ) -> None:
-    """A job of each status, whose id is that status."""
+    """A job of each status, with the status as its id."""
 
     async def working(ctx: dict[str, Any]) -> None:
         await gate(ctx)
@@ -196,14 +196,14 @@ async def all_statuses(
     await until(lambda: client.is_retrying("retrying"))
     await pool.enqueue_job("f", _job_id="deferred", _defer_by=60)
     await write_record(pool, "interrupted", worker="host:1:gone")
-    # a queue in which no worker looks
+    # a queue that no worker serves
     await pool.enqueue_job("f", _job_id="queued", _queue_name="idle")
     await Store(pool).redis.zadd("arqstatus:1:queues", {"idle": timestamp_ms()})
 
 
 @pytest.mark.usefixtures("all_statuses")
 async def test_each_status(client: StatusClient) -> None:
-    """A predicate holds for jobs of its status alone; lists and counts agree with it."""
+    """A predicate is true for jobs of its status only; lists and counts agree with it."""
     counts = await client.counts()
     assert counts == dict.fromkeys(Status, 1)
     for status in Status:
@@ -222,7 +222,7 @@ async def test_each_status(client: StatusClient) -> None:
 
 @pytest.mark.parametrize("job_id", NO_IDS, ids=repr)
 async def test_an_id_that_nobody_has(client: StatusClient, job_id: Any) -> None:
-    """Whatever it is, the answer is that nothing is known, and no exception."""
+    """An unknown or impossible id gives the empty answer and no exception."""
     for name in (
         "status job at total message pct_complete enqueued_at started_at updated_at ended_at "
         "elapsed eta"
@@ -239,7 +239,7 @@ async def test_an_id_that_nobody_has(client: StatusClient, job_id: Any) -> None:
 
 @pytest.mark.parametrize("job_id", ["a/b c", "ünï", "a\nb", "*", "x" * 5000, "a\x00b", "{a}", " "])
 async def test_ids_of_all_kinds(pool: ArqRedis, client: StatusClient, job_id: str) -> None:
-    """Every id that arq accepts is one of ours."""
+    """Every id that arq accepts works."""
     await pool.enqueue_job("f", _job_id=job_id)
     assert await client.is_queued(job_id)
     assert await client.store(job_id, vino="veritas")
@@ -253,7 +253,7 @@ async def test_ids_of_all_kinds(pool: ArqRedis, client: StatusClient, job_id: st
 
 
 async def test_many_jobs_at_once(pool: ArqRedis, client: StatusClient) -> None:
-    """They come in the order asked for, also twice, and ``None`` for the unknown ones."""
+    """Jobs come in the order of the ids, also repeated ones; unknown ones are ``None``."""
     await write_end(pool, "a", fields={"vino": "veritas"})
     await put_job(pool, "b")
     asked: list[Any] = ["b", "unknown", "a", "", "b", None, "a"]
@@ -277,7 +277,7 @@ async def test_many_jobs_at_once(pool: ArqRedis, client: StatusClient) -> None:
 
 
 async def test_one_id_for_several(client: StatusClient) -> None:
-    """It is refused: as a sequence of its characters it would read as many unknown jobs."""
+    """A single id is refused: its characters would pass for a list of unknown ids."""
     with pytest.raises(TypeError, match=r"a list of ids, not a single id: \['job'\]"):
         await client.jobs("job")
     with pytest.raises(TypeError, match="job_ids must be a list of ids"):
@@ -285,7 +285,7 @@ async def test_one_id_for_several(client: StatusClient) -> None:
 
 
 async def test_many_jobs_take_one_round_trip(pool: ArqRedis, client: StatusClient) -> None:
-    """As many as a page shows are asked about in one command, and nothing for no job."""
+    """A page of jobs takes a single command, and no jobs take none."""
     await client.status("x")
     for number in (1, 10, 200):
         await pool.config_resetstat()
@@ -297,7 +297,7 @@ async def test_many_jobs_take_one_round_trip(pool: ArqRedis, client: StatusClien
 
 
 async def test_a_job_that_no_worker_has_seen(pool: ArqRedis, client: StatusClient) -> None:
-    """A job is known with function and arguments as soon as it is enqueued."""
+    """The function and arguments of a job are known as soon as it is enqueued."""
     before = datetime.now(UTC) - timedelta(milliseconds=2)
     await pool.enqueue_job("resize", "cat.png", width=80, _job_id="now")
     await pool.enqueue_job("resize", "dog.png", _job_id="later", _defer_by=timedelta(hours=1))
@@ -321,7 +321,7 @@ async def test_a_job_that_no_worker_has_seen(pool: ArqRedis, client: StatusClien
 
 
 async def test_a_job_that_waited_for_its_time(pool: ArqRedis, client: StatusClient) -> None:
-    """A deferred job is queued when it is due, and changed then."""
+    """A deferred job is queued once it is due, and that is its last update."""
     await pool.enqueue_job("f", _job_id="job", _defer_by=1)
     assert await client.is_deferred("job")
     await until(lambda: client.is_queued("job"))
@@ -333,7 +333,7 @@ async def test_a_job_that_waited_for_its_time(pool: ArqRedis, client: StatusClie
 
 
 async def test_a_job_whose_payload_is_gone(pool: ArqRedis, client: StatusClient) -> None:
-    """A job whose payload expired in the queue is shown with what the queue tells."""
+    """A job whose payload expired in the queue is shown with what the queue knows."""
     await pool.zadd("arq:queue", {"job": 1_700_000_000_000})
     record = await client.job("job")
     assert record is not None
@@ -342,7 +342,7 @@ async def test_a_job_whose_payload_is_gone(pool: ArqRedis, client: StatusClient)
 
 
 async def test_a_job_in_a_queue_nobody_told_of(pool: ArqRedis, client: StatusClient) -> None:
-    """It is queued for all we know, but stands in no list."""
+    """A job in an unknown queue counts as queued, but is in no list."""
     await pool.enqueue_job("f", _job_id="job", _queue_name="elsewhere", _defer_by=60)
     record = await client.job("job")
     assert record is not None
@@ -357,7 +357,7 @@ async def test_a_job_in_a_queue_nobody_told_of(pool: ArqRedis, client: StatusCli
 async def test_the_queues_of_tracked_workers(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """A queue that a tracked worker announced is looked at, also when the worker has gone."""
+    """A queue that a tracked worker announced is read even after the worker is gone."""
 
     async def f(ctx: dict[str, Any]) -> None: ...
 
@@ -371,7 +371,7 @@ async def test_the_queues_of_tracked_workers(
 
 
 def test_queues_are_a_list() -> None:
-    """A single name is refused, for it would be taken for a list of letters."""
+    """A single name is refused, because it would be taken for a list of letters."""
     with pytest.raises(TypeError, match=r"not a single name: \['arq:queue'\]"):
         StatusClient(queues="arq:queue")
     with pytest.raises(TypeError, match=r"queues must be a list of names, not \[5\]"):
@@ -395,13 +395,13 @@ def test_queues_are_a_list() -> None:
 async def test_wrong_types(
     client: StatusClient, ask: Callable[[Any], Awaitable[object]], sentence: str
 ) -> None:
-    """An argument of the wrong type is an error that names it, before anything is done."""
+    """An argument of the wrong type raises an error that names it, before anything is done."""
     with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
         await ask(client)
 
 
 async def test_a_client_of_some_queues(pool: ArqRedis, start_worker: StartWorker) -> None:
-    """With ``queues`` the live jobs of those are listed, and the ended ones of all."""
+    """With ``queues`` only their live jobs are listed, but ended jobs of all queues."""
 
     async def f(ctx: dict[str, Any]) -> None: ...
 
@@ -435,7 +435,7 @@ def to_json(value: dict[str, Any]) -> bytes:
 async def test_a_serializer_of_ones_own(
     pool: ArqRedis, redis_settings: RedisSettings, start_worker: StartWorker
 ) -> None:
-    """With the workers' deserializer function and arguments are known; without, all else is."""
+    """With the workers' deserializer function and arguments are known, else all but those."""
     asked: list[bytes] = []
 
     def from_json(raw: bytes) -> Any:
@@ -460,7 +460,7 @@ async def test_a_serializer_of_ones_own(
         for client in (knowing, other):
             record = await ended(client, "job")
             assert (record.status, record.function, record.args) == ("complete", "f", "1")
-        # of an untracked worker, which keeps results for longer, there is arq's result alone
+        # for the untracked worker, which keeps results longer, there is only arq's result
         await own.psetex(
             "arq:result:r", 2 * HOUR, to_json({"f": "f", "a": [2], "s": True, "ft": 1})
         )
@@ -469,7 +469,7 @@ async def test_a_serializer_of_ones_own(
 
 
 async def test_a_deserializer_that_fails(pool: ArqRedis) -> None:
-    """What it raises, or gives instead of a dict, is no matter."""
+    """It does not matter if it raises or returns something else than a dict."""
 
     def broken(raw: bytes) -> Any:
         raise OSError("no key to decrypt with")
@@ -482,7 +482,7 @@ async def test_a_deserializer_that_fails(pool: ArqRedis) -> None:
 
 
 async def test_a_deserializer_gets_whole_payloads_or_none(pool: ArqRedis) -> None:
-    """Large payloads reach it whole; beyond a mebibyte the default format is tried instead."""
+    """It gets whole payloads; above 1 MiB the default format is tried instead."""
     sizes: list[int] = []
 
     def load(raw: bytes) -> Any:
@@ -503,7 +503,7 @@ async def test_a_deserializer_gets_whole_payloads_or_none(pool: ArqRedis) -> Non
 async def test_nothing_in_a_payload_is_run(
     pool: ArqRedis, client: StatusClient, tmp_path: Path
 ) -> None:
-    """Pickles that call something when loaded are read, and call nothing."""
+    """Pickles that would call something when loaded are read without calling it."""
     touched = tmp_path / "touched"
 
     class Attack:
@@ -532,7 +532,7 @@ async def test_nothing_in_a_payload_is_run(
 async def test_arguments_that_may_not_be_shown(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """With ``record_args=False`` they stand nowhere, neither in the queue nor at the end."""
+    """With ``record_args=False`` arguments are not shown, queued or ended."""
 
     @status_options(record_args=False)
     async def login(ctx: dict[str, Any], password: str) -> str:
@@ -548,7 +548,7 @@ async def test_arguments_that_may_not_be_shown(
     await start_worker(tracked(login))
     assert (await ended(client, "job")).args == ""
     for key in await pool.keys("arqstatus:*"):
-        if not key.startswith(b"arqstatus:1:payload:"):  # arq's own, kept for ``retry``
+        if not key.startswith(b"arqstatus:1:payload:"):  # the payload that is kept for ``retry``
             assert b"secret" not in (await pool.dump(key) or b"")
     await pool.delete("arqstatus:1/job")
     from_result = await client.job("job")
@@ -557,7 +557,7 @@ async def test_arguments_that_may_not_be_shown(
 
 
 async def test_a_result_alone(pool: ArqRedis, client: StatusClient) -> None:
-    """A job that no tracked worker saw is known from arq's result."""
+    """A job that no tracked worker has seen is known from arq's result."""
     enqueued = await put_result(pool, "good")
     await put_result(pool, "bad", ValueError("no"), success=False, enqueued=enqueued)
     good, bad = await client.jobs(["good", "bad"])
@@ -572,11 +572,11 @@ async def test_a_result_alone(pool: ArqRedis, client: StatusClient) -> None:
     assert (good.elapsed, good.data) == (timedelta(0), {})
 
 
-# What a client is made of
+# What a client is created from
 
 
 async def is_usable(client: StatusClient) -> bool:
-    """Whether it finds the job of the tests below."""
+    """Return True if the client finds the job of the tests below."""
     page = await client.list_jobs()
     assert [record.job_id for record in page.items] == ["job"]
     assert await client.get("job", "vino") == "veritas"
@@ -595,7 +595,7 @@ async def one_job(pool: ArqRedis, client: StatusClient) -> None:
 @pytest.mark.parametrize("protocol", [2, 3])
 @pytest.mark.parametrize("decode", [False, True])
 async def test_clients_of_all_kinds(dsn: str, decode: bool, protocol: int) -> None:
-    """A Redis client may decode what it gets, and speak either protocol."""
+    """A Redis client may decode responses and use either protocol."""
     redis = Redis.from_url(dsn, decode_responses=decode, protocol=protocol)
     async with redis:
         assert await is_usable(StatusClient(redis))
@@ -605,7 +605,7 @@ async def test_clients_of_all_kinds(dsn: str, decode: bool, protocol: int) -> No
 async def test_what_a_client_may_be_given(
     pool: ArqRedis, redis_settings: RedisSettings, dsn: str
 ) -> None:
-    """A pool, settings and a DSN do the same, side by side; what it opened it closes."""
+    """A pool, settings and a DSN work the same; a client closes what it opened."""
     async with AsyncExitStack() as stack:
         clients = [
             await stack.enter_async_context(StatusClient(given))
@@ -615,25 +615,25 @@ async def test_what_a_client_may_be_given(
         connected = len(await pool.client_list())
     await until(lambda: connections(pool, connected - 2))
     assert await pool.ping()
-    # and may be used again
+    # it may be used again
     async with clients[1]:
         assert await is_usable(clients[1])
 
 
 async def connections(pool: ArqRedis, number: int) -> bool:
-    """Whether the server has so many clients."""
+    """Return True if the server has this many clients."""
     return len(await pool.client_list()) == number
 
 
 async def test_closing_what_was_never_opened(pool: ArqRedis, dsn: str) -> None:
-    """A client that asked nothing has connected to nothing, and may be closed all the same."""
+    """A client that made no query has not connected, and may still be closed."""
     before = (await pool.info("stats"))["total_connections_received"]
     for client in (StatusClient(dsn), StatusClient(pool)):
         await client.aclose()
         await client.aclose()
     assert (await pool.info("stats"))["total_connections_received"] == before
     assert await pool.ping()
-    # and may be used afterwards
+    # it may be used afterwards
     async with StatusClient(dsn) as client:
         await client.aclose()
         assert await client.status("unknown") is None
@@ -641,7 +641,7 @@ async def test_closing_what_was_never_opened(pool: ArqRedis, dsn: str) -> None:
 
 
 async def test_the_default_is_localhost() -> None:
-    """Without anything a client asks the Redis on this machine at its usual port."""
+    """Without arguments a client uses Redis on localhost at the default port."""
     with socket.socket() as probe:
         listening = probe.connect_ex(("127.0.0.1", 6379)) == 0
     async with StatusClient() as client:
@@ -654,7 +654,7 @@ async def test_the_default_is_localhost() -> None:
 
 @pytest.mark.usefixtures("one_job")
 async def test_many_first_questions_at_once(pool: ArqRedis, redis_settings: RedisSettings) -> None:
-    """Of the connections that they open at once only one is kept."""
+    """Concurrent first queries keep only one of the connections that they open."""
     async with StatusClient(redis_settings) as client:
         before = len(await pool.client_list())
         assert all(await asyncio.gather(*(client.is_queued("job") for _ in range(20))))
@@ -664,7 +664,7 @@ async def test_many_first_questions_at_once(pool: ArqRedis, redis_settings: Redi
 
 
 async def at_most_connections(pool: ArqRedis, number: int) -> bool:
-    """Whether the server has so many clients at most."""
+    """Return True if the server has at most this many clients."""
     return len(await pool.client_list()) <= number
 
 
@@ -682,14 +682,14 @@ async def at_most_connections(pool: ArqRedis, number: int) -> bool:
     ],
 )
 def test_a_dsn_that_cannot_be_read(dsn: str) -> None:
-    """It is refused at once."""
+    """A malformed DSN is refused immediately."""
     with pytest.raises(ValueError, match=r"."):
         StatusClient(dsn)
 
 
 @pytest.mark.parametrize("given", [5, b"redis://localhost", object(), sync_redis.Redis()])
 def test_what_is_no_redis(given: Any) -> None:
-    """It is refused, and told what it is; a Redis that is not asyncio's as well."""
+    """Anything else is refused and named, also a Redis client that is not asyncio's."""
     kind = type(given)
     with pytest.raises(
         TypeError, match=rf"asyncio.Redis,.*, not {kind.__module__}\.{kind.__name__}"
@@ -699,7 +699,7 @@ def test_what_is_no_redis(given: Any) -> None:
 
 @pytest.mark.parametrize("expires", [0, -1, float("nan"), float("inf"), timedelta(0)])
 def test_an_expiry_that_is_none(expires: Any) -> None:
-    """It must be positive and finite."""
+    """An expiry must be positive and finite."""
     with pytest.raises(ValueError, match="expires"):
         StatusClient(expires=expires)
     with pytest.raises(TypeError, match="expires"):
@@ -707,7 +707,7 @@ def test_an_expiry_that_is_none(expires: Any) -> None:
 
 
 async def test_redis_away() -> None:
-    """Every query raises redis-py's own exception where Redis cannot be reached."""
+    """Every query raises redis-py's own exception if Redis cannot be reached."""
     port = free_port()
     lazy = Redis(port=port)
     settings = RedisSettings(host="127.0.0.1", port=port)
@@ -737,7 +737,7 @@ def test_redis_away_in_one_event_loop_after_the_other() -> None:
 
 
 async def test_redis_restarted(tmp_path: Path) -> None:
-    """A client answers again when its Redis is back, which has forgotten the scripts."""
+    """A client works again after a restart of Redis, which has lost the scripts."""
     server = Server(tmp_path)
     server.start()
     try:
@@ -754,7 +754,7 @@ async def test_redis_restarted(tmp_path: Path) -> None:
 
 
 async def test_scripts_that_redis_forgot(pool: ArqRedis, client: StatusClient) -> None:
-    """After SCRIPT FLUSH everything works as before."""
+    """Everything keeps working after SCRIPT FLUSH."""
     await put_job(pool, "job")
     await client.status("job")
     await pool.script_flush()
@@ -789,7 +789,7 @@ LOOPS = """
 
 
 async def run_program(source: str, *arguments: str) -> str:
-    """What a program prints, or why it ended otherwise."""
+    """Return what a program prints; fail if it does not exit normally."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-c", textwrap.dedent(source), *arguments),
@@ -803,7 +803,7 @@ async def run_program(source: str, *arguments: str) -> str:
 @pytest.mark.usefixtures("one_job")
 @pytest.mark.parametrize("redis", ["sys.argv[1]", "Redis.from_url(sys.argv[1])"])
 async def test_several_event_loops(dsn: str, redis: str) -> None:
-    """A client serves one event loop after the other, also with a Redis client of the user's."""
+    """A client works in successive event loops, also with the user's own Redis client."""
     assert await run_program(LOOPS.format(redis=redis), dsn) == "fine"
 
 
@@ -828,13 +828,13 @@ MANY_LOOPS = """
 
 @pytest.mark.usefixtures("one_job")
 async def test_event_loops_that_are_gone_leave_nothing_behind(dsn: str) -> None:
-    """A client that serves many event loops keeps no connections of the closed ones."""
+    """A client keeps no connections of closed event loops."""
     assert await run_program(MANY_LOOPS, dsn) == "fine"
 
 
 @pytest.mark.usefixtures("one_job")
 async def test_two_event_loops_at_once(pool: ArqRedis, client: StatusClient) -> None:
-    """A thread with an event loop of its own uses the same client beside the first loop."""
+    """A thread with its own event loop can use the same client as the first loop."""
 
     async def ask() -> bool:
         try:
@@ -847,11 +847,11 @@ async def test_two_event_loops_at_once(pool: ArqRedis, client: StatusClient) -> 
     assert [first, *others, await client.is_queued("job")] == [True] * 5
 
 
-# Clients beside a client
+# Separate clients
 
 
 async def test_a_client_for_the_background(pool: ArqRedis, dsn: str) -> None:
-    """It has connections of its own to the same database, a timeout, and gives bytes."""
+    """It has its own connections to the same database, a timeout, and returns bytes."""
     await pool.set("key", "value")
     theirs = Redis.from_url(dsn, decode_responses=True, max_connections=1)
     async with theirs, background_client(theirs) as ours:
@@ -862,7 +862,7 @@ async def test_a_client_for_the_background(pool: ArqRedis, dsn: str) -> None:
 
 
 async def test_a_client_beside_one_behind_sentinel() -> None:
-    """It asks Sentinels of its own for the same service."""
+    """It asks its own Sentinel clients for the same service."""
     manager = Sentinel([("127.0.0.1", free_port())])  # type: ignore[no-untyped-call]
     replica: Redis = manager.slave_for("mymaster", db=3)
     theirs: Any = replica.connection_pool
@@ -877,14 +877,14 @@ async def test_a_client_beside_one_behind_sentinel() -> None:
 
 
 async def test_a_job_of_arqs_own(pool: ArqRedis, client: StatusClient) -> None:
-    """A status is there as soon as ``enqueue_job`` has returned a ``Job``."""
+    """The status is available as soon as ``enqueue_job`` has returned a ``Job``."""
     job = await pool.enqueue_job("f")
     assert isinstance(job, Job)
     assert await client.is_queued(job.job_id)
 
 
 async def test_a_try_that_arq_has_begun(pool: ArqRedis, client: StatusClient) -> None:
-    """A job works from arq's first sign of it on, with data from outside or none."""
+    """A job is working from arq's first sign of it, with or without outside data."""
     await put_job(pool, "job", 1)
     await begin(pool, "job")
     assert await client.is_working("job")

@@ -1,4 +1,4 @@
-"""Steering jobs: stop, cancel, retry."""
+"""Controlling jobs: stop, cancel, retry."""
 
 import asyncio
 import json
@@ -37,21 +37,21 @@ Context = dict[str, Any]
 async def run_one_that_waits(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """Have a worker run a job "job" that reports nothing and waits for long."""
+    """Run a job "job" that reports nothing and waits for a long time."""
     await start_worker(track_status({"functions": [wait]}))
     await pool.enqueue_job("wait", _job_id="job")
     await started(client, "job")
 
 
 async def our_keys(pool: ArqRedis) -> set[str]:
-    """What stands in Redis, but for what tells of workers."""
+    """Return our keys in Redis, except those about workers."""
     names = {key.decode() for key in await pool.keys("*")}
     of_workers = ("arqstatus:1:worker", "arqstatus:1:functions", "arqstatus:1:queues")
     return {it for it in names if not it.startswith((*of_workers, "arq:queue:health-check"))}
 
 
 async def leave_stop(pool: ArqRedis, job_id: str, asked: str) -> None:
-    """Have a stop stand in Redis."""
+    """Store a stop request in Redis."""
     redis: Any = pool
     await redis.hset("arqstatus:1:stops", job_id, asked)
 
@@ -105,7 +105,7 @@ CALLS = [
 async def test_a_stopped_job_ends_at_its_next_call(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker, call: Any
 ) -> None:
-    """Whichever call that is, also one that writes nothing; it is stopped and not tried again."""
+    """Any call ends it, even one that writes nothing; it is stopped and not retried."""
     runs = 0
 
     async def job(ctx: Context) -> None:
@@ -130,7 +130,7 @@ async def test_a_stopped_job_ends_at_its_next_call(
 async def test_a_job_that_catches_every_exception_is_stopped(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """The call after the one whose ``JobStopped`` it swallowed ends it."""
+    """The call after the one whose ``JobStopped`` was swallowed ends it."""
     swallowed = []
 
     async def job(ctx: Context) -> None:
@@ -154,7 +154,7 @@ async def test_a_job_that_catches_every_exception_is_stopped(
 async def test_a_job_that_was_asked_to_stop_and_raises(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker, error: Exception, where: str
 ) -> None:
-    """Whatever it raises, it is stopped and does not run again; what it stored last is there."""
+    """Whatever it raises, it is stopped, not retried, and keeps its last data."""
     runs = 0
 
     async def job(ctx: Context) -> None:
@@ -209,7 +209,7 @@ async def test_a_job_that_was_asked_to_stop_and_returns(
 async def test_force_ends_a_job_that_only_waits(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker, keep_result: int
 ) -> None:
-    """Within 2 s, without ``allow_abort_jobs``, its clean-up done, whatever it waited for."""
+    """It ends within 2 s, after its cleanup, without ``allow_abort_jobs``."""
     cleaned = []
 
     async def job(ctx: Context) -> None:
@@ -236,7 +236,7 @@ async def test_force_ends_a_job_that_only_waits(
 async def test_force_of_a_job_that_catches_the_cancellation(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """It is cancelled once, so that it may clean up; at its next call it ends all the same."""
+    """It is cancelled only once, so it can clean up; its next call ends it."""
     cancelled = 0
 
     async def job(ctx: Context) -> None:
@@ -273,7 +273,7 @@ async def test_a_stop_without_force_lets_a_job_wait(
 async def test_a_stop_in_code_that_blocks_the_event_loop(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path
 ) -> None:
-    """It reaches a job whose calls never let the event loop run."""
+    """It reaches a job whose calls never yield to the event loop."""
     async with worker_process(dsn, tmp_path):
         await pool.enqueue_job("block_and_report", 30, _job_id="job")
         await started(client, "job")
@@ -284,7 +284,7 @@ async def test_a_stop_in_code_that_blocks_the_event_loop(
 async def test_a_stop_is_of_one_run(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """One that was asked for an earlier run of the id does not hit the next."""
+    """A stop of an earlier run with the id does not affect the next one."""
 
     async def job(ctx: Context, steps: int) -> None:
         for _ in range(steps):
@@ -300,7 +300,7 @@ async def test_a_stop_is_of_one_run(
     assert first.enqueued_at is not None
     assert await client.stop("job")
     await ended(client, "job")
-    # as if it had been asked just when the job ended
+    # as if it had been requested just when the job ended
     run = round(first.enqueued_at.timestamp() * 1000)
     await leave_stop(pool, "job", f"{run}!")
     await pool.enqueue_job("job", 50, _job_id="job")
@@ -311,7 +311,7 @@ async def test_a_stop_is_of_one_run(
 async def test_silent_jobs_heed_only_their_own_stops(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """Of two jobs that report nothing the one that was asked to ends, the other goes on."""
+    """Of two jobs that report nothing only the one that was asked to stop ends."""
     release = asyncio.Event()
 
     async def job(ctx: Context) -> None:
@@ -332,7 +332,7 @@ async def test_silent_jobs_heed_only_their_own_stops(
 async def test_jobs_that_report_take_no_look_for_stops(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """The answers to their reports tell it; one that goes silent is looked after again."""
+    """Replies to reports carry stops; only silent jobs are checked separately."""
     silent, release = asyncio.Event(), asyncio.Event()
 
     async def job(ctx: Context) -> None:
@@ -360,7 +360,7 @@ async def test_jobs_that_report_take_no_look_for_stops(
 async def test_a_stop_outlives_the_worker(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path
 ) -> None:
-    """A job whose worker is shut down before it heeds the stop ends when the next one begins it."""
+    """A job whose worker shuts down before it stops ends when the next worker starts it."""
     async with worker_process(dsn, tmp_path) as worker:
         await pool.enqueue_job("wait_once", _job_id="job")
         await started(client, "job")
@@ -390,7 +390,7 @@ async def test_a_stop_asked_in_an_earlier_try(
 
 
 async def test_stop_of_what_does_not_run(pool: ArqRedis, client: StatusClient) -> None:
-    """Of a job that waits it is ``cancel``; of others it says False and leaves nothing behind."""
+    """A waiting job is cancelled; for others it returns False and leaves nothing behind."""
     assert await client.stop("unknown") is False
     assert await our_keys(pool) == set()
     await pool.enqueue_job("job", _job_id="queued")
@@ -405,7 +405,7 @@ async def test_stop_of_what_does_not_run(pool: ArqRedis, client: StatusClient) -
 async def test_stop_of_an_untracked_job(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """It says False and the job runs on."""
+    """It returns False and the job keeps running."""
     go = asyncio.Event()
 
     @status_options(track=False)
@@ -424,7 +424,7 @@ async def test_stop_of_an_untracked_job(
 
 
 async def test_a_stop_that_nobody_heeded_is_swept(pool: ArqRedis, client: StatusClient) -> None:
-    """It goes with the job."""
+    """It is removed with the job."""
     await leave_stop(pool, "gone", "123")
     await client.counts()
     assert not await pool.exists("arqstatus:1:stops")
@@ -433,7 +433,7 @@ async def test_a_stop_that_nobody_heeded_is_swept(pool: ArqRedis, client: Status
 async def test_abort_of_a_job_that_is_to_stop(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """Arq's own abort goes on working beside a stop."""
+    """Arq's own abort still works next to a stop."""
 
     async def job(ctx: Context) -> None:
         await asyncio.sleep(1000)
@@ -454,7 +454,7 @@ async def test_abort_of_a_job_that_is_to_stop(
 
 @pytest.fixture
 async def recorder(start_worker: StartWorker) -> list[str]:
-    """A worker of the function "note", whose runs it gives."""
+    """A worker of the function "note" that records its runs."""
     ran: list[str] = []
 
     async def note(ctx: Context) -> None:
@@ -465,7 +465,7 @@ async def recorder(start_worker: StartWorker) -> list[str]:
 
 
 async def test_cancel(pool: ArqRedis, client: StatusClient, run_burst: RunBurst) -> None:
-    """A job that waits never runs; its record says so, and arq knows nothing of it any more."""
+    """A waiting job never runs; its record says so, and arq no longer knows it."""
     ran = []
 
     async def job(ctx: Context, number: int) -> None:
@@ -493,7 +493,7 @@ async def test_cancel(pool: ArqRedis, client: StatusClient, run_burst: RunBurst)
 async def test_cancel_of_others(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """A job that runs, ended or is unknown is not cancelled."""
+    """A running, ended or unknown job is not cancelled."""
     go = asyncio.Event()
 
     async def job(ctx: Context) -> None:
@@ -512,7 +512,7 @@ async def test_cancel_of_others(
 async def test_cancel_between_tries(
     pool: ArqRedis, client: StatusClient, run_burst: RunBurst
 ) -> None:
-    """A job that waits for its next try keeps what it reported in the last."""
+    """A job that waits for its next try keeps what it reported in the last one."""
 
     async def job(ctx: Context) -> None:
         await ctx["status"].at(40, "so far")
@@ -539,7 +539,7 @@ async def test_cancel_between_tries(
 async def test_cancel_of_an_interrupted_job(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path
 ) -> None:
-    """Also while a dead worker's in-progress key stands; the id can be used again at once."""
+    """It works despite a dead worker's in-progress key; the id can be reused at once."""
     async with worker_process(dsn, tmp_path) as worker:
         await pool.enqueue_job("wait_once", _job_id="job")
         await started(client, "job")
@@ -556,12 +556,12 @@ async def test_cancel_of_an_interrupted_job(
 async def test_cancel_races_with_the_worker(
     pool: ArqRedis, client: StatusClient, recorder: list[str]
 ) -> None:
-    """In every round the job is cancelled and never runs, or it runs and False comes back."""
+    """Either the job is cancelled and never runs, or it runs and False is returned."""
     cancelled = {}
     for number in range(300):
         job_id = f"job {number}"
         await pool.enqueue_job("note", _job_id=job_id)
-        # from at once until the worker surely has it
+        # from immediately until the worker has certainly taken it
         await asyncio.sleep(number % 30 / 1000)
         cancelled[job_id] = await client.cancel(job_id)
     for job_id, was_cancelled in cancelled.items():
@@ -575,7 +575,7 @@ async def test_cancel_races_with_the_worker(
 
 
 async def test_cancel_while_something_is_stored(pool: ArqRedis, client: StatusClient) -> None:
-    """Whatever comes in between is seen: the cancelled job has all that was stored before."""
+    """A cancelled job has all data that was stored before."""
     for number in range(50):
         job_id = f"job {number}"
         await pool.enqueue_job("job", _job_id=job_id)
@@ -589,7 +589,7 @@ async def test_cancel_while_something_is_stored(pool: ArqRedis, client: StatusCl
 async def test_cancel_of_a_job_while_a_cron_key_stands(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """The key by which arq's workers keep a cron job from running twice stays."""
+    """The key that keeps arq's workers from running a cron job twice stays."""
 
     async def nightly(ctx: Context) -> None:
         pass
@@ -610,7 +610,7 @@ async def test_cancel_of_a_job_while_a_cron_key_stands(
 
 
 class Flaky:
-    """A job function that does what it is told to, once, and then returns."""
+    """A job function that misbehaves once as told, and then returns."""
 
     def __init__(self, error: BaseException | None) -> None:
         self.error = error
@@ -637,7 +637,7 @@ async def test_retry(
     error: Exception,
     keep_result: int,
 ) -> None:
-    """The job runs once more with the same arguments, as a new one under its id."""
+    """The job runs once more with the same arguments and id, as a new run."""
     flaky = Flaky(error)
     options: Any = {"name": "job", "keep_result": keep_result, "max_tries": 1}
     await start_worker(track_status({"functions": [func(flaky.run, **options)]}))
@@ -649,7 +649,7 @@ async def test_retry(
     assert await pool.get("arqstatus:1:payload:job") == payload
     assert await client.retry("job") is True
     assert await client.retry("job") is False
-    # arq's result of the earlier run is gone: it is a new job to those who wait for it
+    # arq's result of the earlier run is gone: for those who await it, it is a new job
     record = await ended(client, "job")
     told = (record.status, record.job_try, record.data, record.message, record.error)
     assert told == (Status.COMPLETE, 1, {"seen": 2}, "half", None)
@@ -664,7 +664,7 @@ async def test_retry(
 async def test_a_job_that_is_to_run_again(
     pool: ArqRedis, client: StatusClient, run_burst: RunBurst
 ) -> None:
-    """It is queued with nothing of the earlier run, and cancel and retry work on it again."""
+    """It is queued without anything of the earlier run; cancel and retry work again."""
     settings = track_status({"functions": [func(Flaky(ValueError("no")).run, name="job")]})
     await pool.enqueue_job("job", 7, _job_id="job")
     await run_burst(settings)
@@ -686,7 +686,7 @@ async def test_a_job_that_is_to_run_again(
 async def test_retries_of_jobs_that_take_several_tries(
     pool: ArqRedis, client: StatusClient, run_burst: RunBurst
 ) -> None:
-    """However fast they pass, all their tries are kept, and each end is counted and listed once."""
+    """All tries are kept, however fast, and each end is counted and listed once."""
 
     async def flaky(ctx: Context) -> None:
         if ctx["job_try"] < 3:
@@ -712,7 +712,7 @@ async def test_retries_of_jobs_that_take_several_tries(
 async def test_two_retries_at_once(
     pool: ArqRedis, client: StatusClient, run_burst: RunBurst
 ) -> None:
-    """One of them runs it, once."""
+    """Only one of them runs the job, once."""
     for number in range(20):
         flaky = Flaky(ValueError("no"))
         settings = track_status({"functions": [func(flaky.run, name="job")]})
@@ -728,7 +728,7 @@ async def test_two_retries_at_once(
 async def test_retry_while_something_is_stored(
     pool: ArqRedis, client: StatusClient, run_burst: RunBurst
 ) -> None:
-    """Data that comes in between does not keep a job from running again."""
+    """Data stored at the same time does not prevent the retry."""
     settings = track_status({"functions": [fail]})
     for number in range(20):
         job_id = f"job {number}"
@@ -745,7 +745,7 @@ async def take(ctx: Context, payload: bytes) -> None:
 async def test_retry_where_there_is_nothing_to_run(
     pool: ArqRedis, client: StatusClient, run_burst: RunBurst
 ) -> None:
-    """False for jobs that are unknown, complete, waiting, deleted, or too large to be kept."""
+    """False for unknown, complete, waiting, deleted and too large jobs."""
     settings = track_status({"functions": [fail, take, add]})
     await pool.enqueue_job("take", b"x" * 1_048_577, _job_id="large")
     await run_burst(settings)
@@ -775,7 +775,7 @@ async def test_retry_of_a_job_whose_end_no_hook_saw(
     assert record is not None
     assert (record.status, record.ended_at is not None) == (Status.INTERRUPTED, True)
     assert await client.retry("job")
-    await pool.set("arq:retry:job", 1)  # so that the second try of it returns
+    await pool.set("arq:retry:job", 1)  # so that its second try returns
     async with worker_process(dsn, tmp_path):
         assert (await ended(client, "job")).status is Status.COMPLETE
 
@@ -783,7 +783,7 @@ async def test_retry_of_a_job_whose_end_no_hook_saw(
 async def test_hidden_arguments_are_not_kept(
     pool: ArqRedis, client: StatusClient, run_burst: RunBurst
 ) -> None:
-    """With ``record_args=False`` no payload is kept, and so nothing can be run again."""
+    """With ``record_args=False`` no payload is kept, so nothing can be run again."""
 
     async def login(ctx: dict[str, Any], password: str) -> None:
         raise ValueError("no luck")
@@ -804,7 +804,7 @@ async def test_hidden_arguments_are_not_kept(
 async def test_a_payload_expires_with_its_record(
     pool: ArqRedis, client: StatusClient, run_burst: RunBurst
 ) -> None:
-    """What is kept for ``retry`` goes when the job does, also where it was lost."""
+    """The payload kept for ``retry`` expires with the job, even if that was lost."""
     settings = track_status(expires_failed=60)({"functions": [fail]})
     await pool.enqueue_job("fail", _job_id="job")
     await run_burst(settings)
@@ -819,7 +819,7 @@ async def test_a_payload_expires_with_its_record(
 async def test_an_abort_of_the_earlier_run_does_not_hit_a_retry(
     pool: ArqRedis, client: StatusClient, run_burst: RunBurst
 ) -> None:
-    """What was asked of the job before is forgotten."""
+    """Requests for the earlier run are forgotten."""
     settings = track_status({"functions": [func(Flaky(ValueError("no")).run, name="job")]})
     await pool.enqueue_job("job", _job_id="job")
     await run_burst(settings)
@@ -830,7 +830,7 @@ async def test_an_abort_of_the_earlier_run_does_not_hit_a_retry(
 
 
 async def test_control_of_no_job(client: StatusClient) -> None:
-    """An id that cannot be one is unknown."""
+    """An impossible id is unknown."""
     ids: list[Any] = ["", None, 5, "\ud800"]
     for job_id in ids:
         assert await client.stop(job_id) is False
@@ -843,7 +843,7 @@ async def test_control_of_no_job(client: StatusClient) -> None:
 async def test_a_stop_after_a_forced_one(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """It does not take the force back."""
+    """It does not withdraw the force."""
 
     await run_one_that_waits(pool, client, start_worker)
     assert await client.stop("job", force=True)
@@ -854,7 +854,7 @@ async def test_a_stop_after_a_forced_one(
 async def test_cancel_by_a_client_of_other_queues(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """The job is stopped for all clients, and stays so when a worker comes upon its id."""
+    """The job is stopped for all clients, and stays so when a worker finds its id."""
     await pool.enqueue_job("add", 1, 2, _job_id="announced")
     await pool.enqueue_job("add", 1, 2, _job_id="unknown", _queue_name="late")
     other = StatusClient(pool, queues=["other"])
@@ -873,7 +873,7 @@ async def test_cancel_by_a_client_of_other_queues(
 async def test_a_job_that_arq_is_about_to_book(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """Between the recorded end and arq's own it is working, and neither cancelled nor stopped."""
+    """Until arq stores the recorded end, it is working and cannot be controlled."""
     booking = asyncio.Event()
 
     async def job(ctx: Context) -> None:
@@ -907,7 +907,7 @@ async def test_a_job_that_arq_is_about_to_book(
 async def test_an_end_that_a_blocked_worker_does_not_book(
     pool: ArqRedis, client: StatusClient, started: int | None, status: Status
 ) -> None:
-    """It is working for as long as its worker lives, however long another job blocks that.
+    """It is working while its worker lives, however long another job blocks it.
 
     A worker that started later with the same host and process id is another.
     """
