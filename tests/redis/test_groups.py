@@ -1,4 +1,4 @@
-"""Groups: one bar for many jobs, right in every way a job can go."""
+"""Groups: one progress for many jobs, correct whatever happens to them."""
 
 import asyncio
 from contextlib import aclosing
@@ -27,14 +27,14 @@ Context = dict[str, Any]
 
 
 async def enqueue(pool: ArqRedis, *job_ids: str, function: str = "f", **options: Any) -> None:
-    """Enqueue jobs in the group "g", which is closed then."""
+    """Enqueue jobs in the group "g", which is then closed."""
     async with arq_status.group("g", title="accounts.csv") as group:
         for job_id in job_ids:
             await group.enqueue_job(pool, function, _job_id=job_id, **options)
 
 
 async def told(client: StatusClient, group_id: str = "g") -> GroupRecord:
-    """The record of a group that is known."""
+    """Return the record of a known group."""
     record = await client.group_status(group_id)
     assert record is not None
     assert sum(record.counts.values()) == record.total
@@ -42,11 +42,11 @@ async def told(client: StatusClient, group_id: str = "g") -> GroupRecord:
 
 
 def counts(**numbers: int) -> dict[Status, int]:
-    """Counts with every status."""
+    """Return counts with every status."""
     return {status: numbers.get(status, 0) for status in Status}
 
 
-# From the beginning to the end
+# From start to end
 
 
 async def test_the_life_of_a_group(
@@ -115,7 +115,7 @@ async def test_the_life_of_a_group(
 async def test_how_it_ended(
     pool: ArqRedis, client: StatusClient, states: tuple[State, ...], status: Status
 ) -> None:
-    """By the worst of its jobs; but not before it is closed."""
+    """Its worst job decides its status, but not before it is closed."""
     async with client.group("g"):
         for number, state in enumerate(states):
             await write_end(pool, str(number), state, group="g")
@@ -126,7 +126,7 @@ async def test_how_it_ended(
 
 
 async def test_opened_again(pool: ArqRedis, client: StatusClient) -> None:
-    """It grows; it is closed by an exception as well, and takes no jobs then."""
+    """It grows; an exception closes it as well, and it then accepts no jobs."""
     await enqueue(pool, "one")
     group = client.group("g")
     with pytest.raises(RuntimeError, match="closed"):
@@ -147,7 +147,7 @@ async def test_opened_again(pool: ArqRedis, client: StatusClient) -> None:
 async def test_a_group_that_cannot_be_closed(
     pool: ArqRedis, client: StatusClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What the block raised is raised, and else what Redis answered."""
+    """The exception of the block is raised, or else the error of Redis."""
 
     async def fill(error: Exception | None) -> None:
         async with client.group("g"):
@@ -167,7 +167,7 @@ async def test_a_group_that_cannot_be_closed(
 
 
 async def test_a_group_without_a_name(pool: ArqRedis, client: StatusClient) -> None:
-    """Gets one of its own; one without jobs has ended when it is closed."""
+    """It gets a generated id; a group without jobs has ended when it is closed."""
     async with arq_status.group() as one, arq_status.group() as two:
         assert one.group_id != two.group_id
     record = await told(client, one.group_id)
@@ -179,7 +179,7 @@ async def test_a_group_without_a_name(pool: ArqRedis, client: StatusClient) -> N
     ("group_id", "error"), [("", ValueError), ("x" * 201, ValueError), (7, TypeError)]
 )
 async def test_bad_names(client: StatusClient, group_id: Any, error: type) -> None:
-    """Are refused where a group is made; asking for one is no error."""
+    """They are refused when a group is created; querying them is no error."""
     with pytest.raises(error):
         client.group(group_id)
     assert await client.group_status(group_id) is None
@@ -190,7 +190,7 @@ async def test_bad_names(client: StatusClient, group_id: Any, error: type) -> No
 async def test_a_job_enqueues_a_group(
     pool: ArqRedis, client: StatusClient, run_burst: RunBurst, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody has told its process where Redis is: the group is where its jobs go."""
+    """Without ``configure`` in its process, the group is in the Redis of its jobs."""
     monkeypatch.setattr("arq_status._client.default._default", StatusClient())
 
     async def parent(ctx: Context) -> None:
@@ -204,11 +204,11 @@ async def test_a_job_enqueues_a_group(
     assert (record.status, record.total, record.closed) == (Status.COMPLETE, 3, True)
 
 
-# Every way a job can go
+# Everything that can happen to a job
 
 
 async def test_killed_given_up_cancelled_expired(pool: ArqRedis, client: StatusClient) -> None:
-    """The counts are what ``status`` says of each job, where no hook ran as well."""
+    """The counts match the ``status`` of each job, also where no hook ran."""
     await enqueue(pool, "killed", "over", "cancelled", "expired", "booked", "waits", "begins")
     for job_id in ("killed", "over"):
         await begin(pool, job_id)
@@ -217,7 +217,7 @@ async def test_killed_given_up_cancelled_expired(pool: ArqRedis, client: StatusC
         run = record.enqueued_ms
         await write_record(pool, job_id, run=run, worker="host:7:dead")
     assert await client.cancel("cancelled")
-    # arq gave up what a dead worker had, and one that expired, and ran one without our hooks
+    # arq gave up a dead worker's job and an expired one, and ran one without our hooks
     await pool.delete("arq:job:over", "arq:in-progress:over", "arq:job:expired")
     await pool.zrem("arq:queue", "over", "expired", "booked")
     await pool.delete("arq:job:booked")
@@ -243,12 +243,12 @@ async def test_killed_given_up_cancelled_expired(pool: ArqRedis, client: StatusC
             interrupted=2, stopped=1, failed=1, complete=1, queued=1, working=1
         )
         assert found.done == 4
-        # and what is lost is ended by whoever looks
+        # lost jobs are ended by whoever reads them
         await recover_orphans(Store(pool))
 
 
 async def test_deferred_retrying_interrupted(pool: ArqRedis, client: StatusClient) -> None:
-    """Jobs between two tries are told apart, and from those whose next try has begun."""
+    """Jobs between two tries are distinguished, also from those in their next try."""
     await enqueue(pool, "deferred", _defer_by=HOUR / 1000)
     await enqueue(pool, "retrying", "shut down", "again")
     for job_id, state in (
@@ -267,7 +267,7 @@ async def test_deferred_retrying_interrupted(pool: ArqRedis, client: StatusClien
 
 
 async def test_retry_and_delete(pool: ArqRedis, client: StatusClient, run_burst: RunBurst) -> None:
-    """A job that runs again has not ended any more; a deleted one does not count."""
+    """A job that runs again has no longer ended; a deleted one does not count."""
     await enqueue(pool, "one", "two", function="fail")
     settings = track_status({"functions": [fail]})
     await run_burst(settings)
@@ -286,7 +286,7 @@ async def test_retry_and_delete(pool: ArqRedis, client: StatusClient, run_burst:
 
 
 async def test_expiry(pool: ArqRedis, client: StatusClient) -> None:
-    """What expired counts as it ended, as long as another record of the group stays."""
+    """An expired job keeps counting as it ended, while another record of the group exists."""
     async with client.group("g"):
         await write_end(pool, "short", group="g", expires_after_ms=300)
         await write_end(pool, "long", State.FAILED, group="g", expires_after_ms=1_500)
@@ -318,7 +318,7 @@ async def test_a_job_that_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch,
     is_late: bool,
 ) -> None:
-    """Untracked and without a result, it counts as complete, also if it ended at once."""
+    """Untracked and without a result, it counts as complete, even if it ended at once."""
     options = status_options(track=False)
     worker = await start_worker(track_status({"functions": [options(func(add, keep_result=0))]}))
     run = Store.run
@@ -329,7 +329,7 @@ async def test_a_job_that_leaves_nothing(
         return await run(*args)
 
     if is_late:
-        # Redis has to learn the script: the job is enqueued without it
+        # Redis does not know the script yet: the job is enqueued without it
         await pool.script_flush()
         monkeypatch.setattr(Store, "run", run_late)
     async with client.group("import-7") as group:
@@ -342,7 +342,7 @@ async def test_a_job_that_leaves_nothing(
 
 
 async def test_an_id_is_used_again(pool: ArqRedis, client: StatusClient) -> None:
-    """In the same group it is one job; elsewhere the run before counts as it ended."""
+    """It is one job in the same group; elsewhere the earlier run counts as it ended."""
     await enqueue(pool, "job")
     assert await client.cancel("job")
     await enqueue(pool, "job")
@@ -358,7 +358,7 @@ async def test_an_id_is_used_again(pool: ArqRedis, client: StatusClient) -> None
 
 
 async def test_a_lost_run_gives_way(pool: ArqRedis, client: StatusClient) -> None:
-    """A job that nobody ended counts as lost when its id is used again."""
+    """A job that nobody ended counts as lost when its id is reused."""
     await enqueue(pool, "waits", "runs")
     record = await Store(pool).stored_record("runs")
     assert record is not None
@@ -397,7 +397,7 @@ async def test_a_lost_run_keeps_its_group(pool: ArqRedis, client: StatusClient) 
 
 
 async def test_another_queue(pool: ArqRedis, client: StatusClient) -> None:
-    """Whichever queues a client looks into, it knows all jobs of a group."""
+    """A client knows all jobs of a group, whatever its queues are."""
     await enqueue(pool, "here")
     await enqueue(pool, "there", _queue_name="imports")
     narrow = StatusClient(pool, queues=["other"])
@@ -407,14 +407,14 @@ async def test_another_queue(pool: ArqRedis, client: StatusClient) -> None:
 async def test_many_live_jobs(
     pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More than one call looks at are counted all the same."""
+    """They are all counted, even if that takes more than one call."""
     monkeypatch.setattr("arq_status._redis.groups._AT_ONCE", 100)
     await enqueue(pool, *map(str, range(250)))
     assert (await told(client)).counts == counts(queued=250)
 
 
 async def test_ended_jobs_cost_nothing(pool: ArqRedis, client: StatusClient) -> None:
-    """Reading takes as many commands with 1,000 of them as with 10."""
+    """Reading takes as many commands with 1,000 ended jobs as with 10."""
     taken = []
     for number in (10, 1_000):
         async with client.group("g"):
@@ -431,7 +431,7 @@ async def test_ended_jobs_cost_nothing(pool: ArqRedis, client: StatusClient) -> 
 
 
 async def test_watch_group(pool: ArqRedis, client: StatusClient, start_worker: StartWorker) -> None:
-    """It yields what changes, new jobs as well, and ends with the group."""
+    """It yields every change, including new jobs, and ends with the group."""
     seen: list[GroupRecord] = []
 
     async def watch() -> None:
@@ -452,7 +452,7 @@ async def test_watch_group(pool: ArqRedis, client: StatusClient, start_worker: S
 async def test_a_heartbeat(
     pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a change the last record comes again, though it was read in between."""
+    """Without a change the last record is yielded again, even if the group was read in between."""
     monkeypatch.setattr(feed, "POLL_INTERVAL", 0.05)
     await enqueue(pool, "job")
     async with aclosing(client.watch_group("g", heartbeat=0.3)) as records:
@@ -463,7 +463,7 @@ async def test_a_heartbeat(
 
 
 async def test_waiting_for_too_long(pool: ArqRedis, client: StatusClient) -> None:
-    """``TimeoutError``; and an expired group ends the waiting without a record."""
+    """It raises ``TimeoutError``; if the group expires it returns ``None``."""
     await enqueue(pool, "job")
     with pytest.raises(TimeoutError):
         await client.wait_group("g", timeout=0.05)
@@ -474,7 +474,7 @@ async def test_waiting_for_too_long(pool: ArqRedis, client: StatusClient) -> Non
 
 
 async def test_a_group_that_goes_while_it_is_watched(pool: ArqRedis, client: StatusClient) -> None:
-    """Ends the iteration."""
+    """The iteration ends."""
     await enqueue(pool, "job")
     async with aclosing(client.watch_group("g", heartbeat=0.3)) as records:
         for _ in range(3):
@@ -485,7 +485,7 @@ async def test_a_group_that_goes_while_it_is_watched(pool: ArqRedis, client: Sta
 
 
 async def test_an_end_that_arq_has_not_booked(pool: ArqRedis, client: StatusClient) -> None:
-    """The job counts as what ``status`` says, until arq has ended it or runs it again."""
+    """The job counts as its ``status`` until arq has ended it or runs it again."""
     await enqueue(pool, "job")
     found = await Store(pool).stored_record("job")
     assert found is not None
@@ -502,7 +502,7 @@ async def test_an_end_that_arq_has_not_booked(pool: ArqRedis, client: StatusClie
 
 
 async def test_an_expired_group(pool: ArqRedis, client: StatusClient) -> None:
-    """Whoever has seen it change is told no more, and does not wait for it."""
+    """A follower that has seen it change gets nothing more and does not wait for it."""
     seen: list[GroupRecord] = []
 
     async def watch() -> None:
@@ -520,7 +520,7 @@ async def test_an_expired_group(pool: ArqRedis, client: StatusClient) -> None:
 
 
 async def test_several_watch_one_group(pool: ArqRedis, client: StatusClient) -> None:
-    """One that comes later has it at once, and both see its end."""
+    """A later follower gets it at once, and both see its end."""
     seen: dict[int, list[GroupRecord]] = {0: [], 1: []}
 
     async def watch(number: int) -> None:
@@ -540,7 +540,7 @@ async def test_several_watch_one_group(pool: ArqRedis, client: StatusClient) -> 
 async def test_progress_of_running_jobs(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """Counts, also of those with a total of 0, and beyond their total."""
+    """Their progress counts, with a total of 0 or beyond it as well."""
 
     async def job(ctx: Context, at: int, total: int) -> None:
         await ctx["status"].total(total)
@@ -561,7 +561,7 @@ async def test_progress_of_running_jobs(
 async def test_a_job_that_retries(
     pool: ArqRedis, client: StatusClient, run_burst: RunBurst
 ) -> None:
-    """Is one job of its group."""
+    """It is a single job of its group."""
 
     async def job(ctx: Context) -> None:
         if ctx["job_try"] < 3:
@@ -574,7 +574,7 @@ async def test_a_job_that_retries(
 
 
 async def test_inline() -> None:
-    """Groups, tags and bulk actions answer without a server."""
+    """Groups, tags and bulk actions work without a server."""
 
     class Settings:
         functions = [add, fail]
@@ -595,7 +595,7 @@ async def test_inline() -> None:
 async def test_stopping_all(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """``stop_jobs`` asks those that run, and cancels those that wait."""
+    """``stop_jobs`` asks running jobs to stop, and cancels waiting ones."""
     await start_worker(track_status({"functions": [wait]}), max_jobs=1)
     await enqueue(pool, "runs", function="wait")
     await started(client, "runs")
@@ -607,7 +607,7 @@ async def test_stopping_all(
 
 
 async def test_a_group_that_has_ended(pool: ArqRedis, client: StatusClient) -> None:
-    """Is told once, and not waited for."""
+    """It is yielded once, and waiting returns immediately."""
     await enqueue(pool, "job")
     assert await client.cancel("job")
     seen = [it.status async for it in arq_status.watch_group("g")]

@@ -1,4 +1,4 @@
-"""What is known of functions, queues, workers and cron jobs."""
+"""Queries for functions, queues, workers and cron jobs."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ Context = dict[str, Any]
 
 
 async def work(ctx: Context, outcome: str = "complete") -> None:
-    """A job that ends as it is told to."""
+    """End as told."""
     if outcome == "failed":
         raise ValueError("no vino")
     if outcome == "retried" and ctx["job_try"] == 1:
@@ -49,7 +49,7 @@ async def work(ctx: Context, outcome: str = "complete") -> None:
 
 
 def tally_of(runs: Sequence[float] = (), waits: Sequence[float] = (), **counts: int) -> Tally:
-    """What a worker counts of jobs that ran and waited for so many seconds."""
+    """Return a worker's tally of jobs that ran and waited for this many seconds."""
     tally = Tally()
     tally.counts.update(counts or {"complete": len(runs)})
     for durations, buckets in ((runs, tally.runs), (waits, tally.waits)):
@@ -66,7 +66,7 @@ async def count(redis: Any, tally: Tally, function: str = "f", queue: str = "arq
 
 
 async def redis_ms(redis: Any) -> int:
-    """Redis' time in ms."""
+    """Return Redis' time in ms."""
     seconds, microseconds = await redis.time()
     return int(seconds) * 1000 + int(microseconds) // 1000
 
@@ -89,7 +89,7 @@ async def stats_of(client: StatusClient, function: str, **given: Any) -> Functio
 async def test_each_end_is_counted_once(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """A worker counts how its jobs end, by function, with the tries that arq repeats."""
+    """A worker counts how jobs end, by function, and the tries that arq repeats."""
     await start_worker(track_status({"functions": [work, func(work, name="other")]}))
     for number, outcome in enumerate(["complete", "complete", "failed", "retried", "stopped"]):
         await pool.enqueue_job("work", outcome, _job_id=str(number))
@@ -113,12 +113,12 @@ async def test_each_end_is_counted_once(
 async def test_what_is_counted_is_sent_when_the_worker_shuts_down(
     pool: ArqRedis, client: StatusClient, run_burst: RunBurst
 ) -> None:
-    """A worker that lives for less than a heartbeat counts as well, with runs and waits."""
+    """A worker that lives less than a heartbeat counts, too."""
 
     async def sleep(ctx: Context) -> None:
         await asyncio.sleep(0.05)
 
-    # long due: some ms between the clocks make no difference then
+    # due for so long that some ms between the clocks make no difference
     due = datetime.now(UTC) - timedelta(seconds=2)
     await pool.enqueue_job("sleep", _job_id="job", _defer_until=due)
     await run_burst(track_status({"functions": [func(sleep, name="sleep")]}))
@@ -136,7 +136,7 @@ async def test_what_is_counted_is_sent_when_the_worker_shuts_down(
 
 
 async def test_jobs_that_others_end_are_counted_once(pool: ArqRedis, client: StatusClient) -> None:
-    """Those that are lost with a worker by whoever ends their record, cancelled ones likewise."""
+    """Lost jobs are counted by whoever ends their record, cancelled ones too."""
     await beat(pool, "host:1:x", {"f": FunctionOptions()})
     await write_record(pool, "lost", worker="host:1:x")
     await pool.zadd(keys.WORKERS, {"host:1:x": 0})
@@ -154,7 +154,7 @@ async def test_jobs_that_others_end_are_counted_once(pool: ArqRedis, client: Sta
 async def test_jobs_that_arq_gives_up_are_counted(
     pool: ArqRedis, client: StatusClient, run_burst: RunBurst
 ) -> None:
-    """Also those of functions that nobody knows, all under one name."""
+    """Jobs of unknown functions are counted too, all under one name."""
     for number in range(3):
         await pool.enqueue_job(f"unknown_{number}")
     await run_burst(track_status({"functions": [work]}))
@@ -175,7 +175,7 @@ async def test_what_is_not_tracked_is_not_counted(
 async def test_a_batch_that_is_sent_again_is_counted_once(
     pool: ArqRedis, client: StatusClient
 ) -> None:
-    """The answer to a batch may be lost on its way."""
+    """The reply to a batch may be lost."""
     batch = [encode_tally(function_key("arq:queue", "f"), tally_of([1.0, 2.0]), None)]
     for number in (0, 0, 1, 1):
         await Store(pool).count("host:1:x", number, batch)
@@ -183,7 +183,7 @@ async def test_a_batch_that_is_sent_again_is_counted_once(
 
 
 async def test_counts_wait_for_redis(pool: ArqRedis, client: StatusClient) -> None:
-    """What a worker could not send goes with the next batch; many functions take several."""
+    """Unsent counts go with the next batch; many functions take several batches."""
     counters = Counters("arq:queue", {f"f{it}" for it in range(20)}, (), RedisClock())
     for number in range(20):
         attempt = Attempt("job", StoredRecord(enqueued_ms=1, job_try=1, state=State.FAILED), None)
@@ -201,7 +201,7 @@ async def test_counts_wait_for_redis(pool: ArqRedis, client: StatusClient) -> No
 async def test_a_cron_job_that_runs_is_noted_before_anything_is_counted(
     pool: Any, client: StatusClient
 ) -> None:
-    """The first job of a worker may run for hours; one that tells no due time has no wait."""
+    """A first job may run for hours; without a due time there is no wait."""
     name = function_key("arq:queue", "f")
     counters = Counters("arq:queue", {"f"}, ("f",), RedisClock())
     attempt = Attempt("job", StoredRecord(enqueued_ms=1, job_try=1), None)
@@ -219,7 +219,7 @@ async def test_a_cron_job_that_runs_is_noted_before_anything_is_counted(
 
 
 def test_an_entry_that_was_cut_off() -> None:
-    """What of its durations is left is read."""
+    """The remaining durations are read."""
     whole = bytes([7, *[1] * len(COUNTED), 100, 4, 2, 2, 2])
     assert decode_entry(whole)[1].runs == {0: 2.0, 1: 2.0}
     assert decode_entry(whole[:-1])[1].runs == {0: 4.0}
@@ -239,7 +239,7 @@ RUNS: dict[str, Callable[[random.Random], float]] = {
 async def test_percentiles_are_within_ten_percent(
     pool: ArqRedis, client: StatusClient, name: str, hours: int
 ) -> None:
-    """Of the present hour, and of past ones, which are kept in fewer bytes."""
+    """This holds for the current hour and for past ones, which are stored in fewer bytes."""
     generator = random.Random(7)
     now, recorded = await redis_ms(pool), list[float]()
     for hour in range(hours + 1):
@@ -263,7 +263,7 @@ async def test_percentiles_are_within_ten_percent(
 
 
 async def test_since(pool: ArqRedis, client: StatusClient) -> None:
-    """Minutes are told apart for three hours, and hours for 30 days."""
+    """Counts are kept by the minute for three hours, and by the hour for 30 days."""
     now = await redis_ms(pool)
     for days in (31, 29, 2):
         await count_at(pool, now - days * 24 * HOUR, tally_of([1.0]))
@@ -281,7 +281,7 @@ async def test_since(pool: ArqRedis, client: StatusClient) -> None:
     }
     found = {it: (await stats_of(client, "f", since=it)).complete for it in expected}
     if await redis_ms(pool) // 60_000 > now // 60_000:
-        # the minute has passed in which the last one ended
+        # the minute in which the last one ended has passed
         expected[timedelta(days=-1)] = found[timedelta(days=-1)]
     assert found == expected
     with pytest.raises(TypeError, match="since must be a datetime or a timedelta, not int"):
@@ -291,7 +291,7 @@ async def test_since(pool: ArqRedis, client: StatusClient) -> None:
 
 
 async def test_functions_of_a_queue(pool: ArqRedis, client: StatusClient) -> None:
-    """The same function in two queues is counted twice over."""
+    """The same function in two queues is counted separately."""
     await count(pool, tally_of([1.0]), queue="one")
     await count(pool, tally_of([2.0]), queue="two")
     assert [it.queue for it in await client.functions()] == ["one", "two"]
@@ -302,7 +302,7 @@ async def test_functions_of_a_queue(pool: ArqRedis, client: StatusClient) -> Non
 async def test_names_of_functions_are_bounded(
     pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beyond so many functions all others are counted as one."""
+    """Beyond a limit all further functions are counted as one."""
     monkeypatch.setattr(scripts, "count", Script("count"))
     monkeypatch.setattr(keys, "MOST_COUNTED", 3)
     for number in range(6):
@@ -312,7 +312,7 @@ async def test_names_of_functions_are_bounded(
 
 
 async def test_functions_that_are_gone_are_forgotten(pool: ArqRedis, client: StatusClient) -> None:
-    """When nobody announces them and no job of theirs ended for long."""
+    """They are forgotten when they are not announced and no job ended for long."""
     await count(pool, tally_of([1.0]), "gone")
     await count(pool, tally_of([1.0]), "idle")
     await beat(pool, "host:1:x", {"idle": FunctionOptions()})
@@ -325,7 +325,7 @@ async def test_functions_that_are_gone_are_forgotten(pool: ArqRedis, client: Sta
 
 
 async def test_damaged_counts(pool: Any, client: StatusClient) -> None:
-    """Whatever stands in their keys, what can be read is shown, and counting goes on."""
+    """What can be read is shown, whatever the keys contain, and counting continues."""
     name = function_key("arq:queue", "f")
     await count(pool, tally_of([1.0]))
     await pool.rpush(keys.MINUTES + name, b"\xff\xff", b"", b"\xff" * 40 + b"\x01")
@@ -343,7 +343,7 @@ async def test_damaged_counts(pool: Any, client: StatusClient) -> None:
 
 
 async def test_activity(pool: ArqRedis, client: StatusClient) -> None:
-    """Each step has a point, also an empty one; all that ended is in one of them."""
+    """Each step has a point, even an empty one; every end is in one of them."""
     now = await redis_ms(pool)
     for minutes in (50, 49, 10, 0):
         await count_at(pool, now - minutes * 60_000, tally_of([1.0], complete=2, failed=1))
@@ -360,7 +360,7 @@ async def test_activity(pool: ArqRedis, client: StatusClient) -> None:
 
 
 async def test_activity_of_hours_in_shorter_steps(pool: ArqRedis, client: StatusClient) -> None:
-    """An hour of which only the sum is kept is spread over its steps, and nothing is lost."""
+    """An hour of which only the sum is kept is spread over its steps without loss."""
     now = await redis_ms(pool)
     await count_at(pool, now - 10 * HOUR, tally_of([1.0], complete=7))
     await count_at(pool, now, tally_of([1.0], complete=5))
@@ -375,7 +375,7 @@ async def test_activity_of_hours_in_shorter_steps(pool: ArqRedis, client: Status
 
 
 async def test_activity_from_within_an_hour(pool: ArqRedis, client: StatusClient) -> None:
-    """Of an hour that began before only the share since then is told."""
+    """Of an hour that began earlier only the share since then is counted."""
     now = await redis_ms(pool)
     hour = (now - 10 * HOUR) // HOUR * HOUR
     await count_at(pool, hour, tally_of([1.0], complete=8))
@@ -413,7 +413,7 @@ async def test_activity_of_one_function(pool: ArqRedis, client: StatusClient) ->
 async def test_wrong_steps(
     client: StatusClient, since: Any, step: Any, error: type[Exception], words: str
 ) -> None:
-    """What makes no sense is refused with a sentence."""
+    """Impossible steps are refused with an explanation."""
     with pytest.raises(error, match=words):
         await client.activity(since, step)
 
@@ -422,7 +422,7 @@ async def test_wrong_steps(
 
 
 async def test_queues(pool: ArqRedis, client: StatusClient, start_worker: StartWorker) -> None:
-    """A queue tells what waits in it and for how long, leaving out what runs."""
+    """A queue shows what waits in it and for how long, without what is running."""
     now = await redis_ms(pool)
     await start_worker(track_status({"functions": [work]}), max_jobs=2)
     for number in range(2):
@@ -438,7 +438,7 @@ async def test_queues(pool: ArqRedis, client: StatusClient, start_worker: StartW
 
 
 async def test_latency_leaves_out_what_runs_untracked(pool: ArqRedis, client: StatusClient) -> None:
-    """A job that an untracked worker runs does not wait; one whose next try is due does."""
+    """A job that an untracked worker runs does not wait; one with a due next try does."""
     now = await redis_ms(pool)
     await put_job(pool, "runs", enqueued=now - 9_000)
     await begin(pool, "runs")
@@ -452,7 +452,7 @@ async def test_latency_leaves_out_what_runs_untracked(pool: ArqRedis, client: St
 
 
 async def test_many_queues(pool: ArqRedis, client: StatusClient) -> None:
-    """All that workers announced are told of, or those that the client was given."""
+    """All queues that workers announced are returned, or those given to the client."""
     names = [f"queue-{number:02}" for number in range(45)]
     await pool.zadd(keys.QUEUES, dict.fromkeys(names, 1))
     assert [it.name for it in await client.queues()] == ["arq:queue", *names]
@@ -464,7 +464,7 @@ async def test_many_queues(pool: ArqRedis, client: StatusClient) -> None:
 
 
 async def test_workers(pool: ArqRedis, client: StatusClient, start_worker: StartWorker) -> None:
-    """A worker tells who it is, what it can run, and what it runs."""
+    """A worker shows who it is, what it can run, and what it is running."""
     before = datetime.fromtimestamp(await redis_ms(pool) / 1000, UTC)
     settings = track_status({"functions": [work], "cron_jobs": [cron(work, hour=3)]})
     await start_worker(settings, max_jobs=7, queue_name="mine")
@@ -481,7 +481,7 @@ async def test_workers(pool: ArqRedis, client: StatusClient, start_worker: Start
 
 
 async def test_dead_workers(pool: ArqRedis, client: StatusClient) -> None:
-    """One that was killed is told of while it has left jobs behind, one that shut down likewise."""
+    """A killed worker is returned while it has left jobs behind, and so is one that shut down."""
     await beat(pool, "host:1:killed")
     await write_record(pool, "a", worker="host:1:killed")
     await write_record(pool, "b", worker="host:2:gone")
@@ -494,7 +494,7 @@ async def test_dead_workers(pool: ArqRedis, client: StatusClient) -> None:
 
 @pytest.mark.parametrize("text", ["no JSON", "[]", '{"functions": 1, "crons": [1, {}]}'])
 async def test_damaged_descriptions(pool: ArqRedis, client: StatusClient, text: str) -> None:
-    """What a worker cannot have written is left out."""
+    """Impossible values are left out."""
     await beat(pool, "nameless")
     await pool.set(keys.WORKER_DETAILS + "nameless", text)
     [worker] = await client.workers()
@@ -507,7 +507,7 @@ async def test_damaged_descriptions(pool: ArqRedis, client: StatusClient, text: 
 
 
 async def test_crons(pool: ArqRedis, client: StatusClient, start_worker: StartWorker) -> None:
-    """A cron job tells its schedule, when it runs next and how it ended last."""
+    """A cron job shows its schedule, its next run and how its last job ended."""
     jobs = [
         cron(work, name="often", second=set(range(60)), keep_result=0),
         cron(work, name="rarely", hour=3, minute={30, 0}, weekday="mon"),
@@ -540,7 +540,7 @@ async def test_crons(pool: ArqRedis, client: StatusClient, start_worker: StartWo
 
 
 async def test_crons_of_several_workers(pool: ArqRedis, client: StatusClient) -> None:
-    """Each is told once, as the living worker that runs it first announces it."""
+    """Each is returned once, as announced by the live worker that runs it first."""
     now = await redis_ms(pool)
     for worker, next_ms in (("late", now + 2), ("early", now + 1), ("unsure", None), ("dead", now)):
         await beat(pool, worker)
@@ -552,13 +552,13 @@ async def test_crons_of_several_workers(pool: ArqRedis, client: StatusClient) ->
 
 
 async def partial_work(ctx: Context) -> None:
-    """Another function."""
+    """Do nothing."""
 
 
 async def test_the_last_cron_job_when_its_record_has_expired(
     pool: Any, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """How it ended is known from its worker; one that never ended was lost."""
+    """Its worker noted how it ended; without an end it was lost."""
     jobs = [cron(work, name=name, month=1) for name in ("ended", "lost", "damaged")]
     await start_worker(track_status({"functions": [work], "cron_jobs": jobs}))
     await until(client.crons)
@@ -581,7 +581,7 @@ async def test_the_last_cron_job_when_its_record_has_expired(
 
 
 async def test_the_default_client_is_asked(pool: ArqRedis, client: StatusClient) -> None:
-    """The functions of the package ask the client that was configured."""
+    """The functions of the package use the client that was configured."""
     await count(pool, tally_of([1.0]))
     assert await arq_status.functions() == await client.functions()
     assert await arq_status.activity() == await client.activity()

@@ -23,7 +23,7 @@ from tests.web import page_of
 
 
 def parsed(text: str) -> dict[str, dict[tuple[str, ...], float]]:
-    """Samples by their names and sorted labels, as Prometheus' own parser reads them."""
+    """Return samples by name and sorted labels, as Prometheus' own parser reads them."""
     found: dict[str, dict[tuple[str, ...], float]] = {}
     for family in text_string_to_metric_families(text):
         for it in family.samples:
@@ -38,7 +38,7 @@ async def metrics_of(client: StatusClient) -> dict[str, dict[tuple[str, ...], fl
 
 
 async def test_metrics(pool: ArqRedis, client: StatusClient) -> None:
-    """All of them are there, with the numbers that the queries tell."""
+    """All metrics exist, with the numbers that the queries return."""
     await put_job(pool, "waits", enqueued=await redis_ms(pool) - 60_000)
     await write_running(pool, "runs")
     tally = tally_of([0.0005, 0.003, 0.003, 1.5, 90_000], [0.1], complete=3, failed=2, retried=4)
@@ -72,7 +72,7 @@ async def test_metrics(pool: ArqRedis, client: StatusClient) -> None:
 
 
 async def test_counters_never_fall(pool: ArqRedis, client: StatusClient) -> None:
-    """Whatever expires: minutes, hours, and the worker that counted."""
+    """Not even when minutes, hours and the worker that counted expire."""
     now = await redis_ms(pool)
     await count_at(pool, now - 40 * 24 * HOUR, tally_of([1.0, 1.0]))
     await count_at(pool, now, tally_of([1.0]))
@@ -83,7 +83,7 @@ async def test_counters_never_fall(pool: ArqRedis, client: StatusClient) -> None
 
 
 async def test_hostile_names(pool: ArqRedis, client: StatusClient) -> None:
-    """Whatever a function is called, the text can be parsed."""
+    """The output can be parsed whatever a function is called."""
     name = 'a"b\\c\n{d}\x1b'
     await count(pool, tally_of([1.0]), name, "q")
     assert ("complete", name, "q") in {
@@ -93,7 +93,7 @@ async def test_hostile_names(pool: ArqRedis, client: StatusClient) -> None:
 
 
 async def test_over_http(pool: ArqRedis, client: StatusClient) -> None:
-    """``GET /metrics`` of the dashboard, for those who may see metrics."""
+    """``GET /metrics`` of the dashboard is for those who may see metrics."""
     await count(pool, tally_of([1.0]))
     asked: list[tuple[str, str | None]] = []
 
@@ -113,7 +113,7 @@ async def test_over_http(pool: ArqRedis, client: StatusClient) -> None:
 async def test_without_prometheus_client(
     client: StatusClient, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The answer names the extra that brings it."""
+    """The response names the extra that provides it."""
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     async with page_of(create_app(client)) as page:
         answer = await page.get("/metrics", headers={"accept": "application/json"})
@@ -121,11 +121,11 @@ async def test_without_prometheus_client(
     assert "pip install 'arq-status[prometheus]'" in answer.json()["error"]
 
 
-# the page of the documentation
+# the documentation
 
 
 def test_alert_rules(tmp_path: Path) -> None:
-    """The rules that the page shows are rules of Prometheus, about metrics that there are."""
+    """The documented rules are valid Prometheus rules about existing metrics."""
     scrape, rules = snippets("docs/insight.md", "yaml")
     assert rules.count("- alert: ") == 3
     _check_names(rules)
@@ -142,7 +142,7 @@ def test_alert_rules(tmp_path: Path) -> None:
 
 
 def test_grafana_panel() -> None:
-    """The panel that the page shows is JSON, and asks for metrics that there are."""
+    """The documented panel is JSON, and queries existing metrics."""
     [panel] = snippets("docs/insight.md", "json")
     assert json.loads(panel)["type"] == "timeseries"
     _check_names(panel)
@@ -158,7 +158,7 @@ def _check_names(text: str) -> None:
 def test_the_command_prints_them(
     dsn: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """``arq-status metrics``; without prometheus-client it says what to install."""
+    """``arq-status metrics`` prints them, or says what to install."""
     assert main(["metrics", "--redis", dsn]) == 0
     assert "arq_workers" in parsed(capsys.readouterr().out)
     monkeypatch.setitem(sys.modules, "prometheus_client", None)

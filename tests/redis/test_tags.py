@@ -1,4 +1,4 @@
-"""Tags: how jobs get and keep them, and how they are found by them."""
+"""Tags: how jobs get and keep them, and how jobs are found by them."""
 
 import logging
 from datetime import timedelta
@@ -35,14 +35,14 @@ Context = dict[str, Any]
 
 
 async def tags_of(client: StatusClient, job_id: str) -> tuple[str, ...]:
-    """The tags of a known job."""
+    """Return the tags of a known job."""
     record = await client.job(job_id)
     assert record is not None
     return record.tags
 
 
 async def found_by(client: StatusClient, tag: str, **filters: Any) -> list[str]:
-    """The ids on the first page of the list of a tag; as many as the total says."""
+    """Return the ids on the first page of a tag's list, as many as its total says."""
     page = await client.list_jobs(tag=tag, per_page=100, **filters)
     assert len(page.items) == page.total
     assert not page.truncated
@@ -55,7 +55,7 @@ async def found_by(client: StatusClient, tag: str, **filters: Any) -> list[str]:
 async def test_tags_of_the_options(
     pool: ArqRedis, client: StatusClient, run_burst: RunBurst
 ) -> None:
-    """A list is for all jobs of a function; a callable gets what the job is called with."""
+    """A list is for all jobs of a function; a callable gets the job's arguments."""
 
     @status_options(tags=["listed", "twice", "twice"])
     async def listed(ctx: Context) -> None: ...
@@ -89,7 +89,7 @@ async def test_a_callable_that_fails(
     caplog: pytest.LogCaptureFixture,
     given: Any,
 ) -> None:
-    """Its jobs run without tags, and one line is logged for the function."""
+    """Its jobs run without tags, and one line is logged per function."""
     functions = [status_options(tags=given)(arq_func(add))]
     for number in range(3):
         await pool.enqueue_job("add", 1, number, _job_id=str(number))
@@ -103,14 +103,14 @@ async def test_a_callable_that_fails(
 
 
 def arq_func(function: Any) -> Any:
-    """A function of arq's settings that can be decorated anew."""
+    """A function of arq's settings that can be decorated again."""
     from arq import func
 
     return func(function, name=function.__name__)
 
 
 async def test_tags_from_inside(pool: ArqRedis, client: StatusClient, run_burst: RunBurst) -> None:
-    """A job tags itself; tags stay through tries, and those of each try are all there."""
+    """A job tags itself; it keeps the tags of all its tries."""
 
     async def job(ctx: Context) -> None:
         await ctx["status"].tag(f"try {ctx['job_try']}")
@@ -128,7 +128,7 @@ async def test_tags_from_inside(pool: ArqRedis, client: StatusClient, run_burst:
 async def test_a_tag_of_after_job_end(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """A hook may tag a job whose end is written; that does not wait for the worker's shutdown."""
+    """A hook may tag an ended job; that does not wait for the worker's shutdown."""
 
     async def after_job_end(ctx: Context) -> None:
         await until(is_written)
@@ -168,7 +168,7 @@ async def test_bad_tags(pool: ArqRedis, client: StatusClient, tag: Any, error: t
 
 
 async def test_without_a_pool(pool: ArqRedis, client: StatusClient) -> None:
-    """Whoever calls it like arq's ``enqueue_job`` reads what is missing; nothing is enqueued."""
+    """A call like arq's ``enqueue_job`` says what is missing; nothing is enqueued."""
     async with client.group() as group:
         for call in (arq_status.enqueue_job, group.enqueue_job):
             with pytest.raises(TypeError, match="must be arq's pool, an ArqRedis, not str"):
@@ -177,7 +177,7 @@ async def test_without_a_pool(pool: ArqRedis, client: StatusClient) -> None:
 
 
 async def test_more_than_twenty_tags(pool: ArqRedis, client: StatusClient) -> None:
-    """Are refused, wherever they come from; the longest and the most are taken."""
+    """They are refused from anywhere; the longest and the most tags are accepted."""
     many = [f"{number:0100}" for number in range(20)]
     job = await arq_status.enqueue_job(pool, "f", _tags=many, _job_id="job")
     assert job is not None
@@ -199,7 +199,7 @@ async def test_more_than_twenty_tags(pool: ArqRedis, client: StatusClient) -> No
 async def test_tags_beyond_twenty_of_both_sides(
     pool: ArqRedis, client: StatusClient, run_burst: RunBurst
 ) -> None:
-    """Neither side knows of the other's: the first twenty stay, those from outside before all."""
+    """If both sides add tags, the first twenty are kept, those from outside first."""
     outside, inside = ([f"{it}{number}" for number in range(15)] for it in ("o", "i"))
     await arq_status.enqueue_job(pool, "add", 1, 2, _tags=outside, _job_id="job")
     await run_burst(track_status({"functions": [status_options(tags=inside)(arq_func(add))]}))
@@ -209,7 +209,7 @@ async def test_tags_beyond_twenty_of_both_sides(
 async def test_tags_from_outside(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """A job that waits, runs or has ended gets them; an unknown one does not."""
+    """A waiting, running or ended job gets them; an unknown one does not."""
     await pool.enqueue_job("wait", _job_id="job", _defer_by=0.2)
     assert await client.tag("job", "before")
     assert await client.status("job") is Status.DEFERRED
@@ -234,7 +234,7 @@ async def test_tags_from_outside(
 
 
 async def test_enqueue_job(pool: ArqRedis, client: StatusClient, run_burst: RunBurst) -> None:
-    """Is arq's, with its arguments and answers; the tags are there from the start to the end."""
+    """It takes arq's arguments and returns the same; the tags are there from start to end."""
     job = await arq_status.enqueue_job(
         pool, "add", 1, b=2, _job_id="job", _defer_by=HOUR, _tags=["a/b", 'quo"te', "ü"]
     )
@@ -255,13 +255,13 @@ async def test_enqueue_job(pool: ArqRedis, client: StatusClient, run_burst: RunB
 
 
 async def test_without_tags_it_costs_nothing(pool: ArqRedis) -> None:
-    """No key and no command more than arq's own."""
+    """It takes no key and no command more than arq's own."""
     await arq_status.enqueue_job(pool, "add", 1, 2)
     assert await own_keys(pool) == set()
 
 
 async def test_a_worker_that_is_faster(pool: ArqRedis, client: StatusClient) -> None:
-    """It may have begun or ended the job before the tags arrive: they join what it wrote."""
+    """Tags may arrive after the job began or ended: they are added to its record."""
     store = Store(pool)
     for job_id, state, values in (
         ("runs", State.WORKING, {"worker": "host:7:x"}),
@@ -276,7 +276,7 @@ async def test_a_worker_that_is_faster(pool: ArqRedis, client: StatusClient) -> 
         assert await found_by(client, "own") == [job_id]
         await pool.delete(f"{keys.RECORD}{job_id}")
         await pool.flushdb()
-    # it has ended, and only arq's result tells so
+    # it has ended, and only arq's result shows it
     run = await put_result(pool, "booked")
     await store.run([store.tag_enqueued("booked", _enqueued("given"))])
     assert await tags_of(client, "booked") == ("given",)
@@ -295,7 +295,7 @@ def _enqueued(*tags: str) -> Any:
 async def test_a_serializer_of_ones_own(
     pool: ArqRedis, client: StatusClient, redis_settings: RedisSettings, run_burst: RunBurst
 ) -> None:
-    """Where the payload does not tell its run the tags stay with the job all the same."""
+    """Tags stay with the job even if its payload does not identify its run."""
     import json
 
     def dumps(data: Any) -> bytes:
@@ -315,7 +315,7 @@ async def test_a_serializer_of_ones_own(
 async def test_in_one_transaction(
     pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No worker finds a job without its tags, except the first one while Redis loads the script."""
+    """No worker finds a job without its tags, except the first before Redis has the script."""
     later: list[object] = []
     run = Store.run
 
@@ -339,8 +339,8 @@ async def test_in_one_transaction(
     assert await found_by(client, "other") == []
 
 
-async def test_a_custom_pool(client: StatusClient, redis_settings: RedisSettings) -> None:
-    """Whatever its class or others add to arq's ``enqueue_job`` is done, and only once."""
+async def test_a_pool_of_ones_own(client: StatusClient, redis_settings: RedisSettings) -> None:
+    """Whatever a class or another library does around arq's ``enqueue_job`` is done once."""
 
     class Counting(ArqRedis):
         enqueued = 0
@@ -350,7 +350,7 @@ async def test_a_custom_pool(client: StatusClient, redis_settings: RedisSettings
             return await super().enqueue_job(function, *args, **kwargs)
 
     class Proxy:
-        """A proxy like those by wrapt, for example for tracing."""
+        """A proxy like those of wrapt, for example for tracing."""
 
         __class__: Any = ArqRedis
 
@@ -387,7 +387,7 @@ async def test_errors_of_arq_itself(pool: ArqRedis) -> None:
 async def test_redis_fails_after_the_enqueueing(
     pool: ArqRedis, dsn: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The job is enqueued, and a line tells that it has no tags: nobody is to enqueue it twice."""
+    """The job is enqueued, and a line is logged: it must not be enqueued twice."""
     redis: Any = pool
     await redis.execute_command(
         "ACL", "SETUSER", "enqueuer", "on", ">secret", "~*", "&*", "+@all", "-@scripting"
@@ -407,7 +407,7 @@ async def test_redis_fails_after_the_enqueueing(
 
 
 async def test_retry_keeps_them(pool: ArqRedis, client: StatusClient, run_burst: RunBurst) -> None:
-    """And what was stored from outside, as it was stored, but nothing else of the run before."""
+    """It also keeps data stored from outside, but nothing else of the earlier run."""
 
     async def job(ctx: Context) -> None:
         status = ctx["status"]
@@ -436,7 +436,7 @@ async def test_retry_keeps_them(pool: ArqRedis, client: StatusClient, run_burst:
 async def test_a_new_enqueue_starts_without(
     pool: ArqRedis, client: StatusClient, run_burst: RunBurst
 ) -> None:
-    """Tags, data and all else of the run before are gone."""
+    """Tags, data and everything else of the earlier run are gone."""
     settings = track_status({"functions": [add], "keep_result": 0})
     await arq_status.enqueue_job(pool, "add", 1, 2, _job_id="job", _tags=["first"])
     await client.store("job", vino="veritas")
@@ -466,7 +466,7 @@ async def test_delete(pool: ArqRedis, client: StatusClient) -> None:
 
 
 async def test_every_status_is_listed(pool: ArqRedis, client: StatusClient) -> None:
-    """Jobs with a tag, in whatever state, in the order of all lists, exactly; and no others."""
+    """The list has exactly the jobs with the tag, of any status, in the usual order."""
     now = timestamp_ms()
     await beat(pool, "host:7:x")
     for number, (state, values) in enumerate(
@@ -507,7 +507,7 @@ async def test_every_status_is_listed(pool: ArqRedis, client: StatusClient) -> N
 
 
 async def test_expired_jobs_leave_the_index(pool: ArqRedis, client: StatusClient) -> None:
-    """Of a tag that goes on being used, by the next sweep; others' indexes expire as a whole."""
+    """A sweep removes them if the tag is in use; otherwise the whole index expires."""
     now, store = timestamp_ms(), Store(pool)
     for number in range(30):
         age = 2_000 if number < 20 else 500
@@ -528,7 +528,7 @@ async def _is_gone(pool: ArqRedis, key: str) -> bool:
 
 
 async def test_tags_in_json(pool: ArqRedis, client: StatusClient) -> None:
-    """They are lists there."""
+    """They are lists."""
     from arq_status._model.serialization import encode, job_object
 
     await write_running(pool, "job", tags=("a", "b"), group="g")
@@ -540,7 +540,7 @@ async def test_tags_in_json(pool: ArqRedis, client: StatusClient) -> None:
 
 
 async def test_damaged_tags(pool: ArqRedis, client: StatusClient) -> None:
-    """Are left out; what can be read is shown."""
+    """They are left out; what can be read is shown."""
     run = await put_job(pool, "job")
     for tags in ("7", '"t"', '["t",7,null]', '{"1":"t"}', "null"):
         raw = f'{{"r":{run},"v":0,"n":0,"s":"waiting","u":0,"k":{tags}}}'
@@ -551,7 +551,7 @@ async def test_damaged_tags(pool: ArqRedis, client: StatusClient) -> None:
 
 
 def test_tags_of_the_options_are_checked() -> None:
-    """Where they are decorated, each once."""
+    """They are checked where they are given, and duplicates are removed."""
     function = status_options(tags=["a", "b", "a"])(arq_func(fail))
     assert function.__arq_status_options__["tags"] == ("a", "b")
     with pytest.raises(TypeError):
@@ -561,11 +561,11 @@ def test_tags_of_the_options_are_checked() -> None:
 async def test_tags_that_are_wrong_tell_no_hidden_arguments(
     pool: ArqRedis, run_job: RunJob, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With ``record_args=False`` the log names the error and not what it was made of."""
+    """With ``record_args=False`` the log does not quote them."""
 
     @status_options(record_args=False, tags=lambda ctx, secret: secret)
     async def work(ctx: dict[str, Any], secret: str) -> None:
-        """A job."""
+        """Do nothing."""
 
     assert (await run_job(work, "s3cret")).tags == ()
     [line] = [it for it in caplog.records if "could not determine the tags" in it.message]
@@ -574,7 +574,7 @@ async def test_tags_that_are_wrong_tell_no_hidden_arguments(
 
 
 async def test_acting_on_all_jobs_by_mistake(pool: ArqRedis, client: StatusClient) -> None:
-    """Without any filter nothing is done."""
+    """Without a filter nothing is done."""
     await write_end(pool, "job")
     for act in (client.retry_jobs, client.stop_jobs, client.cancel_jobs, client.delete_jobs):
         with pytest.raises(TypeError, match="at least one filter is required: status"):
@@ -583,7 +583,7 @@ async def test_acting_on_all_jobs_by_mistake(pool: ArqRedis, client: StatusClien
 
 
 async def test_acting_by_time(pool: ArqRedis, client: StatusClient) -> None:
-    """A job of which no time is known is not among those of the last hour."""
+    """A job without a known time is not among those of the last hour."""
     await write_end(pool, "job")
     await pool.zadd("arq:queue", {"unknown": timestamp_ms() + HOUR})
     assert await client.cancel_jobs(since=timedelta(hours=1)) == 0

@@ -42,18 +42,18 @@ Context = dict[str, Any]
 
 
 async def follow(client: StatusClient, job_id: str = "job") -> list[JobRecord]:
-    """All that a watcher sees of a job."""
+    """Return everything that a watcher sees of a job."""
     return [record async for record in client.watch(job_id)]
 
 
 async def subscribers(pool: ArqRedis) -> int:
-    """How many connections listen for changes."""
+    """Return how many connections are subscribed to changes."""
     [(_, number)] = await pool.pubsub_numsub("arqstatus:1:changes:0")
     return int(number)
 
 
 async def test_watch(pool: ArqRedis, client: StatusClient, start_worker: StartWorker) -> None:
-    """It tells of the job now, of every change, and at last how it ended."""
+    """It yields the job now, at every change, and finally when it has ended."""
     go = asyncio.Event()
 
     async def job(ctx: Context) -> None:
@@ -88,7 +88,7 @@ async def test_watch(pool: ArqRedis, client: StatusClient, start_worker: StartWo
 async def test_what_comes_fast_is_told_as_one(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """A watcher of a job that reports all the time sees some of it, in order, and the end."""
+    """A watcher of a fast job sees some changes, in order, and the end."""
 
     async def job(ctx: Context) -> None:
         for step in range(100):
@@ -126,7 +126,7 @@ async def test_wait(
     track: bool,
     keep_result: int,
 ) -> None:
-    """It gives the final record of every job, however short it is and whoever tracks it."""
+    """It returns the final record of every job, however short it is and whoever tracks it."""
 
     @status_options(track=track)
     async def job(ctx: Context) -> None:
@@ -136,7 +136,7 @@ async def test_wait(
     if not track and not keep_result:
         status = (
             Status.FAILED
-        )  # nothing is left of it, and it never was there for all that is known
+        )  # nothing is left of it, so it counts as unknown
     function = func(job, name="job", keep_result=keep_result)
     await start_worker(track_status({"functions": [function]}))
     waiting = []
@@ -154,7 +154,7 @@ async def test_wait(
 async def test_wait_for_a_job_that_has_ended(
     pool: ArqRedis, client: StatusClient, run_burst: RunBurst
 ) -> None:
-    """It needs no connection of its own for that; of an unknown job it gives None."""
+    """It opens no connection of its own; for an unknown job it returns None."""
     await pool.enqueue_job("add", 1, 2, _job_id="job")
     await run_burst(track_status({"functions": [add]}))
     before = (await pool.info("stats"))["total_connections_received"]
@@ -167,7 +167,7 @@ async def test_wait_for_a_job_that_has_ended(
 
 
 async def test_wait_times_out(pool: ArqRedis, client: StatusClient) -> None:
-    """With a ``TimeoutError``, at the time given, and leaves nothing open."""
+    """It raises ``TimeoutError`` on time, and leaves nothing open."""
     await pool.enqueue_job("add", 1, 2, _job_id="job")
     began = monotonic()
     with pytest.raises(TimeoutError):
@@ -183,7 +183,7 @@ async def _is_alone(pool: ArqRedis) -> bool:
 async def test_wait_sees_a_cancelled_job_end(
     pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At once, for cancel tells it: no look at what publishes nothing is needed."""
+    """At once, because cancel publishes it: no polling is needed."""
     monkeypatch.setattr(feed, "POLL_INTERVAL", 3600)
     await pool.enqueue_job("add", 1, 2, _job_id="job", _defer_by=60)
     waiting = asyncio.create_task(client.wait("job", timeout=10))
@@ -199,7 +199,7 @@ async def _listens(pool: ArqRedis) -> bool:
 
 
 async def test_what_publishes_nothing_is_seen(pool: ArqRedis, client: StatusClient) -> None:
-    """A due time, and a job that somebody threw away."""
+    """A due time and a job deleted by someone are noticed."""
     await pool.enqueue_job("add", 1, 2, _job_id="job", _defer_by=2)
     seen = []
     async with aclosing(client.watch("job")) as records, asyncio.timeout(15):
@@ -213,12 +213,12 @@ async def test_what_publishes_nothing_is_seen(pool: ArqRedis, client: StatusClie
 async def test_watch_of_a_deleted_job(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """The iteration ends, and ``wait`` gives None."""
+    """The iteration ends, and ``wait`` returns None."""
     await pool.enqueue_job("add", 1, 2, _job_id="job", _defer_by=60)
     await client.store("job", a=1)
     waiting = asyncio.create_task(client.wait("job", timeout=10))
     await until(lambda: _listens(pool))
-    # its record first: a job that is lost to arq, and has one, was given up
+    # its record first: a job that arq has lost, but that has a record, was given up
     await client.delete("job")
     await pool.delete("arq:queue", "arq:job:job")
     assert await waiting is None
@@ -228,7 +228,7 @@ async def test_watch_of_a_deleted_job(
 async def test_watch_goes_on_through_an_interruption(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path
 ) -> None:
-    """A killed worker is told within 15 s, and the end by the next one after that."""
+    """A killed worker is noticed within 15 s, then the end by the next one."""
     async with worker_process(dsn, tmp_path) as worker:
         await pool.enqueue_job("wait_once", _job_id="job")
         statuses: asyncio.Queue[Status] = asyncio.Queue()
@@ -257,7 +257,7 @@ async def test_watch_goes_on_through_an_interruption(
 async def test_one_connection_for_all(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """However many watch however many jobs; the last one to go closes it."""
+    """It serves any number of watchers and jobs; the last one to leave closes it."""
     go = asyncio.Event()
 
     async def job(ctx: Context) -> None:
@@ -281,7 +281,7 @@ async def test_one_connection_for_all(
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
-    """A server of the test's own, to be hurt."""
+    """A server of the test's own that it may damage."""
     server = Server(tmp_path)
     server.start()
     yield server
@@ -289,7 +289,7 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
 
 
 async def test_a_lost_connection(pool: ArqRedis, client: StatusClient) -> None:
-    """What happens while nothing is heard is seen when the connection is back."""
+    """Changes that were missed are seen when the connection is back."""
     await pool.enqueue_job("add", 1, 2, _job_id="job", _defer_by=60)
     waiting = asyncio.create_task(client.wait("job", timeout=10))
     for _ in range(3):
@@ -302,7 +302,7 @@ async def test_a_lost_connection(pool: ArqRedis, client: StatusClient) -> None:
 
 
 async def test_a_server_that_is_away(server: Server) -> None:
-    """A watcher waits for it to come back."""
+    """A watcher waits until it is back."""
     settings = RedisSettings(port=server.port, conn_retries=0)
     pool = await create_pool(settings)
     async with StatusClient(settings) as client:
@@ -320,7 +320,7 @@ async def test_a_server_that_is_away(server: Server) -> None:
 
 
 async def test_hostile_messages(pool: ArqRedis, client: StatusClient) -> None:
-    """Whatever is published, a watcher goes on."""
+    """A watcher continues whatever is published."""
     await pool.enqueue_job("add", 1, 2, _job_id="job", _defer_by=60)
     waiting = asyncio.create_task(client.wait("job", timeout=10))
     await until(lambda: _listens(pool))
@@ -341,7 +341,7 @@ async def test_hostile_messages(pool: ArqRedis, client: StatusClient) -> None:
 
 
 async def test_a_client_that_decodes(pool: ArqRedis, dsn: str) -> None:
-    """A client of the user's that answers in text is as good, and keeps its connections."""
+    """The user's client may return strings, and keeps its connections."""
     redis: Redis = Redis.from_url(dsn, decode_responses=True, max_connections=1)
     async with redis, StatusClient(redis) as client:
         await pool.enqueue_job("add", 1, 2, _job_id="job", _defer_by=60)
@@ -354,7 +354,7 @@ async def test_a_client_that_decodes(pool: ArqRedis, dsn: str) -> None:
 
 
 async def test_closing_a_client_that_is_watched(pool: ArqRedis, client: StatusClient) -> None:
-    """It closes its connection; a client that is used again opens another."""
+    """It closes its connection; a client that is used again opens another one."""
     await pool.enqueue_job("add", 1, 2, _job_id="job", _defer_by=60)
     watching = asyncio.create_task(follow(client))
     await until(lambda: _listens(pool))
@@ -369,7 +369,7 @@ async def test_closing_a_client_that_is_watched(pool: ArqRedis, client: StatusCl
 
 
 def test_a_client_in_several_event_loops(dsn: str) -> None:
-    """One after the other, each with a connection of its own."""
+    """One after the other, each with its own connection."""
     client = StatusClient(dsn)
 
     async def use() -> None:
@@ -390,7 +390,7 @@ def test_a_client_in_several_event_loops(dsn: str) -> None:
 async def test_a_feed_whose_jobs_change(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """One who follows others from now on gets those as they are, and hears of all that changes."""
+    """A follower that changes its jobs gets the new ones' records and all later changes."""
     for name in ("a", "b", "c"):
         await pool.enqueue_job("add", 1, 2, _job_id=name, _defer_by=60)
     feed = await client._feed()
@@ -416,7 +416,7 @@ async def test_a_feed_whose_jobs_change(
 
 @pytest.mark.parametrize("silence", [0.02, 10])
 async def test_a_heartbeat(pool: ArqRedis, client: StatusClient, silence: float) -> None:
-    """After so many seconds without a change a watcher gets the last record again."""
+    """After this many seconds without a change a watcher gets the last record again."""
     await pool.enqueue_job("add", 1, 2, _job_id="job", _defer_by=60)
     seen: list[JobRecord] = []
     async with aclosing(client.watch("job", heartbeat=silence)) as records:
@@ -432,13 +432,13 @@ async def test_a_heartbeat(pool: ArqRedis, client: StatusClient, silence: float)
 
 @pytest.mark.parametrize("heartbeat", [0, -1, float("nan")])
 async def test_a_heartbeat_is_positive(client: StatusClient, heartbeat: float) -> None:
-    """Anything else is refused, also for an unknown job."""
+    """Anything else is refused, even for an unknown job."""
     with pytest.raises(ValueError, match="heartbeat must be positive"):
         await anext(client.watch("unknown", heartbeat=heartbeat))
 
 
 async def test_seconds_are_numbers(client: StatusClient) -> None:
-    """Anything else is refused by its name, also for an unknown job."""
+    """Anything else is refused by its name, even for an unknown job."""
     text: Any = "3"
     with pytest.raises(TypeError, match="heartbeat must be a number, not str"):
         await anext(client.watch("unknown", heartbeat=text))
@@ -453,7 +453,7 @@ async def test_seconds_are_numbers(client: StatusClient) -> None:
 async def test_wait_times_out_though_redis_hangs(
     pool: ArqRedis, dsn: str, timeout: float, stalled: str
 ) -> None:
-    """At the time given, whether Redis stops answering before the first question or later."""
+    """On time, whether Redis stops responding before the first query or later."""
     await pool.enqueue_job("add", 1, 2, _job_id="job", _defer_by=60)
     async with (
         Link(urlsplit(dsn).port or 6379) as link,
@@ -473,7 +473,7 @@ async def test_wait_times_out_though_redis_hangs(
 
 
 async def test_wait_may_look_once(pool: ArqRedis, client: StatusClient) -> None:
-    """A timeout of 0 tells a job that has ended from one that has not."""
+    """With a timeout of 0 it distinguishes an ended job from one that has not ended."""
     await write_end(pool, "ended")
     record = await client.wait("ended", timeout=0)
     assert record is not None
@@ -489,7 +489,7 @@ async def test_a_dead_connection_is_noticed(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """One that carries nothing any more, and of whose end nobody is told."""
+    """A connection that silently carries nothing any more is replaced."""
     assert 2 * subscription.SILENCE < 30
     monkeypatch.setattr(subscription, "SILENCE", 0.1)
     monkeypatch.setattr(feed, "POLL_INTERVAL", 3600)
@@ -514,7 +514,7 @@ async def test_a_long_silence(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A connection on which nothing happens stays open as long as the server answers."""
+    """An idle connection stays open as long as the server responds."""
     monkeypatch.setattr(subscription, "SILENCE", 0.02)
     await pool.enqueue_job("add", 1, 2, _job_id="job", _defer_by=60)
     waiting = asyncio.create_task(client.wait("job", timeout=10))
@@ -527,7 +527,7 @@ async def test_a_long_silence(
 
 
 class SlowStore(Store):
-    """A store that lets others do something before it gives its answer."""
+    """A store that pauses before it returns."""
 
     def __init__(self, redis: Redis) -> None:
         super().__init__(redis)
@@ -535,7 +535,7 @@ class SlowStore(Store):
         self.go_on = asyncio.Event()
 
     async def facts(self, *args: Any, **options: Any) -> list[tuple[Facts, Fields]]:
-        """Read, and answer when told to."""
+        """Read the facts, and return them when told to."""
         found = await super().facts(*args, **options)
         self.reading.set()
         await self.go_on.wait()
@@ -543,7 +543,7 @@ class SlowStore(Store):
 
 
 async def test_one_who_leaves_while_jobs_are_read(pool: ArqRedis) -> None:
-    """What was read of a job that nobody follows any more is forgotten; others get theirs."""
+    """Records that nobody follows any more are dropped; others get theirs."""
     reader = SlowStore(pool)
     feed = Feed(reader)
     async with feed.follow(["a"]) as stays:
@@ -555,7 +555,7 @@ async def test_one_who_leaves_while_jobs_are_read(pool: ArqRedis) -> None:
 
 
 async def test_one_who_leaves_while_groups_are_read(pool: ArqRedis) -> None:
-    """The same holds of groups."""
+    """The same holds for groups."""
     reader = SlowStore(pool)
     feed = Feed(reader)
     async with feed.follow_group("a") as stays:
@@ -572,7 +572,7 @@ async def test_a_follower_survives_what_goes_wrong(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Whatever that is: who follows hears of the next change."""
+    """After any error a follower gets the next change."""
     await pool.enqueue_job("add", 1, 2, _job_id="job", _defer_by=60)
     build, wrong = build_record, [RuntimeError("no vino")]
 
