@@ -1,4 +1,4 @@
-"""The ``arq-status`` command: what it prints for people and machines, and its exit codes."""
+"""The ``arq-status`` command: its output for people and programs, and its exit codes."""
 
 import asyncio
 import importlib
@@ -47,7 +47,7 @@ JobContext = dict[str, Any]
 
 @dataclass
 class Answer:
-    """What the command did."""
+    """The outcome of a command."""
 
     code: int
     out: str
@@ -55,12 +55,12 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        """The one document that it printed."""
+        """The single document that it printed."""
         return json.loads(self.out)
 
     @property
     def lines(self) -> list[str]:
-        """What it printed, without what is empty."""
+        """The lines that it printed, without blank ones."""
         return [line.strip() for line in self.out.splitlines() if line.strip()]
 
 
@@ -71,7 +71,7 @@ Command = Callable[..., Coroutine[Any, Any, Answer]]
 def command(
     pool: ArqRedis, dsn: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Command:
-    """Runs the command in a thread, on the Redis under test and in a terminal of some width."""
+    """Runs the command in a thread, on the Redis under test, in a terminal of some width."""
     monkeypatch.setenv("REDIS_URL", dsn)
 
     async def run(*argv: str, width: int | None = 140) -> Answer:
@@ -92,7 +92,7 @@ async def jobs(pool: ArqRedis) -> None:
 
 
 async def test_list(command: Command, jobs: None) -> None:
-    """The list shows what a job is, what it does and why it failed."""
+    """The list shows what a job is, what it is doing and why it failed."""
     answer = await command("list")
     assert answer.code == 0
     text = answer.out
@@ -118,7 +118,7 @@ async def test_list(command: Command, jobs: None) -> None:
 async def test_narrow_and_wide_terminals(
     command: Command, jobs: None, pool: ArqRedis, width: int
 ) -> None:
-    """Ids, statuses and percentages are whole in any terminal, and no line is wider than it."""
+    """Ids, statuses and percentages are never cut, and no line is too wide."""
     await write_end(pool, "漢" * 30, function="package.module." + "long" * 20, message="wide" * 90)
     answer = await command("list", width=width)
     assert max(cell_len(line) for line in answer.out.splitlines()) <= width
@@ -132,7 +132,7 @@ async def test_narrow_and_wide_terminals(
 
 
 async def test_filters(command: Command, jobs: None) -> None:
-    """The filters, orders and pages of ``list_jobs``; words about pages."""
+    """The filters, orders and pages of ``list_jobs``, and the line about pages."""
     answer = await command("list", "--status", "failed", "--json")
     assert [job["job_id"] for job in answer.json["items"]] == ["broken"]
     answer = await command("list", "--function=resize", "--sort", "enqueued_at", "--ascending")
@@ -151,7 +151,7 @@ async def test_filters(command: Command, jobs: None) -> None:
 
 
 async def test_filters_by_queue_and_time(command: Command, pool: ArqRedis) -> None:
-    """One queue of all, also one that nobody announced; times ago and dates."""
+    """A single queue, even an unannounced one; times ago and dates."""
     now = timestamp_ms()
     await write_end(pool, "old", ended=now - 10 * 60_000)
     await write_end(pool, "new", ended=now - 60_000)
@@ -172,7 +172,7 @@ async def test_filters_by_queue_and_time(command: Command, pool: ArqRedis) -> No
 async def test_a_list_of_the_newest(
     command: Command, pool: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a list does not cover all jobs it says so."""
+    """The list says if it does not cover all jobs."""
     monkeypatch.setattr("arq_status._client.listing.NEWEST", 1)
     for name in ("one", "two"):
         await write_end(pool, name)
@@ -181,7 +181,7 @@ async def test_a_list_of_the_newest(
 
 
 async def test_json_of_a_list(command: Command, client: StatusClient, jobs: None) -> None:
-    """One document, with the jobs, the numbers of the page and the counts."""
+    """One document with the jobs, the page numbers and the counts."""
     answer = await command("--json", "list", "--sort", "function")
     document = answer.json
     items = document.pop("items")
@@ -190,17 +190,17 @@ async def test_json_of_a_list(command: Command, client: StatusClient, jobs: None
     }  # fmt: skip
     page = await client.list_jobs(sort="function")
     expected = [json.loads(encode(job_object(it))) for it in page.items]
-    # which goes on
+    # which keeps counting
     assert [it | {"waited": 0} for it in items] == [it | {"waited": 0} for it in expected]
     done = next(it for it in items if it["job_id"] == "done")
     assert datetime.fromisoformat(done["ended_at"]).tzinfo is not None
-    # lists carry no data
+    # lists have no data
     assert (done["elapsed"], done["data"]) == (8.0, {})
     assert len(answer.out.splitlines()) == 1
 
 
 async def test_show(command: Command, pool: ArqRedis, jobs: None) -> None:
-    """All that is known of a job."""
+    """It prints all that is known about a job."""
     answer = await command("show", "done")
     assert answer.code == 0
     assert answer.lines[0] == "done  ● complete"
@@ -227,7 +227,7 @@ async def test_show(command: Command, pool: ArqRedis, jobs: None) -> None:
 
 
 async def test_counts(command: Command, client: StatusClient, jobs: None) -> None:
-    """Every status with its number."""
+    """Every status has its number."""
     answer = await command("counts")
     assert [line.split()[1] for line in answer.lines] == list(Status)
     assert answer.lines[4].split() == ["●", "complete", "1"]
@@ -235,7 +235,7 @@ async def test_counts(command: Command, client: StatusClient, jobs: None) -> Non
 
 
 async def test_actions(command: Command, client: StatusClient, pool: ArqRedis, jobs: None) -> None:
-    """``cancel``, ``retry``, ``stop`` and ``delete`` say of each job whether it was done."""
+    """``cancel``, ``retry``, ``stop`` and ``delete`` report for each job whether they succeeded."""
     answer = await command("cancel", "soon", "done")
     assert answer.code == 1
     assert answer.lines == ["✔ soon was cancelled", "✘ done is not waiting in a queue"]
@@ -254,7 +254,7 @@ async def test_actions(command: Command, client: StatusClient, pool: ArqRedis, j
 async def test_actions_on_all_that_match(
     command: Command, client: StatusClient, pool: ArqRedis
 ) -> None:
-    """With filters instead of ids they tell how many; without either, or with both, nothing."""
+    """With filters they print a count; without ids or filters, or with both, they fail."""
     async with client.group("g") as group:
         for number in range(3):
             await group.enqueue_job(pool, "resize", _job_id=str(number), _tags=["t"])
@@ -280,7 +280,7 @@ async def test_actions_on_all_that_match(
 
 
 async def test_unknown_jobs(command: Command) -> None:
-    """One sentence, and an exit code that scripts can use."""
+    """They give one sentence, and an exit code for scripts."""
     for name in ("show", "watch"):
         answer = await command(name, "nobody")
         assert (answer.code, answer.out) == (1, "")
@@ -295,7 +295,7 @@ async def test_unknown_jobs(command: Command) -> None:
 
 @pytest.fixture
 async def slow_jobs(start_worker: StartWorker) -> asyncio.Event:
-    """A worker for jobs that make their next step when they are told to."""
+    """A worker for jobs that take their next step when told to."""
     step = asyncio.Event()
 
     async def work(ctx: JobContext, steps: int, *, total: int = 4, error: str = "") -> None:
@@ -316,7 +316,7 @@ async def slow_jobs(start_worker: StartWorker) -> asyncio.Event:
 async def test_watching_for_machines(
     command: Command, pool: ArqRedis, slow_jobs: asyncio.Event
 ) -> None:
-    """``watch --json`` prints a line for each change, the last one of the end."""
+    """``watch --json`` prints a line for each change, and finally for the end."""
     await pool.enqueue_job("work", 3, _job_id="job")
     with redirect_stdout(StringIO()) as out:
         watching = asyncio.create_task(command("watch", "job", "--json"))
@@ -327,7 +327,7 @@ async def test_watching_for_machines(
     records = [json.loads(line) for line in out.getvalue().splitlines()]
     assert answer.code == 0
     messages = [it["message"] for it in records]
-    # of one moment there may be two lines, if it took long
+    # if it took long, one moment may have two lines
     assert list(dict.fromkeys(messages[messages.index("step 1") :])) == ["step 1", "step 2"]
     assert records[-1]["status"] == "complete"
     assert records[-1]["ended_at"] is not None
@@ -338,7 +338,7 @@ def is_in(words: str, out: StringIO) -> bool:
 
 
 async def test_watching_without_patience(command: Command, pool: ArqRedis) -> None:
-    """A timeout of 0 is one look at the jobs."""
+    """A timeout of 0 reads the jobs once."""
     await write_end(pool, "done")
     await put_job(pool, "waits")
     assert (await command("watch", "done", "--timeout", "0")).code == 0
@@ -351,7 +351,7 @@ async def test_watching_without_patience(command: Command, pool: ArqRedis) -> No
 async def test_watching_several(
     command: Command, pool: ArqRedis, client: StatusClient, slow_jobs: asyncio.Event
 ) -> None:
-    """Without a terminal there is a line for each change; 1 says that one is not complete."""
+    """Without a terminal each change is a line; 1 means that a job is not complete."""
     await pool.enqueue_job("work", 0, _job_id="good")
     await pool.enqueue_job("work", 0, error=HOSTILE, _job_id="bad")
     await ended(client, "bad")
@@ -370,7 +370,7 @@ async def test_watching_in_a_terminal(
     slow_jobs: asyncio.Event,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A bar for each job, which moves; the last picture stays."""
+    """Each job has a moving bar; the last frame stays."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     await pool.enqueue_job("work", 2, _job_id="job")
     await pool.enqueue_job("work", 0, error=HOSTILE, _job_id="bad")
@@ -393,7 +393,7 @@ async def test_watching_in_a_terminal(
         answer = await watching
     assert answer.code == 1
     assert "● working" in out.getvalue()
-    # the last one stays, and begins with the first job
+    # the last frame stays, and starts with the first job
     picture = out.getvalue().rpartition("\x1b[90mjob\x1b[0m")[2]
     assert "step 1" in picture
     assert "cancelled before its next try" in picture
@@ -404,7 +404,7 @@ async def test_watching_in_a_terminal(
 
 
 async def test_no_time_to_watch(command: Command, jobs: None) -> None:
-    """A job of which nothing was seen has not ended either."""
+    """A job that was never read has not ended either."""
     answer = await command("watch", "soon", "--timeout", "0")
     assert (answer.code, answer.err) == (1, "arq-status: 'soon' has not ended after 0 s\n")
 
@@ -412,7 +412,7 @@ async def test_no_time_to_watch(command: Command, jobs: None) -> None:
 async def test_watching_for_so_long(
     command: Command, pool: ArqRedis, client: StatusClient, jobs: None
 ) -> None:
-    """``--timeout`` ends it, and so does somebody who deletes or cancels the job."""
+    """``--timeout`` ends it, and so does deleting or cancelling the job."""
     answer = await command("watch", "soon", "--timeout", "0.05")
     assert answer.code == 1
     assert answer.err == "arq-status: 'soon' has not ended after 0.05 s\n"
@@ -420,7 +420,7 @@ async def test_watching_for_so_long(
     await put_job(pool, "running")
     watching = asyncio.create_task(command("watch", "running", "--json"))
     await until(lambda: has_watchers(pool))
-    # at once: else it could be seen as interrupted
+    # at once, or else it could be seen as interrupted
     async with pool.pipeline(transaction=True) as pipeline:
         pipeline.zrem("arq:queue", "running")
         pipeline.delete("arq:job:running", own_key("job:running"))
@@ -434,7 +434,7 @@ async def has_watchers(pool: ArqRedis) -> bool:
 
 
 async def test_bad_usage(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
-    """Wrong arguments exit with 2 and say which are right."""
+    """Wrong arguments exit with 2, and the error names the right ones."""
     for argv, words in (
         (["list", "--page", "0"], "page must be 1 or more, not 0"),
         (["list", "--per-page", "501"], "per_page must be 1 to 500, not 501"),
@@ -467,7 +467,7 @@ async def test_bad_usage(command: Command, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_help_tells_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
-    """``--help`` lists the commands and what the exit codes mean; ``--version`` the version."""
+    """``--help`` lists commands and exit codes; ``--version`` prints the version."""
     with pytest.raises(SystemExit):
         main(["--help"])
     text = capsys.readouterr().out
@@ -480,7 +480,7 @@ def test_help_tells_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_help_tells_what_every_argument_is_for() -> None:
-    """Those before the command and behind it, of every command; and examples that are right."""
+    """Each argument of each command has a help; the examples are valid."""
     parser = _parser()
     [commands] = [it for it in parser._actions if isinstance(it.choices, dict)]
     for each in (parser, *dict(commands.choices or {}).values()):
@@ -492,7 +492,7 @@ def test_help_tells_what_every_argument_is_for() -> None:
 
 
 async def test_redis_is_away(command: Command) -> None:
-    """Every command that asks exits with 3 and one sentence, which tells no password."""
+    """Every command that queries exits with 3 and one sentence, without the password."""
     dsn = f"redis://me:secret@localhost:{free_port()}/3?protocol=2"
     for argv in (["list"], ["counts"], ["show", "x"], ["watch", "x"], ["stop", "x"], ["doctor"]):
         answer = await command(*argv, "--redis", dsn, "--json")
@@ -507,7 +507,7 @@ async def test_redis_is_away(command: Command) -> None:
 
 
 async def test_redis_refuses(command: Command, dsn: str) -> None:
-    """A wrong password is told as such."""
+    """A wrong password is reported as such."""
     answer = await command("list", "--redis", dsn.replace("//", "//nobody:secret@"))
     assert answer.code == 3
     assert "redis://nobody@127.0.0.1" in answer.err
@@ -516,7 +516,7 @@ async def test_redis_refuses(command: Command, dsn: str) -> None:
 
 
 async def test_redis_refuses_a_command(command: Command, pool: ArqRedis, dsn: str) -> None:
-    """A command that an access list forbids is told in the words of the server."""
+    """A command that the ACL forbids is reported in the server's words."""
     await acl(pool, "SETUSER guest on nopass ~* &* +@all -eval -evalsha")
     try:
         answer = await command("counts", "--redis", dsn.replace("//", "//guest:x@"))
@@ -536,14 +536,14 @@ async def acl(redis: Any, words: str) -> None:
 
 
 def test_dsns_without_passwords() -> None:
-    """No password is shown, wherever it stands."""
+    """No password is shown, wherever it is in the DSN."""
     assert shown_dsn("redis://:secret@host:1/2") == "redis://host:1/2"
     assert shown_dsn("rediss://me:secret@host?password=secret") == "rediss://me@host"
     assert shown_dsn("unix:///run/redis.sock?db=1&password=x") == "unix:///run/redis.sock"
 
 
 async def test_hostile_text(command: Command, client: StatusClient, pool: ArqRedis) -> None:
-    """Nothing that a job says acts in the terminal, or is taken for markup."""
+    """Text from a job never controls the terminal, and is never taken for markup."""
     await write_end(
         pool, HOSTILE, State.FAILED, function=HOSTILE, args=HOSTILE, message=HOSTILE,
         error=HOSTILE, worker=f"{HOSTILE}:1:x", queue=HOSTILE,
@@ -561,7 +561,7 @@ async def test_hostile_text(command: Command, client: StatusClient, pool: ArqRed
 
 
 def test_plain_text() -> None:
-    """What is harmless stays as it is; on one line ends of lines become spaces."""
+    """Harmless text is unchanged; on a single line, line breaks become spaces."""
     assert escape("château 漢字 [red] :x:") == "château 漢字 [red] :x:"
     assert escape("a\nb\tc") == "a b c"
     assert escape("a\nb\tc", multiline=True) == "a\nb\tc"
@@ -569,14 +569,14 @@ def test_plain_text() -> None:
 
 
 async def test_lines_in_a_pipe(command: Command, jobs: None) -> None:
-    """They are as long as they have to be."""
+    """They are not wrapped."""
     assert "ValueError: no vino none at all" in (await command("list", width=None)).out
 
 
 async def test_a_terminal_has_colours(
     command: Command, jobs: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Statuses have colours there, beside their words."""
+    """Statuses have colours there, in addition to their words."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     answer = await command("counts")
     assert "\x1b[32m● complete" in answer.out
@@ -584,7 +584,7 @@ async def test_a_terminal_has_colours(
 
 
 async def test_a_closed_pipe(command: Command) -> None:
-    """A reader that is gone is no error, neither at once nor when the process ends."""
+    """A reader that has left is no error, neither at once nor at exit."""
     for argv in (["list"], ["counts", "--json"]):
         reading, writing = os.pipe()
         os.close(reading)
@@ -594,7 +594,7 @@ async def test_a_closed_pipe(command: Command) -> None:
 
 
 async def test_output_to_anything(command: Command) -> None:
-    """Who calls ``main`` may have put anything in the place of stdout."""
+    """A caller of ``main`` may have replaced stdout with anything."""
     with redirect_stdout(StringIO()) as out:
         assert (await command("counts", "--json")).code == 0
     assert list(json.loads(out.getvalue())) == list(Status)
@@ -610,7 +610,7 @@ def test_python_m(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monkey
 
 
 async def test_ctrl_c(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It ends any command with 130; what is open is closed."""
+    """It ends any command with 130, and connections are closed."""
 
     async def interrupted(context: Context) -> NoReturn:
         raise KeyboardInterrupt
@@ -635,12 +635,12 @@ def test_without_an_extra(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Without an extra there is a sentence that tells how to install it."""
-    importlib.import_module("arq_status.web")  # for all to be there
+    """Without an extra, a sentence tells how to install it."""
+    importlib.import_module("arq_status.web")  # so that all of them are imported
     ours = [it for it in sys.modules if it.startswith(("arq_status.cli.", "arq_status.web"))]
     for name in sorted(ours, reverse=True):
         parent, _, child = name.rpartition(".")
-        # both are put back at the end
+        # both are restored at the end
         monkeypatch.setattr(sys.modules[parent], child, sys.modules[name])
         monkeypatch.delitem(sys.modules, name)
     for name in [missing, *(it for it in sys.modules if it.partition(".")[0] == missing)]:
@@ -656,7 +656,7 @@ def test_without_an_extra(
 def test_what_serve_is_given(
     dsn: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The options go to ``arq_status.web.serve``; there is no warning where nobody may act."""
+    """Options are passed to ``arq_status.web.serve``; read-only needs no warning."""
     given: dict[str, Any] = {}
     monkeypatch.setattr("arq_status.web.serve", lambda client, **options: given.update(options))
     monkeypatch.setenv("REDIS_URL", dsn)
@@ -673,7 +673,7 @@ def test_what_serve_is_given(
 async def test_serve_asks_for_a_password(
     pool: ArqRedis, dsn: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """``--user`` takes the password from the environment, and does not serve without one."""
+    """``--user`` takes the password from the environment, and requires one."""
     served: list[Any] = []
     monkeypatch.setattr("arq_status.web.serve", lambda client, **options: served.append(options))
     monkeypatch.setenv("REDIS_URL", dsn)
@@ -692,13 +692,13 @@ async def test_serve_asks_for_a_password(
 
 
 def test_serve_cannot_start(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever code uvicorn exits with, that of the command does not stand for Redis."""
+    """The exit code of uvicorn never passes for that of an unreachable Redis."""
     monkeypatch.setattr("arq_status.web.serve", lambda client, **options: sys.exit(3))
     assert main(["serve", "--redis", dsn]) == 1
 
 
 def test_serve_with_a_bad_address(capsys: pytest.CaptureFixture[str]) -> None:
-    """What is no DSN is told before anything listens."""
+    """A malformed DSN is reported before anything listens."""
     assert main(["serve", "--redis", "http://localhost"]) == 2
     assert "--redis or REDIS_URL is not a Redis DSN" in capsys.readouterr().err
 
@@ -706,7 +706,7 @@ def test_serve_with_a_bad_address(capsys: pytest.CaptureFixture[str]) -> None:
 async def test_the_commands_of_the_documentation(
     command: Command, pool: ArqRedis, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every command that its page shows does what it is shown for, and none is left out."""
+    """Every documented command works, and every command is documented."""
     served: list[Any] = []
     monkeypatch.setattr("arq_status.web.serve", lambda *_, **options: served.append(options))
     monkeypatch.setenv("ARQ_STATUS_PASSWORD", "veritas")
@@ -733,7 +733,7 @@ async def put_cancelled_job(pool: ArqRedis, job_id: str) -> None:
 
 
 async def stumble(ctx: JobContext) -> str:
-    """A job that fails, retries and logs."""
+    """A job that logs, retries and fails."""
     await ctx["status"].log(f"try {ctx['job_try']} begins")
     await ctx["status"].log("[bold]odd\x1b[0m", level="warning")
     if ctx["job_try"] == 1:
@@ -744,7 +744,7 @@ async def stumble(ctx: JobContext) -> str:
 async def test_show_tells_why(
     command: Command, pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """Each try with its reason, the last traceback, and the end of the log."""
+    """Each try with its error, the last traceback, and the end of the log."""
     await start_worker(track_status({"functions": [stumble]}))
     await pool.enqueue_job("stumble", _job_id="job")
     await ended(client, "job")
@@ -774,7 +774,7 @@ async def recover(ctx: JobContext) -> None:
 async def test_show_of_a_job_that_recovered(
     command: Command, pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """Its tries are told, but no traceback: it has not failed."""
+    """Its tries are shown, but no traceback, because it has not failed."""
     await start_worker(track_status({"functions": [recover]}))
     await pool.enqueue_job("recover", _job_id="job")
     await ended(client, "job")
@@ -785,7 +785,7 @@ async def test_show_of_a_job_that_recovered(
 
 
 async def test_an_action_on_no_jobs(command: Command) -> None:
-    """Neither ids nor filters, or both, is a mistake, and nothing is done."""
+    """Neither ids nor filters, or both, is an error, and nothing is done."""
     for argv in (["stop"], ["delete", "job", "--status", "failed"]):
         answer = await command(*argv)
         assert (answer.code, answer.out) == (2, "")
@@ -797,7 +797,7 @@ async def _has_runs(client: StatusClient) -> bool:
 
 
 async def test_logs(command: Command, pool: ArqRedis, client: StatusClient) -> None:
-    """All lines, with levels; of an unknown job a sentence."""
+    """All lines with their levels; for an unknown job a sentence."""
     await write_end(pool, "silent")
     assert (await command("logs", "silent")).out == ""
     answer = await command("logs", "none")
@@ -808,7 +808,7 @@ async def test_logs(command: Command, pool: ArqRedis, client: StatusClient) -> N
 async def test_logs_are_followed_to_the_end(
     command: Command, pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """Each line once, as it comes, and the command ends with the job."""
+    """Each line is printed once, as it comes, and the command ends with the job."""
 
     async def talk(ctx: JobContext) -> None:
         for number in range(30):
@@ -831,7 +831,7 @@ async def test_logs_are_followed_to_the_end(
 
 @pytest.fixture
 async def insight(pool: ArqRedis, client: StatusClient, start_worker: StartWorker) -> None:
-    """A worker that runs one of two jobs, with a cron job, and some jobs that have ended."""
+    """A worker that runs one of two jobs and has a cron job, and some ended jobs."""
 
     async def import_rows(ctx: JobContext, outcome: str) -> None:
         if outcome == "wait":
@@ -866,7 +866,7 @@ async def insight(pool: ArqRedis, client: StatusClient, start_worker: StartWorke
 async def test_insight_fits_the_terminal(
     command: Command, insight: None, name: str, width: int
 ) -> None:
-    """Tables have as many columns as there is room for, and no line is longer than the terminal."""
+    """Tables have as many columns as fit, and no line is too wide."""
     answer = await command(name, width=width)
     assert answer.code == 0
     assert max(map(cell_len, answer.out.splitlines())) <= width
@@ -880,7 +880,7 @@ async def test_insight_fits_the_terminal(
 
 
 async def test_insight(command: Command, insight: None) -> None:
-    """The tables tell how jobs ended, who works, and who is gone."""
+    """The tables show how jobs ended, which workers are alive, and which are dead."""
     rows = (await command("functions", "--since", "1d", width=160)).lines
     [row] = [it.split() for it in rows if it.startswith("import_rows")]
     assert row[1:7] == ["arq:queue", "2", "1", "0", "0", "0"]
@@ -900,7 +900,7 @@ async def test_insight(command: Command, insight: None) -> None:
 
 
 async def test_insight_in_json(command: Command, client: StatusClient, insight: None) -> None:
-    """The same as the records have it: times in ISO 8601, durations in seconds."""
+    """Like the records: times in ISO 8601, durations in seconds."""
     [queue] = (await command("queues", "--json")).json
     assert set(queue) == set(QueueRecord.__dataclass_fields__)
     assert (queue["name"], queue["working"]) == ("arq:queue", 2)
@@ -916,7 +916,7 @@ async def test_insight_in_json(command: Command, client: StatusClient, insight: 
 
 
 async def test_insight_into_nothing(command: Command, pool: ArqRedis) -> None:
-    """An empty Redis has a queue and nobody who works."""
+    """An empty Redis has one queue and no workers."""
     assert (await command("workers")).lines == ["there is no tracked worker"]
     assert (await command("crons")).lines == ["no live worker has announced a cron job"]
     await put_job(pool, "job", enqueued=timestamp_ms() - HOUR)

@@ -1,4 +1,4 @@
-"""``arq-status doctor``: what is wrong with server, workers, queues, keys or one job, and why."""
+"""``arq-status doctor``: problems of the server, workers, queues, keys or one job."""
 
 import asyncio
 import json
@@ -44,7 +44,7 @@ FINE = {"name": "Redis", "version": "7.4.1", "clustered": False, "replica": Fals
 def doctor(
     pool: ArqRedis, dsn: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Doctor:
-    """Runs the command; what it found. Its exit code tells whether there is a problem."""
+    """Runs the command and returns its findings. Its exit code says if there is a problem."""
 
     async def run(*argv: str, redis: str = dsn) -> list[Finding]:
         capsys.readouterr()
@@ -59,7 +59,7 @@ def doctor(
 
 
 def about(findings: list[Finding], what: str) -> list[tuple[str, str]]:
-    """The findings about something: how bad, and what."""
+    """Return the level and text of the findings about something."""
     return [(str(it.level), it.text) for it in findings if it.about == what]
 
 
@@ -73,13 +73,13 @@ async def wait(ctx: Context) -> None:
 
 @status_options(track=False)
 async def secret(ctx: Context) -> None:
-    """Do nothing that is tracked."""
+    """Do nothing, untracked."""
 
 
 async def test_all_is_well(
     doctor: Doctor, client: StatusClient, pool: ArqRedis, start_worker: StartWorker
 ) -> None:
-    """With a tracked worker that has run a job there is nothing to complain of."""
+    """With a tracked worker that has run a job there is no problem."""
     await start_worker(track_status({"functions": [work, wait, secret]}))
 
     async def is_well() -> bool:
@@ -108,7 +108,7 @@ async def test_all_is_well(
 
 
 async def test_nobody_is_there(doctor: Doctor, pool: ArqRedis) -> None:
-    """Without a worker it says so, and which jobs wait for one."""
+    """Without a worker it says so, and which jobs are waiting."""
     await put_job(pool, "waits", enqueued=timestamp_ms() - 125_000)
     findings = await doctor("waits")
     assert about(findings, "workers") == [("problem", "no tracked worker is alive")]
@@ -126,7 +126,7 @@ async def test_nobody_is_there(doctor: Doctor, pool: ArqRedis) -> None:
 
 
 async def test_workers_that_died(doctor: Doctor, pool: ArqRedis) -> None:
-    """What they left behind, and who will run it again."""
+    """It reports what they left behind, and who will run it again."""
     store = Store(pool)
     await store.beat("host:1:gone", "arq:queue", HOUR, {})
     await store.leave("host:1:gone")
@@ -161,7 +161,7 @@ async def test_workers_that_died(doctor: Doctor, pool: ArqRedis) -> None:
 async def test_a_worker_that_is_not_tracked(
     doctor: Doctor, client: StatusClient, pool: ArqRedis, start_worker: StartWorker
 ) -> None:
-    """Arq's health check tells of it; what it ran is known from arq's result alone."""
+    """Arq's health check shows it; its jobs are known from arq's results alone."""
     await start_worker({"functions": [work, wait]})
     await pool.enqueue_job("work", _job_id="done")
     await ended(client, "done")
@@ -185,7 +185,7 @@ async def test_a_worker_that_is_not_tracked(
 
 
 async def test_a_queue_that_nobody_announced(doctor: Doctor, pool: ArqRedis) -> None:
-    """It is found, and how to name it is told; a payload without a queue is as well."""
+    """The queue is found, with advice to name it; so is a payload without a queue."""
     await put_job(pool, "elsewhere", queue="emails")
     await put_job(pool, "nowhere")
     await pool.zrem("arq:queue", "nowhere")
@@ -206,7 +206,7 @@ async def test_a_queue_that_nobody_announced(doctor: Doctor, pool: ArqRedis) -> 
 
 
 async def test_why_a_job_is_missing(doctor: Doctor, client: StatusClient, pool: ArqRedis) -> None:
-    """It was deleted, it has expired, or nobody has ever heard of it."""
+    """It was deleted, has expired, or was never known."""
     await write_end(pool, "deleted")
     await put_result(pool, "deleted")
     await client.delete("deleted")
@@ -244,7 +244,7 @@ async def test_why_a_job_failed(doctor: Doctor, pool: ArqRedis) -> None:
 async def test_a_function_that_its_worker_has_not(
     doctor: Doctor, pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """Which queue's workers have it, if any."""
+    """It says which queue's workers have the function, if any."""
     await start_worker(track_status({"functions": [work]}))
     await start_worker(track_status({"functions": [wait], "queue_name": "slow"}))
 
@@ -267,7 +267,7 @@ async def test_a_function_that_its_worker_has_not(
 async def test_guesses_about_a_missing_job(
     doctor: Doctor, pool: ArqRedis, redis_settings: RedisSettings
 ) -> None:
-    """What workers announced of expiries, and that other databases have keys, gives hints."""
+    """Announced expiries and other databases with keys give hints."""
     options = {"f": FunctionOptions(expires=7_200_000), "g": FunctionOptions(expires=60_000)}
     await Store(pool).beat("host:1:alive", "arq:queue", HOUR, options)
     other = await create_pool(replace(redis_settings, database=7))
@@ -283,7 +283,7 @@ async def test_guesses_about_a_missing_job(
 
 
 async def test_keys_that_are_not_as_they_should_be(doctor: Doctor, pool: ArqRedis) -> None:
-    """Records without an end, with a wrong expiry, of no form or of a wrong type."""
+    """Records without an end, with a wrong expiry, damaged or of a wrong type."""
     await write_end(pool, "undying")
     await pool.persist(own_key("job:undying"))
     run = await put_job(pool, "dying")
@@ -314,7 +314,7 @@ async def add_to_set(redis: Any, key: str) -> None:
 async def test_it_reads_no_more_than_so_much(
     doctor: Doctor, pool: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of many keys it takes a sample, in a bounded number of rounds, and says so."""
+    """Of many keys it takes a sample in a limited number of rounds, and says so."""
     monkeypatch.setattr("arq_status._redis.commands._SCANS", 2)
     monkeypatch.setattr("arq_status._redis.commands._SCANNED_AT_ONCE", 10)
     async with pool.pipeline(transaction=False) as pipeline:
@@ -327,14 +327,14 @@ async def test_it_reads_no_more_than_so_much(
 
 
 async def test_a_record_that_goes_meanwhile(pool: ArqRedis) -> None:
-    """What expires between two looks is nothing that stands out."""
+    """A record that expires between two reads is not reported."""
     sample = Sample(records=["gone"])
     await compare_records(pool, sample, ["arq:queue"])
     assert sample == Sample(records=["gone"])
 
 
 async def test_resp3(doctor: Doctor, pool: ArqRedis, dsn: str) -> None:
-    """It understands the newer protocol as well."""
+    """It works with the newer protocol, too."""
     await Store(pool).beat("host:1:alive", "arq:queue", HOUR, {"f": FunctionOptions()})
     await put_job(pool, "waits")
     findings = await doctor("waits", redis=f"{dsn}?protocol=3")
@@ -366,7 +366,7 @@ async def test_resp3(doctor: Doctor, pool: ArqRedis, dsn: str) -> None:
     ],
 )
 def test_servers(changes: dict[str, Any], level: Level, words: str) -> None:
-    """What is to be said of a server, and what to do about it."""
+    """What is wrong with a server, and what to do about it."""
     findings = list(check_server(Server(**{**FINE, **changes}), "redis://here"))
     worst = findings[-1]
     assert (worst.level, worst.text) == (level, words)
@@ -389,7 +389,7 @@ async def test_a_server_that_evicts(doctor: Doctor, pool: ArqRedis) -> None:
 async def test_a_server_that_is_too_old(
     doctor: Doctor, pool: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Then it looks no further, for it could not."""
+    """The other checks are skipped, because they could not work."""
     newest = dict.fromkeys(("Redis", "Valkey"), (99,))
     monkeypatch.setattr("arq_status.cli.doctor.server._OLDEST", newest)
     findings = await doctor()
@@ -397,7 +397,7 @@ async def test_a_server_that_is_too_old(
 
 
 def test_an_arq_that_was_not_tested(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is no refusal, but worth a note."""
+    """It gets a note."""
     monkeypatch.setattr("arq_status.cli.packages.version", lambda _: "0.31.0")
     [finding] = check_packages()
     assert finding.level is Level.NOTE
@@ -408,7 +408,7 @@ def test_an_arq_that_was_not_tested(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_killed_worker(doctor: Doctor, pool: ArqRedis) -> None:
-    """A queue whose only tracked worker died is a problem, though arq's health check remains."""
+    """If a queue's only tracked worker died it is a problem, despite arq's health check."""
     await announce(pool, "host:1:dead", silent_ms=65_000)
     await announce(pool, "host:2:alive", queue="emails")
     await pool.psetex("arq:queue:health-check", HOUR, "j_complete=1")
@@ -425,14 +425,14 @@ async def test_a_killed_worker(doctor: Doctor, pool: ArqRedis) -> None:
 async def announce(
     pool: ArqRedis, worker: str, *, silent_ms: int = 0, queue: str = "arq:queue"
 ) -> None:
-    """Announce a worker whose last heartbeat was some time ago."""
+    """Announce a worker whose last heartbeat was this long ago."""
     await Store(pool).beat(worker, queue, HOUR, {})
     beat = await redis_time(pool) - silent_ms
     await pool.zadd("arqstatus:1:workers", {worker: beat})
 
 
 async def test_it_waits_for_overdue_heartbeats(doctor: Doctor, pool: ArqRedis) -> None:
-    """A worker that was killed seconds ago is not called alive, nor a slow one dead."""
+    """A recently killed worker is not called alive, nor a slow one dead."""
     await announce(pool, "host:1:killed", silent_ms=9_900)
     [(_, dead), _] = about(await doctor(), "workers")
     assert dead == "host:1 stopped responding 10 s ago"
@@ -449,7 +449,7 @@ async def is_waiting(task: "asyncio.Task[Any]") -> bool:
 
 
 async def test_jobs_that_wait_unusually_long(doctor: Doctor, pool: ArqRedis) -> None:
-    """Living workers that do not get round to a job are worth a warning; those it runs are not."""
+    """Jobs that live workers do not get to are a warning; running jobs are not."""
     await announce(pool, "host:1:alive")
     now = timestamp_ms()
     await put_job(pool, "runs", enqueued=now - 3 * HOUR)
@@ -465,7 +465,7 @@ async def test_jobs_that_wait_unusually_long(doctor: Doctor, pool: ArqRedis) -> 
 
 
 async def test_nobody_takes_jobs_of_a_queue_that_was_served(doctor: Doctor, pool: ArqRedis) -> None:
-    """Arq's health check outlives a killed worker; jobs that wait tell that nobody is there."""
+    """Arq's health check outlives a killed worker; waiting jobs show that it is gone."""
     await pool.psetex("arq:queue:health-check", HOUR, "j_complete=1")
     await put_job(pool, "waits", enqueued=timestamp_ms() - HOUR)
     words = "arq:queue: 1 job, 1 due, the first for 1 h, and no worker takes them"
@@ -473,7 +473,7 @@ async def test_nobody_takes_jobs_of_a_queue_that_was_served(doctor: Doctor, pool
 
 
 async def test_clocks(doctor: Doctor, pool: ArqRedis) -> None:
-    """Hosts whose clocks are wrong are named, by how much and in which direction."""
+    """Hosts with wrong clocks are named, with the difference and its direction."""
     for host, wrong in (("right", 0), ("fast", HOUR), ("slow", -5 * 60_000)):
         worker = f"{host}:1:x"
         await announce(pool, worker)
@@ -509,7 +509,7 @@ async def test_clocks(doctor: Doctor, pool: ArqRedis) -> None:
 async def test_permissions(
     doctor: Doctor, pool: ArqRedis, dsn: str, rules: str, expected: str
 ) -> None:
-    """What tracking needs and the Redis user may not do is named, and nothing is written."""
+    """Missing permissions of the Redis user are named, and nothing is written."""
     redis: Any = pool
     await redis.execute_command("ACL", "SETUSER", "guest", "on", "nopass", *rules.split())
     try:
@@ -524,7 +524,7 @@ async def test_permissions(
 
 
 async def test_a_queue_that_the_user_may_not_use(doctor: Doctor, pool: ArqRedis, dsn: str) -> None:
-    """The keys of a queue that is named are tried as well; what was found before is told."""
+    """A queue given by name is checked, too; earlier findings are kept."""
     redis: Any = pool
     rules = "~arq* &* +@all".split()
     await redis.execute_command("ACL", "SETUSER", "guest", "on", "nopass", *rules)
@@ -541,7 +541,7 @@ async def test_a_queue_that_the_user_may_not_use(doctor: Doctor, pool: ArqRedis,
 async def test_an_announced_queue_that_the_user_may_not_use(
     doctor: Doctor, pool: ArqRedis, dsn: str
 ) -> None:
-    """Readers look into every announced queue: the rule that is missing is told."""
+    """Readers read every announced queue: the missing rule is shown."""
     redis: Any = pool
     await announce(pool, "host:1:x", queue="imports")
     rules = "~arq* &* +@all".split()
@@ -557,12 +557,12 @@ async def test_an_announced_queue_that_the_user_may_not_use(
 
 
 def test_the_commands_of_all_scripts_are_checked() -> None:
-    """Those of the functions that scripts share as well."""
+    """Those of the functions that scripts share are included."""
     assert {"ZADD", "ZREVRANK", "LREM"} <= script_commands()
 
 
 async def test_evicted_indexes(doctor: Doctor, client: StatusClient, pool: ArqRedis) -> None:
-    """Records that an evicted index hides from the lists are told, whatever their state."""
+    """Records that an evicted index hides from the lists are reported, whatever their state."""
     await announce(pool, "host:1:alive")
     await write_end(pool, "complete")
     await write_end(pool, "failed", State.FAILED)
@@ -590,7 +590,7 @@ async def test_evicted_indexes(doctor: Doctor, client: StatusClient, pool: ArqRe
 
 
 async def test_an_evicted_index_of_a_queue(doctor: Doctor, pool: ArqRedis) -> None:
-    """Without it jobs that run would be counted as queued as well."""
+    """Without it, running jobs would be counted as queued as well."""
     await announce(pool, "host:1:alive")
     run = await put_job(pool, "working")
     await begin(pool, "working")
@@ -602,7 +602,7 @@ async def test_an_evicted_index_of_a_queue(doctor: Doctor, pool: ArqRedis) -> No
 
 
 def test_a_fork_of_arq(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The package arq may come from another distribution, and ours from no distribution at all."""
+    """The package arq may come from another distribution, and ours from none at all."""
 
     def version(name: str) -> str:
         if name in {"arq", "arq-status"}:
@@ -617,7 +617,7 @@ def test_a_fork_of_arq(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_wait_that_is_usual(pool: ArqRedis, doctor: Doctor) -> None:
-    """A queue whose jobs always wait for minutes gets a warning when it is far more than that."""
+    """A queue whose jobs always wait minutes gets a warning only for much longer waits."""
     await announce(pool, "host:1:alive")
     await count(pool, tally_of([1.0] * 100, [120.0] * 100))
     await put_job(pool, "first", enqueued=timestamp_ms() - 300_000)

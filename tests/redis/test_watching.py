@@ -134,9 +134,7 @@ async def test_wait(
             await end_with(error)
 
     if not track and not keep_result:
-        status = (
-            Status.FAILED
-        )  # nothing is left of it, so it counts as unknown
+        status = Status.FAILED  # nothing is left of it, so it counts as unknown
     function = func(job, name="job", keep_result=keep_result)
     await start_worker(track_status({"functions": [function]}))
     waiting = []

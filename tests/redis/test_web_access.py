@@ -1,4 +1,4 @@
-"""Who gets in: hosts, passwords, permissions of slow requests and open streams, proxies."""
+"""Access: hosts, passwords, slow requests, open streams and proxies."""
 
 import asyncio
 import base64
@@ -26,7 +26,7 @@ OWN = {"X-Arq-Status": "1"}
 
 
 def credentials(text: str) -> dict[str, str]:
-    """The header of HTTP basic authentication."""
+    """Return the header of HTTP basic authentication."""
     return {"Authorization": "Basic " + base64.b64encode(text.encode()).decode()}
 
 
@@ -34,7 +34,7 @@ def credentials(text: str) -> dict[str, str]:
 
 
 async def test_other_hosts_are_refused(pool: ArqRedis) -> None:
-    """On every path, in every media type, with all headers and a sentence that names the remedy."""
+    """On every path and in every media type, with all headers and the remedy."""
     app = create_app(pool, allowed_hosts=["jobs.test", "*.example.org"])
     async with page_of(app) as page:
         for host in ("jobs.test", "JOBS.test:8000", "a.b.example.org"):
@@ -51,7 +51,7 @@ async def test_other_hosts_are_refused(pool: ArqRedis) -> None:
 
 
 async def test_a_mounted_app_checks_its_own_hosts(pool: ArqRedis) -> None:
-    """And those of no other."""
+    """The outer app's paths are not checked."""
     app = Starlette(
         routes=[
             Mount("/open", create_app(pool)),
@@ -70,7 +70,7 @@ async def test_a_mounted_app_checks_its_own_hosts(pool: ArqRedis) -> None:
 
 
 async def test_basic_auth_asks_for_a_password(pool: ArqRedis, client: StatusClient) -> None:
-    """Pages, streams and actions need both, exactly."""
+    """Pages, streams and actions require the exact user name and password."""
     await write_end(pool, "job", State.FAILED)
     app = create_app(pool, authorize=basic_auth("ann", "pässword:x"))
     wrong: list[dict[str, str]] = [
@@ -97,7 +97,7 @@ async def test_basic_auth_asks_for_a_password(pool: ArqRedis, client: StatusClie
 
 @pytest.mark.parametrize(("user", "password"), [("", "x"), ("x", ""), ("a:b", "x")])
 def test_what_basic_auth_cannot_ask_for(user: str, password: str) -> None:
-    """An empty password would let everybody in who leaves it empty."""
+    """An empty password would let in everyone who leaves it empty."""
     with pytest.raises(ValueError, match="user name"):
         basic_auth(user, password)
 
@@ -106,7 +106,7 @@ def test_what_basic_auth_cannot_ask_for(user: str, password: str) -> None:
 
 
 async def test_an_action_that_authorize_answers_with_an_exception(pool: ArqRedis) -> None:
-    """Those who may view see the page, without its button."""
+    """Those who may view see the page without its button."""
 
     def authorize(request: Request, action: str, job_id: str | None) -> bool:
         if action in ("delete", "retry"):
@@ -125,7 +125,7 @@ async def test_an_action_that_authorize_answers_with_an_exception(pool: ArqRedis
 async def test_an_answer_of_authorize_that_is_not_true(
     pool: ArqRedis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It refuses, and one line in the log says why."""
+    """It denies access, and one line in the log says why."""
     answers: Any = iter(["ann", "bob", 0, None])
 
     class Users:
@@ -142,7 +142,7 @@ async def test_an_answer_of_authorize_that_is_not_true(
 
 
 async def test_authorize_may_read_the_body(pool: ArqRedis, client: StatusClient) -> None:
-    """Before and after we read it."""
+    """It may do so before and after we read it."""
     await write_end(pool, "job", State.FAILED)
     bodies: list[tuple[str, bytes]] = []
 
@@ -164,7 +164,7 @@ async def test_authorize_may_read_the_body(pool: ArqRedis, client: StatusClient)
 
 
 async def unfinished_post(url: str) -> str:
-    """Send a form whose end does not come; the answer."""
+    """Send a form that never ends; return the response."""
     host = url.removeprefix("http://")
     name, _, port = host.partition(":")
     reader, writer = await asyncio.open_connection(name, int(port))
@@ -185,7 +185,7 @@ async def test_strangers_do_not_keep_connections_busy(pool: ArqRedis) -> None:
 
 
 async def test_a_form_that_does_not_arrive(pool: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Is given up after some seconds."""
+    """The request times out after some seconds."""
     monkeypatch.setattr("arq_status.web.forms._TIMEOUT", 0.05)
     async with serving(create_app(pool)) as url:
         assert "408" in await unfinished_post(url)
@@ -195,7 +195,7 @@ async def test_a_form_that_does_not_arrive(pool: ArqRedis, monkeypatch: pytest.M
 async def test_a_stream_ends_when_permission_is_withdrawn(
     pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    """It is asked for again every few seconds."""
+    """``authorize`` is asked again every few seconds."""
     monkeypatch.setattr("arq_status.web.event_stream._CHECK_INTERVAL", 0)
     allowed = True
 
@@ -220,7 +220,7 @@ async def test_a_stream_ends_when_permission_is_withdrawn(
 
 
 async def test_a_proxy_that_hides_the_host_is_named(pool: ArqRedis, client: StatusClient) -> None:
-    """nginx passes on its upstream's name by default; the answer says what to set."""
+    """nginx passes its upstream's name by default; the response says what to set."""
     await put_job(pool, "job")
     nginx = {"Host": "127.0.0.1:8000", "Origin": "http://jobs.lan"}
     action = {"action": "cancel"}
@@ -235,11 +235,11 @@ async def test_a_proxy_that_hides_the_host_is_named(pool: ArqRedis, client: Stat
     assert await client.status("job") is Status.STOPPED
 
 
-# Loads
+# Load
 
 
 async def test_an_accept_header_without_end_costs_nothing(pool: ArqRedis) -> None:
-    """Of commas, semicolons or media types."""
+    """Neither commas, semicolons nor media types cost time."""
     async with page_of(create_app(pool)) as page:
         await page.get("/elsewhere")
         for accept in ("," * 60_000, ";" * 60_000, "text/html;q=0," * 4_000):
@@ -255,7 +255,7 @@ async def test_an_accept_header_without_end_costs_nothing(pool: ArqRedis) -> Non
 async def test_no_file_descriptors_are_left(
     pool: ArqRedis, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """Which is no fault of Redis."""
+    """The error does not blame Redis."""
 
     async def job(*args: Any) -> Any:
         error = RedisConnectionError("Error connecting")

@@ -23,7 +23,7 @@ async def fill(pool: ArqRedis) -> None:
 async def test_a_group_has_a_page(
     pool: ArqRedis, client: StatusClient, run_burst: RunBurst
 ) -> None:
-    """With its bar, counts that filter, and the jobs that failed; a job leads to it."""
+    """It has a bar, counts that filter, and the failed jobs; a job links to it."""
     await fill(pool)
     await run_burst(track_status({"functions": [jobs.add, jobs.fail]}))
     async with page_of(create_app(pool)) as page:
@@ -44,7 +44,7 @@ async def test_a_group_has_a_page(
 async def test_a_group_is_followed_to_its_end(
     pool: ArqRedis, client: StatusClient, run_burst: RunBurst
 ) -> None:
-    """As JSON and as the part of its page; an unknown one is not."""
+    """As JSON and as the part of its page; an unknown group is not."""
     await fill(pool)
     async with (
         serving(create_app(pool)) as url,

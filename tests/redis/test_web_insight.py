@@ -25,7 +25,7 @@ async def nightly(ctx: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_page_of_nothing_says_so(pool: ArqRedis, name: str) -> None:
-    """And what to do."""
+    """It also says what to do."""
     async with page_of(create_app(pool)) as page:
         html = (await page.get(f"/{name}")).text
         assert "@track_status" in html or name == "queues"
@@ -36,7 +36,7 @@ async def test_a_page_of_nothing_says_so(pool: ArqRedis, name: str) -> None:
 async def test_what_workers_tell(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """Each page shows it, with links to the jobs; hostile text stays text."""
+    """Each page shows it, with links to the jobs; hostile text is escaped."""
     settings = {
         "functions": [func(jobs.fail, name=HOSTILE), jobs.add, jobs.wait],
         "cron_jobs": [cron(nightly, hour=3, run_at_startup=True)],
@@ -90,7 +90,7 @@ async def test_a_page_is_live(pool: ArqRedis, monkeypatch: pytest.MonkeyPatch) -
 async def test_pages_are_sorted_and_filtered(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """As their URL says, in HTML, JSON and live; what it cannot mean is a sentence."""
+    """As their URL says, in HTML, JSON and live; an invalid parameter gives a sentence."""
     await start_worker(track_status({"functions": [jobs.add, jobs.fail]}))
     await start_worker(track_status({"functions": [jobs.wait]}), queue_name="media")
     await until(lambda: has_functions(client, 3))
@@ -117,12 +117,12 @@ async def test_pages_are_sorted_and_filtered(
 
 
 async def has_functions(client: StatusClient, number: int) -> bool:
-    """Return whether so many functions are announced."""
+    """Return True if this many functions are announced."""
     return len(await client.functions()) == number
 
 
 async def test_pages_are_shown_whole_or_not_at_all(pool: ArqRedis) -> None:
-    """``authorize`` is asked to ``view``, without a job."""
+    """``authorize`` is asked for ``view`` without a job id."""
     asked: list[tuple[str, str | None]] = []
 
     def authorize(request: Request, action: str, job_id: str | None) -> bool:

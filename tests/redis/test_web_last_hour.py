@@ -1,4 +1,4 @@
-"""What is told of jobs together: the last hour over the list, and how long such jobs take."""
+"""Figures about many jobs: the last hour above the list, and usual run times."""
 
 import asyncio
 import re
@@ -20,23 +20,23 @@ from tests.conftest import StartWorker, ended, until
 from tests.records import put_job
 from tests.web import next_event, page_of, serving, stream
 
-#: May do everything but read the counts.
+#: May do everything except read the counts.
 GUEST = ("on", "nopass", "~*", "&*", "+@all", "-lrange")
 
 
 class Counting(StatusClient):
-    """A client that counts how often the workers are read, as for the strip."""
+    """A client that counts how often the workers are read for the strip."""
 
     reads = 0
 
     async def workers(self) -> list[WorkerRecord]:
-        """Count, and return them."""
+        """Count the call, and return the workers."""
         self.reads += 1
         return await super().workers()
 
 
 def figures(html: str) -> list[str]:
-    """Return the figures of the strip as texts."""
+    """Return the figures of the strip as strings."""
     found = re.search('<section class="hour".*?</section>', html, re.DOTALL)
     assert found is not None
     return [
@@ -46,7 +46,7 @@ def figures(html: str) -> list[str]:
 
 
 async def test_a_first_start_has_no_strip(pool: ArqRedis) -> None:
-    """It comes with the first job, which may be one that nobody takes."""
+    """It appears with the first job, even if no worker takes it."""
     async with page_of(create_app(pool)) as page:
         assert 'class="hour"' not in (await page.get("/statuses")).text
         await put_job(pool, "job")
@@ -58,7 +58,7 @@ async def test_a_first_start_has_no_strip(pool: ArqRedis) -> None:
 async def test_the_strip_tells_of_the_last_hour(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """How jobs ended, how long they ran, what is due and who works; each figure is a link."""
+    """It shows ends, run times, what is due and workers; each figure is a link."""
     await start_worker(track_status({"functions": [jobs.fail, jobs.add]}))
     for number in range(3):
         await pool.enqueue_job("add", number, 1, _job_id=f"good-{number}")
@@ -87,7 +87,7 @@ async def test_the_strip_tells_of_the_last_hour(
 
 
 async def test_the_strip_is_live(pool: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is sent to pages when its figures change, and to no script."""
+    """Pages get it when its figures change, scripts never."""
     monkeypatch.setattr("arq_status.web.last_hour._PERIOD", 0.05)
     await put_job(pool, "later", due=4_000_000_000_000)
     async with (
@@ -102,7 +102,7 @@ async def test_the_strip_is_live(pool: ArqRedis, monkeypatch: pytest.MonkeyPatch
 
 
 async def test_the_strip_is_read_once_for_all(pool: ArqRedis) -> None:
-    """Whatever lists they look at; scripts do not have it read."""
+    """It is read once for all lists, and not for scripts."""
     client = Counting(pool)
     json = {"Accept": "application/json"}
     await put_job(pool, "job")
@@ -120,7 +120,7 @@ async def test_the_strip_is_read_once_for_all(pool: ArqRedis) -> None:
 async def test_a_job_tells_how_long_such_jobs_take(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """On its page and live, of its function alone; a script is told by ``functions``."""
+    """On its page and live, for its function only; scripts use ``functions``."""
     await start_worker(track_status({"functions": [jobs.wait, jobs.add]}))
     await pool.enqueue_job("wait", 0.3, _job_id="first")
     await ended(client, "first")
@@ -143,7 +143,7 @@ async def test_a_job_tells_how_long_such_jobs_take(
 
 
 async def test_a_missing_permission_hides_no_job(pool: ArqRedis) -> None:
-    """The strip is missing, and nothing else."""
+    """Only the strip is missing."""
     admin: Any = pool
     await put_job(pool, "job")
     await pool.zadd(keys.COUNTED_FUNCTIONS, {function_key("arq:queue", "f"): timestamp_ms()})

@@ -1,4 +1,4 @@
-"""Actions on many jobs at once, over HTTP."""
+"""Actions on many jobs over HTTP."""
 
 from collections.abc import AsyncIterator
 
@@ -22,7 +22,7 @@ async def url(pool: ArqRedis) -> AsyncIterator[str]:
 
 
 async def test_actions_on_many(url: str, pool: ArqRedis, client: StatusClient) -> None:
-    """By ids or by filters; how many jobs it was done to, and a way back to the list."""
+    """By ids or by filters; the response counts the jobs or redirects to the list."""
     for number in range(3):
         await write_end(pool, f"bad-{number}", State.FAILED, function="charge")
     for number in range(2):
@@ -59,7 +59,7 @@ async def test_actions_on_many(url: str, pool: ArqRedis, client: StatusClient) -
 async def test_actions_on_all_that_match(
     pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On whatever page and in whatever order they are, in few round trips; the newest of many."""
+    """Whatever page and order is shown, in few round trips; on the newest of many."""
     for number in range(10):
         await put_job(pool, f"job-{number}", function="charge", enqueued=1_000 + number)
     headers = {"X-Arq-Status": "1", "Accept": "application/json"}
@@ -82,7 +82,7 @@ async def test_actions_on_all_that_match(
 
 
 async def test_a_job_named_twice_counts_once(pool: ArqRedis, client: StatusClient) -> None:
-    """And what is no id counts not at all."""
+    """An impossible id does not count."""
     await write_end(pool, "job", State.FAILED)
     headers = {"X-Arq-Status": "1", "Accept": "application/json"}
     async with (
@@ -97,7 +97,7 @@ async def test_a_job_named_twice_counts_once(pool: ArqRedis, client: StatusClien
 
 
 async def test_actions_on_many_are_authorized_without_an_id(pool: ArqRedis) -> None:
-    """Nobody who may do something to one job may therefore do it to all."""
+    """A permission for one job is not a permission for all."""
     asked: list[tuple[str, str | None]] = []
 
     def authorize(request: Request, action: str, job_id: str | None) -> bool:

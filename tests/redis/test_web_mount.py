@@ -34,7 +34,7 @@ JSON = {"Accept": "application/json"}
 
 
 async def connections(pool: ArqRedis) -> int:
-    """How many connections there are to the server."""
+    """Return the number of connections to the server."""
     return len(await pool.client_list())
 
 
@@ -75,7 +75,7 @@ async def test_alone(pool: ArqRedis) -> None:
 
 @pytest.mark.usefixtures("one_job")
 async def test_mounted_in_starlette(pool: ArqRedis) -> None:
-    """Also twice deep."""
+    """Also nested twice."""
     await works_at(Starlette(routes=[Mount("/admin", create_app(pool))]), "/admin")
     inner = Starlette(routes=[Mount("/jobs", create_app(pool))])
     await works_at(Starlette(routes=[Mount("/my admin", inner)]), "/my%20admin/jobs")
@@ -83,7 +83,7 @@ async def test_mounted_in_starlette(pool: ArqRedis) -> None:
 
 @pytest.mark.usefixtures("one_job")
 async def test_mounted_in_fastapi(pool: ArqRedis) -> None:
-    """As any other sub-application."""
+    """Like any other sub-application."""
     app = FastAPI()
     app.mount("/admin", create_app(pool))
     await works_at(app, "/admin")
@@ -91,7 +91,7 @@ async def test_mounted_in_fastapi(pool: ArqRedis) -> None:
 
 @pytest.mark.usefixtures("one_job")
 async def test_behind_a_prefix(pool: ArqRedis) -> None:
-    """Links lead through what a server or proxy in front has added, as ASGI tells it."""
+    """Links include what a server or proxy in front added, as given by ASGI."""
     app = FastAPI()
     app.mount("/admin", create_app(pool))
 
@@ -103,7 +103,7 @@ async def test_behind_a_prefix(pool: ArqRedis) -> None:
 
 @pytest.mark.usefixtures("one_job")
 async def test_behind_uvicorns_root_path(pool: ArqRedis) -> None:
-    """``uvicorn --root-path`` puts back what the proxy took off."""
+    """``uvicorn --root-path`` restores what the proxy stripped."""
     app = Starlette(routes=[Mount("/admin", create_app(pool))])
     async with serving(app, root_path="/tools") as url, httpx.AsyncClient(base_url=url) as page:
         html = (await page.get("/admin/statuses")).text
@@ -111,7 +111,7 @@ async def test_behind_uvicorns_root_path(pool: ArqRedis) -> None:
 
 
 async def test_fastapi_dependencies_do_not_protect_it(pool: ArqRedis) -> None:
-    """Which is why there is ``authorize``; it may raise FastAPI's own error."""
+    """Therefore there is ``authorize``, which may raise FastAPI's own error."""
 
     def deny(request: Request, *_: object) -> bool:
         raise FastAPIHTTPException(401, "No.")
@@ -153,7 +153,7 @@ async def test_two_with_their_own_redis(pool: ArqRedis, tmp_path: Path) -> None:
 
 
 async def test_a_pool_that_is_made_in_a_lifespan(redis_settings: RedisSettings) -> None:
-    """A callable gives it when it is there; another one in the next lifespan."""
+    """A callable returns it once it exists; another one in the next lifespan."""
     pools: list[ArqRedis] = []
 
     @asynccontextmanager
@@ -174,7 +174,7 @@ async def test_a_pool_that_is_made_in_a_lifespan(redis_settings: RedisSettings) 
 async def test_a_client_of_the_user_is_not_closed(
     redis_settings: RedisSettings, pool: ArqRedis
 ) -> None:
-    """Whoever opened it closes it, given directly or by a callable."""
+    """Its owner closes it, whether it is given directly or by a callable."""
     client = StatusClient(redis_settings)
     for given in (client, lambda: client):
         async with serving(create_app(given)) as url, httpx.AsyncClient(base_url=url) as page:
@@ -188,7 +188,7 @@ async def test_a_client_of_the_user_is_not_closed(
 async def test_nothing_is_opened_before_the_first_request(
     redis_settings: RedisSettings, pool: ArqRedis
 ) -> None:
-    """And what was is closed by the lifespan of an app that is alone."""
+    """The lifespan of a standalone app closes what was opened."""
     before = await connections(pool)
     app = create_app(redis_settings)
     async with serving(app) as url, httpx.AsyncClient(base_url=url) as page:
@@ -199,7 +199,7 @@ async def test_nothing_is_opened_before_the_first_request(
 
 
 def test_a_mounted_app_closes_with_its_event_loop(dsn: str) -> None:
-    """Its lifespan never runs: connections and streams end all the same, and nothing warns."""
+    """Its lifespan never runs: connections and streams still end, without warnings."""
     app = Starlette(routes=[Mount("/admin", create_app(dsn))])
 
     async def visit() -> None:
@@ -218,13 +218,13 @@ def test_a_mounted_app_closes_with_its_event_loop(dsn: str) -> None:
 
 
 def test_serve_on_a_port_that_is_taken(dsn: str) -> None:
-    """Uvicorn says so and ends."""
+    """Uvicorn says so and exits."""
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SystemExit):
         serve(dsn, port=taken.getsockname()[1])
 
 
 async def test_serve_ends_within_two_seconds(dsn: str, pool: ArqRedis, tmp_path: Path) -> None:
-    """The dashboard in a process of its own, with streams open when it is told to end."""
+    """The dashboard exits although streams are open."""
     await write_end(pool, "done")
     await pool.enqueue_job("f", _job_id="job", _defer_by=3600)
     port = free_port()
