@@ -1,4 +1,4 @@
-"""What the customers of an app get of their jobs, and what they do not."""
+"""What the customers of an app see of their jobs, and what they do not."""
 
 import asyncio
 import logging
@@ -29,7 +29,7 @@ SECRET = "a secret of 16 bytes or more"
 FIELDS = {
     "status", "at", "total", "pct_complete", "message", "elapsed", "eta", "ended", "data",
 }  # fmt: skip
-#: What nobody but the operators may see of the job below.
+#: What only the operators may see of the job below.
 PRIVATE = ("import_secret", "s3cret-arg", "token=abc", "host:7", "arq:queue", "kept")
 
 
@@ -43,13 +43,13 @@ async def url(pool: ArqRedis) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def http(url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A customer's client."""
+    """The client of a customer."""
     async with httpx.AsyncClient(base_url=f"{url}/") as http:
         yield http
 
 
 async def write_private(pool: ArqRedis) -> None:
-    """A failed job with something in all its fields."""
+    """A failed job with content in all its fields."""
     await write_end(
         pool, "job", State.FAILED, function="import_secret", args="'s3cret-arg'", at=40,
         message="Importing", error="HTTPError: token=abc", worker="host:7:x",
@@ -67,7 +67,7 @@ async def report(ctx: dict[str, Any], pause: float = 0.005) -> None:
 async def test_the_holder_sees_progress_and_nothing_else(
     http: httpx.AsyncClient, pool: ArqRedis
 ) -> None:
-    """Exactly these fields, of the data those that are named, and nothing in the headers."""
+    """Exactly these fields, only the named data, and nothing in headers."""
     await write_private(pool)
     response = await http.get(progress_token(SECRET, "job"))
     assert response.status_code == 200
@@ -85,7 +85,7 @@ async def test_the_holder_sees_progress_and_nothing_else(
 
 
 async def test_a_stream_tells_the_same_and_the_end(url: str, pool: ArqRedis) -> None:
-    """Two events with the same fields, and it ends."""
+    """It has two events with the same fields, and ends."""
     await write_private(pool)
     async with stream(f"{url}/{progress_token(SECRET, 'job')}") as events:
         found = [event async for event in events]
@@ -117,7 +117,7 @@ async def test_a_running_job_is_followed(
 async def test_who_may_not_stop(
     http: httpx.AsyncClient, client: StatusClient, pool: ArqRedis, start_worker: StartWorker
 ) -> None:
-    """A token that only shows refuses, and so does any other action; the header tells which."""
+    """A view-only token refuses it, like any other action; the header says which are allowed."""
     await pool.enqueue_job("report", _job_id="job")
     await start_worker(track_status({"functions": [report]}))
     await started(client, "job")
@@ -144,7 +144,7 @@ _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
 async def test_a_token_has_one_spelling(http: httpx.AsyncClient, pool: ArqRedis) -> None:
-    """Not even one that base64 reads as the same bytes passes for it."""
+    """An encoding that base64 decodes to the same bytes is refused, too."""
     await write_private(pool)
     token = progress_token(SECRET, "job")
     last = _ALPHABET[_ALPHABET.index(token[-1]) ^ 1]
@@ -157,7 +157,7 @@ async def test_a_token_has_one_spelling(http: httpx.AsyncClient, pool: ArqRedis)
 async def test_bad_and_expired_tokens_get_the_same(
     http: httpx.AsyncClient, pool: ArqRedis, accept: str
 ) -> None:
-    """Status, body and headers are equal, whether there is such a job or not."""
+    """Status, body and headers are equal, whether or not the job exists."""
     await write_end(pool, "job")
     expired = progress_token(SECRET, "job", expires=0.001)
     await asyncio.sleep(0.002)
@@ -174,7 +174,7 @@ async def test_bad_and_expired_tokens_get_the_same(
 
 @pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
 async def test_an_unknown_job(http: httpx.AsyncClient, accept: str) -> None:
-    """404 and a sentence."""
+    """The response is 404 with a sentence."""
     response = await http.get(progress_token(SECRET, "none"), headers={"Accept": accept})
     assert response.status_code == 404
     assert response.json()["error"].startswith("There is no such job")
@@ -183,7 +183,7 @@ async def test_an_unknown_job(http: httpx.AsyncClient, accept: str) -> None:
 async def test_a_stream_ends_with_its_token(
     url: str, pool: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Though the job goes on, and nothing changes."""
+    """It ends although the job continues, even if nothing changes."""
     monkeypatch.setattr("arq_status.web.event_stream._CHECK_INTERVAL", 1)
     await put_job(pool, "job")
     token = progress_token(SECRET, "job", expires=1)
@@ -198,7 +198,7 @@ async def test_a_stream_ends_with_its_token(
 async def test_a_stream_ends_when_the_job_is_deleted(
     url: str, pool: ArqRedis, client: StatusClient
 ) -> None:
-    """Without an end event; who asks again gets 404."""
+    """There is no end event; a new request gets 404."""
     await write_running(pool, "job")
     async with stream(f"{url}/{progress_token(SECRET, 'job')}") as events:
         assert await next_event(events, "progress")
@@ -211,7 +211,7 @@ async def test_a_stream_ends_when_the_job_is_deleted(
 async def test_many_customers_share_a_connection(
     url: str, pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """However many look at one job, its changes are read once."""
+    """However many watch a job, its changes are read once."""
     await put_job(pool, "job")
     async with AsyncExitStack() as stack:
         for number in range(20):
@@ -227,7 +227,7 @@ async def test_many_customers_share_a_connection(
 
 
 async def test_other_sites_that_may_read(pool: ArqRedis) -> None:
-    """CORS for those that are named, for ``GET`` alone; none otherwise."""
+    """CORS for the given origins, for ``GET`` only; none by default."""
     await write_end(pool, "job")
     app = create_progress_app(pool, secret=SECRET, allow_origins=["https://app.example"])
     token = progress_token(SECRET, "job")
@@ -247,7 +247,7 @@ async def test_other_sites_that_may_read(pool: ArqRedis) -> None:
 
 
 async def test_the_element(http: httpx.AsyncClient) -> None:
-    """A script of less than 6 KiB, asked for anew each time."""
+    """A script of less than 6 KiB, revalidated each time."""
     response = await http.get("element.js")
     assert response.headers["content-type"].startswith("text/javascript")
     assert response.headers["cache-control"] == "no-cache"
@@ -256,7 +256,7 @@ async def test_the_element(http: httpx.AsyncClient) -> None:
 
 
 async def test_redis_is_away(caplog: pytest.LogCaptureFixture) -> None:
-    """503 and a sentence; the token is in no line of the log."""
+    """503 and a sentence; the token is not logged."""
     token = progress_token(SECRET, "job")
     app = create_progress_app(f"redis://127.0.0.1:{free_port()}", secret=SECRET)
     async with page_of(app) as page:
@@ -271,7 +271,7 @@ async def test_redis_is_away(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_what_goes_wrong_says_nothing() -> None:
-    """An unexpected error is a 500 without a word of what it was."""
+    """An unexpected error is a 500 without details."""
 
     def fail() -> str:
         raise RuntimeError("secret details")
@@ -282,7 +282,7 @@ async def test_what_goes_wrong_says_nothing() -> None:
 
 
 async def test_an_app_that_checks_its_own_session(pool: ArqRedis, client: StatusClient) -> None:
-    """It answers from an endpoint of its own, without a token."""
+    """It responds from its own endpoint, without a token."""
     await write_end(pool, "job", fields={"rows": 3})
 
     async def progress(request: Request) -> Response:
@@ -305,7 +305,7 @@ async def test_an_app_that_checks_its_own_session(pool: ArqRedis, client: Status
 
 
 async def test_whom_the_app_does_not_allow(pool: ArqRedis, client: StatusClient) -> None:
-    """They see nothing, by no method and in no form, and stop nothing."""
+    """They see nothing with any method or media type, and stop nothing."""
     await put_job(pool, "job")
     allowed = False
 
@@ -326,7 +326,7 @@ async def test_whom_the_app_does_not_allow(pool: ArqRedis, client: StatusClient)
 
 
 async def test_stopping_with_a_session_of_the_app(pool: ArqRedis, client: StatusClient) -> None:
-    """An endpoint that lets its users stop a job does so, but not for another site."""
+    """An endpoint that lets its users stop a job refuses it to other sites."""
 
     async def endpoint(request: Request) -> Response:
         may_stop = "may" in request.query_params
@@ -349,7 +349,7 @@ async def test_stopping_with_a_session_of_the_app(pool: ArqRedis, client: Status
 
 
 async def test_the_app_closes_what_it_opened(dsn: str, pool: ArqRedis) -> None:
-    """When its own lifespan runs, its connections are closed at the end."""
+    """If its own lifespan runs, its connections are closed at the end."""
     await write_end(pool, "job")
     before = len(await pool.client_list())
     async with serving(create_progress_app(dsn, secret=SECRET), lifespan="on") as url:
@@ -367,7 +367,7 @@ async def test_the_app_closes_what_it_opened(dsn: str, pool: ArqRedis) -> None:
 async def test_progress_of_a_group(
     http: httpx.AsyncClient, url: str, pool: ArqRedis, client: StatusClient
 ) -> None:
-    """It counts the jobs that have ended, under the group's title; whoever may stops them all."""
+    """It counts ended jobs, with the group's title; those who may can stop them all."""
     async with client.group("import-7", title="accounts.csv") as group:
         for number in range(4):
             await group.enqueue_job(pool, "f", _job_id=str(number))
@@ -394,7 +394,7 @@ async def test_progress_of_a_group(
 async def test_an_endpoint_without_a_check_of_its_own(
     pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its stream goes on to the end of the job."""
+    """Its stream continues to the end of the job."""
     monkeypatch.setattr("arq_status.web.event_stream._CHECK_INTERVAL", 0)
 
     async def endpoint(request: Request) -> Response:

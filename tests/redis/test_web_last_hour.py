@@ -76,7 +76,7 @@ async def test_the_strip_tells_of_the_last_hour(
         assert (total, failures) == ("Past hour 4 ended", "Failure rate 25 %")
         assert re.fullmatch(r"Run p95 \d+ (ms|s)", p95)
         assert (due, workers) == ("Oldest due none", "Workers up 1")
-        assert "4 in all, 1 of them failed" in html
+        assert "4 in total, 1 of them failed" in html
         assert '<path data-status="failed"' in html
         strip = html[html.index('class="hour"') : html.index("</section>")]
         links = [unescape(it) for it in re.findall('href="([^"]+)"', strip)]

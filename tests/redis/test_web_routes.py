@@ -55,7 +55,7 @@ async def act(page: httpx.AsyncClient, job_id: str, action: str, **form: str) ->
 
 
 async def ids(page: httpx.AsyncClient, query: str) -> list[str]:
-    """The ids of the jobs that the list shows."""
+    """Return the ids of the jobs that the list shows."""
     items = (await page.get(f"/statuses?{query}", headers=JSON)).json()["items"]
     return [item["job_id"] for item in items]
 
@@ -64,7 +64,7 @@ async def ids(page: httpx.AsyncClient, query: str) -> list[str]:
 
 
 async def test_the_list_shows_what_every_job_does(page: httpx.AsyncClient, pool: ArqRedis) -> None:
-    """Function, id, arguments, status, progress, message, error and times stand in a row."""
+    """A row has the function, id, arguments, status, progress, message, error, times."""
     await write_running(
         pool, "rows", function="import_rows", args="'a.csv'", at=30, total=120, message="Row 30",
         started=timestamp_ms() - 60_000, remaining=190_000,
@@ -105,7 +105,7 @@ async def test_the_list_as_json(page: httpx.AsyncClient, pool: ArqRedis) -> None
 async def test_the_list_is_filtered_sorted_and_paged(
     page: httpx.AsyncClient, pool: ArqRedis
 ) -> None:
-    """Everything that ``list_jobs`` can answer, the URL can ask."""
+    """The URL can express every query of ``list_jobs``."""
     now = timestamp_ms()
     for number in range(5):
         state = State.FAILED if number % 2 else State.COMPLETE
@@ -134,7 +134,7 @@ async def test_the_list_is_filtered_sorted_and_paged(
     ],
 )
 async def test_an_empty_list_says_why(page: httpx.AsyncClient, query: str, text: str) -> None:
-    """And offers a way on."""
+    """It also offers a way on."""
     html = (await page.get(f"/statuses?{query}")).text
     assert text in html
     assert "No jobs" in html
@@ -151,7 +151,7 @@ async def test_the_page_after_the_last_says_how_many_there_are(
 
 
 async def test_the_functions_to_choose_from(page: httpx.AsyncClient, pool: ArqRedis) -> None:
-    """Those that workers announced, those on the page, and the one that was asked for."""
+    """Announced ones, those on the page, and the selected one."""
     await beat(pool, "worker", {"announced": FunctionOptions()})
     await put_job(pool, "a", function="seen")
     html = (await page.get("/statuses?function=asked")).text
@@ -164,7 +164,7 @@ async def test_the_functions_to_choose_from(page: httpx.AsyncClient, pool: ArqRe
 async def test_a_list_that_no_index_answers_says_what_it_covers(
     page: httpx.AsyncClient, pool: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The newest so many, and only then."""
+    """The newest jobs up to a limit, only in that case."""
     monkeypatch.setattr("arq_status._client.listing.NEWEST", 2)
     for name in "abc":
         await write_end(pool, name)
@@ -177,7 +177,7 @@ async def test_a_list_that_no_index_answers_says_what_it_covers(
 async def test_the_cost_of_a_page_does_not_grow_with_what_lies_behind_it(
     page: httpx.AsyncClient, pool: ArqRedis
 ) -> None:
-    """A page reads the jobs that it shows, in the same number of round trips."""
+    """A page reads only its jobs, in constant round trips."""
 
     async def cost() -> dict[str, int]:
         await pool.config_resetstat()
@@ -198,7 +198,7 @@ async def test_the_cost_of_a_page_does_not_grow_with_what_lies_behind_it(
 
 
 async def test_a_job_shows_all_that_is_known_of_it(page: httpx.AsyncClient, pool: ArqRedis) -> None:
-    """Every field of the record, the error in full, the data as readable JSON."""
+    """Every field of the record, the full error, the data as readable JSON."""
     error = "ValueError: " + "declined\n" * 40
     await write_end(
         pool, "job", State.FAILED, function="charge", args="1, 2", queue="mail", worker="host:7:x",
@@ -230,7 +230,7 @@ async def test_a_job_as_json(page: httpx.AsyncClient, pool: ArqRedis) -> None:
 async def test_a_job_without_a_total_shows_how_much_it_has_done(
     page: httpx.AsyncClient, pool: ArqRedis, total: int
 ) -> None:
-    """A percentage of nothing would say nothing."""
+    """A percentage would be meaningless."""
     await write_running(pool, "job", at=1234, total=total, message="Counting", remaining=9_000)
     for url in ("/statuses", "/statuses/job"):
         html = (await page.get(url)).text
@@ -259,7 +259,7 @@ async def test_any_id_that_arq_takes_has_a_page(
 async def test_an_id_in_the_path_is_taken_as_it_stands(
     page: httpx.AsyncClient, pool: ArqRedis
 ) -> None:
-    """A newline at its end is part of it, and another job without it is not meant."""
+    """A trailing newline is part of the id: it is not another job's."""
     await write_end(pool, "end")
     assert (await page.get("/statuses/end%0A")).status_code == 404
 
@@ -267,7 +267,7 @@ async def test_an_id_in_the_path_is_taken_as_it_stands(
 async def test_hostile_text_is_shown_and_not_obeyed(
     page: httpx.AsyncClient, pool: ArqRedis
 ) -> None:
-    """In every field that a job can set."""
+    """It is escaped in every field that a job can set."""
     await write_end(
         pool, HOSTILE, State.FAILED, function=HOSTILE, args=HOSTILE, message=HOSTILE,
         error=HOSTILE, queue=HOSTILE, worker=HOSTILE, fields={HOSTILE: HOSTILE},
@@ -280,7 +280,7 @@ async def test_hostile_text_is_shown_and_not_obeyed(
 
 
 async def test_data_that_utf_8_cannot_hold(page: httpx.AsyncClient, pool: ArqRedis) -> None:
-    """Damaged or hostile records are shown with what can be read."""
+    """Damaged or hostile records are shown as far as they can be read."""
     await write_record(pool, "job", fields={"s": "\ud800", "n": float("nan")})
     assert (await page.get("/statuses/job")).status_code == 200
     found = (await page.get("/statuses/job", headers=JSON)).json()
@@ -290,7 +290,7 @@ async def test_data_that_utf_8_cannot_hold(page: httpx.AsyncClient, pool: ArqRed
 async def test_arguments_that_must_not_be_shown_are_nowhere(
     page: httpx.AsyncClient, pool: ArqRedis, start_worker: StartWorker, client: StatusClient
 ) -> None:
-    """``record_args=False``: not while queued, not while it runs, not when it has failed."""
+    """``record_args=False`` hides them while queued, running and failed."""
 
     @status_options(record_args=False)
     async def secret(ctx: dict[str, Any], password: str) -> None:
@@ -309,12 +309,12 @@ async def test_arguments_that_must_not_be_shown_are_nowhere(
     await check()
 
 
-# Ways in
+# Entry points
 
 
 @pytest.mark.parametrize("path", ["/", "/statuses/"])
 async def test_what_is_no_page_leads_to_the_list(page: httpx.AsyncClient, path: str) -> None:
-    """The root, and the list with a slash too many."""
+    """The root, and the list with a trailing slash."""
     response = await page.get(path)
     assert (response.status_code, response.headers["location"]) == (303, "/statuses")
 
@@ -333,7 +333,7 @@ async def test_what_is_no_page_leads_to_the_list(page: httpx.AsyncClient, path: 
 async def test_errors_are_a_sentence(
     page: httpx.AsyncClient, path: str, code: int, text: str
 ) -> None:
-    """On a page, and as JSON where JSON was asked for."""
+    """On a page, or as JSON if that was requested."""
     response = await page.get(path)
     assert response.status_code == code
     assert text in response.text
@@ -346,14 +346,14 @@ async def test_errors_are_a_sentence(
 
 
 async def test_other_methods_are_refused(page: httpx.AsyncClient) -> None:
-    """With 405, and what is possible instead."""
+    """The response is 405 with the allowed methods."""
     response = await page.put("/statuses", headers=JSON)
     assert (response.status_code, response.json()) == (405, {"error": "Method Not Allowed."})
     assert "GET" in response.headers["allow"]
 
 
 async def test_the_head_of_a_stream_ends(page: httpx.AsyncClient) -> None:
-    """HEAD answers at once, whatever it asks for."""
+    """HEAD responds at once, whatever it accepts."""
     response = await page.head("/statuses", headers={"Accept": "text/event-stream"})
     assert (response.status_code, response.text) == (200, "")
 
@@ -363,7 +363,7 @@ async def test_the_head_of_a_stream_ends(page: httpx.AsyncClient) -> None:
     [("/statuses", 200), ("/statuses/unknown", 404), ("/", 303), ("/static/style.css", 200)],
 )
 async def test_every_answer_has_the_headers(page: httpx.AsyncClient, path: str, code: int) -> None:
-    """No frames, no sniffing, no script or style but ours."""
+    """No frames, no sniffing, no scripts or styles but ours."""
     response = await page.get(path)
     assert response.status_code == code
     policy = response.headers["content-security-policy"]
@@ -380,7 +380,7 @@ async def test_every_answer_has_the_headers(page: httpx.AsyncClient, path: str, 
 
 
 async def test_pages_hold_no_script_and_no_style(page: httpx.AsyncClient, pool: ArqRedis) -> None:
-    """The policy forbids them, so there must be none."""
+    """The policy forbids inline ones."""
     await write_end(pool, "a", State.FAILED, error="x")
     for url in ("/statuses", "/statuses/a", "/statuses/b"):
         html = (await page.get(url)).text
@@ -396,7 +396,7 @@ async def test_pages_hold_no_script_and_no_style(page: httpx.AsyncClient, pool: 
 async def test_a_job_that_waits_is_cancelled(
     page: httpx.AsyncClient, pool: ArqRedis, client: StatusClient
 ) -> None:
-    """The way back is to the job, or to the list if the button stood there."""
+    """It redirects to the job, or to the list if the button was there."""
     await pool.enqueue_job("add", 1, 2, _job_id="a/b")
     response = await act(page, "a/b", "cancel")
     assert (response.status_code, response.headers["location"]) == (303, "/statuses/a%2Fb")
@@ -414,7 +414,7 @@ async def test_a_running_job_is_stopped(
     start_worker: StartWorker,
     action: str,
 ) -> None:
-    """At its next progress call, or by force at its next await."""
+    """At its next progress call, or with force at its next await."""
 
     async def work(ctx: dict[str, Any]) -> None:
         async for _ in ctx["status"].track(range(1_000_000)):
@@ -430,7 +430,7 @@ async def test_a_running_job_is_stopped(
 async def test_an_ended_job_is_deleted_and_run_again(
     page: httpx.AsyncClient, pool: ArqRedis, client: StatusClient, run_burst: RunBurst
 ) -> None:
-    """``{"ok": false}`` where its state does not permit it."""
+    """``{"ok": false}`` if its state does not allow it."""
     await pool.enqueue_job("fail", _job_id="job")
     await run_burst(track_status({"functions": [jobs.fail]}))
 
@@ -449,7 +449,7 @@ async def test_an_ended_job_is_deleted_and_run_again(
 
 
 async def test_the_way_back_is_a_list_of_ours(page: httpx.AsyncClient) -> None:
-    """Whatever the form says: no other page, no other site."""
+    """Whatever the form says, it redirects to no other page or site."""
     for given in ("page=0", "//evil.test", "https://evil.test/", "\r\nX: y"):
         response = await act(page, "unknown", "delete", list=given)
         assert (response.status_code, response.headers["location"]) == (303, "/statuses")
@@ -457,20 +457,20 @@ async def test_the_way_back_is_a_list_of_ours(page: httpx.AsyncClient) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"action=", b"action=explode", b"\xff", b"action=view"])
 async def test_other_actions_are_refused(page: httpx.AsyncClient, body: bytes) -> None:
-    """With a sentence that names those that there are."""
+    """A sentence names the existing ones."""
     response = await page.post("/statuses/job", content=body, headers=OWN | JSON)
     assert response.status_code == 400
     assert "force-stop" in response.json()["error"]
 
 
 async def test_a_form_without_end_is_refused(page: httpx.AsyncClient) -> None:
-    """Before it fills the memory."""
+    """It cannot fill the memory."""
     response = await page.post("/statuses/job", content=b"a" * 70_000, headers=OWN)
     assert response.status_code == 413
 
 
 async def test_other_sites_may_not_act(page: httpx.AsyncClient, pool: ArqRedis) -> None:
-    """Neither a form nor a script elsewhere, but a script of ours and a trusted origin."""
+    """Neither their forms nor their scripts; our scripts and trusted origins may."""
     await write_end(pool, "job")
 
     async def code(**headers: str) -> int:
@@ -492,7 +492,7 @@ async def test_other_sites_may_not_act(page: httpx.AsyncClient, pool: ArqRedis) 
 
 
 async def test_read_only_shows_and_does_nothing(pool: ArqRedis, client: StatusClient) -> None:
-    """No button, and no action whoever asks."""
+    """No button, and no action for anyone."""
     await put_job(pool, "job")
     async with page_of(create_app(pool, read_only=True)) as page:
         for url in ("/statuses", "/statuses/job"):
@@ -505,7 +505,7 @@ async def test_read_only_shows_and_does_nothing(pool: ArqRedis, client: StatusCl
     assert await client.status("job") is Status.QUEUED
 
 
-# Who may see and do what
+# Authorization
 
 
 async def test_authorize_is_asked_about_everything(pool: ArqRedis) -> None:
@@ -530,7 +530,7 @@ async def test_authorize_is_asked_about_everything(pool: ArqRedis) -> None:
 
 
 async def test_only_true_lets_in(pool: ArqRedis, client: StatusClient) -> None:
-    """A forgotten return, or a truthy object, is no permission; sync or async."""
+    """A missing return or a truthy object is no permission; sync or async."""
     await write_end(pool, "job", State.FAILED)
 
     def forgets(request: Request, action: str, job_id: str | None) -> Any:
@@ -550,7 +550,7 @@ async def test_only_true_lets_in(pool: ArqRedis, client: StatusClient) -> None:
 
 
 async def test_the_page_offers_what_is_allowed(pool: ArqRedis) -> None:
-    """A button that would be refused is not there."""
+    """A button that would be refused is not shown."""
 
     async def authorize(request: Request, action: str, job_id: str | None) -> bool:
         return action in ("view", "retry")
@@ -564,7 +564,7 @@ async def test_the_page_offers_what_is_allowed(pool: ArqRedis) -> None:
 
 
 async def test_authorize_may_ask_for_a_password(pool: ArqRedis) -> None:
-    """Its ``HTTPException`` is the answer, with its headers and its sentence."""
+    """Its ``HTTPException`` is the response, with its headers and detail."""
 
     def authorize(request: Request, action: str, job_id: str | None) -> bool:
         raise HTTPException(401, "Who are you?", {"WWW-Authenticate": "Basic"})
@@ -577,7 +577,7 @@ async def test_authorize_may_ask_for_a_password(pool: ArqRedis) -> None:
 
 @pytest.mark.parametrize(("code", "detail"), [(303, None), (403, {"why": 1}), (499, "Odd.")])
 async def test_authorize_may_answer_in_any_way(pool: ArqRedis, code: int, detail: Any) -> None:
-    """It may send people to where they log in, and tell more than a sentence to others."""
+    """It may redirect to a login page, or have a detail that is not a string."""
 
     def authorize(request: Request, action: str, job_id: str | None) -> bool:
         raise HTTPException(code, detail, {"Location": "/login"})
@@ -588,13 +588,13 @@ async def test_authorize_may_answer_in_any_way(pool: ArqRedis, code: int, detail
     assert "why" not in response.text
 
 
-# Trouble
+# Errors
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/json", "text/event-stream"])
 @pytest.mark.parametrize("path", ["/statuses", "/statuses/job"])
 async def test_redis_is_away(accept: str, path: str, caplog: pytest.LogCaptureFixture) -> None:
-    """503, a sentence that says nothing about the server, and a page that tries again."""
+    """503, a sentence that reveals nothing about the server, and a page that retries."""
     port = free_port()
     async with page_of(create_app(f"redis://:secret@127.0.0.1:{port}")) as page:
         with caplog.at_level(logging.WARNING, "arq_status.web"):
@@ -621,7 +621,7 @@ async def test_redis_refuses(pool: ArqRedis, dsn: str, rules: str) -> None:
 
 
 async def test_redis_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that takes the connection and says nothing is waited for in bounds."""
+    """A server that accepts the connection but never responds causes a timeout."""
     for name in ("list_view", "job_view"):
         monkeypatch.setattr(f"arq_status.web.{name}.TIMEOUT", 0.05)
     monkeypatch.setattr("arq_status.web.broadcast.IDLE", 0.01)
@@ -635,7 +635,7 @@ async def test_redis_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_mistake_says_nothing_about_the_server(pool: ArqRedis) -> None:
-    """500 with the headers of every page, and the traceback is the log's."""
+    """500 with the headers of every page; the traceback is only logged."""
 
     def authorize(request: Request, action: str, job_id: str | None) -> bool:
         raise KeyError("the-secret-name")
@@ -654,7 +654,7 @@ async def test_a_mistake_says_nothing_about_the_server(pool: ArqRedis) -> None:
 
 
 async def test_title_and_sizes(pool: ArqRedis) -> None:
-    """The title stands on every page; the first size is the default."""
+    """Every page has the title; the first size is the default."""
     app = create_app(pool, title="Mail & more", per_page_options=[10, 500])
     async with page_of(app) as page:
         html = (await page.get("/statuses?per_page=30")).text
@@ -666,13 +666,13 @@ async def test_title_and_sizes(pool: ArqRedis) -> None:
 
 @pytest.mark.parametrize("options", [[], [0], [501], [True], ["25"], 50])
 def test_sizes_that_are_none(options: Any) -> None:
-    """Are told when the app is made."""
+    """They are refused when the app is created."""
     with pytest.raises(ValueError, match=r"per_page_options must be .* from 1 to 500, not "):
         create_app(per_page_options=options)
 
 
 def test_what_is_no_redis_is_told_when_the_app_is_made() -> None:
-    """And not with the first request."""
+    """It is not deferred to the first request."""
     with pytest.raises(TypeError):
         create_app(7)  # type: ignore[arg-type]
 
@@ -688,7 +688,7 @@ async def test_a_result_of_arq_alone_is_a_page_as_well(
 
 
 async def test_times_in_json_are_iso_8601(page: httpx.AsyncClient, pool: ArqRedis) -> None:
-    """With their zone, and null where there is none."""
+    """With their timezone, and null if there is none."""
     due = timestamp_ms() + 60_000
     await put_job(pool, "job", due=due)
     found = json.loads((await page.get("/statuses/job", headers=JSON)).content)
@@ -708,16 +708,16 @@ async def test_numbers_are_grouped_and_whole_where_they_are(
 async def test_how_many_tries_a_job_gets(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """As its worker announced: in the list and on the page, live and not."""
+    """As announced by its worker: in the list and on the page, live or not."""
     functions = [func(jobs.retry, name="retry", max_tries=4), jobs.add]
     await start_worker(track_status({"functions": functions}), max_tries=7)
     await pool.enqueue_job("retry", 2, _job_id="again")
     await pool.enqueue_job("add", 1, 1, _job_id="once")
     for job_id in ("again", "once"):
         await ended(client, job_id)
-        # a completed job is known by arq's result before it is in the lists
+        # arq's result of a completed job exists before the job is in the lists
         await until(partial(pool.exists, own_key(f"job:{job_id}")))
-    # of a function that nobody announces nothing is known
+    # nothing is known about a function that nobody announces
     await write_end(pool, "other", function="unknown", queue="elsewhere")
     async with serving(create_app(pool)) as url, page_of(create_app(pool)) as page:
         html = (await page.get("/statuses")).text

@@ -43,7 +43,7 @@ async def report(ctx: dict[str, Any], name: str = "") -> None:
 
 
 async def subscribers(pool: ArqRedis) -> int:
-    """How many connections listen to changes."""
+    """Return how many connections are subscribed to changes."""
     return int((await pool.pubsub_numsub(Store(pool).channel))[0][1])
 
 
@@ -53,7 +53,7 @@ async def subscribers(pool: ArqRedis) -> int:
 async def test_a_job_is_followed_to_its_end(
     url: str, pool: ArqRedis, start_worker: StartWorker
 ) -> None:
-    """First as it is, then every change, then the end."""
+    """Its current record, then every change, then the end."""
     await pool.enqueue_job("retry", 2, 2, _job_id="a/b")
     async with stream(f"{url}/statuses/a%2Fb") as events:
         assert await anext(events)
@@ -66,7 +66,7 @@ async def test_a_job_is_followed_to_its_end(
 
 
 async def test_an_ended_job_is_told_and_ended(url: str, pool: ArqRedis) -> None:
-    """Nothing more comes of it."""
+    """Nothing follows."""
     await write_end(pool, "job", State.FAILED, error=HOSTILE, message="line\n\nevent: gone")
     async with stream(f"{url}/statuses/job") as events:
         (name, record), end = [event async for event in events]
@@ -75,7 +75,7 @@ async def test_an_ended_job_is_told_and_ended(url: str, pool: ArqRedis) -> None:
 
 
 async def test_a_job_that_is_deleted_is_gone(url: str, pool: ArqRedis) -> None:
-    """And there is no stream of one that is not known."""
+    """An unknown job has no stream."""
     await put_job(pool, "job")
     async with stream(f"{url}/statuses/job") as events:
         await next_event(events, "job", status="queued")
@@ -94,7 +94,7 @@ async def test_a_job_that_is_deleted_is_gone(url: str, pool: ArqRedis) -> None:
 async def test_the_list_is_told_whole_and_then_what_changes(
     url: str, pool: ArqRedis, start_worker: StartWorker
 ) -> None:
-    """Rows, their order and the counts; of a job that changed its row, of a new one the order."""
+    """First rows, order and counts, then changed rows or a new order."""
     await write_end(pool, "old")
     async with stream(f"{url}/statuses") as events:
         assert (await next_event(events, "job"))["job_id"] == "old"
@@ -114,7 +114,7 @@ async def test_the_list_is_told_whole_and_then_what_changes(
 
 
 async def test_the_stream_shows_what_its_address_says(url: str, pool: ArqRedis) -> None:
-    """The same filters, order and page as in the list."""
+    """It has the same filters, order and page as the list."""
     for number in range(3):
         await write_end(pool, f"bad-{number}", State.FAILED, function="f")
     await write_end(pool, "good")
@@ -126,7 +126,7 @@ async def test_the_stream_shows_what_its_address_says(url: str, pool: ArqRedis) 
 
 
 async def test_a_row_that_did_not_change_is_not_told_again(url: str, pool: ArqRedis) -> None:
-    """Though time passes for it."""
+    """Although time passes for it."""
     await write_end(pool, "still")
     async with stream(f"{url}/statuses") as events:
         await next_event(events, "counts")
@@ -147,14 +147,14 @@ async def test_at_most_five_updates_a_second(
             begun = monotonic()
             for _ in range(10):
                 await next_event(events, "job", status="working")
-            # the first may have been on its way for long
+            # the first one may have been sent late
             assert monotonic() - begun > 1.5
 
 
 async def test_one_connection_for_all_viewers(
     url: str, pool: ArqRedis, start_worker: StartWorker
 ) -> None:
-    """Who look at jobs and lists, each of them live; it is closed when the last has gone."""
+    """Viewers of jobs and lists share it; it closes when the last one leaves."""
     for number in range(5):
         await pool.enqueue_job("report", str(number), _job_id=f"job-{number}")
     await start_worker(track_status({"functions": [report]}))
@@ -178,7 +178,7 @@ async def test_one_connection_for_all_viewers(
 async def test_a_list_is_worked_out_once_for_all_viewers(
     url: str, pool: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ten viewers of a list cost what one does."""
+    """Ten viewers of a list cost as much as one."""
     looks = 0
     overview = StatusClient._overview
 
@@ -203,7 +203,7 @@ async def test_a_list_is_worked_out_once_for_all_viewers(
 async def test_a_viewer_adds_nothing_to_the_worker(
     url: str, pool: ArqRedis, run_burst: RunBurst
 ) -> None:
-    """What a worker writes and publishes does not depend on who looks."""
+    """What a worker writes and publishes does not depend on viewers."""
 
     async def steps(ctx: dict[str, Any]) -> None:
         for number in range(100):
@@ -222,7 +222,7 @@ async def test_a_viewer_adds_nothing_to_the_worker(
         await next_event(events, "counts")
         watched = await cost("watched")
         await next_event(events, "job", job_id="watched", status="complete")
-    # each of the hundred steps would count; a heartbeat may come in between
+    # each of the hundred steps would count; a heartbeat may occur in between
     assert abs(watched - alone) < 20 < alone
 
 
@@ -231,7 +231,7 @@ async def test_a_viewer_adds_nothing_to_the_worker(
 
 @pytest.mark.parametrize("path", ["/statuses", "/statuses/job"])
 async def test_streams_end_when_the_server_is_about_to(pool: ArqRedis, path: str) -> None:
-    """Uvicorn would wait for them for ever; it is seen by the signals that it captured."""
+    """Uvicorn would wait for them forever; its signal handlers reveal it."""
     await put_job(pool, "job")
     kept = signal.getsignal(signal.SIGTERM)
     begun = 0.0
@@ -247,7 +247,7 @@ async def test_streams_end_when_the_server_is_about_to(pool: ArqRedis, path: str
 
 
 async def test_streams_end_by_themselves(pool: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nobody tells that the server is about to: the browser connects again."""
+    """If the shutdown cannot be detected, browsers reconnect now and then."""
     monkeypatch.setattr("arq_status.web.event_stream._MAX_DURATION_UNDETECTED", 0.1)
     await put_job(pool, "job")
     async with (
@@ -260,7 +260,7 @@ async def test_streams_end_by_themselves(pool: ArqRedis, monkeypatch: pytest.Mon
 async def test_a_quiet_stream_shows_that_it_lives(
     url: str, pool: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a comment now and then, and headers that keep proxies from gathering it."""
+    """With comments, and headers that keep proxies from buffering it."""
     monkeypatch.setattr("arq_status.web.event_stream._PING_INTERVAL", 0.1)
     await put_job(pool, "job")
     headers = {"Accept": "text/event-stream"}
@@ -291,11 +291,11 @@ async def test_authorize_is_asked_before_a_stream(pool: ArqRedis) -> None:
             assert (await client.get(path)).status_code == 403
 
 
-# Trouble
+# Errors
 
 
 async def test_streams_of_a_list_end_when_redis_goes(tmp_path: Path) -> None:
-    """The browser then finds the page that says so, and the list when Redis is back."""
+    """The browser then gets the error page, and later the list."""
     server = Server(tmp_path)
     server.start()
     try:
@@ -316,7 +316,7 @@ async def test_streams_of_a_list_end_when_redis_goes(tmp_path: Path) -> None:
 
 
 async def test_a_job_is_followed_through_a_restart_of_redis(tmp_path: Path) -> None:
-    """The stream stays open and goes on."""
+    """The stream stays open and continues."""
     server = Server(tmp_path)
     server.start()
     pool = await create_pool(RedisSettings.from_dsn(server.dsn))

@@ -1,4 +1,4 @@
-"""The streams of our own pages: the parts that changed, rendered by the server."""
+"""The streams of our own pages: their changed parts, rendered by the server."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -26,7 +26,7 @@ async def url(pool: ArqRedis) -> AsyncIterator[str]:
 
 
 async def test_a_list_sends_the_parts_that_changed(url: str, pool: ArqRedis) -> None:
-    """First all, then the rows and counts that changed, and the order when it did."""
+    """First all parts, then changed rows and counts, and the order if it changed."""
     await write_end(pool, "old", message=HOSTILE)
     async with stream(f"{url}/statuses?parts=1") as events:
         parts = await next_event(events, "parts")
@@ -47,7 +47,7 @@ async def test_a_list_sends_the_parts_that_changed(url: str, pool: ArqRedis) -> 
 async def test_a_job_sends_the_parts_that_changed(
     url: str, pool: ArqRedis, client: StatusClient
 ) -> None:
-    """Data that did not change is not sent again, nor is progress when data was stored."""
+    """Unchanged data is not sent again, nor progress when data was stored."""
     await write_running(pool, "job", at=1, message="One", fields={"rows": "x" * 10_000})
     async with stream(f"{url}/statuses/job?parts=1") as events:
         parts = await next_event(events, "parts")
@@ -62,7 +62,7 @@ async def test_a_job_sends_the_parts_that_changed(
 
 
 async def test_the_end_of_a_job_is_told(url: str, pool: ArqRedis) -> None:
-    """After its parts; and that a job is gone."""
+    """After its parts; also that a job is gone."""
     await write_end(pool, "done", State.FAILED, error="ValueError: no")
     async with stream(f"{url}/statuses/done?parts=1") as events:
         names = [name async for name, _ in events]
@@ -76,7 +76,7 @@ async def test_the_end_of_a_job_is_told(url: str, pool: ArqRedis) -> None:
 
 
 async def test_parts_are_rendered_for_whom_they_are_sent(pool: ArqRedis) -> None:
-    """Each viewer gets the buttons that they may press, and links below the prefix they came by."""
+    """Viewers get the buttons they may use, and links with their own prefix."""
 
     def authorize(request: Request, action: str, job_id: str | None) -> bool:
         return action == "view" or request.query_params.get("user") == "ann"
@@ -97,11 +97,11 @@ async def test_parts_are_rendered_for_whom_they_are_sent(pool: ArqRedis) -> None
 
 
 async def work(ctx: dict[str, Any]) -> str:
-    """A job that logs, is tried again, and fails in the end."""
+    """A job that logs, retries, and finally fails."""
     await ctx["status"].log(f"Try {ctx['job_try']}", level="warning")
     await ctx["status"].flush()
     if ctx["job_try"] == 1:
-        # longer than streams gather changes, so that viewers see both tries
+        # longer than streams collect changes, so that viewers see both tries
         raise Retry(defer=1) from ConnectionError("no answer")
     raise ValueError("no rows")
 
@@ -109,7 +109,7 @@ async def work(ctx: dict[str, Any]) -> str:
 async def test_tries_and_log_of_a_job(
     url: str, pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """In its JSON, in its stream as they come, and on its page."""
+    """They are in its JSON, in its stream as they come, and on its page."""
     await pool.enqueue_job("work", _job_id="job")
     async with (
         stream(f"{url}/statuses/job") as events,
@@ -145,7 +145,7 @@ async def test_tries_and_log_of_a_job(
 
 
 async def test_what_a_job_returned(url: str, pool: ArqRedis, run_burst: RunBurst) -> None:
-    """On its page and in its JSON, but in no list."""
+    """It is on its page and in its JSON, but in no list."""
     await pool.enqueue_job("add", 1, 2, _job_id="job")
     await run_burst(track_status({"functions": [jobs.add]}))
     async with httpx.AsyncClient(base_url=url, headers={"Accept": "application/json"}) as page:

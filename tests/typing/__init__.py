@@ -1,1 +1,1 @@
-"""Code as users write it, which mypy and pyright check strictly; ``wrong`` is full of mistakes."""
+"""Code as users write it, checked strictly by mypy and pyright; ``wrong`` is full of mistakes."""

@@ -1,4 +1,4 @@
-"""Questions and actions, as functions of the package and as methods of a client."""
+"""Queries and actions, as functions of the package and as methods of a client."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -14,7 +14,7 @@ from arq_status import JobRecord, Page, Status, StatusClient
 
 
 async def which_redis(dsn: str) -> None:
-    """A client is made of whatever says where a Redis is."""
+    """A client accepts everything that specifies a Redis."""
     settings = RedisSettings.from_dsn(dsn)
     pool: ArqRedis = await create_pool(settings)
     plain = Redis(host="localhost")
@@ -39,7 +39,7 @@ def loads(raw: bytes) -> dict[str, Any]:
 
 
 async def ask(job_id: str) -> None:
-    """What the functions answer."""
+    """What the query functions return."""
     assert_type(await arq_status.status(job_id), Status | None)
     assert_type(await arq_status.is_deferred(job_id), bool)
     assert_type(await arq_status.is_queued(job_id), bool)
@@ -76,7 +76,7 @@ async def ask(job_id: str) -> None:
 
 
 async def act(job_id: str) -> None:
-    """What the actions answer."""
+    """What the action functions return."""
     assert_type(await arq_status.store(job_id, vino="vanitas", rows=[1, 2]), bool)
     assert_type(await arq_status.stop(job_id), bool)
     assert_type(await arq_status.stop(job_id, force=True), bool)
@@ -87,7 +87,7 @@ async def act(job_id: str) -> None:
 
 
 async def ask_a_client(client: StatusClient, job_id: str) -> None:
-    """What the methods of a client answer."""
+    """What the query methods of a client return."""
     assert_type(await client.status(job_id), Status | None)
     assert_type(await client.is_deferred(job_id), bool)
     assert_type(await client.is_queued(job_id), bool)
@@ -120,7 +120,7 @@ async def ask_a_client(client: StatusClient, job_id: str) -> None:
 
 
 async def act_with_a_client(client: StatusClient, job_id: str) -> None:
-    """What its actions answer."""
+    """What its action methods return."""
     assert_type(await client.store(job_id, vino="vanitas"), bool)
     assert_type(await client.stop(job_id, force=True), bool)
     assert_type(await client.cancel(job_id), bool)
@@ -130,7 +130,7 @@ async def act_with_a_client(client: StatusClient, job_id: str) -> None:
 
 
 async def page_through(status: str | None) -> None:
-    """A list, asked with a status or its name, and what is on a page of it."""
+    """A list, filtered by a status or its name, and its items."""
     await arq_status.list_jobs(status)
     await arq_status.list_jobs(["failed", Status.STOPPED], "import_rows", "arq:queue", sort="queue")
     await arq_status.list_jobs(since=timedelta(hours=1), until=datetime.now(UTC), search="rows")
@@ -171,7 +171,7 @@ def read(record: JobRecord) -> None:
 
 
 def tell(status: Status) -> str:
-    """Every status is one of eight, and a checker knows when all are told."""
+    """Every status is one of eight, and a checker knows when all are handled."""
     match status:
         case Status.DEFERRED | Status.QUEUED | Status.RETRYING:
             return "waits"

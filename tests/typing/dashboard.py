@@ -1,4 +1,4 @@
-"""The dashboard: mounted, with whatever says where a Redis is, and who may come in."""
+"""The dashboard: mounted with every kind of Redis and of ``authorize``."""
 
 from arq.connections import ArqRedis, RedisSettings
 from fastapi import FastAPI
@@ -20,7 +20,7 @@ async def authorize_later(request: Request, action: str, job_id: str | None) -> 
 
 
 class Team:
-    """Callables with a state of their own."""
+    """Callables that have state."""
 
     def __init__(self, app: FastAPI) -> None:
         self.app = app

@@ -1,4 +1,4 @@
-"""The code of users that the type checkers read runs as well."""
+"""The code that the type checkers check also runs."""
 
 import inspect
 
@@ -20,7 +20,7 @@ async def test_a_worker_and_its_tests() -> None:
 
 
 async def test_questions_and_actions(pool: ArqRedis, client: StatusClient, dsn: str) -> None:
-    """Functions and methods answer, whatever the client was made of."""
+    """Functions and methods work, whatever the client was created from."""
     await write_end(pool, "job", fields={"vino": "veritas"})
     await asking.ask("job")
     await asking.ask_a_client(client, "job")
@@ -38,11 +38,11 @@ async def test_questions_and_actions(pool: ArqRedis, client: StatusClient, dsn: 
 
 
 def test_dashboards(pool: ArqRedis, client: StatusClient) -> None:
-    """An app is made with each kind of Redis and of those who may come in."""
+    """An app is created with each kind of ``redis`` and of ``authorize``."""
     assert len(dashboard.mount(pool, client).routes) == 10
 
 
 def test_options_that_are_passed_on() -> None:
-    """What ``serve`` passes on to ``create_app`` are all its options, with their types."""
+    """The options that ``serve`` passes to ``create_app`` are complete, with their types."""
     parameters = list(inspect.signature(create_app).parameters.values())[1:]
     assert {it.name: it.annotation for it in parameters} == AppOptions.__annotations__

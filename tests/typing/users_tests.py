@@ -1,4 +1,4 @@
-"""Tests of those who write jobs."""
+"""Tests as authors of jobs write them."""
 
 from typing import Any, assert_type
 
@@ -11,7 +11,7 @@ from tests.typing.worker import WorkerSettings, import_rows, resize
 
 
 async def run_inline() -> None:
-    """A job runs while it is enqueued in arq's pool."""
+    """A job runs as soon as it is enqueued in arq's pool."""
     async with inline(WorkerSettings) as pool:
         assert_type(pool, InlinePool)
         redis: ArqRedis = pool
@@ -29,7 +29,7 @@ async def run_inline() -> None:
 
 
 async def call_directly() -> None:
-    """A function of a job takes a tracker as it takes arq's."""
+    """A job function takes a standalone tracker like that of a worker."""
     status = tracker()
     assert_type(status, StandaloneTracker)
     assert_type(await import_rows({"status": status}, "rows.csv"), int)

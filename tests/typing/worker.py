@@ -1,4 +1,4 @@
-"""A worker: options, settings, and all that a job may say."""
+"""A worker: options, settings, and everything that a job may report."""
 
 import asyncio
 from asyncio import AbstractEventLoop
@@ -21,7 +21,7 @@ Ctx = dict[str, Any]
 
 @status_options(expires=timedelta(days=30), track=True, record_args=False)
 async def import_rows(ctx: Ctx, path: str) -> int:
-    """A decorator in front of it changes nothing of its signature."""
+    """Its decorator does not change its signature."""
     status: JobTracker = ctx["status"]
     await report(status)
     await iterate(status, [path])
@@ -40,7 +40,7 @@ async def nightly(ctx: Ctx) -> None:
 
 
 async def signatures(ctx: Ctx) -> None:
-    """What the decorator gives is what it was given."""
+    """The decorator returns what it was given."""
     assert_type(await import_rows(ctx, "rows.csv"), int)
     assert_type(await resize(ctx, "a.png", "b.png", width=40), list[str])
     assert_type(status_options(track=False)(func(resize, keep_result=0)), Function)
@@ -66,7 +66,7 @@ class OptionalSettings:
 
 
 def settings() -> Worker:
-    """A class stays what it is, of a dict a new one is made."""
+    """A class stays the same class; a dict gives a new dict."""
 
     class PlainSettings:
         functions = [resize]
@@ -88,7 +88,7 @@ def settings() -> Worker:
 
 
 async def report(status: JobTracker) -> None:
-    """All that an asynchronous job may say."""
+    """Everything that an async job may report."""
     assert_type(status.job_id, str)
     assert_type(status.job_try, int)
     assert_type(await status.total(100), None)
@@ -147,7 +147,7 @@ def crunch(status: JobTracker) -> float:
 
 
 async def stop_with_care(ctx: Ctx) -> None:
-    """The exception is one that may be caught."""
+    """The exception can be caught."""
     try:
         await current_tracker().checkpoint()
     except JobStopped as stopped:

@@ -1,9 +1,9 @@
-"""Mistakes that a type checker tells before the code runs. None of it is ever run.
+"""Mistakes that a type checker finds before the code runs. None of it is ever run.
 
 Each has one comment for mypy and one for pyright, and both complain of a comment without a mistake.
 """
 
-# what is wrong is unknown and unused as well
+# whatever is wrong is also unknown and unused
 # ruff: noqa: B018, F841
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnusedVariable=false, reportUnusedExpression=false
@@ -38,14 +38,14 @@ track_status(OptionalSettings).unknown  # type: ignore[attr-defined]  # pyright:
 
 
 async def signatures(ctx: Ctx) -> None:
-    """A decorated function is called as it was written."""
+    """A decorated function is called with its own signature."""
     await import_rows(ctx)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await import_rows(ctx, 5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     text: str = await import_rows(ctx, "rows.csv")  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
 
 
 async def report(status: JobTracker) -> None:
-    """Numbers are numbers, messages texts, and calls are awaited."""
+    """Numbers are numbers, messages are strings, and calls are awaited."""
     await status.total("100")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await status.total(None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await status.at("5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -60,7 +60,7 @@ async def report(status: JobTracker) -> None:
 
 
 async def iterate(status: JobTracker) -> None:
-    """An iterable is one, and is gone through with async for."""
+    """An iterable is an iterable, and is iterated with async for."""
     async for _ in status.track(5):  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         pass
     for _ in status.track([5]):  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]
@@ -74,7 +74,7 @@ async def iterate(status: JobTracker) -> None:
 
 
 async def ask(client: StatusClient, job_id: str, record: JobRecord) -> None:
-    """What may be None has to be looked at first, and a record is frozen."""
+    """Optional results must be checked first, and records are frozen."""
     arq_status.configure(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     arq_status.configure(redis.Redis())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     arq_status.configure(queues="arq:queue", expires="30 days")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -101,7 +101,7 @@ async def ask(client: StatusClient, job_id: str, record: JobRecord) -> None:
 
 
 async def act(client: StatusClient, job_id: str) -> None:
-    """What an action takes, and in which form."""
+    """What the actions accept, and in which form."""
     await arq_status.stop(job_id, True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await arq_status.stop(job_id, force="yes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await client.cancel([job_id])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -118,7 +118,7 @@ def allow_nobody(request: Request, action: str, job_id: str | None) -> str:
 
 
 def mount() -> None:
-    """What the dashboard takes."""
+    """What the dashboard accepts."""
     create_app(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     create_app(lambda: 5)  # type: ignore[arg-type, return-value]  # pyright: ignore[reportArgumentType]
     create_app(None, True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
@@ -133,7 +133,7 @@ def mount() -> None:
 
 
 async def run_inline() -> None:
-    """What the helpers for tests take."""
+    """What the test helpers accept."""
     async with inline([import_rows]) as pool:  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         pool.enqueue(5)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
     with inline(OptionalSettings):  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]

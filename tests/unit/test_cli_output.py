@@ -1,4 +1,4 @@
-"""Standard output and error of the command where nothing can be written."""
+"""The command if standard output or standard error cannot be written."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ FULL = Path("/dev/full")
 
 
 def test_a_full_disk() -> None:
-    """What cannot be written is an error, when it is flushed at the latest."""
+    """A failed write is an error, at the latest when it is flushed."""
     with FULL.open("w") as stream:
         output = Output(stream)
         print("buffered", file=output)
@@ -36,7 +36,7 @@ def test_no_standard_output() -> None:
 
 
 def test_a_stream_without_a_file() -> None:
-    """Callers of ``main`` may have put anything in the place of the streams."""
+    """Callers of ``main`` may have replaced the streams with anything."""
     stream = StringIO()
     output = Output(stream)
     print("text", file=output, flush=True)
@@ -49,7 +49,7 @@ def test_a_stream_without_a_file() -> None:
 def test_help_that_cannot_be_written(
     argv: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is told in one line, with an exit code of its own."""
+    """It is reported in one line, with its own exit code."""
     with FULL.open("w") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
         assert main(argv) == 1
@@ -60,7 +60,7 @@ def test_help_that_cannot_be_written(
 def test_a_reader_that_is_gone(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has seen enough: that is no error."""
+    """It has read enough: that is no error."""
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w") as stream:
@@ -70,11 +70,11 @@ def test_a_reader_that_is_gone(
 
 
 def test_errors_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are lost, and nothing fails for it."""
+    """They are lost, and nothing fails."""
     monkeypatch.setattr(sys, "stderr", None)
     report_error("lost")
     with FULL.open("w") as stream:
         monkeypatch.setattr(sys, "stderr", stream)
         report_error("lost")
-        # nothing is left to be written when the process ends
+        # nothing is left to write when the process exits
         assert os.readlink(f"/proc/self/fd/{stream.fileno()}") == os.devnull

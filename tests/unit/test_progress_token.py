@@ -18,14 +18,14 @@ OTHER = b"another secret that is long enough"
 
 
 def read(token: str, secret: Secret = SECRET) -> tuple[str | None, str | None, set[str]] | None:
-    """What a token allows, but for the time."""
+    """Return what a token allows, except the time."""
     grant = TokenReader(secret).read(token)
     return None if grant is None else (grant.job_id, grant.group, set(grant.may))
 
 
 @given(st.text(min_size=1, max_size=200).filter(lambda it: it.isprintable()))
 def test_a_token_names_one_job_or_one_group(name: str) -> None:
-    """Whatever the id is, and the token needs no quoting in a URL."""
+    """With any id, and without characters that a URL must quote."""
     token = progress_token(SECRET, name)
     assert read(token) == (name, None, set())
     assert read(progress_token(SECRET, group=name, may=["stop"])) == (None, name, {"stop"})
@@ -33,7 +33,7 @@ def test_a_token_names_one_job_or_one_group(name: str) -> None:
 
 
 def test_a_token_expires() -> None:
-    """From then on it reads like a bad one."""
+    """From then on it is treated like an invalid one."""
     assert read(progress_token(SECRET, "job", expires=timedelta(days=10_000))) is not None
     old = progress_token(SECRET, "job", expires=1e-3)
     reader = TokenReader(SECRET)
@@ -50,7 +50,7 @@ def test_secrets_rotate() -> None:
 
 @pytest.mark.parametrize("position", [0, 5, -1, -10])
 def test_a_changed_token_is_none(position: int) -> None:
-    """Every character counts, but for unused bits of the last."""
+    """Every character matters."""
     token = progress_token(SECRET, "job")
     letters = list(token)
     letters[position] = "A" if letters[position] not in "AB" else "x"
@@ -59,12 +59,12 @@ def test_a_changed_token_is_none(position: int) -> None:
 
 @pytest.mark.parametrize("token", ["", ".", "..", "x", "a.b", "é", "\x00", "A" * 100_000])
 def test_what_is_no_token(token: str) -> None:
-    """Anything else is no token."""
+    """Anything else is not a token."""
     assert read(token) is None
 
 
 def test_signatures_for_another_purpose_are_none() -> None:
-    """What else the app signs with the same secret opens nothing."""
+    """Other things signed with the same secret are not accepted."""
     others = [
         URLSafeSerializer(SECRET).dumps({"j": "job", "x": 1e12}),
         URLSafeSerializer(SECRET, salt="session").dumps({"j": "job", "x": 1e12}),
@@ -93,7 +93,7 @@ def test_a_token_holds_no_more_than_it_needs() -> None:
     ],
 )
 def test_arguments_that_make_no_token(arguments: dict[str, Any], error: type[Exception]) -> None:
-    """They are refused when the token is made."""
+    """They are refused when the token is created."""
     with pytest.raises(error):
         progress_token(SECRET, **arguments)
 
@@ -106,7 +106,7 @@ def test_arguments_that_make_no_token(arguments: dict[str, Any], error: type[Exc
     ],
 )  # fmt: skip
 def test_secrets_that_are_none(secret: Any, error: type[Exception]) -> None:
-    """One that can be guessed, or that is none, is refused by both who sign and who read."""
+    """A guessable or invalid secret is refused for signing and for reading."""
     with pytest.raises(error):
         progress_token(secret, "job")
     with pytest.raises(error):
@@ -121,6 +121,6 @@ def test_one_text_in_place_of_several(options: dict[str, Any]) -> None:
 
 
 def test_an_origin_that_is_none() -> None:
-    """Its name is in the sentence."""
+    """The error names the option."""
     with pytest.raises(ValueError, match=r"allow_origins: 'app\.example'"):
         create_progress_app(secret=SECRET, allow_origins=["app.example"])

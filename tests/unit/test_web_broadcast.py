@@ -1,4 +1,4 @@
-"""What several viewers look at is worked out once."""
+"""Values that several viewers follow are computed once."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -10,7 +10,7 @@ from tests.conftest import until
 
 
 async def never() -> AsyncGenerator[int]:
-    """A source that nobody should need."""
+    """A source that must not be read."""
     yield -1
 
 
@@ -20,13 +20,13 @@ async def once() -> AsyncGenerator[int]:
 
 
 async def lasting() -> AsyncGenerator[int]:
-    """A source that has no more to say."""
+    """A source that yields nothing more."""
     yield 2
     await asyncio.Event().wait()
 
 
 async def test_viewers_share_a_source() -> None:
-    """Whoever comes later gets the newest at once."""
+    """A later viewer gets the newest value at once."""
     broadcasts: Broadcasts[int] = Broadcasts()
     first, second = broadcasts.follow("k", lasting), broadcasts.follow("k", never)
     assert (await anext(first), await anext(second)) == (2, 2)
@@ -36,7 +36,7 @@ async def test_viewers_share_a_source() -> None:
 
 
 async def test_another_source_follows_one_that_ended() -> None:
-    """Those who still look at the old one take nothing from the new."""
+    """Viewers of the old one take nothing from the new one."""
     broadcasts: Broadcasts[int] = Broadcasts()
     old = broadcasts.follow("k", once)
     assert await anext(old) == 1
@@ -52,7 +52,7 @@ async def test_another_source_follows_one_that_ended() -> None:
 
 
 async def test_a_failure_reaches_every_viewer() -> None:
-    """After what was told before it."""
+    """After the values before it."""
 
     async def failing() -> AsyncGenerator[int]:
         yield 3
@@ -66,7 +66,7 @@ async def test_a_failure_reaches_every_viewer() -> None:
 
 
 async def test_a_viewer_who_lags_gets_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What came between is left out."""
+    """The values in between are skipped."""
     asked = asyncio.Event()
 
     async def counting() -> AsyncGenerator[int]:

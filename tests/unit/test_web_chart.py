@@ -1,4 +1,4 @@
-"""Charts of how jobs ended, and the failure rate in words."""
+"""Charts of how jobs ended, and the failure rate as text."""
 
 import pytest
 
@@ -14,12 +14,12 @@ from arq_status.web.chart import Chart, Ends, failure_rate
     ],
 )  # fmt: skip
 def test_the_failure_rate_in_words(ended: int, failed: int, rate: str) -> None:
-    """Neither no failure nor failures alone are said of what is only nearly so."""
+    """Only exact values are shown as 0 % and 100 %."""
     assert failure_rate(failed, ended) == rate
 
 
 def test_a_chart_stacks_outcomes() -> None:
-    """Failures at the bottom; one of many is still seen, and nothing stands out."""
+    """Failures are at the bottom; one of many is visible, and nothing overflows."""
     chart = Chart((Ends(failed=2, stopped=1, complete=1), Ends(), Ends(1, 1, 998)))
     found = dict(chart.bars)
     assert [*found] == [Status.FAILED, Status.STOPPED, Status.COMPLETE]
@@ -30,6 +30,6 @@ def test_a_chart_stacks_outcomes() -> None:
 
 
 def test_a_chart_of_nothing_is_empty() -> None:
-    """Of a time in which no job ended."""
+    """A time in which no job ended has no bars."""
     assert Chart((Ends(),)).bars == []
     assert (Chart(()).peak, Chart(()).ended, Chart(()).failed) == (0, 0, 0)

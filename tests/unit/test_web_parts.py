@@ -34,13 +34,13 @@ LINKS = Links("/admin", 25)
 
 
 def test_no_parameters_are_the_list_as_it_is_at_first() -> None:
-    """What is not said is as in ``list_jobs``, with the app's own number per page."""
+    """The defaults are those of ``list_jobs``, except the app's page size."""
     assert read_query({}.items(), 50) == Query(per_page=50)
     assert read_query({"status": "", "search": " ", "page": ""}.items(), 25) == Query()
 
 
 def test_every_parameter_is_heeded() -> None:
-    """The URL says everything that a query can ask for."""
+    """The URL can express everything that a query can ask for."""
     params = {
         "status": "failed", "function": "f", "search": "x", "sort": "eta", "direction": "asc",
         "page": "3", "per_page": "50", "queue": "q", "since": "90m", "tag": "t", "group": "g",
@@ -68,7 +68,7 @@ def test_a_parameter_that_means_nothing_is_told(name: str, value: str) -> None:
 
 
 def test_links_keep_what_is_shown() -> None:
-    """A link changes one thing of the list and begins at the first page again."""
+    """A link changes one thing and goes back to the first page."""
     query = read_query({"function": "a b&c", "page": "4"}.items(), 25)
     kept = "/admin/statuses?function=a+b%26c"
     assert LINKS.list(query) == f"{kept}&page=4"
@@ -85,7 +85,7 @@ def test_links_keep_what_is_shown() -> None:
 
 
 def test_links_sort_each_column_its_way_first() -> None:
-    """Words from A to Z, times and numbers from the top, and a second time the other way round."""
+    """Text ascending, times and numbers descending; a second click reverses it."""
     first = Query()
     assert LINKS.sorted_by(first, "function").endswith("?sort=function&direction=asc")
     assert LINKS.sorted_by(first, "progress").endswith("?sort=progress")
@@ -106,23 +106,23 @@ def test_links_sort_each_column_its_way_first() -> None:
     ],
 )
 def test_links_stay_on_the_host(root: str, expected: str) -> None:
-    """Whatever the path is at which the app is mounted, it is a path."""
+    """Whatever path the app is mounted at, the link is a path."""
     assert Links(root, 25).list() == expected
 
 
 def test_job_links_hold_any_id() -> None:
-    """What a path cannot hold is a parameter."""
+    """An id that a path cannot contain is a parameter."""
     assert LINKS.job("a/b c") == "/admin/statuses/a%2Fb%20c"
     assert LINKS.job("..") == "/admin/statuses/?id=.."
     assert LINKS.job("a\nb") == "/admin/statuses/?id=a%0Ab"
 
 
 def test_every_sort_has_a_heading() -> None:
-    """The page offers exactly the orders that there are."""
+    """The page offers exactly the existing sort keys."""
     assert set(list_view.SORT_LABELS) == set(SORTS)
 
 
-# Which form
+# Content negotiation
 
 
 @pytest.mark.parametrize(
@@ -144,11 +144,11 @@ def test_every_sort_has_a_heading() -> None:
     ],
 )
 def test_the_form_that_is_preferred(accept: str, form: MediaType) -> None:
-    """The highest quality wins, then what is named most exactly, then HTML."""
+    """The highest quality wins, then the most specific, then HTML."""
     assert preferred(accept) is form
 
 
-# Who may act
+# Requests from other sites
 
 TRUSTED = parse_origins(["https://Intra.example.org/", "http://tools.test:80"])
 
@@ -177,7 +177,7 @@ TRUSTED = parse_origins(["https://Intra.example.org/", "http://tools.test:80"])
     ],
 )
 def test_requests_of_other_sites_are_refused(headers: dict[str, str], is_own: bool) -> None:
-    """``Sec-Fetch-Site`` where browsers send it, else ``Origin``, else the header for curl."""
+    """``Sec-Fetch-Site`` decides if it is sent, else ``Origin``, else the header."""
     assert is_same_site(headers, TRUSTED) is is_own
 
 
@@ -191,12 +191,12 @@ def test_what_is_no_origin_is_told(origin: str) -> None:
 
 
 def test_a_string_is_no_collection_of_origins() -> None:
-    """It would be one of letters."""
+    """It would be a collection of letters."""
     with pytest.raises(TypeError, match=r"such as \['https://x.test'\]"):
         parse_origins("https://x.test")
 
 
-# Which hosts
+# Hosts
 
 HOSTS = parse_hosts(["Localhost", "127.0.0.1", "[::1]", "*.example.org"])
 
@@ -211,7 +211,7 @@ HOSTS = parse_hosts(["Localhost", "127.0.0.1", "[::1]", "*.example.org"])
     ],
 )  # fmt: skip
 def test_hosts_that_are_answered(host: str, is_allowed: bool) -> None:
-    """By name, at any port, subdomains where a star stands for them."""
+    """By name, at any port, with subdomains if there is a star."""
     assert HOSTS is not None
     assert is_allowed_host(host, HOSTS) is is_allowed
     assert is_allowed_host(host, ["*"])
@@ -219,13 +219,13 @@ def test_hosts_that_are_answered(host: str, is_allowed: bool) -> None:
 
 @pytest.mark.parametrize("host", ["", "https://x.test", "x.test:80", "x.test/path"])
 def test_what_is_not_a_host(host: str) -> None:
-    """Is told when the app is made."""
+    """It is refused when the app is created."""
     with pytest.raises(ValueError, match=r"allowed_hosts: .* is not a host name"):
         parse_hosts([host])
 
 
 def test_a_string_is_no_collection_of_hosts() -> None:
-    """It would be one of letters; nothing means every host."""
+    """It would be a collection of letters; ``None`` allows every host."""
     with pytest.raises(TypeError, match=r"allowed_hosts .* such as \['x.test'\]"):
         parse_hosts("x.test")
     assert parse_hosts(None) is None
@@ -237,7 +237,7 @@ def test_a_string_is_no_collection_of_hosts() -> None:
      ("0.0.0.0", False), ("::", False), ("jobs.test", False), ("", False)],
 )  # fmt: skip
 def test_loopback_addresses(host: str, expected: bool) -> None:
-    """Only this machine reaches what listens there."""
+    """Only this machine can reach what listens there."""
     assert is_loopback(host) is expected
 
 
@@ -253,7 +253,7 @@ def test_loopback_addresses(host: str, expected: bool) -> None:
 def test_serve_on_loopback_answers_loopback_names(
     host: str, given: list[str] | None, allowed: set[str] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And what else was allowed; elsewhere what was allowed, or every name."""
+    """And the allowed hosts; elsewhere the allowed hosts, or every name."""
     made: dict[str, object] = {}
     web = importlib.import_module("arq_status.web.serve")
     monkeypatch.setattr(web, "create_app", lambda redis, **options: made.update(options))
@@ -274,12 +274,12 @@ def test_serve_on_loopback_answers_loopback_names(
     ],
 )  # fmt: skip
 def test_durations_in_words(seconds: float, words: str) -> None:
-    """Two units at most, and finer the shorter it is."""
+    """At most two units, the finer the shorter."""
     assert format_duration(seconds) == format_duration(timedelta(seconds=seconds)) == words
 
 
 def test_what_goes_on_counts_whole_seconds() -> None:
-    """It would flicker otherwise."""
+    """Fractions would flicker."""
     assert format_whole_seconds(timedelta(seconds=4.26)) == "4 s"
 
 
@@ -308,7 +308,7 @@ def record(data: object) -> JobRecord:
 
 
 def nested(depth: int) -> object:
-    """A list in a list in a list."""
+    """Return deeply nested lists."""
     value: object = 1
     for _ in range(depth):
         value = [value]
@@ -316,7 +316,7 @@ def nested(depth: int) -> object:
 
 
 def test_data_that_json_has_no_word_for() -> None:
-    """Python reads NaN and lone surrogates from JSON; a browser would not."""
+    """Python reads NaN and lone surrogates from JSON; browsers do not."""
     data = {"n": float("nan"), "deep": [{"x": float("inf")}, 1.5], "s": "\ud800", "ok": {"a": 1}}
     found = job_object(record(data=data))["data"]
     assert found == {"n": None, "deep": [{"x": None}, 1.5], "s": "\ud800", "ok": {"a": 1}}
@@ -324,23 +324,23 @@ def test_data_that_json_has_no_word_for() -> None:
 
 
 def test_data_that_is_nested_without_end_is_left_out() -> None:
-    """Rather than to fail with the whole page."""
+    """Otherwise the whole page would fail."""
     data = {"deep": nested(100_000), "kept": 1}
     assert job_object(record(data=data))["data"] == {"kept": 1}
     assert readable(data) == '{"kept":1}'
 
 
 def test_only_what_records_hold_is_encoded() -> None:
-    """A mistake of ours is an error rather than a guess."""
+    """A bug of ours is an error rather than a guess."""
     with pytest.raises(TypeError):
         encode(object())
 
 
-# What must be installed
+# Missing packages
 
 
 def test_the_package_does_not_import_the_dashboard() -> None:
-    """Workers pay nothing for it."""
+    """Workers do not pay for it."""
     code = "import sys, arq_status; print([it for it in sys.modules if it in %r])"
     names = ["starlette", "jinja2", "uvicorn", "arq_status.web"]
     found = subprocess.run(
@@ -351,7 +351,7 @@ def test_the_package_does_not_import_the_dashboard() -> None:
 
 @pytest.fixture
 def fresh_import() -> Iterator[None]:
-    """Has the dashboard imported again."""
+    """Make the dashboard be imported again."""
     kept = {name: it for name, it in sys.modules.items() if name.startswith("arq_status.web")}
     for name in kept:
         del sys.modules[name]
@@ -362,7 +362,7 @@ def fresh_import() -> Iterator[None]:
 @pytest.mark.usefixtures("fresh_import")
 @pytest.mark.parametrize("package", ["starlette", "jinja2"])
 def test_a_missing_package_names_the_remedy(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The import says which installation brings it."""
+    """The import error names the extra that provides it."""
     for name in list(sys.modules):
         if name.partition(".")[0] == package:
             monkeypatch.delitem(sys.modules, name)
@@ -372,7 +372,7 @@ def test_a_missing_package_names_the_remedy(package: str, monkeypatch: pytest.Mo
 
 
 def test_serving_alone_needs_uvicorn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mounted app does without it."""
+    """A mounted app does not need it."""
     web: ModuleType = importlib.import_module("arq_status.web")
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(ModuleNotFoundError, match=r"uvicorn: pip install 'arq-status\[web\]'"):
@@ -389,6 +389,6 @@ def test_serving_alone_needs_uvicorn(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_options_that_cannot_be_meant(options: dict[str, Any], message: str) -> None:
-    """They are refused where the app is made, not at the first request."""
+    """They are refused when the app is created, not at the first request."""
     with pytest.raises(TypeError, match=message):
         create_app(**options)

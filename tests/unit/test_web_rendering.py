@@ -42,7 +42,7 @@ def a_try(number: int, status: Status, **fields: Any) -> Try:
 
 
 def part(name: str, *arguments: Any) -> str:
-    """A part of a job's page as text, without tags' entities."""
+    """Return a part of a job's page as text, without tags and entities."""
     return unescape(render_part("job_parts.html", name, *arguments))
 
 
@@ -55,12 +55,12 @@ def line(number: int, message: str = "Row", level: str = "info") -> LogLine:
 
 
 def frames(*numbers: int) -> str:
-    """Frames of a traceback."""
+    """Return frames of a traceback."""
     return "\n".join(f'  File "f.py", line {it}, in f\n    call({it})\n    ^^^^' for it in numbers)
 
 
 def test_frames_in_the_middle_are_folded() -> None:
-    """The first and the last three of each block are shown, and everything between blocks."""
+    """The first and the last three frames of a block are shown, and other lines."""
     head = "Traceback (most recent call last):"
     cause = f"{head}\n{frames(1, 2, 3, 4, 5, 6, 7)}\nKeyError: 'a'"
     text = f"{cause}\n\nThe above exception:\n\n{head}\n{frames(8, 9)}\nValueError: no\nrows"
@@ -74,13 +74,13 @@ def test_frames_in_the_middle_are_folded() -> None:
 
 @pytest.mark.parametrize("text", ["", "ValueError", frames(1, 2, 3, 4, 5), "    odd"])
 def test_what_is_short_is_shown_whole(text: str) -> None:
-    """One frame alone is not worth a fold."""
+    """A single frame is not worth folding."""
     assert "\n".join(segment.text for segment in segments(text)) == text
     assert not any(segment.frames for segment in segments(text))
 
 
 def test_a_failed_job_leads_with_its_error_and_traceback() -> None:
-    """That of its last try; hostile text stays text."""
+    """Those of its last try; hostile text is escaped."""
     tries = [
         a_try(1, Status.RETRYING, traceback="first"),
         a_try(2, Status.FAILED, traceback="last"),
@@ -98,7 +98,7 @@ def test_a_failed_job_leads_with_its_error_and_traceback() -> None:
 
 
 def test_tries_are_a_timeline() -> None:
-    """Each with its end, how long it took, where, and why it was not the last."""
+    """Each with its end, duration, worker, and why it was not the last."""
     tries = [
         a_try(1, Status.RETRYING, error="ConnectionError: no answer\nat all", worker="host:7"),
         a_try(2, Status.FAILED, error="ValueError: no rows"),
@@ -114,7 +114,7 @@ def test_tries_are_a_timeline() -> None:
 
 
 def test_a_running_job_is_told_to_work() -> None:
-    """After the tries that are over."""
+    """After its past tries."""
     tries = [a_try(1, Status.RETRYING), Try(job_try=2, status=Status.WORKING, started_at=NOW)]
     html = part("timeline", record(Status.WORKING, error=None), VIEW, NOW, tries)
     assert html.index("Try 1 retrying") < html.index("Try 2 started") < html.index("Working")
@@ -133,7 +133,7 @@ def head(job: JobRecord, usual: ActivityPoint) -> str:
 
 
 def test_how_long_such_jobs_usually_take() -> None:
-    """Nothing is said where none has ended."""
+    """Nothing is shown if none has ended."""
     assert "usually <b>31 s</b>, 95 % within <b>1 min 4 s</b>" in head(record(), USUAL)
     assert "such jobs" not in head(record(), USUAL)
     assert "usually" not in head(record(Status.WORKING), ActivityPoint(time=NOW))
@@ -141,7 +141,7 @@ def test_how_long_such_jobs_usually_take() -> None:
 
 @pytest.mark.parametrize(("seconds", "is_late"), [(63, False), (65, True)])
 def test_a_job_that_runs_long_says_so(seconds: int, is_late: bool) -> None:
-    """From the moment on when it has run longer than 95 of 100; the script knows that moment."""
+    """From the time when it exceeds the 95th percentile; the script knows that time."""
     began = NOW - timedelta(seconds=seconds)
     html = head(record(Status.WORKING, started_at=began), USUAL)
     late = f'data-from="{(began + timedelta(seconds=64)).isoformat()}"'
@@ -152,7 +152,7 @@ def test_a_job_that_runs_long_says_so(seconds: int, is_late: bool) -> None:
 
 
 def test_a_log_is_shown_with_levels() -> None:
-    """Told by text; hostile text stays text."""
+    """Levels are shown as text; hostile text is escaped."""
     lines = [line(1, HOSTILE), line(2, "Full", "error")]
     html = render_part("job_parts.html", "log", record(), VIEW, NOW, (), lines)
     assert "<img" not in html
@@ -162,7 +162,7 @@ def test_a_log_is_shown_with_levels() -> None:
 
 
 def test_new_lines_are_sent_alone() -> None:
-    """And the whole log only to those who have none of it."""
+    """Only viewers without any lines get the whole log."""
     running = record(Status.WORKING)
     empty, some = JobState(running, 1), JobState(running, 2, (), [line(1, "One")])
     more = JobState(running, 3, (), [line(1, "One"), line(2, "Two")])
@@ -180,7 +180,7 @@ def test_new_lines_are_sent_alone() -> None:
 
 
 def test_data_is_shown_name_by_name() -> None:
-    """On one line each, cut where it is long, and as JSON below."""
+    """One line each, cut if it is long, and as JSON below."""
     deep: list[Any] = []
     for _ in range(10_000):
         deep = [deep]
@@ -202,7 +202,7 @@ def listing(version: int, *records: JobRecord) -> ListState:
 
 
 def test_a_row_that_changed_is_sent_alone() -> None:
-    """Without the order, which stayed."""
+    """Without the order, which is unchanged."""
     before = listing(1, record(Status.WORKING, message="One", error=None))
     after = listing(2, record(Status.WORKING, message="Two", error=None))
     events = after.parts_since(before, VIEW).decode()

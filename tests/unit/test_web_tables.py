@@ -1,4 +1,4 @@
-"""Tables of functions, queues, workers and cron jobs: their order, and the URLs that say it."""
+"""Tables of functions, queues, workers and cron jobs: their order and their URLs."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -30,7 +30,7 @@ def row(name: str, **values: Any) -> Row:
 
 
 def parse(table: Table, **params: str) -> TableQuery:
-    """The query of a URL with these parameters."""
+    """Return the query of a URL with these parameters."""
     return table.parse(params.items())
 
 
@@ -39,7 +39,7 @@ def parse(table: Table, **params: str) -> TableQuery:
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda it: it.name)
 def test_every_column_sorts_both_ways(table: Table) -> None:
-    """Its heading leads to its order and, from there, to the reverse; the first of all is bare."""
+    """Its heading links to its order, then to the reverse; the default has no parameters."""
     assert table.pairs(parse(table)) == []
     for column in table.columns:
         if column.name != table.sort:
@@ -52,7 +52,7 @@ def test_every_column_sorts_both_ways(table: Table) -> None:
 
 
 def test_words_sort_from_a_to_z_and_numbers_from_the_top() -> None:
-    """At first; of times that come, the next is the first."""
+    """By default; of future times the next is first."""
     assert not parse(FUNCTIONS).descending
     assert parse(FUNCTIONS, sort="failed").descending
     assert not parse(FUNCTIONS, sort="failed", direction="asc").descending
@@ -60,7 +60,7 @@ def test_words_sort_from_a_to_z_and_numbers_from_the_top() -> None:
 
 
 def test_filters_are_kept_where_the_order_changes() -> None:
-    """Those that the table takes."""
+    """Those that the table has."""
     query = parse(FUNCTIONS, since="7d", queue=" media ", page="2")
     assert (query.since, query.queue) == (timedelta(days=7), "media")
     assert FUNCTIONS.sorted_by(query, FUNCTIONS.columns[2]) == [
@@ -75,7 +75,7 @@ def test_filters_are_kept_where_the_order_changes() -> None:
     ("name", "value"), [("sort", "size"), ("direction", "up"), ("since", "soon")]
 )
 def test_a_parameter_that_cannot_be_used_is_named(name: str, value: str) -> None:
-    """In a sentence for whoever wrote it."""
+    """In a sentence for the author of the URL."""
     with pytest.raises(QueryError, match=name):
         parse(FUNCTIONS, **{name: value})
 
@@ -84,7 +84,7 @@ def test_a_parameter_that_cannot_be_used_is_named(name: str, value: str) -> None
 
 
 def test_rows_are_sorted_and_the_unknown_come_last() -> None:
-    """In both directions; rows that are alike stay as they were read."""
+    """In both directions; equal rows stay as they were read."""
     rows = [row("b", failed=1, complete=1), row("idle"), row("a", complete=9), row("c", failed=1)]
 
     def order(**params: str) -> list[str]:
@@ -98,7 +98,7 @@ def test_rows_are_sorted_and_the_unknown_come_last() -> None:
 
 
 def test_lost_workers_come_first() -> None:
-    """Then those that shut down, then those that are alive."""
+    """Then those that shut down, then live ones."""
 
     def worker(name: str, alive: bool, seen: datetime | None) -> Row:
         record = WorkerRecord(
@@ -136,7 +136,7 @@ def interval(begins: int, length: int, **counts: int) -> Interval:
     ],
 )
 def test_a_chart_has_about_thirty_steps(since: Any, steps: int, step: int) -> None:
-    """Of whole minutes or hours, whatever the time that it covers; the last one is now."""
+    """Of whole minutes or hours, whatever time it covers; the last step is now."""
     before = NOW_MS // step * step - step
     counted = [
         interval(NOW_MS - MINUTE + MINUTE, MINUTE, failed=1, interrupted=2, stopped=3, complete=4),
@@ -155,7 +155,7 @@ def test_a_chart_has_about_thirty_steps(since: Any, steps: int, step: int) -> No
 
 
 def states(*lists: list[Row]) -> list[RecordsState]:
-    """The table at several moments."""
+    """The states of the table at several moments."""
     query = parse(FUNCTIONS)
     return [RecordsState(FUNCTIONS, query, rows, version) for version, rows in enumerate(lists, 1)]
 
@@ -167,7 +167,7 @@ def test_what_did_not_change_is_not_sent_again() -> None:
 
 
 def test_a_row_that_changed_is_sent_alone() -> None:
-    """With the order where that is another."""
+    """With the order only if that changed."""
     first, changed, more = states(
         [row("a"), row("c")],
         [row("a", failed=1), row("c")],
@@ -183,7 +183,7 @@ def test_a_row_that_changed_is_sent_alone() -> None:
 
 
 def test_an_empty_table_says_what_to_do() -> None:
-    """And, of one queue, where the others are."""
+    """And for a single queue, where the others are."""
     query = parse(FUNCTIONS, queue="media")
     html = RecordsState(FUNCTIONS, query, [])._render("empty", VIEW)
     assert "No worker has announced a function for the queue media." in html
