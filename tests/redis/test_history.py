@@ -1,4 +1,4 @@
-"""What happened to a job: tries, tracebacks, log, result."""
+"""The history of a job: tries, tracebacks, log, result."""
 
 import asyncio
 import json
@@ -24,12 +24,12 @@ Context = dict[str, Any]
 
 
 def outline(found: list[Try]) -> list[tuple[int, int, str, str | None]]:
-    """What tells tries apart."""
+    """Return what distinguishes tries."""
     return [(it.run, it.job_try, it.status.value, it.error) for it in found]
 
 
 async def read(client: StatusClient, job_id: str = "job") -> list[str]:
-    """The messages of a job's log."""
+    """Return the messages of a job's log."""
     return [line.message for line in await client.logs(job_id)]
 
 
@@ -37,7 +37,7 @@ async def read(client: StatusClient, job_id: str = "job") -> list[str]:
 
 
 async def ask(ctx: Context, until_try: int = 3) -> str:
-    """A job that has no answer in its first tries."""
+    """A job that fails to get an answer in its first tries."""
     if ctx["job_try"] < until_try:
         try:
             raise ConnectionError("no answer")
@@ -47,7 +47,7 @@ async def ask(ctx: Context, until_try: int = 3) -> str:
 
 
 async def test_each_try_is_told(client: StatusClient, run_job: RunJob) -> None:
-    """When it began and ended, how, why, where; the last one as the record tells it."""
+    """When it began and ended, how, why, where; the last one as in the record."""
     record = await run_job(ask)
     found = await arq_status.tries("job")
     assert outline(found) == [
@@ -70,7 +70,7 @@ async def test_each_try_is_told(client: StatusClient, run_job: RunJob) -> None:
 
 
 async def test_a_retry_without_a_reason(client: StatusClient, run_job: RunJob) -> None:
-    """There is no error and no traceback then."""
+    """It has no error and no traceback."""
 
     async def again(ctx: Context) -> None:
         if ctx["job_try"] == 1:
@@ -86,7 +86,7 @@ async def test_a_retry_without_a_reason(client: StatusClient, run_job: RunJob) -
 async def test_a_job_that_completes_at_once_keeps_nothing_more(
     pool: ArqRedis, client: StatusClient, run_job: RunJob
 ) -> None:
-    """One key; its try is told from its record."""
+    """It has a single key; its try is built from its record."""
 
     async def work(ctx: Context) -> int:
         return 5
@@ -111,7 +111,7 @@ async def test_unknown_jobs_and_jobs_that_have_not_begun(
 
 
 async def test_a_job_that_arq_alone_knows(pool: ArqRedis, client: StatusClient) -> None:
-    """Its one try is that of arq's result."""
+    """Its only try is that of arq's result."""
     await put_result(pool, "job", ValueError("no vino"), success=False)
     assert outline(await client.tries("job")) == [(1, 1, "failed", "ValueError: no vino")]
 
@@ -133,7 +133,7 @@ async def test_a_try_that_runs(
 
 
 async def test_no_tries_left(client: StatusClient, run_job: RunJob) -> None:
-    """That is no try of its own: the last one's times stay, and its reason is told."""
+    """It is not a try of its own: the last one keeps its times, and shows the reason."""
     record = await run_job(ask, 9, max_tries=2)
     assert (record.job_try, record.error) == (
         2, "max 2 tries exceeded; last: ConnectionError: no answer",
@@ -150,7 +150,7 @@ async def test_no_tries_left(client: StatusClient, run_job: RunJob) -> None:
 async def test_a_retry_begins_another_run(
     pool: ArqRedis, client: StatusClient, run_burst: RunBurst
 ) -> None:
-    """The tries of the run before stay listed, before those of the new one."""
+    """The tries of the earlier run stay listed, before those of the new one."""
 
     async def fail(ctx: Context) -> None:
         await ctx["status"].log(f"try {ctx['job_try']}")
@@ -176,7 +176,7 @@ async def test_a_retry_begins_another_run(
 async def test_a_new_enqueue_starts_without_history(
     pool: ArqRedis, client: StatusClient, run_burst: RunBurst
 ) -> None:
-    """Neither tries nor log of another run of the id are its own."""
+    """It has no tries or log of another run with the id."""
     settings = track_status({"functions": [ask], "keep_result": 0})
     for _ in range(2):
         await pool.enqueue_job("ask", 2, _job_id="job")
@@ -187,7 +187,7 @@ async def test_a_new_enqueue_starts_without_history(
 async def test_of_many_tries_the_first_and_the_last_are_kept(
     client: StatusClient, run_job: RunJob
 ) -> None:
-    """One of the beginning and 24 of the end, the one that the record tells among them."""
+    """The first and the last 24, including that of the record."""
     await run_job(ask, 40, max_tries=99)
     numbers = [it.job_try for it in await client.tries("job")]
     assert numbers == [1, *range(17, 41)]
@@ -197,7 +197,7 @@ async def test_of_many_tries_the_first_and_the_last_are_kept(
 async def test_a_try_whose_worker_died_is_kept_by_the_next(
     pool: ArqRedis, client: StatusClient, state: State
 ) -> None:
-    """Another worker's first word of the next try keeps what the record told."""
+    """The first report of the next try keeps the earlier record."""
     first = await write_record(pool, "job", state, worker="host:7:dead", error=None)
     await write_end(pool, "job", run=first.enqueued_ms, job_try=2, worker="host:8")
     lost = state is State.WORKING
@@ -214,7 +214,7 @@ async def test_a_try_whose_worker_died_is_kept_by_the_next(
     "entry", ["", "x", "1", "1 {}", "1 []", "x {}", '1 {"s":"failed","c":5}', "1 \udcff", "9" * 99]
 )
 async def test_damaged_history(pool: ArqRedis, client: StatusClient, entry: str) -> None:
-    """It is read as far as it can be read."""
+    """It is read as far as possible."""
     await write_end(pool, "job", State.FAILED, error="no vino")
     raw = entry.encode("utf-8", "surrogateescape")
     for key in (keys.TRIES, keys.LOGS):
@@ -235,7 +235,7 @@ async def fail_deep(ctx: Context) -> None:
 
 
 async def test_a_failed_job_has_its_traceback(client: StatusClient, run_job: RunJob) -> None:
-    """From its own first frame on, with the cause; in no list."""
+    """From the job's first frame on, with the cause; not in lists."""
     await run_job(fail_deep)
     [only] = await client.tries("job")
     lines = str(only.traceback).splitlines()
@@ -249,7 +249,7 @@ async def test_a_failed_job_has_its_traceback(client: StatusClient, run_job: Run
 async def test_of_a_timeout_it_tells_where_the_job_was(
     client: StatusClient, run_job: RunJob
 ) -> None:
-    """The line at which it waited."""
+    """It shows the line at which the job waited."""
 
     async def wait(ctx: Context) -> None:
         await asyncio.sleep(3600)
@@ -264,7 +264,7 @@ async def test_of_a_timeout_it_tells_where_the_job_was(
 
 
 async def test_what_a_job_logs(client: StatusClient, run_job: RunJob) -> None:
-    """Number, time, level, text and try, in order."""
+    """Number, time, level, message and try, in order."""
 
     async def work(ctx: Context) -> None:
         status: JobTracker = ctx["status"]
@@ -286,7 +286,7 @@ async def test_what_a_job_logs(client: StatusClient, run_job: RunJob) -> None:
 
 
 async def test_lines_go_on_counting_in_the_next_try(client: StatusClient, run_job: RunJob) -> None:
-    """In another worker as well as in this one."""
+    """In the same worker and in another one."""
 
     async def work(ctx: Context) -> None:
         await ctx["status"].log(f"a{ctx['job_try']}")
@@ -303,7 +303,7 @@ async def test_lines_go_on_counting_in_the_next_try(client: StatusClient, run_jo
 
 
 async def test_the_newest_lines_are_kept(client: StatusClient, run_job: RunJob) -> None:
-    """A thousand of them; their numbers tell that there were more."""
+    """A thousand of them; their numbers show that there were more."""
 
     async def work(ctx: Context) -> None:
         for number in range(1, 5_001):
@@ -318,7 +318,7 @@ async def test_the_newest_lines_are_kept(client: StatusClient, run_job: RunJob) 
 async def test_so_many_bytes_are_kept(
     pool: ArqRedis, client: StatusClient, run_job: RunJob
 ) -> None:
-    """256 KiB, of one try or of several."""
+    """256 KiB, from one try or several."""
 
     async def work(ctx: Context) -> None:
         for number in range(120):
@@ -337,7 +337,7 @@ async def test_so_many_bytes_are_kept(
 async def test_lines_that_are_sent_twice_stand_once(
     client: StatusClient, pool: ArqRedis, run_job: RunJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A batch whose answer is lost is sent again."""
+    """A batch whose reply is lost is sent again."""
     write, lost = Store.write, [True]
 
     async def lose(self: Store, rows: Any) -> set[str]:
@@ -379,7 +379,7 @@ async def test_what_is_no_line(
 async def test_a_stopped_job_stops_at_a_line(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """As at any progress call; in a thread as well."""
+    """As at any progress call, also in a thread."""
 
     async def work(ctx: Context, thread: bool) -> None:
         while True:
@@ -398,7 +398,7 @@ async def test_a_stopped_job_stops_at_a_line(
 
 
 async def test_lines_after_the_end(client: StatusClient, pool: ArqRedis, run_job: RunJob) -> None:
-    """What ``after_job_end`` says is kept as well, and raises nothing."""
+    """What ``after_job_end`` logs is kept as well, and raises nothing."""
 
     async def after_job_end(ctx: Context) -> None:
         await ctx["status"].log("booked")
@@ -418,7 +418,7 @@ async def _has(client: StatusClient, messages: list[str]) -> bool:
 async def test_keys_of_the_wrong_type(
     pool: ArqRedis, client: StatusClient, run_job: RunJob
 ) -> None:
-    """Where tries and log are no lists any more the job is shown with the rest."""
+    """If the tries and the log are not lists, the job is shown without them."""
     await run_job(ask)
     await pool.set(keys.TRIES + "job", "x")
     await pool.set(keys.LOGS + "job", "x")
@@ -450,7 +450,7 @@ async def work_and_log(ctx: Context) -> None:
 
 @pytest.fixture
 def low_level() -> Any:
-    """Have the job's logger make lines of all levels, without a word on the terminal."""
+    """Make the job's logger log at all levels, without output on the terminal."""
     logger.setLevel(logging.DEBUG)
     raising, logging.raiseExceptions = logging.raiseExceptions, False
     yield
@@ -500,7 +500,7 @@ def _copy(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Unprintable:
-    """Has no text."""
+    """An object that cannot be converted to a string."""
 
     def __str__(self) -> str:
         raise ValueError("no text")
@@ -511,13 +511,13 @@ class _Unprintable:
 async def test_what_is_logged_never_fails_the_job(
     client: StatusClient, run_job: RunJob, low_level: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither messages without a text nor loggers with a strange name; the log shows both."""
-    # half a surrogate does not come through between pytest's processes
+    """Unprintable messages and odd logger names do not; the log shows both."""
+    # lone surrogates cannot be passed between pytest's processes
     monkeypatch.setattr(logging.root, "handlers", [])
 
     @status_options(record_logs="INFO")
     async def work(ctx: Context) -> None:
-        # what pytest captures it prints and sends, and that takes no halves of surrogates
+        # pytest prints and sends captured logs, which fails for lone surrogates
         logging.root.handlers[:] = [it for it in logging.root.handlers if "JobLog" in repr(it)]
         logger.info(_Unprintable())
         logger.info("%s", _Unprintable())
@@ -548,7 +548,7 @@ async def test_what_is_logged_never_fails_the_job(
 async def test_other_handlers_format_tracebacks_in_their_own_way(
     client: StatusClient, run_job: RunJob, low_level: None
 ) -> None:
-    """A handler that comes after the log's is not handed the text that was made for the log."""
+    """A later handler does not get the text that was formatted for the log."""
 
     class Brief(logging.Formatter):
         def formatException(self, ei: Any) -> str:  # noqa: N802 - of logging
@@ -561,7 +561,7 @@ async def test_other_handlers_format_tracebacks_in_their_own_way(
 
     @status_options(record_logs="INFO")
     async def work(ctx: Context) -> None:
-        # those of pytest would make the text first
+        # pytest's handlers would format the text first
         logging.root.handlers[:] = [
             *(it for it in logging.root.handlers if "JobLog" in repr(it)),
             handler,
@@ -584,7 +584,7 @@ async def test_other_handlers_format_tracebacks_in_their_own_way(
 async def test_without_record_logs_nothing_is_captured(
     client: StatusClient, run_job: RunJob, low_level: None
 ) -> None:
-    """Only what is said with ``status.log``; no handler is added."""
+    """Only ``status.log`` is recorded; no handler is added."""
     handlers: list[Any] = []
 
     async def work(ctx: Context) -> None:
@@ -600,7 +600,7 @@ async def test_without_record_logs_nothing_is_captured(
 async def test_a_configuration_of_logging_takes_nothing_away(
     pool: ArqRedis, client: StatusClient, run_burst: RunBurst, low_level: None
 ) -> None:
-    """Where an application configures logging after the start, the next job is captured again."""
+    """If logging is configured after the start, the next job is captured again."""
 
     async def configure(ctx: Context) -> None:
         logging.root.handlers[:] = [it for it in logging.root.handlers if "JobLog" not in repr(it)]
@@ -621,7 +621,7 @@ async def test_a_configuration_of_logging_takes_nothing_away(
 async def test_lines_outside_jobs_are_no_jobs_own(
     client: StatusClient, run_job: RunJob, low_level: None
 ) -> None:
-    """While a worker captures what its jobs log, what others log goes into no log of a job."""
+    """What is logged outside jobs is in no job's log."""
     begun, logged = asyncio.Event(), asyncio.Event()
 
     async def work(ctx: Context) -> None:
@@ -643,7 +643,7 @@ async def test_lines_outside_jobs_are_no_jobs_own(
 async def test_workers_that_capture_logs_together(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker, run_burst: RunBurst
 ) -> None:
-    """The one that ends first takes nothing from the other."""
+    """The one that ends first does not disturb the other."""
     go_on = asyncio.Event()
 
     async def work(ctx: Context) -> None:
@@ -671,7 +671,7 @@ async def test_workers_that_capture_logs_together(
 async def test_history_goes_with_the_record(
     pool: ArqRedis, client: StatusClient, run_burst: RunBurst
 ) -> None:
-    """It expires with it, and ``delete`` takes it away."""
+    """It expires with it, and ``delete`` removes it."""
 
     async def work(ctx: Context) -> None:
         await ctx["status"].log("x")
@@ -704,7 +704,7 @@ async def test_history_goes_with_the_record(
 async def test_what_it_returned(
     pool: ArqRedis, client: StatusClient, run_job: RunJob, value: Any, text: str
 ) -> None:
-    """As a text of up to 1,000 characters, by ``job`` and ``jobs``; never in a list."""
+    """A string of up to 1,000 characters, from ``job`` and ``jobs``; never in a list."""
 
     async def work(ctx: Context) -> Any:
         return value
@@ -714,7 +714,7 @@ async def test_what_it_returned(
     assert len(text) <= 1_000
     assert (await client.jobs(["job"]))[0] == record
     assert (await client.list_jobs()).items[0].returned is None
-    # also of one without a record
+    # even without a record
     await pool.delete(keys.RECORD + "job")
     found = await client.job("job")
     assert found is not None
@@ -722,7 +722,7 @@ async def test_what_it_returned(
 
 
 async def test_what_is_not_shown(pool: ArqRedis, client: StatusClient, run_job: RunJob) -> None:
-    """With ``record_result=False``, without a kept result, and of a job that failed: nothing."""
+    """Nothing with ``record_result=False``, without a kept result, or for a failed job."""
 
     async def work(ctx: Context) -> str:
         return "secret"
@@ -736,7 +736,7 @@ async def test_what_is_not_shown(pool: ArqRedis, client: StatusClient, run_job: 
 
 
 async def test_arq_keeps_no_result(run_job: RunJob) -> None:
-    """Nothing is known of it then."""
+    """It is unknown then."""
 
     async def work(ctx: Context) -> str:
         return "forgotten"
@@ -745,7 +745,7 @@ async def test_arq_keeps_no_result(run_job: RunJob) -> None:
 
 
 async def test_a_failed_job_returned_nothing(run_job: RunJob) -> None:
-    """Its exception is no return value."""
+    """Its exception is not a return value."""
     assert (await run_job(fail_deep)).returned is None
 
 
@@ -797,11 +797,11 @@ async def test_hooks_of_a_job_that_is_complete(run_job: RunJob) -> None:
     assert seen == [(Status.COMPLETE, None)] * 2
 
 
-# hard ends
+# forced ends
 
 
 async def wait(ctx: Context) -> None:
-    """A job that waits where its traceback is to point."""
+    """A job that waits at the line to which its traceback is to point."""
     await ctx["status"].log("waiting")
     await asyncio.sleep(3600)
 
@@ -809,7 +809,7 @@ async def wait(ctx: Context) -> None:
 async def test_a_shutdown_is_a_try_of_its_own(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """It is interrupted where it waited, and another worker tries again."""
+    """It is interrupted where it waited, and another worker runs it again."""
     settings = track_status({"functions": [func(wait, name="wait")]})
     await pool.enqueue_job("wait", _job_id="job")
     first = await start_worker(settings)
@@ -834,7 +834,7 @@ async def _tries(client: StatusClient, number: int) -> bool:
 async def test_a_forced_stop_tells_where(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """The line at which the job waited."""
+    """It shows the line at which the job waited."""
     await start_worker(track_status({"functions": [func(wait, name="wait")]}))
     await pool.enqueue_job("wait", _job_id="job")
     await until(lambda: client.logs("job"))
@@ -865,7 +865,7 @@ async def test_a_cooperative_stop_has_no_traceback(
 
 
 class HostileError(Exception):
-    """An exception that nothing can be done with."""
+    """An exception that cannot be printed."""
 
     def __str__(self) -> str:
         raise RuntimeError("no text")
@@ -876,8 +876,8 @@ class HostileError(Exception):
 async def test_an_exception_that_cannot_be_printed(
     run_job: RunJob, client: StatusClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its type is told, and where it was raised."""
-    # arq logs the exception, which pytest's handler does not survive
+    """Its type is shown, and where it was raised."""
+    # arq logs the exception, which pytest's handler cannot format
     caplog.set_level(logging.CRITICAL, "arq.worker")
 
     async def fail(ctx: Context) -> None:
@@ -890,7 +890,7 @@ async def test_an_exception_that_cannot_be_printed(
 
 
 async def test_a_result_that_cannot_be_stored(run_job: RunJob, client: StatusClient) -> None:
-    """The job returned, and failed in arq's books: there is no traceback to tell."""
+    """The job returned but failed in arq: there is no traceback to show."""
 
     async def give(ctx: Context) -> Any:
         return {"lambda": lambda: None}
@@ -904,7 +904,7 @@ async def test_a_result_that_cannot_be_stored(run_job: RunJob, client: StatusCli
 async def test_a_cancelled_job_keeps_the_tries_that_it_had(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """Cancelled between two tries, the last one reads as it ended the job."""
+    """Cancelled between two tries, its last try has the job's final status."""
 
     async def again(ctx: Context) -> None:
         raise Retry(defer=3600) from ValueError("no vino")
@@ -946,7 +946,7 @@ async def test_lines_that_come_while_a_log_is_followed(
 async def test_what_is_wrong_in_a_hook_raises_nothing(
     run_job: RunJob, client: StatusClient
 ) -> None:
-    """Neither a tag nor a line that is none ends the worker."""
+    """Neither an invalid tag nor an invalid line ends the worker."""
 
     async def hook(ctx: Context) -> None:
         await ctx["status"].tag(5)
@@ -963,7 +963,7 @@ async def test_what_is_wrong_in_a_hook_raises_nothing(
 async def test_a_shutdown_hook_that_is_called_twice(
     client: StatusClient, run_burst: RunBurst
 ) -> None:
-    """The second time there is nothing left to do."""
+    """The second call has nothing to do."""
 
     async def work(ctx: Context) -> None:
         pass
