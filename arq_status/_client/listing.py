@@ -16,7 +16,7 @@ from arq_status._redis.keys import GROUPED, TAGGED
 from arq_status._redis.recovery import recover_dead
 from arq_status._redis.store import Store
 
-#: How many jobs a list covers where no index answers, and how many ids one look returns.
+#: How many jobs a list covers if no index answers the query, and how many ids one read returns.
 NEWEST = 10_000
 _NAMED_AT_ONCE = 1_000
 #: How many of the newest jobs are checked for changes that were not published.
@@ -38,7 +38,7 @@ async def page_of(store: Store, query: Query) -> Page:
 
 
 async def overview(store: Store, query: Query) -> tuple[Page, dict[Status, int]]:
-    """Return a page and the counts, from one look at the indexes."""
+    """Return a page and the counts, read from the indexes at one moment."""
     if not query.is_indexed:
         return await _searched_page(store, query)
     reply = await _read_indexes(
@@ -51,7 +51,7 @@ async def overview(store: Store, query: Query) -> tuple[Page, dict[Status, int]]
 async def _read_indexes(
     store: Store, query: Query | None = None, *, offset: int = 0, count: int = 0
 ) -> ListReply:
-    """Look at the indexes; if dead workers left jobs behind, end those and look again."""
+    """Read the indexes; if dead workers left jobs behind, end those and read again."""
     statuses = () if query is None else query.statuses
     descending = query is None or not query.is_indexed or query.descending
     label = "" if query is None else _label(query)

@@ -59,7 +59,7 @@ FUNCTIONS = Table(
     sort="function",
     filters=("since", "queue"),
     read=read_functions,
-    nothing="No worker has announced a function",
+    empty_text="No worker has announced a function",
 )
 QUEUES = Table(
     name="queues",
@@ -75,7 +75,7 @@ QUEUES = Table(
     sort="name",
     filters=("since",),
     read=read_queues,
-    nothing="There is no queue",
+    empty_text="There is no queue",
 )
 WORKERS = Table(
     name="workers",
@@ -92,7 +92,7 @@ WORKERS = Table(
     sort="state",
     filters=("queue",),
     read=read_workers,
-    nothing="No tracked worker is running",
+    empty_text="No tracked worker is running",
 )
 CRON = Table(
     name="cron",
@@ -109,6 +109,6 @@ CRON = Table(
     sort="next_run_at",
     filters=("queue",),
     read=read_crons,
-    nothing="No running worker has announced a cron job",
+    empty_text="No running worker has announced a cron job",
 )
 TABLES = (FUNCTIONS, QUEUES, WORKERS, CRON)

@@ -13,7 +13,7 @@ from arq_status.web.chart import Chart
 from arq_status.web.parameters import DIRECTIONS, moment_text, one_of, read_moment
 
 #: How far back a table goes by default.
-LATELY = timedelta(hours=1)
+DEFAULT_SINCE = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class TableQuery:
 
     sort: str
     descending: bool
-    since: Moment = LATELY
+    since: Moment = DEFAULT_SINCE
     queue: str | None = None
 
 
@@ -79,7 +79,7 @@ class Table:
         sort: the column by which it is sorted by default.
         filters: which of the filters ``since`` and ``queue`` it has.
         read: reads its rows; rows that sort equally keep this order.
-        nothing: what it says when it is empty.
+        empty_text: what it says when it is empty.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Table:
     sort: str
     filters: Sequence[str]
     read: Callable[[StatusClient, TableQuery], Awaitable[Sequence[Row]]]
-    nothing: str
+    empty_text: str
 
     def parse(self, params: Iterable[tuple[str, str]]) -> TableQuery:
         """Return the query that the parameters of a URL ask for.
@@ -104,7 +104,7 @@ class Table:
         return TableQuery(
             sort=column.name,
             descending=one_of("direction", direction, DIRECTIONS),
-            since=read_moment("since", filters.get("since")) or LATELY,
+            since=read_moment("since", filters.get("since")) or DEFAULT_SINCE,
             queue=filters.get("queue"),
         )
 
@@ -114,7 +114,7 @@ class Table:
         natural = self._column(query.sort).descending
         direction = "" if query.descending == natural else "desc" if query.descending else "asc"
         pairs = [
-            ("since", "" if query.since == LATELY else moment_text(query.since)),
+            ("since", "" if query.since == DEFAULT_SINCE else moment_text(query.since)),
             ("queue", query.queue or ""),
             ("sort", "" if query.sort == self.sort else query.sort),
             ("direction", direction),

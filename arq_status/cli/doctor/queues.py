@@ -22,7 +22,7 @@ _FRONT = 100
 #: Seconds that a job may wait although workers are alive before that is worth a warning.
 _UNUSUAL = 60
 #: There is no warning either below this multiple of the 95th percentile of this period.
-_TIMES_THE_USUAL, _USUALLY = 3, timedelta(hours=24)
+_UNUSUAL_FACTOR, _USUAL_PERIOD = 3, timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class Queue:
     #: for how many seconds the first job that is not running has been due; ``None``: none waits
     waiting: float | None
     #: the 95th percentile of the waits in the last 24 h, in seconds; 0 if it is not known
-    usual: float
+    wait_p95: float
     #: arq's health check key exists, of any worker; it outlives a killed one by up to an hour
     served: bool
     #: a tracked worker has announced it
@@ -52,17 +52,17 @@ async def announced_queues(redis: Redis) -> list[str]:
 async def read_queues(redis: Redis, client: StatusClient) -> list[Queue]:
     """Read the queues that the client covers."""
     announced = await announced_queues(redis)
-    usual: dict[str, float] = {}
-    for it in await client.functions(_USUALLY):
+    wait_p95: dict[str, float] = {}
+    for it in await client.functions(_USUAL_PERIOD):
         if it.wait_p95 is not None:
-            usual[it.queue] = max(usual.get(it.queue, 0), it.wait_p95.total_seconds())
+            wait_p95[it.queue] = max(wait_p95.get(it.queue, 0), it.wait_p95.total_seconds())
     return [
-        await _read_queue(redis, it, it.name in announced, usual.get(it.name, 0))
+        await _read_queue(redis, it, it.name in announced, wait_p95.get(it.name, 0))
         for it in await client.queues()
     ]
 
 
-async def _read_queue(redis: Redis, record: QueueRecord, announced: bool, usual: float) -> Queue:
+async def _read_queue(redis: Redis, record: QueueRecord, announced: bool, wait_p95: float) -> Queue:
     name = record.name
     now = await redis_time(redis)
     front = ("ZRANGEBYSCORE", name, "-inf", str(now), "WITHSCORES", "LIMIT", "0", str(_FRONT))
@@ -79,7 +79,7 @@ async def _read_queue(redis: Redis, record: QueueRecord, announced: bool, usual:
         due=due or 0,
         running=sum(running),
         waiting=record.latency.total_seconds() if record.oldest_due_at is not None else None,
-        usual=usual,
+        wait_p95=wait_p95,
         served=bool(served),
         announced=announced,
     )
@@ -97,11 +97,11 @@ def _judge(queue: Queue, workers: Sequence[Worker]) -> tuple[Level, str, str | N
     alive = alive_on(queue.name, workers)
     if not alive:
         return _judge_without_workers(queue, workers)
-    if queue.waiting is None or queue.waiting < max(_UNUSUAL, _TIMES_THE_USUAL * queue.usual):
+    if queue.waiting is None or queue.waiting < max(_UNUSUAL, _UNUSUAL_FACTOR * queue.wait_p95):
         return Level.OK, "", None
     usually = (
-        f"; the 95th percentile of the last 24 h is {format_duration(queue.usual)}"
-        if queue.usual
+        f"; the 95th percentile of the last 24 h is {format_duration(queue.wait_p95)}"
+        if queue.wait_p95
         else ""
     )
     return (

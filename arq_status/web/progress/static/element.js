@@ -94,11 +94,11 @@ class JobProgress extends HTMLElement {
 			let wait = streaming ? 500 : 2000;
 			streams += streaming;
 			try {
-				await this.#ask(signal, streaming);
+				await this.#load(signal, streaming);
 				failures = 0;
 			} catch {
 				if (signal.aborted) return;
-				this.#tell("lost");
+				this.#enter("lost");
 				wait = Math.min(500 * 2 ** failures++, 5000);
 			} finally {
 				streams -= streaming;
@@ -107,7 +107,7 @@ class JobProgress extends HTMLElement {
 		}
 	}
 
-	async #ask(outer, streaming) {
+	async #load(outer, streaming) {
 		const silence = new AbortController();
 		const signal = AbortSignal.any([outer, silence.signal]);
 		const Accept = streaming ? "text/event-stream" : "application/json";
@@ -120,7 +120,7 @@ class JobProgress extends HTMLElement {
 			watch();
 			const response = await fetch(this.getAttribute("src"), { headers: { Accept }, signal });
 			this.#done = [403, 404].includes(response.status);
-			if (this.#done) return this.#tell("gone");
+			if (this.#done) return this.#enter("gone");
 			if (!response.ok) throw response;
 			const may = response.headers.get("Allow")?.includes("POST");
 			if (!streaming) return this.#show(await response.json(), may);
@@ -148,12 +148,12 @@ class JobProgress extends HTMLElement {
 		this.#done = ended;
 		stop.hidden = !may || ended;
 		stop.textContent = this.#text("stop");
-		this.#tell(ended && status === "interrupted" ? "failed" : SAME[status] ?? status);
+		this.#enter(ended && status === "interrupted" ? "failed" : SAME[status] ?? status);
 		for (const type of ["progress", "end"].slice(0, 1 + ended))
 			this.dispatchEvent(new CustomEvent(type, { detail: job, bubbles: true }));
 	}
 
-	#tell(name) {
+	#enter(name) {
 		const { bar, mark, percent, state, stop } = this.#p, text = this.#text(name);
 		this.toggleAttribute("lost", name === "lost");
 		if (name !== "lost") this.setAttribute("state", name);
