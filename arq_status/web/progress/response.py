@@ -75,7 +75,7 @@ async def progress_response(
     The response is JSON, or with ``Accept: text/event-stream`` a stream of events ``progress`` and
     ``end``. It has the status, progress, message and times, and the named fields of the job's data.
     ``POST`` with ``action=stop`` stops the job, or the group's jobs, but only with ``may_stop``,
-    and never for another site: browsers send an app's cookies with the requests of others, too.
+    and never for another site: browsers send the app's cookies with requests from there, too.
 
     Args:
         request: the request; the form of a ``POST`` is read from it.
