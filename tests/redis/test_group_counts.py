@@ -1,4 +1,4 @@
-"""Whatever becomes of its jobs: a group's counts are what ``status`` says of them."""
+"""The counts of a group match the statuses of its jobs, whatever happens to them."""
 
 from collections import Counter
 
@@ -13,16 +13,16 @@ from arq_status._redis import keys
 from tests.redis.test_races import ENDED, JOB, TIME_TO_SHRINK, Races, identity, run_machine
 
 GROUP = "import-7"
-#: What a member counts as whose id is used for another run before its end was recorded.
+#: The counter of a member whose id is reused before its end was recorded.
 LOST = {State.WAITING: Status.FAILED, State.RETRYING: Status.FAILED}
 
 
 class Lives(Races):
-    """The lives of one job after the other, of which most are in a group."""
+    """The lives of one job after another, most of them in a group."""
 
     def __init__(self) -> None:
         super().__init__()
-        #: the record of the present member, and how many earlier ones there are of each status
+        #: the record of the current member, and the number of earlier ones per status
         self.member: StoredRecord | None = None
         self.kept: Counter[Status] = Counter()
         self.leaves = False
@@ -35,7 +35,7 @@ class Lives(Races):
     @precondition(lambda self: not self.live and self.result is None)
     @rule(later=st.booleans(), in_group=st.booleans())
     def enqueue(self, later: bool, in_group: bool = True) -> None:
-        """As a group does, or as arq alone."""
+        """Enqueue it, through the group or with arq alone."""
         Races.enqueue.__wrapped__(self, later)  # type: ignore[attr-defined]
         if in_group:
             tagging = self.store.tag_enqueued(JOB, enqueued_record("f", None, ("a/b",), GROUP))
@@ -45,13 +45,13 @@ class Lives(Races):
     @precondition(lambda self: self.live and self.own_record() is not None)
     @rule()
     def tag(self) -> None:
-        """Somebody tags the job."""
+        """Tag the job."""
         assert self.do(self.client.tag(JOB, "x"))
 
     @precondition(lambda self: not self.live and self.record is not None and self.record.ended)
     @rule()
     def expire(self) -> None:
-        """Its record expires, and at the same time its place in the indexes."""
+        """Its record expires, and its index entries with it."""
         self.do(self.redis.delete(keys.RECORD + JOB, keys.PAYLOAD + JOB))
         for index in self.do(self.redis.keys(f"{keys.ENDED}*")):
             self.do(self.redis.zrem(index, JOB))
@@ -61,7 +61,7 @@ class Lives(Races):
     @precondition(lambda self: not self.live and self.record is not None)
     @rule()
     def delete(self) -> None:
-        """What was tracked of it is deleted: it counts in no group any more."""
+        """Its tracking data is deleted, so it does not count in the group any more."""
         self.let_result_go()
         if self.do(self.client.status(JOB)) is None:
             return
@@ -71,8 +71,8 @@ class Lives(Races):
 
     @invariant()
     def the_newest_row_stands(self) -> None:
-        """Also where one was deleted."""
-        found = self.do(self.store.record(JOB))
+        """Retry it, even if an earlier one was deleted."""
+        found = self.do(self.store.stored_record(JOB))
         if found is None or found.state is not State.DELETED:
             assert identity(found) == identity(self.record)
 
@@ -83,7 +83,7 @@ class Lives(Races):
 
     @invariant()
     def counts_are_what_status_says(self) -> None:
-        """Also of the jobs that expired or whose ids were used again."""
+        """Including jobs that expired or whose ids were reused."""
         [(facts, _)] = self.do(self.store.facts([JOB]))
         record = facts.stored_record
         self.note(record)
@@ -102,21 +102,21 @@ class Lives(Races):
         assert +Counter(group.counts) == expected
         assert (group.total, group.done) == (sum(expected.values()), done)
         if not facts.live or record is None or record.ended is None:
-            # else its worker died before arq booked the end: lists by tag have it when it runs
+            # otherwise its worker died before arq stored the end: lists by tag have it when it runs
             self.lists_agree(facts.current_record)
         if self.do(self.store.stored_record(JOB)) != record:
             self.settle(self.allowed())
             self.note(self.do(self.store.stored_record(JOB)))
 
     def lists_agree(self, record: StoredRecord | None) -> None:
-        """The group's list and that of the tag have the job as long as it has its record."""
+        """The lists of the group and of the tag have the job as long as it has its record."""
         expected = [JOB] if record is not None and record.group else []
         for filters in ({"group": GROUP}, {"tag": "a/b"}):
             page = self.do(self.client.list_jobs(**filters))  # type: ignore[arg-type]
             assert [it.job_id for it in page.items] == expected
 
     def note(self, record: StoredRecord | None) -> None:
-        """Take in which record there is by now."""
+        """Note the current record."""
         before, self.member = self.member, None
         if record is not None and record.group == GROUP:
             self.member = record
@@ -126,7 +126,7 @@ class Lives(Races):
 
 
 def lost_status(record: StoredRecord) -> Status:
-    """As what a job counts whose record is gone."""
+    """Return the counter of a job whose record is gone."""
     if record.ended is not None:
         return ENDED[record.state]
     return LOST.get(record.state, Status.INTERRUPTED)
@@ -135,5 +135,5 @@ def lost_status(record: StoredRecord) -> Status:
 @pytest.mark.hypothesis
 @TIME_TO_SHRINK
 def test_counts_of_a_group(dsn: str) -> None:
-    """Cancelled, killed, given up, retried, expired, deleted, enqueued again: they are right."""
+    """They are right for cancelled, killed, retried, expired, deleted and re-enqueued jobs."""
     run_machine(Lives, dsn)

@@ -1,4 +1,4 @@
-"""Lists and counts: complete, in order, in agreement with the single jobs, and cheap."""
+"""Lists and counts: complete, sorted, consistent with single jobs, and cheap."""
 
 import asyncio
 import random
@@ -31,7 +31,7 @@ SORTS = (
     " waited eta"
 ).split()
 
-#: A job of a kind, and how many ticks ago something of it happened.
+#: The kind of a job, and how many ticks ago its event was.
 KINDS = [
     *(f"{state} {expires}" for state in ENDED for expires in (600_000, HOUR)),
     *("queued", "favoured", "deferred", "working", "retrying", "overdue", "waiting", "cut off"),
@@ -46,7 +46,7 @@ EXAMPLES = settings(
 
 
 async def put(redis: ArqRedis, kind: str, job_id: str, then: int) -> None:
-    """Put a job of a kind into Redis, to which something happened then."""
+    """Put a job of a kind into Redis, with its event at this time."""
     state, _, expires = kind.partition(" ")
     if expires.isdigit():
         await write_end(
@@ -79,7 +79,7 @@ async def put(redis: ArqRedis, kind: str, job_id: str, then: int) -> None:
 
 
 async def put_all(redis: ArqRedis, mix: Iterable[tuple[str, int]]) -> list[str]:
-    """Put such jobs into an empty Redis; the ids, without those that stand in no list."""
+    """Put such jobs into an empty Redis; return the ids that lists contain."""
     await redis.flushdb()
     await beat(redis, "host:1:alive")
     now = timestamp_ms() - 1000
@@ -94,7 +94,7 @@ async def put_all(redis: ArqRedis, mix: Iterable[tuple[str, int]]) -> list[str]:
 
 
 async def all_pages(client: StatusClient, per_page: int, **query: Any) -> list[JobRecord]:
-    """What stands on all pages of a list."""
+    """Return the jobs on all pages of a list."""
     found: list[JobRecord] = []
     for number in range(1, 100):
         page = await client.list_jobs(page=number, per_page=per_page, **query)
@@ -108,7 +108,7 @@ async def all_pages(client: StatusClient, per_page: int, **query: Any) -> list[J
 
 
 async def records_of(client: StatusClient, job_ids: list[str]) -> list[JobRecord]:
-    """The records of jobs that are all known."""
+    """Return the records of jobs, all of which are known."""
     return [record for record in await client.jobs(job_ids) if record is not None]
 
 
@@ -117,7 +117,7 @@ async def records_of(client: StatusClient, job_ids: list[str]) -> list[JobRecord
 async def test_all_pages_together_have_all_jobs_in_order(
     pool: ArqRedis, client: StatusClient, mix: list[tuple[str, int]], per_page: int
 ) -> None:
-    """Every job stands on exactly one page, by its last update, whatever the pages' size.
+    """Every job is on exactly one page, sorted by its last update, whatever the page size.
 
     Deferred jobs come after all others, the one due first at the front.
     """
@@ -142,7 +142,7 @@ async def test_all_pages_together_have_all_jobs_in_order(
 async def test_lists_and_counts_agree_with_single_jobs(
     pool: ArqRedis, client: StatusClient, mix: list[tuple[str, int]], per_page: int
 ) -> None:
-    """The list of a status has the jobs of that status, and the counts count them."""
+    """The list of a status has the jobs with that status, and the counts match."""
     job_ids = await put_all(pool, mix)
     statuses = {record.job_id: record.status for record in await records_of(client, job_ids)}
     counts = await client.counts()
@@ -164,7 +164,7 @@ async def test_lists_and_counts_agree_with_single_jobs(
 async def test_other_orders_have_all_jobs_too(
     pool: ArqRedis, client: StatusClient, mix: list[tuple[str, int]], per_page: int, sort: str
 ) -> None:
-    """Sorted by anything in either direction, every job stands on exactly one page."""
+    """Sorted by anything in either direction, every job is on exactly one page."""
     job_ids = await put_all(pool, mix)
     for descending in (True, False):
         found = await all_pages(client, per_page, sort=sort, descending=descending)
@@ -175,7 +175,7 @@ async def test_other_orders_have_all_jobs_too(
 
 @pytest.fixture
 async def various(pool: ArqRedis) -> None:
-    """Jobs that differ in everything that one can sort by, and one that has next to nothing."""
+    """Jobs that differ in every sort key, and one that has almost no values."""
     now = timestamp_ms() - 100_000
     await write_end(
         pool, "a", run=now, started=now + 3, ended=now + 90, function="zip", args="'b'", at=3,
@@ -220,11 +220,11 @@ async def various(pool: ArqRedis) -> None:
     ],
 )
 async def test_every_order(client: StatusClient, sort: str, ascending: str, without: str) -> None:
-    """Jobs come by the value asked for, in both directions, and those without one come last."""
+    """Jobs are sorted by the value, in both directions, and those without one come last."""
     for descending in (False, True):
         expected = ascending
         if descending:
-            # of two jobs that work the newer one comes first in both directions
+            # of two working jobs the newer one comes first in both directions
             expected = "cdeab" if sort == "status" else ascending[::-1]
         items = (await client.list_jobs(sort=sort, descending=descending)).items
         found = "".join(record.job_id for record in items)
@@ -233,7 +233,7 @@ async def test_every_order(client: StatusClient, sort: str, ascending: str, with
 
 
 async def test_jobs_by_queue(pool: ArqRedis, client: StatusClient) -> None:
-    """A list can be of one queue, or sorted by queue."""
+    """A list can be filtered or sorted by queue."""
     for job_id, queue in (("x", "fast"), ("y", "slow"), ("z", "fast")):
         await write_end(pool, job_id, queue=queue)
     page = await client.list_jobs(sort="queue")
@@ -244,8 +244,8 @@ async def test_jobs_by_queue(pool: ArqRedis, client: StatusClient) -> None:
 
 
 @pytest.mark.parametrize("name", ["since", "until"])
-async def test_a_list_of_some_time(pool: ArqRedis, client: StatusClient, name: str) -> None:
-    """Both bounds belong to it, as a moment or as long ago."""
+async def test_a_list_of_a_period(pool: ArqRedis, client: StatusClient, name: str) -> None:
+    """Both bounds are inclusive, given as a time or as how long ago."""
     now = timestamp_ms()
     for minutes in range(4):
         await write_end(pool, str(minutes), ended=now - minutes * 60_000)
@@ -260,14 +260,14 @@ async def test_a_list_of_some_time(pool: ArqRedis, client: StatusClient, name: s
     )
 
 
-async def test_a_moment_is_one(client: StatusClient) -> None:
+async def test_invalid_moments(client: StatusClient) -> None:
     """Anything else is an error that names it."""
     with pytest.raises(TypeError, match="since must be a datetime or a timedelta, not int"):
         await client.list_jobs(since=5)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["function", "queue", "tag", "group", "search"])
-async def test_a_filter_is_a_text(client: StatusClient, name: str) -> None:
+async def test_invalid_filters(client: StatusClient, name: str) -> None:
     """Anything else is an error that names it."""
     with pytest.raises(TypeError, match=f"{name} must be a str, not int"):
         await client.list_jobs(**{name: 5})  # type: ignore[arg-type]
@@ -280,7 +280,7 @@ async def test_ids_of_other_types_are_unknown(client: StatusClient) -> None:
 
 
 async def test_equal_values_are_listed_newest_first(pool: ArqRedis, client: StatusClient) -> None:
-    """Where the value asked for does not decide, the last update does."""
+    """If the sort key is equal, the last update decides."""
     now = timestamp_ms()
     for number, job_id in enumerate("cab"):
         await write_end(pool, job_id, ended=now - number, function=("f", "g")[number == 0])
@@ -291,7 +291,7 @@ async def test_equal_values_are_listed_newest_first(pool: ArqRedis, client: Stat
 
 @pytest.mark.usefixtures("various")
 async def test_search_and_filters(client: StatusClient) -> None:
-    """A search finds the beginning of an id and part of any text; a filter the whole name."""
+    """A search matches the start of an id and part of any text; a filter the whole name."""
     queries: list[tuple[dict[str, Any], str]] = [
         ({"function": "resize"}, "c"),
         ({"function": "import"}, "b"),
@@ -332,7 +332,7 @@ async def test_search_and_filters(client: StatusClient) -> None:
 
 
 async def test_a_search_finds_ids_that_no_list_has(pool: ArqRedis, client: StatusClient) -> None:
-    """An exact id is found wherever the job is, also if only arq's result tells of it."""
+    """An exact id is found wherever the job is, even if there is only arq's result."""
     await put_result(pool, "untracked")
     await put_job(pool, "elsewhere", queue="unknown")
     for job_id in ("untracked", "elsewhere"):
@@ -342,8 +342,8 @@ async def test_a_search_finds_ids_that_no_list_has(pool: ArqRedis, client: Statu
     assert (await client.list_jobs()).total == 0
 
 
-async def test_records_in_lists_are_whole(pool: ArqRedis, client: StatusClient) -> None:
-    """A job in a list has everything that a single question gives, but for its data."""
+async def test_records_in_lists_are_complete(pool: ArqRedis, client: StatusClient) -> None:
+    """A job in a list has everything that a single query returns, except its data."""
     await write_end(pool, "ended", fields={"vino": "veritas"}, message="Done", at=5)
     await put_job(pool, "queued", "x" * 5000, function="f" * 200)
     for query in ({}, {"sort": "function"}, {"search": "f"}):
@@ -352,7 +352,7 @@ async def test_records_in_lists_are_whole(pool: ArqRedis, client: StatusClient) 
         for record in items:
             single = await client.job(record.job_id)
             assert single is not None
-            # it has waited a little longer by now
+            # it has waited a little longer now
             assert without_durations(record) == without_durations(replace(single, data={}))
 
 
@@ -371,15 +371,15 @@ async def test_records_in_lists_are_whole(pool: ArqRedis, client: StatusClient) 
     ],
     ids=str,
 )
-async def test_what_a_list_refuses(client: StatusClient, query: dict[str, Any]) -> None:
-    """An unknown sort or status and numbers out of bounds are errors that name them."""
+async def test_invalid_queries(client: StatusClient, query: dict[str, Any]) -> None:
+    """Unknown sorts and statuses and numbers out of bounds are errors that name them."""
     [name] = query
     with pytest.raises(ValueError, match=name):
         await client.list_jobs(**query)
 
 
 async def test_pages_beyond_the_end(pool: ArqRedis, client: StatusClient) -> None:
-    """They are empty, and tell the total all the same."""
+    """They are empty, but have the total."""
     for job_id in "abc":
         await write_end(pool, job_id)
     for query in ({}, {"descending": False}, {"sort": "function"}, {"function": "f"}):
@@ -389,8 +389,8 @@ async def test_pages_beyond_the_end(pool: ArqRedis, client: StatusClient) -> Non
     assert (len(page.items), page.total) == (1, 3)
 
 
-async def test_nothing_at_all(client: StatusClient) -> None:
-    """An empty Redis has an empty list, and counts of 0."""
+async def test_an_empty_redis(client: StatusClient) -> None:
+    """The list is empty, and the counts are 0."""
     for status in (None, *Status):
         page = await client.list_jobs(status=status)
         assert (page.items, page.total, page.page, page.per_page) == ([], 0, 1, 25)
@@ -400,7 +400,7 @@ async def test_nothing_at_all(client: StatusClient) -> None:
 async def test_queries_without_an_index_cover_the_newest_jobs(
     pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beyond so many jobs a list is truncated, and says so; the total counts the matches there."""
+    """With more jobs a list is marked as truncated; the total is the number of matches found."""
     now = timestamp_ms()
     for number in range(8):
         function = "even" if number % 2 == 0 else "odd"
@@ -424,7 +424,7 @@ async def test_queries_without_an_index_cover_the_newest_jobs(
 
 
 async def test_many_deferred_jobs(pool: ArqRedis, client: StatusClient) -> None:
-    """They are all listed, by when they are due, behind everything else."""
+    """All of them are listed after all other jobs, sorted by when they are due."""
     now = timestamp_ms()
     for number in range(8):
         await put_job(pool, f"job{number}", due=now + HOUR + number)
@@ -470,7 +470,7 @@ async def test_a_list_of_many_queues(
     status: Status | None,
     slack: int,
 ) -> None:
-    """Taken part by part it has the same jobs in the same order, and the same counts."""
+    """Read in several parts it has the same jobs in the same order, and the same counts."""
     await pool.flushdb()
     now = timestamp_ms() - 60_000
     for number, (kind, ticks, queue) in enumerate(mix):
@@ -494,8 +494,8 @@ async def test_a_list_of_many_queues(
     assert parts.live_indexes == whole.live_indexes
 
 
-async def test_a_page_amid_many_queues(pool: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is found whether its jobs have one time or many."""
+async def test_a_page_of_many_queues(pool: ArqRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is found whether its jobs have the same time or different ones."""
     now, queues = timestamp_ms() - 60_000, [f"queue{it}" for it in range(4)]
     for number in range(40):
         await put_in(pool, "queued", f"job{number}", now - number % 6 * 100, queues[number % 4])
@@ -510,7 +510,7 @@ async def test_a_page_amid_many_queues(pool: ArqRedis, monkeypatch: pytest.Monke
 
 
 async def put_in(redis: ArqRedis, kind: str, job_id: str, then: int, queue: str) -> None:
-    """Put a job of a kind into a queue, to which something happened then."""
+    """Put a job of a kind into a queue, with its event at this time."""
     values: dict[str, Any] = {"run": then, "started": then, "updated": then, "queue": queue}
     if kind == "ended":
         await write_end(redis, job_id, ended=then + 1, expires_after_ms=HOUR + then % 300, **values)
@@ -526,7 +526,7 @@ async def put_in(redis: ArqRedis, kind: str, job_id: str, then: int, queue: str)
 
 
 async def test_many_queues_without_a_job(pool: ArqRedis, client: StatusClient) -> None:
-    """Thousands of queues and workers that have nothing to do are looked at in several calls."""
+    """Thousands of idle queues and workers are checked in several calls."""
     for number in range(0, 9_000, 1_000):
         named = {f"queue{it}": timestamp_ms() for it in range(number, number + 1_000)}
         await pool.zadd(keys.QUEUES, named)
@@ -540,7 +540,7 @@ async def test_many_queues_without_a_job(pool: ArqRedis, client: StatusClient) -
 async def test_retrying_jobs_among_queued_ones_of_the_same_time(
     pool: ArqRedis, client: StatusClient
 ) -> None:
-    """Of jobs that are due at one time those with a record are left out, wherever they are."""
+    """Of jobs due at the same time those that have started are excluded, wherever they are."""
     now = timestamp_ms() - 60_000
     retrying = [number for number in range(300) if number % 7 == 0 or 100 < number < 250]
     for number in range(300):
@@ -561,7 +561,7 @@ async def test_retrying_jobs_among_queued_ones_of_the_same_time(
 async def test_real_jobs_of_several_queues(  # noqa: C901
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker
 ) -> None:
-    """While workers of two queues run jobs, list and counts tell of all, each once."""
+    """While workers of two queues run jobs, list and counts contain each job once."""
     reached, gate = [], asyncio.Event()
 
     async def work(ctx: dict[str, Any], number: int) -> None:
@@ -612,7 +612,7 @@ async def test_real_jobs_of_several_queues(  # noqa: C901
 
 
 async def test_running_jobs_of_other_queues(pool: ArqRedis, client: StatusClient) -> None:
-    """A client of some queues does not list what runs in others, and does not end it either."""
+    """A client of some queues neither lists nor ends jobs that run in others."""
     await Store(pool).beat("host:2:alive", "two", HOUR, {})
     await Store(pool).beat("host:1:alive", "one", HOUR, {})
     for queue, worker in (("one", "host:1:alive"), ("two", "host:2:alive"), ("two", "host:1:dead")):
@@ -629,11 +629,11 @@ async def test_running_jobs_of_other_queues(pool: ArqRedis, client: StatusClient
     assert await one.ended_at("two dead") is None
 
 
-# What it costs
+# Costs
 
 
 async def load(redis: ArqRedis, number: int) -> None:
-    """So many ended jobs, a millisecond apart."""
+    """Write ended jobs, a millisecond apart."""
     store, now = Store(redis), timestamp_ms()
     rows = []
     for i in range(number):
@@ -648,7 +648,7 @@ async def load(redis: ArqRedis, number: int) -> None:
 
 
 async def test_a_page_of_20000_jobs(pool: ArqRedis, client: StatusClient) -> None:
-    """A page reads the records that it shows and no others, wherever it is; counts read none."""
+    """A page reads only the records that it shows, wherever it is; counts read none."""
     await load(pool, 20_000)
     await client.counts()
     for query, expected in (

@@ -1,4 +1,4 @@
-"""Actions on many jobs, and following many jobs."""
+"""Actions on many jobs at once, and following many jobs."""
 
 import asyncio
 from contextlib import aclosing
@@ -36,7 +36,7 @@ async def statuses(client: StatusClient, *job_ids: str) -> list[Status | None]:
 
 @pytest.mark.parametrize("name", ["stop_jobs", "cancel_jobs", "retry_jobs", "delete_jobs"])
 async def test_at_least_one_filter(client: StatusClient, name: str) -> None:
-    """Nobody acts on all jobs by mistake; impossible filters are refused."""
+    """Nobody can act on all jobs by mistake; impossible filters are rejected."""
     act = getattr(client, name)
     nothing: list[dict[str, Any]] = [{}, {"search": ""}, {"status": []}]
     for filters in nothing:
@@ -44,7 +44,7 @@ async def test_at_least_one_filter(client: StatusClient, name: str) -> None:
             await act(**filters)
     with pytest.raises(ValueError, match="unknown status"):
         await act(status="nonsense")
-    # a computed filter that came out empty must not select more jobs than intended
+    # an empty value, computed by mistake, does not select more jobs than intended
     empty: list[dict[str, Any]] = [{"search": ""}, {"status": []}]
     for filters in empty:
         with pytest.raises(ValueError, match="is empty"):
@@ -53,7 +53,7 @@ async def test_at_least_one_filter(client: StatusClient, name: str) -> None:
 
 
 async def test_every_filter(pool: ArqRedis, client: StatusClient) -> None:
-    """Each filter of ``list_jobs`` selects the same jobs here."""
+    """They are those of lists: each selects the same jobs as there."""
     old = timestamp_ms() - 2 * HOUR
     await write_end(pool, "one", State.FAILED, function="resize", tags=("t",), group="g")
     await write_end(
@@ -79,7 +79,7 @@ async def test_every_filter(pool: ArqRedis, client: StatusClient) -> None:
 
 
 async def test_retry_and_cancel(pool: ArqRedis, client: StatusClient, run_burst: RunBurst) -> None:
-    """Each job is handled as by the single call; the successful ones are counted."""
+    """Each job is handled as by the single call; the count is that of successful actions."""
     for number in range(3):
         await pool.enqueue_job("fail", _job_id=f"failed-{number}")
     await pool.enqueue_job("add", 1, 2, _job_id="complete")
@@ -96,7 +96,7 @@ async def test_retry_and_cancel(pool: ArqRedis, client: StatusClient, run_burst:
 
 
 async def test_stop(pool: ArqRedis, client: StatusClient, start_worker: StartWorker) -> None:
-    """Running jobs are asked to stop, waiting ones are cancelled; also with ``force``."""
+    """Running jobs are asked to stop, waiting ones are cancelled, also with ``force``."""
 
     async def polite(ctx: Context) -> None:
         while True:
@@ -127,7 +127,7 @@ async def _has_status(client: StatusClient, job_id: str, status: Status) -> bool
 async def test_a_job_that_changed_meanwhile(
     pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A job is checked again just before: it is left alone if it no longer matches."""
+    """It is checked again just before: jobs that no longer match are left alone."""
     await write_end(pool, "job", State.FAILED, tags=("t",))
     module = "arq_status._client.actions.candidates"
 
@@ -141,7 +141,7 @@ async def test_a_job_that_changed_meanwhile(
 
 
 async def test_jobs_that_are_not_tracked(pool: ArqRedis, client: StatusClient) -> None:
-    """A running job without a record cannot be stopped and does not delay the others."""
+    """A running job without a record cannot be stopped, but does not delay the others."""
     await put_job(pool, "untracked")
     await begin(pool, "untracked")
     await put_job(pool, "waits")
@@ -153,7 +153,7 @@ async def test_jobs_that_are_not_tracked(pool: ArqRedis, client: StatusClient) -
 
 @pytest.mark.long(5)
 async def test_a_thousand_jobs(pool: ArqRedis, client: StatusClient) -> None:
-    """They take few round trips, and no script blocks Redis for long."""
+    """Few round trips are made, and no script blocks Redis."""
     for number in range(1_000):
         await pool.enqueue_job("f", number, _job_id=str(number))
     assert await client.cancel_jobs(function="f") == 1_000
@@ -170,7 +170,7 @@ async def test_a_thousand_jobs(pool: ArqRedis, client: StatusClient) -> None:
 
 
 async def test_watch_many(pool: ArqRedis, client: StatusClient, start_worker: StartWorker) -> None:
-    """It yields every job now, each change, and stops when all have ended."""
+    """Yields every job, then each change, and ends when all jobs have ended."""
     await write_end(pool, "over")
     for number in range(3):
         await pool.enqueue_job("add", 1, number, _job_id=str(number), _defer_by=0.1 * number)
@@ -192,7 +192,7 @@ async def test_watch_many(pool: ArqRedis, client: StatusClient, start_worker: St
 
 
 async def test_watch_many_of_which_one_is_deleted(pool: ArqRedis, client: StatusClient) -> None:
-    """A deleted job is no longer followed."""
+    """It is no longer followed."""
     await write_record(pool, "job", worker="host:7:x")
     run = await put_job(pool, "other")
     await begin(pool, "other")
@@ -207,7 +207,7 @@ async def test_watch_many_of_which_one_is_deleted(pool: ArqRedis, client: Status
 
 
 async def test_changes(pool: ArqRedis, client: StatusClient, start_worker: StartWorker) -> None:
-    """Matching changes of tracked jobs are reported at once, those of plain arq soon."""
+    """Yields matching changes from now on: of tracked jobs at once, of others soon."""
     await write_end(pool, "before", State.FAILED, tags=("t",))
     seen: list[JobRecord] = []
     everything: list[JobRecord] = []
@@ -246,7 +246,7 @@ async def test_changes(pool: ArqRedis, client: StatusClient, start_worker: Start
 
 
 async def test_many_changes_at_once(pool: ArqRedis, client: StatusClient) -> None:
-    """If too many jobs change to be listed one by one, the newest are still reported."""
+    """If there are too many to be named one by one, the newest are still yielded."""
     feed = await client._feed()
     async with feed.follow(others=True) as following:
         feed.notify([str(number) for number in range(10_001)])
@@ -256,7 +256,7 @@ async def test_many_changes_at_once(pool: ArqRedis, client: StatusClient) -> Non
 async def test_a_log_of_changes(
     pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An unknown job is not reported; one whose end arq has not stored is read again."""
+    """A job that is gone yields nothing; one whose end arq has not stored is checked again."""
     monkeypatch.setattr("arq_status._client.changes._REMEMBERED", 1)
     store = Store(pool)
     log = _ChangeLog(store, Query())
@@ -276,8 +276,8 @@ async def test_a_log_of_changes(
     assert log.ending == set()
 
 
-async def test_watch_many_tells_progress(pool: ArqRedis, client: StatusClient) -> None:
-    """Each change of each job is reported as long as one is live."""
+async def test_watch_many_yields_progress(pool: ArqRedis, client: StatusClient) -> None:
+    """It yields each change of each job, as long as one is live."""
     await write_running(pool, "one")
     async with aclosing(client.watch_many(["one"])) as records:
         first = await anext(records)

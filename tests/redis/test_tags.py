@@ -315,7 +315,7 @@ async def test_a_serializer_of_ones_own(
 async def test_in_one_transaction(
     pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No worker finds a job without its tags, except the first before Redis has the script."""
+    """No worker finds a job without its tags, except the first one while Redis loads the script."""
     later: list[object] = []
     run = Store.run
 
@@ -339,8 +339,8 @@ async def test_in_one_transaction(
     assert await found_by(client, "other") == []
 
 
-async def test_a_pool_of_ones_own(client: StatusClient, redis_settings: RedisSettings) -> None:
-    """Whatever a class or another library does around arq's ``enqueue_job`` is done once."""
+async def test_a_custom_pool(client: StatusClient, redis_settings: RedisSettings) -> None:
+    """Whatever its class or others add to arq's ``enqueue_job`` is done, and only once."""
 
     class Counting(ArqRedis):
         enqueued = 0
@@ -350,7 +350,7 @@ async def test_a_pool_of_ones_own(client: StatusClient, redis_settings: RedisSet
             return await super().enqueue_job(function, *args, **kwargs)
 
     class Proxy:
-        """A proxy like those of wrapt, for example for tracing."""
+        """A proxy like those by wrapt, for example for tracing."""
 
         __class__: Any = ArqRedis
 
@@ -528,7 +528,7 @@ async def _is_gone(pool: ArqRedis, key: str) -> bool:
 
 
 async def test_tags_in_json(pool: ArqRedis, client: StatusClient) -> None:
-    """They are lists."""
+    """They are lists there."""
     from arq_status._model.serialization import encode, job_object
 
     await write_running(pool, "job", tags=("a", "b"), group="g")
