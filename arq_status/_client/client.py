@@ -45,8 +45,8 @@ class StatusClient(
 
     Raises:
         ValueError: ``expires`` is not positive, or the DSN is malformed.
-        TypeError: ``redis`` is none of these, ``queues`` is a single name, or ``expires`` is not a
-            duration.
+        TypeError: ``redis`` is none of these, ``queues`` is not a list of names, or ``expires`` is
+            not a duration.
     """
 
     def __init__(
@@ -64,13 +64,14 @@ class StatusClient(
             )
         if isinstance(queues, str):
             raise TypeError(f"queues must be a list of names, not a single name: [{queues!r}]")
-        if queues is not None and not all(isinstance(name, str) for name in queues):
-            raise TypeError(f"queues must be a list of names, not {queues!r}")
+        names = None if queues is None else list(queues)
+        if names is not None and not all(isinstance(name, str) for name in names):
+            raise TypeError(f"queues must be a list of names, not {names!r}")
         if isinstance(redis, str):
             from_dsn(redis)  # raise now if it is malformed
         self._connections = Connections(
             redis,
-            queues=None if queues is None else list(queues),
+            queues=names,
             expires=expires_ms(expires),
             deserializer=job_deserializer,
         )

@@ -115,7 +115,7 @@ class JobGroup:
         Takes the same arguments: ``redis``, ``function``, ``args``, ``_tags`` and ``kwargs``.
 
         Raises:
-            TypeError: ``redis`` is not arq's pool.
+            TypeError, ValueError: as ``arq_status.enqueue_job``.
             RuntimeError: the group is closed.
         """
         if not self._is_open:
@@ -141,16 +141,18 @@ async def _enqueue(
 ) -> Job | None:
     if not (tags or group_id):
         return await redis.enqueue_job(function, *args, **kwargs)
-    store = _store_of(redis)
+    require_string(kwargs.get("_queue_name"), "_queue_name")
 
-    def tagging(job_id: str, queue: str | None) -> Call:
-        return store.tag_enqueued(job_id, enqueued_record(function, queue, tags, group_id))
+    def tagging(job_id: str, queue: str) -> Call:
+        record = enqueued_record(function, queue, tags, group_id)
+        return _store_of(redis).tag_enqueueing(job_id, record)
 
     job, is_tagged = await enqueue_with(tagging, redis, function, args, kwargs)
     if job is None or is_tagged:
         return job
+    store, record = _store_of(redis), enqueued_record(function, job._queue_name, tags, group_id)
     try:
-        await store.run([tagging(job.job_id, job._queue_name)])
+        await store.run([store.tag_enqueued(job.job_id, record)])
     except CONNECTION_ERRORS as error:
         # the job is enqueued: an exception would make the caller enqueue it again
         logger.warning("job %s was enqueued without its tags and group: %r", job.job_id, error)

@@ -29,7 +29,7 @@ class GroupQueries:
             title: its name in ``GroupRecord`` and on the dashboard.
 
         Raises:
-            TypeError: the id is not a string.
+            TypeError: the id or the title is not a string.
             ValueError: the id is empty or too long.
         """
         return JobGroup(self._connections, group_id, title)

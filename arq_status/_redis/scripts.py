@@ -55,11 +55,12 @@ class Script:
         except NoScriptError:
             return await _pipeline(redis, ("EVAL", self._source, 0), calls)
 
-    def add_to(self, pipeline: Any, args: Sequence[Argument]) -> None:
-        """Add a call to a pipeline; the reply is an error if Redis does not know the script."""
+    def add_to(self, pipeline: Any, args: Sequence[Argument], *, is_known: bool) -> None:
+        """Add a call to a pipeline, by its digest if Redis knows the script."""
         if not self._source:
             self._load()
-        pipeline.execute_command("EVALSHA", self._digest, 0, *args, NEVER_DECODE=True)
+        command = ("EVALSHA", self._digest) if is_known else ("EVAL", self._source)
+        pipeline.execute_command(*command, 0, *args)
 
     def is_run_by(self, command: tuple[object, ...]) -> bool:
         """Return True if a command, as sent by ``__call__``, runs this script."""

@@ -103,6 +103,10 @@ class Steering:
         """Add the tags and the group of this record to a job that was just enqueued."""
         return self._tag(job_id, waiting, "enqueued")
 
+    def tag_enqueueing(self, job_id: str, waiting: StoredRecord) -> Call:
+        """Do the same in the transaction that enqueues the job, if it does."""
+        return self._tag(job_id, waiting, "enqueueing")
+
     def _tag(self, job_id: str, waiting: StoredRecord, how: str) -> Call:
         labels = [keys.TAGGED + tag for tag in waiting.tags]
         if waiting.group is not None:

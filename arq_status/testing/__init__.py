@@ -8,4 +8,4 @@ __all__ = ["InlinePool", "StandaloneTracker", "inline", "tracker"]
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted([*__all__, *(name for name in globals() if name.startswith("__"))])

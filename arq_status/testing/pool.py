@@ -6,18 +6,18 @@ from datetime import datetime, timedelta
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from arq.connections import ArqRedis
 from arq.jobs import Job
 from redis.asyncio import ConnectionPool
 
 from arq_status._redis import scripts
+from arq_status._redis.enqueueing import JoinablePool
 from arq_status.testing.runner import Runner
 
 #: The position of the job id in a command that runs the script ``retry``.
 _RETRIED = 4
 
 
-class InlinePool(ArqRedis):
+class InlinePool(JoinablePool):
     """Arq's pool, as returned by ``inline``."""
 
     def __init__(self, connections: ConnectionPool, runner: Runner, **options: Any) -> None:

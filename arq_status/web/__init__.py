@@ -21,4 +21,4 @@ __all__ = [
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted([*__all__, *(name for name in globals() if name.startswith("__"))])

@@ -1,13 +1,14 @@
 -- Add tags and a group to a job.
--- ARGV: channel, id, the record of a waiting job (JSON) with the tags and the group, "enqueued" if it was
--- just enqueued, so that only arq knows when, else "known", its queue, its group or "", the suffixes of
--- the indexes of its tags and its group (each after a byte 255), queues...
+-- ARGV: channel, id, the record of a waiting job (JSON) with the tags and the group, "enqueueing" in the
+-- transaction that enqueues it, "enqueued" just after that, so that only arq knows when, else "known", its
+-- queue, its group or "", the suffixes of the indexes of its tags and its group (each after a byte 255),
+-- queues...
 -- Returns: 1; 0 if there is neither a live job nor a record; -1 if it would have too many tags.
 local id, raw, queue, group = ARGV[2], ARGV[3], ARGV[5], ARGV[6]
 
 -- Fast path: a job that was just enqueued and has no record yet. This is the usual case, and defining a
 -- function would take longer than recording the job.
-if ARGV[4] == 'enqueued' then
+if ARGV[4] ~= 'known' then
   local tail = redis.pcall('GETRANGE', K.arq_job .. id, -32, -1)
   local at = type(tail) == 'string' and string.find(tail, '\140\2et\148\138\6', 1, true)
   local due = at and #tail >= at + 12 and redis.pcall('ZSCORE', queue, id)
@@ -36,9 +37,12 @@ if ARGV[4] == 'enqueued' then
   end
 end
 
+-- a command of arq's has failed: there is no job
+if ARGV[4] == 'enqueueing' and type(redis.pcall('ZSCORE', queue, id)) ~= 'string' then return 0 end
+
 -- @shared
 
-local waiting, was_enqueued = record_of(raw), ARGV[4] == 'enqueued'
+local waiting, was_enqueued = record_of(raw), ARGV[4] ~= 'known'
 local old_raw = read('GET', K.record .. id)
 local old, run = record_of(old_raw), waiting[F.enqueued_ms]
 

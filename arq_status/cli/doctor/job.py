@@ -40,7 +40,7 @@ def check_job(
         return
     record = build_record(facts)
     if record is not None and record.error is not None:
-        advice = _after_failure(record, announced)
+        advice = _after_failure(record, record.error, announced)
         yield _finding(Level.NOTE, f"its error: {record.error}", advice)
     if facts.current_record is None:
         text = "it is known from arq's result alone: no progress, message or data"
@@ -48,9 +48,9 @@ def check_job(
         yield _finding(Level.NOTE, text, advice)
 
 
-def _after_failure(record: JobRecord, announced: Collection[tuple[str, str]]) -> str:
-    """Return what to do about an ended job that has an error."""
-    if record.error is None or not is_unknown_function(record.error):
+def _after_failure(record: JobRecord, error: str, announced: Collection[tuple[str, str]]) -> str:
+    """Return what to do about a job that ended with an error."""
+    if not is_unknown_function(error):
         return f"arq-status show {quote(record.job_id)} prints its tries, last traceback and log"
     if (record.queue, record.function) in announced:
         return "a worker of its queue now has that function: enqueue the job again"
