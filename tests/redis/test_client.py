@@ -378,6 +378,13 @@ def test_queues_are_a_list() -> None:
         StatusClient(queues=[5])  # type: ignore[list-item]
 
 
+async def test_queues_of_a_generator(pool: ArqRedis) -> None:
+    """Any iterable of names will do."""
+    names: Any = (name for name in ("imports", "mail"))
+    client = StatusClient(pool, queues=names)
+    assert [it.name for it in await client.queues()] == ["imports", "mail"]
+
+
 @pytest.mark.parametrize(
     ("ask", "sentence"),
     [

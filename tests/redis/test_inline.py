@@ -402,3 +402,28 @@ async def test_how_the_pool_is_shown() -> None:
     """Its queue tells pools apart."""
     async with inline({"functions": [report]}) as pool:
         assert repr(pool) == "<InlinePool of queue 'arq:queue'>"
+
+
+async def test_tags_and_groups_from_the_start() -> None:
+    """A job has them while it runs, the first one and one that fails as well."""
+    seen = []
+
+    async def job(ctx: Context, words: str | None = None) -> None:
+        record = await arq_status.job(ctx["job_id"])
+        seen.append(() if record is None else record.tags)
+        if words is None:
+            await arq_status.enqueue_job(ctx["redis"], "job", "below", _tags=["below"])
+        if words == "fail":
+            raise ValueError(words)
+
+    settings = track_status({"functions": [func(job, name="job")]})
+    async with inline(settings, raises=False) as redis:
+        await arq_status.enqueue_job(redis, "job", "fail", _tags=["t"])
+        async with arq_status.group("import-7") as group:
+            await group.enqueue_job(redis, "job", _tags=["t", "u"])
+        record = await arq_status.group_status("import-7")
+        assert record is not None
+        assert (record.total, record.done) == (1, 1)
+        assert (await arq_status.list_jobs(tag="t")).total == 2
+        assert (await arq_status.list_jobs(tag="below")).total == 1
+    assert sorted(seen) == [("below",), ("t",), ("t", "u")]

@@ -9,6 +9,7 @@ from arq import Retry, create_pool
 from arq.connections import ArqRedis, RedisSettings
 from arq.jobs import Job, JobStatus
 from arq.utils import timestamp_ms
+from redis.asyncio.client import Pipeline
 from redis.exceptions import ResponseError
 
 import arq_status
@@ -315,7 +316,7 @@ async def test_a_serializer_of_ones_own(
 async def test_in_one_transaction(
     pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No worker finds a job without its tags, except the first one while Redis loads the script."""
+    """No worker finds a job without its tags, unless Redis has just forgotten the script."""
     later: list[object] = []
     run = Store.run
 
@@ -325,17 +326,17 @@ async def test_in_one_transaction(
 
     monkeypatch.setattr(Store, "run", noted)
     await pool.script_flush()
-    await arq_status.enqueue_job(pool, "f", _job_id="first", _tags=["t"])
+    for number, forgets in enumerate([False, False, True, False]):
+        if forgets:
+            await pool.script_flush()
+        job_id = f"job {number}"
+        job = await arq_status.enqueue_job(pool, "f", _job_id=job_id, _tags=["t"])
+        assert await arq_status.enqueue_job(pool, "f", _job_id=job_id, _tags=["other"]) is None
+        assert job is not None
+        assert job._redis is pool
+        assert await job.status() is JobStatus.queued
     assert len(later) == 1
-    job = await arq_status.enqueue_job(pool, "f", _job_id="next", _tags=["t"], _queue_name="slow")
-    assert await arq_status.enqueue_job(pool, "f", _job_id="next", _tags=["other"]) is None
-    assert len(later) == 1
-    assert job is not None
-    assert await job.status() is JobStatus.queued
-    assert sorted(await found_by(StatusClient(pool, queues=["arq:queue", "slow"]), "t")) == [
-        "first",
-        "next",
-    ]
+    assert sorted(await found_by(client, "t")) == ["job 0", "job 1", "job 2", "job 3"]
     assert await found_by(client, "other") == []
 
 
@@ -375,13 +376,86 @@ async def test_a_custom_pool(client: StatusClient, redis_settings: RedisSettings
     await plain.aclose()
 
 
-async def test_errors_of_arq_itself(pool: ArqRedis) -> None:
-    """They are raised as without tags."""
+async def test_errors_of_arq_itself(pool: ArqRedis, client: StatusClient) -> None:
+    """They are raised as without tags, and nothing is known of the job."""
     await pool.set("wrong", "a key of another type")
-    await arq_status.enqueue_job(pool, "f", _tags=["t"])
     for tags in ([], ["t"]):
         with pytest.raises(ResponseError, match="ZADD wrong"):
             await arq_status.enqueue_job(pool, "f", _queue_name="wrong", _tags=tags)
+    async with client.group("import-7") as group:
+        with pytest.raises(ResponseError, match="ZADD wrong"):
+            await group.enqueue_job(pool, "f", _queue_name="wrong")
+    record = await client.group_status("import-7")
+    assert record is not None
+    assert record.total == 0
+    assert await found_by(client, "t") == []
+    with pytest.raises(TypeError, match="_queue_name must be a str, not bytes"):
+        await arq_status.enqueue_job(pool, "f", _queue_name=b"queue", _tags=["t"])
+    assert not await pool.exists("arq:queue")
+
+
+async def test_errors_of_others(
+    pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error after Redis has enqueued the job is raised: the job is not enqueued twice."""
+    execute = Pipeline.execute
+
+    async def traced(self: Pipeline, raise_on_error: bool = True) -> list[Any]:
+        await execute(self, raise_on_error)
+        raise ResponseError("as of a tracer")
+
+    monkeypatch.setattr(Pipeline, "execute", traced)
+    with pytest.raises(ResponseError, match="as of a tracer"):
+        await arq_status.enqueue_job(pool, "f", _tags=["t"])
+    monkeypatch.undo()
+    assert await pool.zcard("arq:queue") == 1
+    assert len(await found_by(client, "t")) == 1
+
+
+@pytest.mark.parametrize("before", [False, True])
+async def test_a_patched_class(
+    pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    """Whatever was put in the place of arq's ``enqueue_job`` does what it does without tags."""
+    answers: list[Any] = []
+
+    async def enqueue_job(self: ArqRedis, function: str, _job_id: str) -> Job:
+        if before:
+            async with self.pipeline() as pipe:
+                pipe.set("seen", function)
+                await pipe.execute()
+        async with self.pipeline() as pipe:
+            pipe.zadd("arq:queue", {_job_id: 1})
+            pipe.get("arq:queue")
+            answers.extend(await pipe.execute(raise_on_error=False))
+        return Job(_job_id, self)
+
+    monkeypatch.setattr(ArqRedis, "enqueue_job", enqueue_job)
+    job = await arq_status.enqueue_job(pool, "f", _job_id="job", _tags=["t"])
+    assert job is not None
+    assert job._redis is pool
+    assert answers[0] == 1
+    assert isinstance(answers[1], ResponseError)
+    assert len(answers) == 2
+    assert await pool.get("seen") == (b"f" if before else None)
+    assert await tags_of(client, "job") == ("t",)
+
+
+async def test_pipelines_of_others(
+    pool: ArqRedis, client: StatusClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where something else takes the place of redis-py's pipelines the tags come right after."""
+
+    class Traced(Pipeline):
+        pass
+
+    def pipeline(self: ArqRedis, transaction: bool = True, shard_hint: str | None = None) -> Any:
+        return Traced(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
+    monkeypatch.setattr(ArqRedis, "pipeline", pipeline)
+    await arq_status.enqueue_job(pool, "f", _job_id="job", _tags=["t"])
+    monkeypatch.undo()
+    assert await found_by(client, "t") == ["job"]
 
 
 async def test_redis_fails_after_the_enqueueing(
