@@ -218,7 +218,13 @@ async def test_why_a_job_is_missing(doctor: Doctor, client: StatusClient, pool: 
     [(level, text)] = about(await doctor("expired"), "job")
     assert level == "problem"
     assert text.startswith("'expired' is not known: it ended at 20")
-    assert text.endswith("ended jobs are shown for 30 min; arq still has its result")
+    assert text.endswith("complete jobs are shown for 30 min; arq still has its result")
+    finished = timestamp_ms() - 25 * HOUR
+    await put_result(
+        pool, "failed", ValueError(), success=False, finished=finished, keep_ms=48 * HOUR
+    )
+    [(_, text)] = about(await doctor("failed"), "job")
+    assert text.endswith("failed jobs are shown for 1 d; arq still has its result")
 
     nobody = "'nobody' is not known: there is no arq job, no result and no record"
     assert about(await doctor("nobody"), "job") == [

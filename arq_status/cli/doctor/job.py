@@ -7,7 +7,7 @@ from shlex import quote
 from arq_status._arq.failures import is_unknown_function
 from arq_status._model.builder import build_record
 from arq_status._model.durations import format_duration, format_time
-from arq_status._model.facts import Facts
+from arq_status._model.facts import Facts, ResultOutcome
 from arq_status._model.options import FunctionOptions
 from arq_status._model.record import State
 from arq_status._model.snapshot import JobRecord
@@ -107,9 +107,11 @@ def _why_missing(facts: Facts) -> str:
     if stored is not None and stored.state is State.DELETED:
         return f"its tracking data was deleted at {_clock(stored.updated)}"
     if result is not None and result.finished_ms is not None:
-        shown = format_duration(facts.options.expires / 1000)
+        complete = result.outcome in (ResultOutcome.SUCCESS, ResultOutcome.UNREADABLE)
+        expires = facts.options.expires if complete else facts.options.expires_failed
+        jobs = f"{'complete' if complete else 'failed'} jobs are shown for"
         return (
-            f"it ended at {_clock(result.finished_ms)}, and ended jobs are shown for {shown};"
+            f"it ended at {_clock(result.finished_ms)}, and {jobs} {format_duration(expires / 1000)};"
             " arq still has its result"
         )
     return "there is no arq job, no result and no record with this id"
