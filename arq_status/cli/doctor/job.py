@@ -109,9 +109,9 @@ def _why_missing(facts: Facts) -> str:
     if result is not None and result.finished_ms is not None:
         complete = result.outcome in (ResultOutcome.SUCCESS, ResultOutcome.UNREADABLE)
         expires = facts.options.expires if complete else facts.options.expires_failed
-        jobs = f"{'complete' if complete else 'failed'} jobs are shown for"
+        jobs, shown = "complete" if complete else "failed", format_duration(expires / 1000)
         return (
-            f"it ended at {_clock(result.finished_ms)}, and {jobs} {format_duration(expires / 1000)};"
+            f"it ended at {_clock(result.finished_ms)}, and {jobs} jobs are shown for {shown};"
             " arq still has its result"
         )
     return "there is no arq job, no result and no record with this id"
