@@ -612,18 +612,23 @@ async def test_real_jobs_of_several_queues(  # noqa: C901
 
 
 async def test_running_jobs_of_other_queues(pool: ArqRedis, client: StatusClient) -> None:
-    """A client of some queues neither lists nor ends jobs that run in others."""
+    """A client of some queues neither lists nor ends jobs that run, or were lost, in others."""
     await Store(pool).beat("host:2:alive", "two", HOUR, {})
     await Store(pool).beat("host:1:alive", "one", HOUR, {})
-    for queue, worker in (("one", "host:1:alive"), ("two", "host:2:alive"), ("two", "host:1:dead")):
+    for queue, worker in (
+        ("one", "host:1:alive"), ("two", "host:2:alive"), ("two", "host:1:dead"),
+        ("one", "host:3:dead"),
+    ):  # fmt: skip
         job_id = f"{queue} {worker[7:]}"
         run = await put_job(pool, job_id, queue=queue)
         await begin(pool, job_id)
         await write_record(pool, job_id, run=run, worker=worker, queue=queue)
     one = StatusClient(pool, queues=["one"])
-    assert [record.job_id for record in (await one.list_jobs()).items] == ["one alive"]
-    assert (await one.counts())[Status.WORKING] == 1
-    assert sum((await one.counts()).values()) == 1
+    records = (await one.list_jobs(sort="queue", descending=False)).items
+    assert sorted(record.job_id for record in records) == ["one alive", "one dead"]
+    counts = await one.counts()
+    assert (counts[Status.WORKING], counts[Status.INTERRUPTED]) == (1, 1)
+    assert sum(counts.values()) == 2
     assert await one.is_working("two alive")
     assert await one.is_interrupted("two dead")
     assert await one.ended_at("two dead") is None
