@@ -74,7 +74,12 @@ class JoinablePool(ArqRedis):
     """arq's pool, of which ``enqueue_with`` can have a script join a transaction."""
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
-        """Start a pipeline."""
+        """Return a new pipeline.
+
+        Args:
+            transaction: execute its commands atomically.
+            shard_hint: not used by redis-py.
+        """
         pipeline: Pipeline = super().pipeline(transaction, shard_hint)
         addition = _addition.get()
         if addition is not None:
