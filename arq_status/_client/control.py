@@ -13,7 +13,7 @@ from arq_status._model.transitions import (
     waiting_record,
 )
 from arq_status._model.truth import decide
-from arq_status._redis.steering import Call
+from arq_status._redis.control import Call
 from arq_status._redis.store import Store
 
 #: Attempts to act on a job that keeps changing.

@@ -17,8 +17,8 @@ from arq_status._model.text import clean, shorten
 from arq_status._model.transitions import enqueued_record
 from arq_status._model.validation import require_string
 from arq_status._redis.connection import CONNECTION_ERRORS
+from arq_status._redis.control import Call
 from arq_status._redis.enqueueing import enqueue_with
-from arq_status._redis.steering import Call
 from arq_status._redis.store import Store
 
 logger = logging.getLogger("arq_status")

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import ExecAbortError, ResponseError
 
-from arq_status._redis.steering import Call
+from arq_status._redis.control import Call
 
 
 class _Addition:

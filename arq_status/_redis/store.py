@@ -16,12 +16,12 @@ from arq_status._redis.announcements import AnnouncedOptions, decode_options, fu
 from arq_status._redis.batch import AnyRow, EncodedRows, Row, arguments, batches
 from arq_status._redis.clock import RedisClock
 from arq_status._redis.commands import pipeline, read
+from arq_status._redis.control import Control
 from arq_status._redis.history import decode_lines, decode_tries
 from arq_status._redis.indexes import Indexes, ListReply, QueueCounts
 from arq_status._redis.lookup import Lookup
 from arq_status._redis.registration import Registration
 from arq_status._redis.replies import pairs, text
-from arq_status._redis.steering import Steering
 
 logger = logging.getLogger("arq_status")
 
@@ -29,7 +29,7 @@ logger = logging.getLogger("arq_status")
 _READ_AT_ONCE = 500
 
 
-class Store(Lookup, Steering, Registration):
+class Store(Lookup, Control, Registration):
     """The tracking data and arq's keys, through one Redis client."""
 
     def __init__(

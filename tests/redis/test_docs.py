@@ -29,8 +29,8 @@ Story = Callable[[str], Awaitable[dict[str, Any]]]
 #: Code of a page that stands for jobs of the reader, by page.
 OTHER_JOBS = {
     "docs/groups-and-tags.md": "ROWS = range(3)",
-    "docs/asking.md": snippets("docs/worker.md")[0],
-    "docs/steering.md": snippets("docs/worker.md")[0],
+    "docs/queries.md": snippets("docs/worker.md")[0],
+    "docs/control.md": snippets("docs/worker.md")[0],
 }
 
 
@@ -71,7 +71,7 @@ async def test_a_page_runs_from_top_to_bottom(page: str, story: Story) -> None:
 
 async def test_what_happened(story: Story, client: StatusClient) -> None:
     """The page's job retries, logs and returns as it says."""
-    names = await story("docs/happened.md")
+    names = await story("docs/history.md")
     job_id = names["job"].job_id
     assert [it.status for it in await client.tries(job_id)] == [Status.RETRYING, Status.COMPLETE]
     assert [it.message for it in await client.logs(job_id)] == ["Row 7 has no name"] * 2
@@ -168,12 +168,12 @@ async def is_under_way(client: StatusClient, job_id: str) -> bool:
     return (await client.at(job_id) or 0) > 0
 
 
-async def test_steering(
+async def test_control(
     pool: ArqRedis, client: StatusClient, start_worker: StartWorker, dsn: str
 ) -> None:
     """A job that does not end in time is stopped, and run again."""
-    source = snippets("docs/steering.md")[0].replace("timeout=60", "timeout=0.1")
-    steering = run_snippet("docs_steering", source, dsn)
+    source = snippets("docs/control.md")[0].replace("timeout=60", "timeout=0.1")
+    control = run_snippet("docs_control", source, dsn)
     runs = 0
 
     async def slow(ctx: dict[str, Any]) -> None:
@@ -186,7 +186,7 @@ async def test_steering(
     await pool.enqueue_job("slow", _job_id="slow")
     await start_worker(track_status({"functions": [func(slow, name="slow")]}))
     await started(client, "slow")
-    await steering.insist("slow")
+    await control.insist("slow")
     assert (await ended(client, "slow")).status is Status.COMPLETE
     assert runs == 2
 
@@ -267,7 +267,7 @@ async def test_permissions(
     pool: ArqRedis, restricted: RedisSettings, start_worker: StartWorker, dsn: str
 ) -> None:
     """The rule of the production page suffices for a worker, and for all that a client does."""
-    jobs = await play(OTHER_JOBS["docs/asking.md"], dsn)
+    jobs = await play(OTHER_JOBS["docs/queries.md"], dsn)
     await start_worker(jobs["WorkerSettings"], redis_settings=restricted)
     async with StatusClient(restricted) as client:
         await pool.enqueue_job("import_rows", 10_000, _job_id="stopped")

@@ -88,11 +88,11 @@ def test_how_the_progress_element_is_styled_and_worded() -> None:
             for kind in (FunctionStats, ActivityPoint, QueueRecord, WorkerRecord, CronRecord)
         ),
         ("docs/groups-and-tags.md", "Groups", {it.name for it in fields(GroupRecord)}),
-        ("docs/happened.md", "Tries", {it.name for it in fields(Try)}),
-        ("docs/happened.md", "Log", {it.name for it in fields(LogLine)}),
-        ("docs/asking.md", "Lists", set(inspect.signature(StatusClient.list_jobs).parameters)),
-        ("docs/asking.md", "Clients", set(inspect.signature(StatusClient).parameters)),
-        ("docs/asking.md", "The record", {it.name for it in fields(JobRecord)}),
+        ("docs/history.md", "Tries", {it.name for it in fields(Try)}),
+        ("docs/history.md", "Log", {it.name for it in fields(LogLine)}),
+        ("docs/queries.md", "Lists", set(inspect.signature(StatusClient.list_jobs).parameters)),
+        ("docs/queries.md", "Clients", set(inspect.signature(StatusClient).parameters)),
+        ("docs/queries.md", "The record", {it.name for it in fields(JobRecord)}),
         ("docs/worker.md", "Reporting", {it for it in vars(JobTracker) if it[0] != "_"} - {"sync"}),
     ],
 )

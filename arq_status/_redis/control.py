@@ -25,7 +25,7 @@ class Call(NamedTuple):
     arguments: tuple[Argument, ...]
 
 
-class Steering:
+class Control:
     """The part of the store that changes jobs from outside their workers."""
 
     redis: Any
