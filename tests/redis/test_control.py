@@ -924,3 +924,17 @@ async def test_an_end_that_a_blocked_worker_does_not_book(
     assert {it: number for it, number in (await client.counts()).items() if number} == {status: 1}
     assert [it.status for it in (await client.list_jobs()).items] == [status]
     assert await client.cancel("job") is (status is Status.INTERRUPTED)
+
+
+async def test_stop_requests_for_others(
+    pool: ArqRedis, client: StatusClient, start_worker: StartWorker
+) -> None:
+    """A request for an earlier run of an id, or for a job of another worker, stops nothing here."""
+    await start_worker(track_status({"functions": [wait]}))
+    for job_id in ("one", "two"):
+        await pool.enqueue_job("wait", _job_id=job_id)
+        await started(client, job_id)
+    await pool.hset(keys.STOPS, mapping={"one": "5!", "elsewhere": "5!"})
+    assert await client.stop("two", force=True)
+    assert (await ended(client, "two")).status is Status.STOPPED
+    assert await client.is_working("one")

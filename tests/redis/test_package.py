@@ -15,7 +15,7 @@ import pytest
 from arq.connections import ArqRedis
 
 import arq_status
-from arq_status import JobRecord, Status, StatusClient
+from arq_status import JobRecord, Status, StatusClient, testing, web
 from tests.records import put_job, put_result, write_end
 
 PACKAGE = Path(arq_status.__file__).parent
@@ -42,6 +42,8 @@ def test_the_public_names() -> None:
     assert set(OTHERS) <= set(arq_status.__all__)
     assert sorted(arq_status.__all__) == arq_status.__all__
     assert set(arq_status.__all__) <= set(dir(arq_status))
+    for package in (testing, web):
+        assert [it for it in dir(package) if not it.startswith("_")] == package.__all__
     with pytest.raises(AttributeError, match="'arq_status' has no attribute 'unknown'"):
         _ = arq_status.unknown  # type: ignore[attr-defined]
     assert all(getattr(arq_status, name).__doc__ for name in arq_status.__all__)
