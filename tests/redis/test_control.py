@@ -934,7 +934,8 @@ async def test_stop_requests_for_others(
     for job_id in ("one", "two"):
         await pool.enqueue_job("wait", _job_id=job_id)
         await started(client, job_id)
-    await pool.hset(keys.STOPS, mapping={"one": "5!", "elsewhere": "5!"})
+    redis: Any = pool
+    await redis.hset(keys.STOPS, mapping={"one": "5!", "elsewhere": "5!"})
     assert await client.stop("two", force=True)
     assert (await ended(client, "two")).status is Status.STOPPED
     assert await client.is_working("one")
