@@ -18,6 +18,7 @@ from arq_status._model.options import FunctionOptions
 from arq_status._model.record import State, StoredRecord
 from arq_status._redis import keys, scripts
 from arq_status._redis.batch import Row
+from arq_status._redis.history import encode_line
 from arq_status._redis.recovery import recover_orphans
 from arq_status._redis.store import Store
 from tests.benchmarks.measuring import Result
@@ -209,7 +210,20 @@ async def _large_batches(pool: ArqRedis, watch: Watch) -> None:
     async def complete() -> None:
         await store.write([_ended(f"{next(version)}", now, "f") for _ in range(250)])
 
+    async def label() -> None:
+        rows = []
+        for _ in range(250):
+            record = StoredRecord(
+                enqueued_ms=now, job_try=1, state=State.COMPLETE, updated=now, ended=now,
+                tags=("tag",), group="group",
+            )  # fmt: skip
+            line = encode_line(1, now, "info", "begun", 1, None)
+            job_id = f"labelled {next(version)}"
+            rows.append(Row(job_id, True, record.encode(), {}, lines=(line,), log_id="a"))
+        await store.write(rows)
+
     await watch.watch("a batch of 25 jobs with 120 KB of data each", report)
+    await watch.watch("a batch of 250 jobs with a tag, a group and a log line each", label)
     await watch.watch("a batch of 250 jobs", complete)
     ids = [f"job {it}" for it in range(25)]
     await watch.watch("25 jobs with data of 120 KB", lambda: store.facts(ids, with_data=True))

@@ -12,9 +12,20 @@ from arq_status._model.record import State, StoredRecord
 from arq_status._model.transitions import cancelled_record
 from arq_status._redis import keys
 from arq_status._redis.batch import CompletedRow, Row, batches
+from arq_status._redis.history import encode_line
 from arq_status._redis.recovery import recover_orphans
 from arq_status._redis.store import Store
-from tests.records import HOUR, beat, begin, own_keys, put_job, put_result, write_end, write_record
+from tests.records import (
+    HOUR,
+    beat,
+    begin,
+    calls,
+    own_keys,
+    put_job,
+    put_result,
+    write_end,
+    write_record,
+)
 
 ALIVE = "host:1:alive"
 
@@ -68,6 +79,41 @@ async def test_a_batch_that_copies_large_payloads_takes_several_calls(pool: ArqR
     for number in range(7):
         assert await pool.exists(f"{keys.RECORD}job{number}", f"{keys.PAYLOAD}job{number}") == 2
     assert await pool.exists(f"{keys.RECORD}complete")
+
+
+async def test_rows_that_take_long(pool: ArqRedis) -> None:
+    """Rows with tags, a group and a log are written by several calls, and none is lost."""
+    now, store = timestamp_ms(), Store(pool)
+    record = StoredRecord(
+        enqueued_ms=now, job_try=1, state=State.COMPLETE, updated=now, ended=now, tags=("t",)
+    )
+    line = encode_line(1, now, "info", "begun", 1, None)
+    rows = [Row(f"job{it}", True, record.encode(), {}, lines=(line,)) for it in range(250)]
+    await pool.config_resetstat()
+    await store.write(rows)
+    assert (await calls(pool))["evalsha"] > 2
+    index = f"{keys.ENDED}complete:{record.expires_after_ms}"
+    assert await pool.zcard(index) == await pool.zcard(f"{index}{keys.TAGGED}t") == 250
+    assert len(await pool.keys(f"{keys.LOGS}*")) == 250
+
+
+async def test_sweeps_of_labels_come_first(pool: ArqRedis) -> None:
+    """However many other entries have expired: large indexes of tags must not expire as a whole."""
+    for tags in ((), ("t",)):
+        for number in range(40):
+            await write_end(
+                pool,
+                f"{tags} {number}",
+                ended=timestamp_ms() - 10_000,
+                expires_after_ms=5,
+                tags=tags,
+            )
+    index = f"{keys.ENDED}complete:5"
+    assert await Store(pool).sweep(20)
+    assert await pool.zcard(index) == 70
+    assert await pool.zcard(f"{index}{keys.TAGGED}t") == 30
+    assert not await Store(pool).sweep(100)
+    assert not await pool.exists(index, f"{index}{keys.TAGGED}t", keys.LABELLED)
 
 
 def test_batches_are_bounded_by_bytes() -> None:

@@ -2,30 +2,35 @@
 -- ARGV: maximum number of index entries to remove.
 -- Returns: 1 if there is more to do, else 0.
 local now, budget, more = now_ms(), tonumber(ARGV[1]), 0
-for _, name in ipairs(read('SMEMBERS', K.ended_sets) or {}) do
-  local index, expires = K.ended .. name, tonumber(string.match(name, ':(%d+)$'))
+
+-- Remove up to `most` expired entries of an index; returns how many.
+local function sweep_index(index, expires, most)
   local expired = expires and read('ZCOUNT', index, '-inf', integer(now - expires)) or 0
-  if expired > 0 and budget > 0 then
-    redis.call('ZREMRANGEBYRANK', index, 0, math.min(expired, budget) - 1)
-  end
-  if expired > budget then more = 1 end
-  budget = math.max(0, budget - expired)
-  if redis.call('EXISTS', index) == 0 then redis.call('SREM', K.ended_sets, name) end
+  if expired > most then more = 1 end
+  local removed = math.min(expired, most)
+  if removed > 0 then redis.call('ZREMRANGEBYRANK', index, 0, removed - 1) end
+  return removed
 end
 
--- The indexes by tag and group that have expired entries.
+-- The indexes by tag and group that have expired entries. They come first, because they expire themselves.
+local left = math.floor(budget / 2)
+budget = budget - left
 for _, index in ipairs(read('ZRANGEBYSCORE', K.labelled, '-inf', integer(now), 'LIMIT', 0, 200) or {}) do
   local expires = tonumber(string.match(index, ':(%d+)%z'))
-  local expired = expires and read('ZCOUNT', index, '-inf', integer(now - expires)) or 0
-  if expired > 0 and budget > 0 then redis.call('ZREMRANGEBYRANK', index, 0, math.min(expired, budget) - 1) end
+  left = left - sweep_index(index, expires, left)
   local oldest = expires and read('ZRANGE', index, 0, 0, 'WITHSCORES') or {}
   if oldest[2] then
     read('ZADD', K.labelled, integer(oldest[2] + expires), index)
   else
     redis.call('ZREM', K.labelled, index)
   end
-  if expired > budget then more = 1 end
-  budget = math.max(0, budget - expired)
+end
+budget = budget + left
+
+for _, name in ipairs(read('SMEMBERS', K.ended_sets) or {}) do
+  local index = K.ended .. name
+  budget = budget - sweep_index(index, tonumber(string.match(name, ':(%d+)$')), budget)
+  if redis.call('EXISTS', index) == 0 then redis.call('SREM', K.ended_sets, name) end
 end
 
 -- Remove stop requests of jobs that no longer exist: a random sample per sweep, which finds all of them

@@ -75,7 +75,8 @@ local function is_newer(id, old, new, kind)
   return has_ended(new) or number(old[F.version]) < new[F.version]
 end
 
-local changed, groups, stopping, ended_sets, copied = {}, {}, {}, {}, 0
+-- spent: bytes that were copied, and their equivalent for other work that takes as long
+local changed, groups, stopping, ended_sets, spent = {}, {}, {}, {}, 0
 local stops = redis.call('EXISTS', K.stops) == 1
 
 local function note_stop(id, record)
@@ -152,26 +153,30 @@ local function write_row(id, kind, raw, more)
   end
   local ended_set = put(id, raw, new, old)
   if not ended_set then
-    if is_first(kind) then copied = copied + keep_payload(id, new) end
+    if is_first(kind) then spent = spent + keep_payload(id, new) end
     if old and has_ended(old) then persist_belongings(id) end
   else
     ended_sets[ended_set] = true
     if tonumber(kind) then note_uncounted(new) end
     -- arq still has the job, or a new one with the same id
     if new[F.state] ~= S.complete and redis.call('EXISTS', K.arq_in_progress .. id) == 1 then
-      copied = copied + keep_payload(id, new)
+      spent = spent + keep_payload(id, new)
     end
     if old or more ~= '' or new[F.state] ~= S.complete then expire_belongings(id, new) end
   end
   changed[#changed + 1] = id
   if old and has_labels(old) then groups[text(old[F.group], '')] = true end
-  if has_labels(new) then groups[text(new[F.group], '')] = true end
+  if has_labels(new) then
+    groups[text(new[F.group], '')] = true
+    spent = spent + #labels_of(new) * 16384
+  end
+  if more ~= '' then spent = spent + 16384 end
 end
 
 local remaining = 0
 for id, kind, raw, more in string.gmatch(ARGV[2], '([^\255]*)\255([^\255]*)\255([^\255]*)\255([^\255]*)\255') do
-  -- copying large payloads blocks Redis: the rest must be sent again
-  if copied > 2097152 then
+  -- this has blocked Redis for long enough: the rest must be sent again
+  if spent > 2097152 then
     remaining = remaining + 1
   else
     write_row(id, kind, raw, more)

@@ -1,10 +1,10 @@
 -- Changes of records and the corresponding changes of the indexes.
 
--- Add ended jobs to the index of a label; `oldest` is the end of the first one. The index expires with its
--- last job.
+-- Add ended jobs to the index of a label; `oldest` is the end of the first one. The index expires a minute
+-- after its last job, in case nobody sweeps: deleting a large key blocks Redis, so sweeps should come first.
 local function add_ended(index, expires, oldest, ...)
   write('ZADD', index, ...)
-  redis.call('PEXPIRE', index, integer(expires))
+  redis.call('PEXPIRE', index, integer(expires + 60000))
   write('ZADD', K.labelled, 'LT', integer(oldest + expires), index)
 end
 
