@@ -168,6 +168,7 @@ def test_serve_on_a_port_in_use(dsn: str) -> None:
     assert "address already in use" in done.stderr
 
 
+@pytest.mark.long(10)
 async def test_doctor_after_a_worker_was_killed(
     dsn: str, pool: ArqRedis, client: StatusClient, tmp_path: Path
 ) -> None:

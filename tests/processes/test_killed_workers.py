@@ -322,6 +322,7 @@ SHUTDOWNS = [
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT], ids=lambda sign: sign.name)
+@pytest.mark.long(7)
 async def test_jobs_of_workers_that_are_shut_down(
     pool: ArqRedis, client: StatusClient, dsn: str, tmp_path: Path, sign: signal.Signals
 ) -> None:

@@ -298,6 +298,7 @@ async def test_an_endpoint_that_gives_a_progress_bar(story: Story) -> None:
         assert (await page.get(script)).headers["Content-Type"].startswith("text/javascript")
 
 
+@pytest.mark.long(6)
 async def test_the_size_in_redis(
     pool: ArqRedis, run_burst: RunBurst, story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:

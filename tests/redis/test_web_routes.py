@@ -620,6 +620,7 @@ async def test_redis_refuses(pool: ArqRedis, dsn: str, rules: str) -> None:
     assert response.json()["error"].startswith("The Redis user lacks a permission: ")
 
 
+@pytest.mark.long(20)
 async def test_redis_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that accepts the connection but never responds causes a timeout."""
     for name in ("list_view", "job_view"):
