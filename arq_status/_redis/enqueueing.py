@@ -125,8 +125,8 @@ async def enqueue_with(
     """
     if type(redis) is ArqRedis:
         pool: JoinablePool = _StandIn(redis)
-    elif issubclass(type(redis), JoinablePool):
-        pool = redis  # type: ignore[assignment]
+    elif isinstance(redis, JoinablePool):
+        pool = redis
     else:
         return await redis.enqueue_job(function, *args, **kwargs), False
     job_id = kwargs.get("_job_id") or uuid4().hex
